@@ -1,0 +1,43 @@
+"""*Pure.* Column names and Arrow schemas of everything that is written, and the ids of records."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pyarrow as pa
+
+RECORD_ID = "record_id"
+EMBEDDING = "embedding"
+
+RECORD_COLUMNS = ("record_id", "kind", "text", "uri", "n", "count", "score", "caption", "width", "height")
+"""Names that mean the same in every dataset; any other column is the user's own and is carried along."""
+
+EMBEDDINGS = pa.schema([(RECORD_ID, pa.string()), (EMBEDDING, pa.list_(pa.float32()))])
+"""float32, unit length, finite. Nothing else may live beside these two: embedding-reader reads every column."""
+
+COUNTS = pa.schema([("n", pa.int32()), ("text", pa.string()), ("count", pa.int64())])
+
+REJECTS = pa.schema([("source", pa.string()), ("reason", pa.string()), ("message", pa.string())])
+
+TAGS = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("uri", pa.string()),
+        ("rank", pa.int32()),
+        ("score", pa.float32()),
+        ("tag_id", pa.string()),
+        ("text", pa.string()),
+        ("n", pa.int32()),
+    ]
+)
+"""One row per (image, tag), images in the order of their shard, tags best first; `n` is null for other texts."""
+
+
+def record_id(text_or_uri: str) -> str:
+    """*Pure.* 32 hex digits (128 bits) of BLAKE2b; 64 bits would collide with a few per cent chance at 1e9 records."""
+    return hashlib.blake2b(text_or_uri.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def id_checksum(ids: list[str]) -> str:
+    """*Pure.* 32 hex digits that depend on every id of a shard and their order."""
+    return hashlib.blake2b("\n".join(ids).encode(), digest_size=16).hexdigest()

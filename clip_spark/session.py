@@ -1,0 +1,90 @@
+"""*Driver.* The Spark session, started late: options are parsed and inputs checked before a JVM exists."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from clip_spark.errors import UserError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SessionSource = Callable[[], "SparkSession"]
+"""What steps take instead of a session, so that a step with nothing to do starts no JVM."""
+
+LEAST_JAVA = 17
+JAVA_HELP = "Install one, for example `apt-get install openjdk-17-jre-headless`, or set JAVA_HOME."
+LOCAL_DEFAULTS = {
+    "spark.master": "local[*]",
+    "spark.driver.memory": "4g",  # in local mode the driver is the executor: Spark's default 1g spills at once
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+}
+DEFAULTS = {
+    "spark.ui.showConsoleProgress": "false",  # our own progress line knows rows; Spark's would overwrite it
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+
+
+def session_source(app_name: str) -> SessionSource:
+    """*Driver.* A function that returns the running session, or starts one at its first call."""
+
+    def get() -> SparkSession:
+        return get_session(app_name)
+
+    return get
+
+
+def get_session(app_name: str) -> SparkSession:
+    """*Driver.* The active session, else a new one with the conf of spark-submit, else `local[*]`.
+
+    Raises:
+        UserError: pyspark or Java is missing or too old.
+    """
+    try:
+        from pyspark.conf import SparkConf
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise UserError("pyspark is not installed; install it with `pip install 'clip-spark[spark]'`.") from error
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    # Without it workers run `python3` from PATH, which is not the interpreter that has our packages.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    conf = SparkConf()
+    if not conf.contains("spark.master"):
+        check_java()
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        conf.setAll([(key, value) for key, value in LOCAL_DEFAULTS.items() if not conf.contains(key)])
+    conf.setAll([(key, value) for key, value in DEFAULTS.items() if not conf.contains(key)])
+    spark = SparkSession.builder.appName(app_name).config(conf=conf).getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    return spark
+
+
+def check_java() -> None:
+    """*Driver.* Raise UserError unless a Java that Spark accepts is there."""
+    home = os.environ.get("JAVA_HOME")
+    java = os.path.join(home, "bin", "java") if home else shutil.which("java")
+    if java is None or not os.path.exists(java):
+        raise UserError(f"Java was not found; Spark needs Java {LEAST_JAVA} or 21. {JAVA_HELP}")
+    text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    major = _java_major(text)
+    if major is not None and major < LEAST_JAVA:
+        raise UserError(f"Java {major} was found at {java}; Spark needs Java {LEAST_JAVA} or 21. {JAVA_HELP}")
+
+
+def _java_major(text: str) -> int | None:
+    """*Pure.* 17 from `openjdk version "17.0.15"`, 8 from `java version "1.8.0"`; None when it says neither."""
+    quoted = text.split('"')
+    if len(quoted) < 2:
+        return None
+    parts = quoted[1].split(".")
+    major = parts[1] if parts[0] == "1" and len(parts) > 1 else parts[0]
+    return int(major) if major.isdigit() else None

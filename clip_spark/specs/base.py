@@ -1,0 +1,69 @@
+"""*Pure.* What all specs share: options with help texts, a fingerprint, and checks with good messages."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from clip_spark.errors import SpecError, nearest
+
+T = TypeVar("T")
+
+
+def option(help: str, default: Any = dataclasses.MISSING, *, content: bool = True) -> Any:
+    """*Pure.* A field of a spec.
+
+    Args:
+        help: the `--help` text; one line.
+        default: the default; an option without one is required.
+        content: whether it changes the bytes of the result. Places, workers and batch sizes do not: two runs that
+            differ only there may resume each other.
+    """
+    metadata = {"help": help, "content": content}
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Base of every spec of a step that writes a dataset."""
+
+    output: str = option("folder (URI) of the dataset to write", content=False)
+    overwrite: bool = option("replace what another run left in --output", False, content=False)
+
+    def content(self) -> dict[str, Any]:
+        """*Pure.* The options that decide the result, ready for JSON."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("content", True)}
+
+    def fingerprint(self) -> str:
+        """*Pure.* 32 hex digits of the options that decide the result."""
+        return fingerprint({"spec": type(self).__name__, **self.content()})
+
+
+def fingerprint(value: Any) -> str:
+    """*Pure.* 32 hex digits of anything that JSON can hold; independent of the order of keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=list)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def check_choice(name: str, value: T, allowed: tuple[T, ...]) -> None:
+    """*Pure.* Raise SpecError unless `value` is one of `allowed`."""
+    if value not in allowed:
+        listed = ", ".join(str(item) for item in allowed)
+        raise SpecError(f"--{name} is '{value}'; it must be one of {listed}.{nearest(str(value), map(str, allowed))}")
+
+
+def check_at_least(name: str, value: float, least: float) -> None:
+    """*Pure.* Raise SpecError unless `value >= least`."""
+    if value < least:
+        raise SpecError(f"--{name} is {value}; it must be at least {least}.")
+
+
+def check_not_empty(name: str, value: tuple[Any, ...] | str) -> None:
+    """*Pure.* Raise SpecError if a list option or a URI is empty."""
+    if not value or (isinstance(value, tuple) and not all(str(item).strip() for item in value)):
+        raise SpecError(f"--{name} is empty; give one or more values, separated by commas.")

@@ -1,0 +1,61 @@
+"""*Pure.* Specs of the encoder and of embed-text and embed-images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clip_spark.specs.base import Spec, check_at_least, check_choice, check_not_empty, option
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """Which model, and how it computes; travels to the workers, which load it once each.
+
+    Attributes:
+        model: `demo`, `ARCH:PRETRAINED`, `ARCH:/path/or/uri/to/weights`, or an OpenAI name such as `ViT-B/32`.
+        precision: one of PRECISIONS; `auto` is bf16 where the device computes it natively, else fp32.
+    """
+
+    model: str = "demo"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_not_empty("model", self.model)
+        check_choice("precision", self.precision, PRECISIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedTextSpec(Spec):
+    """embed-text: records -> embeddings."""
+
+    records: str = option("dataset of records (URI)", content=False)
+    model: str = option("demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32", "demo")
+    precision: str = option("auto, fp32, bf16 or fp16", "auto")
+    prefix: str = option("put before every text for the encoder only, such as 'a photo of a '", "")
+    batch_size: int = option("texts per forward pass; 0 chooses by device", 0, content=False)
+    shard_rows: int = option("rows per embedding shard", 50_000)
+
+    def __post_init__(self) -> None:
+        EncoderSpec(self.model, self.precision)
+        check_at_least("batch-size", self.batch_size, 0)
+        check_at_least("shard-rows", self.shard_rows, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedImagesSpec(Spec):
+    """embed-images: pictures -> embeddings."""
+
+    images: tuple[str, ...] = option("folders, webdataset tars or parquet with image bytes (URIs)", content=False)
+    model: str = option("demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32", "demo")
+    precision: str = option("auto, fp32, bf16 or fp16", "auto")
+    metadata_columns: tuple[str, ...] = option("keys of the .json beside a picture that become record columns", ())
+    batch_size: int = option("pictures per forward pass; 0 chooses by device", 0, content=False)
+    shard_rows: int = option("pictures per embedding shard", 10_000)
+
+    def __post_init__(self) -> None:
+        check_not_empty("images", self.images)
+        EncoderSpec(self.model, self.precision)
+        check_at_least("batch-size", self.batch_size, 0)
+        check_at_least("shard-rows", self.shard_rows, 1)

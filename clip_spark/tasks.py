@@ -1,0 +1,100 @@
+"""*Driver.* The engine of every step that maps planned shards: Spark tasks pull shards, each returns a receipt.
+
+An encoding step is a map, not a shuffle: one item of the plan in, one shard out, order kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from clip_spark.errors import ClipSparkError, TaskError, UserError
+from clip_spark.progress import watch_progress
+from clip_spark.shards import Receipt
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Item = TypeVar("Item")
+MOST_TASKS = 20_000
+"""Spark's driver keeps each task in memory; beyond this a task takes several shards."""
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """The message of a mistake that no retry can mend, sent back instead of being raised."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class _Work:
+    """*Worker.* Runs the step's function on each item; picklable."""
+
+    function: Callable[[Any], Receipt]
+
+    def __call__(self, item: Any) -> Receipt | _Failure:
+        try:
+            return self.function(item)
+        except UserError as error:
+            return _Failure(str(error))
+
+
+def run_shards(
+    spark: SparkSession,
+    step: str,
+    items: Sequence[Item],
+    work: Callable[[Item], Receipt],
+    profile: Any = None,
+) -> list[Receipt]:
+    """*Driver.* Run `work` once for each item on the executors.
+
+    Args:
+        spark: the session.
+        step: name for the Spark UI and the progress line, such as "embed-text".
+        items: what the tasks get; one shard each, picklable and small.
+        work: picklable; writes its shard and returns the receipt; run again after a failure.
+        profile: a Spark ResourceProfile for tasks that need a GPU, else None.
+
+    Raises:
+        UserError: a task found a mistake that no retry can mend.
+        TaskError: a task failed more often than Spark allows; finished shards stay, run again to go on.
+    """
+    if not items:
+        return []
+    context = spark.sparkContext
+    context.setJobGroup(step, f"clip-spark {step}: {len(items)} shards", interruptOnCancel=True)
+    rdd = context.parallelize(items, min(len(items), MOST_TASKS)).map(_Work(work))
+    if profile is not None:
+        rdd = rdd.withResources(profile)
+    with watch_progress(context, step, len(items)):
+        results = _collect(rdd, step)
+    for result in results:
+        if isinstance(result, _Failure):
+            raise UserError(result.message)
+    return results
+
+
+def _collect(rdd: Any, step: str) -> list[Any]:
+    try:
+        return rdd.collect()
+    except Exception as error:  # Py4J wraps whatever happened on an executor
+        raise TaskError(
+            f"{step} stopped: {root_cause(error)} Finished shards are kept; run the same command again to go on."
+        ) from error
+
+
+def root_cause(error: BaseException) -> str:
+    """*Pure.* The line of a Python traceback inside a Spark error that says what happened."""
+    if isinstance(error, ClipSparkError):
+        return str(error)
+    lines = [line.strip() for line in str(error).splitlines()]
+    causes = [line for line in lines if _looks_like_cause(line)]
+    return (causes[-1] if causes else lines[0] if lines else type(error).__name__).rstrip(".") + "."
+
+
+def _looks_like_cause(line: str) -> bool:
+    head = line.split(":", 1)[0]
+    is_python = bool(head) and " " not in head and head.rsplit(".", 1)[-1].endswith(("Error", "Exception", "Exit"))
+    return is_python and ":" in line and not line.startswith(("at ", "org.apache.spark", "py4j", "java."))

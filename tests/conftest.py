@@ -1,0 +1,37 @@
+"""Shared fixtures. The Spark session is made at its first use, so unit tests start no JVM."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests run from a checkout, installed or not
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """One `local[2,2]` session for all Spark tests: two cores, and one retry per task as on a cluster."""
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # else workers run `python3` from PATH
+    from pyspark.sql import SparkSession
+
+    scratch = tmp_path_factory.mktemp("spark")
+    session = (
+        SparkSession.builder.master("local[2,2]")
+        .appName("clip-spark-tests")
+        .config("spark.ui.enabled", "false")  # no port, and seconds less
+        .config("spark.sql.shuffle.partitions", "3")  # more than one, not a multiple of the cores
+        .config("spark.sql.ansi.enabled", "true")  # 4.x's default, held on 3.5 too
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.memory", "1g")
+        .config("spark.sql.warehouse.dir", str(scratch))
+        .config("spark.local.dir", str(scratch))
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
