@@ -1,0 +1,1 @@
+"""The bundled model, pictures and words of `clip-spark demo`."""
