@@ -1,0 +1,499 @@
+"""Train the demo's CLIP from scratch on pictures and words of emoji, on a CPU.
+
+    python scripts/train_demo_model.py --work build/demo --steps 4000
+
+The model is open_clip's own `CLIP` with a small ResNet and a small text transformer, so that
+`open_clip.create_model_from_pretrained("local-dir:clip_spark/demo/model")` loads what comes out.
+Training keeps a checkpoint in `--work` and goes on from it when started again. The learning rate
+stays level and falls only in the last part of `--steps`, so a run may be made longer until then.
+
+At the end the figures are printed: picture -> name over all names, on the bundled pictures (Noto)
+and on a style that was never trained on (Twemoji).
+
+Needs, beyond clip-spark with open_clip: `pip install resvg-py`, and `npm` for the pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import logging
+import math
+import re
+import tarfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+from make_demo_data import BUNDLED_STYLE, Emoji, lay_on_white, read_emoji, read_pictures
+from PIL import Image
+from safetensors.torch import save_file
+
+log = logging.getLogger("demo-model")
+
+TRAINING_STYLES = {"noto": 5.0, "fluent": 2.0, "fluent-flat": 2.0, "noto-v1": 2.0, "emojione": 2.0, "fxemoji": 1.0}
+UNSEEN_STYLE = "twemoji"
+
+MODEL = {
+    "embed_dim": 256,
+    "vision_cfg": {"image_size": 64, "layers": [2, 3, 4, 2], "width": 16, "head_width": 64, "patch_size": None},
+    "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 96, "heads": 3, "layers": 3},
+}
+PREPROCESS = {
+    "size": 64,
+    "mode": "RGB",
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.25, 0.25, 0.25],
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+    "fill_color": 255,
+}
+TEMPLATES = ("a picture of {}", "a picture of a {}", "an emoji of {}", "a photo of a {}", "{} emoji", "{} icon")
+FILLERS = {"and", "with", "of", "the", "in", "on", "a", "an", "not", "for", "no", "at", "to", "from", "without", "other"}
+DIRECTED = re.compile(r"\b(left|right|arrow|clock|o’clock|thirty|button|keycap|east|west|backhand)", re.IGNORECASE)
+MIRRORED_GROUPS = {"smileys-emotion", "people-body", "animals-nature", "food-drink", "activities", "objects"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a training run, apart from its length."""
+
+    batch: int = 256
+    extra_names: int = 256
+    neighbours: int = 16
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.05
+    warmup_steps: int = 100
+    falling_part: float = 0.35
+    ema_decay: float = 0.998
+    seed: int = 0
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Words:
+    """What may be said about each emoji, as token ids, and which emoji each term describes.
+
+    `describes` is bool (terms, emoji); the first terms are the names, in the order of the emoji.
+    """
+
+    tokens: list[list[int]]
+    keywords: list[list[int]]
+    describes: np.ndarray
+    templates: list[tuple[list[int], list[int]]] = field(default_factory=list)
+
+
+def read_words(emoji: list[Emoji]) -> Words:
+    """Collect names and keywords as terms."""
+    terms = {("name", each.name): number for number, each in enumerate(emoji)}
+    keywords = [
+        sorted({terms.setdefault(("keyword", word), len(terms)) for word in words_about(each)}) for each in emoji
+    ]
+    describes = np.zeros((len(terms), len(emoji)), bool)
+    for number, numbers in enumerate(keywords):
+        describes[[number, *numbers], number] = True
+    encode = open_clip.SimpleTokenizer().encode
+    templates = [tuple(encode(side) for side in template.split("{}")) for template in TEMPLATES]
+    return Words([encode(term) for _, term in terms], keywords, describes, templates)
+
+
+def words_about(emoji: Emoji) -> set[str]:
+    """Keywords, the words of the name, and the words of its group and subgroup."""
+    words = {word.lower() for word in (*emoji.keywords, *emoji.more_keywords)}
+    words |= set(re.findall(r"\w+", emoji.name.lower()))
+    words |= {*emoji.group.split("-"), *emoji.subgroup.split("-"), emoji.subgroup.replace("-", " ")}
+    if emoji.name.startswith("flag: "):
+        country = emoji.name[6:].lower()
+        words |= {country, f"flag of {country}", f"{country} flag"}
+    return {word for word in words if word not in FILLERS}
+
+
+def choose_terms(words: Words, number: int, rng: np.random.Generator) -> list[int]:
+    """Choose what to say about one emoji: its name, a keyword, both, or several keywords."""
+    keywords = words.keywords[number]
+    kind = rng.random()
+    if kind < 0.45:
+        return [number]
+    if kind < 0.72:
+        return [int(rng.choice(keywords))]
+    several = [int(each) for each in rng.permutation(keywords)[: rng.integers(1, 4)]]
+    return [number, *several] if kind < 0.9 else several
+
+
+def phrase(words: Words, terms: list[int], rng: np.random.Generator) -> list[int]:
+    """Token ids of the chosen terms, sometimes inside a template."""
+    said = [token for term in terms for token in words.tokens[term]]
+    if len(terms) == 1 and rng.random() < 0.3:
+        before, after = words.templates[rng.integers(len(words.templates))]
+        said = [*before, *said, *after]
+    return said
+
+
+def pad_tokens(rows: list[list[int]]) -> torch.Tensor:
+    """Frame token rows with start and end, and pad them to the longest: int64 (rows, length)."""
+    vocabulary, longest = MODEL["text_cfg"]["vocab_size"], MODEL["text_cfg"]["context_length"] - 2
+    framed = [[vocabulary - 2, *row[:longest], vocabulary - 1] for row in rows]
+    padded = torch.zeros(len(framed), max(map(len, framed)), dtype=torch.long)
+    for number, row in enumerate(framed):
+        padded[number, : len(row)] = torch.tensor(row)
+    return padded
+
+
+# -- pictures --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Gallery:
+    """All training pictures, and where each emoji's are.
+
+    `pixels` is uint8 (pictures, 4, 64, 64), RGBA with colours multiplied by alpha; `rows` is int64
+    (emoji, styles), -1 where a style lacks the emoji; `mirrored` says which emoji may be flipped.
+    """
+
+    pixels: torch.Tensor
+    rows: np.ndarray
+    weights: np.ndarray
+    mirrored: torch.Tensor
+
+
+def read_gallery(emoji: list[Emoji], sources: Path) -> Gallery:
+    """Read every training style into memory."""
+    rows = np.full((len(emoji), len(TRAINING_STYLES)), -1)
+    pixels: list[np.ndarray] = []
+    for column, style in enumerate(TRAINING_STYLES):
+        for number, picture in read_pictures(style, emoji, sources).items():
+            rows[number, column] = len(pixels)
+            pixels.append(premultiply(picture))
+    weights = (rows >= 0) * np.array(list(TRAINING_STYLES.values()))
+    mirrored = [each.group in MIRRORED_GROUPS and not DIRECTED.search(each.name) for each in emoji]
+    return Gallery(torch.from_numpy(np.stack(pixels)), rows, weights, torch.tensor(mirrored))
+
+
+def premultiply(rgba: np.ndarray) -> np.ndarray:
+    """RGBA (64, 64, 4) to channels first, with colours multiplied by alpha."""
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    colours = np.concatenate([rgba[..., :3] * alpha, rgba[..., 3:]], axis=-1)
+    return np.ascontiguousarray(colours.round().astype(np.uint8).transpose(2, 0, 1))
+
+
+def choose_pictures(gallery: Gallery, numbers: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+    """Choose one style for each emoji, by weight: uint8 (emoji, 4, 64, 64)."""
+    sums = gallery.weights[numbers].cumsum(axis=1)
+    draws = rng.random((len(numbers), 1)) * sums[:, -1:]
+    return gallery.pixels[torch.from_numpy(gallery.rows[numbers, (draws >= sums).sum(axis=1)])]
+
+
+def augment(rgba: torch.Tensor, mirrored: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Move, turn, recolour and lay on a background: normalised float32 (pictures, 3, 64, 64)."""
+    moved = F.grid_sample(
+        rgba.float() / 255,
+        F.affine_grid(random_affine(mirrored, generator), list(rgba.shape), align_corners=False),
+        align_corners=False,
+    )
+    coloured = recolour(moved[:, :3], moved[:, 3:], generator)
+    laid = coloured + (1 - moved[:, 3:]) * random_backgrounds(len(rgba), generator)
+    mean, std = (torch.tensor(PREPROCESS[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
+    return ((cut_out(laid, generator).clamp(0, 1) - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def uniform(size: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> torch.Tensor:
+    """Uniform random numbers."""
+    return low + (high - low) * torch.rand(size, generator=generator)
+
+
+def random_affine(mirrored: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Random scale, aspect, turn, shift and flip: float32 (pictures, 2, 3)."""
+    count = len(mirrored)
+    scale = uniform((count, 1), 0.8, 1.3, generator) * uniform((count, 2), 0.92, 1.08, generator)
+    angle = uniform((count,), -0.26, 0.26, generator)
+    flip = 1 - 2 * (mirrored & (torch.rand(count, generator=generator) < 0.3)).float()
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=-1).view(count, 2, 2)
+    matrix = turn * scale[:, :, None] * torch.stack([flip, torch.ones(count)], dim=-1)[:, :, None]
+    return torch.cat([matrix, uniform((count, 2, 1), -0.15, 0.15, generator)], dim=-1)
+
+
+def recolour(colours: torch.Tensor, alpha: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Vary saturation, hue, contrast and brightness of colours multiplied by alpha."""
+    count = len(colours)
+    saturation = uniform((count, 1, 1), 0.6, 1.4, generator)
+    saturation[torch.rand(count, generator=generator) < 0.06] = 0
+    grey = torch.tensor([0.299, 0.587, 0.114]).expand(3, 3)
+    matrix = grey + saturation * (torch.eye(3) - grey) + 0.06 * torch.randn(count, 3, 3, generator=generator)
+    contrast = uniform((count, 1, 1, 1), 0.75, 1.2, generator)
+    offset = uniform((count, 1, 1, 1), -0.12, 0.12, generator) + (1 - contrast) / 2
+    mixed = torch.bmm(matrix, colours.flatten(2)).view_as(colours)
+    return (contrast * mixed + offset * alpha).clamp(min=0).minimum(alpha)
+
+
+def random_backgrounds(count: int, generator: torch.Generator) -> torch.Tensor:
+    """White, black or any colour: float32 (count, 3, 1, 1)."""
+    colours = torch.rand(count, 3, 1, 1, generator=generator)
+    kind = torch.rand(count, generator=generator)
+    colours[kind < 0.6] = 1
+    colours[kind > 0.9] = 0
+    return colours
+
+
+def cut_out(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Grey out a random rectangle in some pictures."""
+    count, _, height, width = pictures.shape
+    middle, half = uniform((count, 2, 1), 0, 1, generator), uniform((count, 2, 1), 0.03, 0.17, generator)
+    inside = (torch.linspace(0, 1, height) - middle).abs() < half
+    chosen = torch.rand(count, 1, 1, generator=generator) < 0.25
+    hole = inside[:, 0, :, None] & inside[:, 1, None, :] & chosen
+    return pictures.masked_fill(hole[:, None], 0.5)
+
+
+# -- batches and loss ------------------------------------------------------------------------------
+
+
+@dataclass
+class Batch:
+    """Pictures and texts; text i belongs to picture i, the further texts to none.
+
+    `described` is bool (pictures, texts): which texts are true of which pictures.
+    """
+
+    pictures: torch.Tensor
+    tokens: torch.Tensor
+    described: torch.Tensor
+
+
+def choose_emoji(count: int, recipe: Recipe, rng: np.random.Generator) -> np.ndarray:
+    """Choose a batch without doubles: half at random, half in runs of neighbours, which are hard to tell apart."""
+    starts = rng.integers(0, count, recipe.batch // (2 * recipe.neighbours))
+    runs = (starts[:, None] + np.arange(recipe.neighbours)).ravel() % count
+    chosen = np.concatenate([runs, rng.permutation(count)])
+    _, first = np.unique(chosen, return_index=True)
+    return chosen[np.sort(first)][: recipe.batch]
+
+
+def make_batches(words: Words, gallery: Gallery, recipe: Recipe, first_step: int) -> Iterator[Batch]:
+    """Make batches for ever; each depends on the seed and its step alone, so a resumed run goes on as it would have."""
+    count = len(words.keywords)
+    for step in range(first_step, 1 << 62):
+        rng = np.random.default_rng([recipe.seed, step])
+        generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
+        numbers = choose_emoji(count, recipe, rng)
+        others = np.setdiff1d(rng.permutation(count)[: 2 * recipe.extra_names], numbers)[: recipe.extra_names]
+        terms = [choose_terms(words, number, rng) for number in numbers] + [[number] for number in others]
+        described = np.stack([words.describes[each][:, numbers].all(axis=0) for each in terms], axis=1)
+        yield Batch(
+            augment(choose_pictures(gallery, numbers, rng), gallery.mirrored[torch.from_numpy(numbers)], generator),
+            pad_tokens([phrase(words, each, rng) for each in terms]),
+            torch.from_numpy(described),
+        )
+
+
+def encode_trimmed(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
+    """The model's `encode_text` on rows shorter than its context: unit float32 (rows, dim)."""
+    length = tokens.shape[1]
+    hidden = model.token_embedding(tokens) + model.positional_embedding[:length]
+    hidden = model.ln_final(model.transformer(hidden, attn_mask=model.attn_mask[:length, :length]))
+    ends = hidden[torch.arange(len(tokens)), tokens.argmax(dim=-1)]
+    return F.normalize(ends @ model.text_projection, dim=-1)
+
+
+def contrastive_loss(model: open_clip.CLIP, batch: Batch) -> torch.Tensor:
+    """CLIP's loss in both directions, leaving out other texts that are true of a picture."""
+    count = len(batch.pictures)
+    pictures = model.encode_image(batch.pictures, normalize=True)
+    logits = model.logit_scale.exp() * pictures @ encode_trimmed(model, batch.tokens).T
+    own = torch.arange(count)
+    also_true = batch.described.index_put((own, own), torch.tensor(False))
+    logits = logits.masked_fill(also_true, -torch.inf)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits[:, :count].T, own)) / 2
+
+
+# -- training --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Run:
+    """A training run: the model, the running average of its weights, the optimizer, and how far it is."""
+
+    model: open_clip.CLIP
+    average: dict[str, torch.Tensor]
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+
+
+def start_run(recipe: Recipe) -> Run:
+    """A fresh run of randomly initialised weights."""
+    torch.manual_seed(recipe.seed)
+    model = open_clip.CLIP(**MODEL).to(memory_format=torch.channels_last)
+    decayed = [each for name, each in model.named_parameters() if each.ndim > 1 and "embedding" not in name]
+    others = [each for name, each in model.named_parameters() if not (each.ndim > 1 and "embedding" not in name)]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
+    return Run(model, {name: value.clone() for name, value in model.state_dict().items()}, optimizer)
+
+
+def save_run(run: Run, path: Path) -> None:
+    """Write the checkpoint in one piece."""
+    state = {"model": run.model.state_dict(), "average": run.average, "optimizer": run.optimizer.state_dict()}
+    temporary = path.with_suffix(".tmp")
+    torch.save({**state, "step": run.step, "seconds": run.seconds}, temporary)
+    temporary.replace(path)
+
+
+def load_run(recipe: Recipe, path: Path) -> Run:
+    """The run of the checkpoint, or a fresh one where there is none."""
+    run = start_run(recipe)
+    if path.exists():
+        state = torch.load(path, weights_only=True)
+        run.model.load_state_dict(state["model"])
+        run.optimizer.load_state_dict(state["optimizer"])
+        run.average, run.step, run.seconds = state["average"], state["step"], state["seconds"]
+        log.info("going on from step %d", run.step)
+    return run
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """Level after a warm-up, falling along a cosine in the last part."""
+    falling = max(1.0, recipe.falling_part * steps)
+    done = min(1.0, max(0.0, (step - (steps - falling)) / falling))
+    return recipe.learning_rate * min(1.0, (step + 1) / recipe.warmup_steps) * (0.5 + 0.5 * math.cos(math.pi * done))
+
+
+def train_step(run: Run, batch: Batch, recipe: Recipe, steps: int) -> float:
+    """One step of the optimizer and of the running average."""
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate(recipe, run.step, steps)
+    loss = contrastive_loss(run.model, batch)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    run.step += 1
+    update_average(run, min(recipe.ema_decay, run.step / (run.step + 10)))
+    return loss.item()
+
+
+@torch.no_grad()
+def update_average(run: Run, decay: float) -> None:
+    """Move the running average towards the weights; keep the temperature in bounds."""
+    run.model.logit_scale.clamp_(max=math.log(100))
+    for name, value in run.model.state_dict().items():
+        if value.is_floating_point():
+            run.average[name].lerp_(value, 1 - decay)
+        else:
+            run.average[name].copy_(value)
+
+
+def train(run: Run, words: Words, gallery: Gallery, recipe: Recipe, arguments: argparse.Namespace) -> None:
+    """Train to `--steps`, saving as it goes."""
+    run.model.train()
+    batches = make_batches(words, gallery, recipe, run.step)
+    losses: list[float] = []
+    while run.step < arguments.steps:
+        began = time.monotonic()
+        losses.append(train_step(run, next(batches), recipe, arguments.steps))
+        run.seconds += time.monotonic() - began
+        if run.step % 50 == 0:
+            log.info("step %d  loss %.3f  %.0f s", run.step, np.mean(losses[-50:]), run.seconds)
+        if run.step % arguments.save_every == 0 or run.step == arguments.steps:
+            save_run(run, arguments.work / "checkpoint.pt")
+
+
+# -- export and figures ----------------------------------------------------------------------------
+
+
+def export_model(average: Mapping[str, torch.Tensor], folder: Path) -> None:
+    """Write config and weights as open_clip's `local-dir:` reads them; weights as float16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"model_cfg": MODEL, "preprocess_cfg": PREPROCESS}
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    weights = {
+        name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in average.items()
+    }
+    save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+
+
+def read_bundled_pictures(folder: Path) -> list[Image.Image]:
+    """The bundled pictures, in order."""
+    pictures: list[Image.Image] = []
+    for path in sorted(folder.glob("*.tar")):
+        with tarfile.open(path) as tar:
+            members = [member for member in tar if member.name.endswith(".png")]
+            pictures += [Image.open(io.BytesIO(tar.extractfile(member).read())) for member in members]  # type: ignore[union-attr]
+    return pictures
+
+
+@torch.no_grad()
+def encode_names(model: open_clip.CLIP, names: list[str]) -> torch.Tensor:
+    """Unit vectors of texts, through open_clip's own tokenizer: float32 (texts, dim)."""
+    tokens = open_clip.SimpleTokenizer(context_length=MODEL["text_cfg"]["context_length"])(names)
+    return torch.cat([model.encode_text(part, normalize=True) for part in tokens.split(256)])
+
+
+@torch.no_grad()
+def encode_pictures(model: open_clip.CLIP, preprocess: object, pictures: list[Image.Image]) -> torch.Tensor:
+    """Unit vectors of pictures, through open_clip's own transform: float32 (pictures, dim)."""
+    pixels = torch.stack([preprocess(picture) for picture in pictures])  # type: ignore[operator]
+    return torch.cat([model.encode_image(part, normalize=True) for part in pixels.split(256)])
+
+
+def recall(queries: torch.Tensor, answers: torch.Tensor, wanted: torch.Tensor) -> dict[str, float]:
+    """R@1, R@5 and R@10 of queries whose right answer is row `wanted`."""
+    scores = queries @ answers.T
+    ranks = (scores > scores.gather(1, wanted[:, None])).sum(dim=1)
+    return {f"R@{k}": round((ranks < k).float().mean().item(), 4) for k in (1, 5, 10)}
+
+
+def report_figures(arguments: argparse.Namespace, emoji: list[Emoji]) -> None:
+    """Load the exported model as a user would, and print its figures on both styles."""
+    model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{arguments.output / 'model'}")
+    model.eval()
+    names = encode_names(model, [each.name for each in emoji])
+    unseen = read_pictures(UNSEEN_STYLE, emoji, arguments.work)
+    styles = {
+        BUNDLED_STYLE: dict(enumerate(read_bundled_pictures(arguments.output / "pictures"))),
+        UNSEEN_STYLE: {number: lay_on_white(picture) for number, picture in unseen.items()},
+    }
+    for style, pictures in styles.items():
+        vectors, numbers = encode_pictures(model, preprocess, list(pictures.values())), torch.tensor(list(pictures))
+        log.info("%s, picture -> name: %s", style, recall(vectors, names, numbers))
+        log.info("%s, name -> picture: %s", style, recall(names[numbers], vectors, torch.arange(len(numbers))))
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("build/demo"), help="folder of tarballs and the checkpoint")
+    parser.add_argument("--output", type=Path, default=Path("clip_spark/demo"), help="folder whose model/ is written")
+    parser.add_argument("--steps", type=int, default=4000, help="length of the whole run; 0 exports random weights")
+    parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints")
+    parser.add_argument("--threads", type=int, default=2, help="threads of the CPU")
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--export-only", action="store_true", help="export and test the checkpoint as it stands")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train, export and report."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    arguments = parse_arguments(argv)
+    torch.set_num_threads(arguments.threads)
+    recipe = Recipe(seed=arguments.seed)
+    emoji = read_emoji(arguments.work)
+    run = load_run(recipe, arguments.work / "checkpoint.pt")
+    if run.step < arguments.steps and not arguments.export_only:
+        train(run, read_words(emoji), read_gallery(emoji, arguments.work), recipe, arguments)
+    export_model(run.average, arguments.output / "model")
+    log.info("%d steps in %.0f s", run.step, run.seconds)
+    report_figures(arguments, emoji)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
