@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from clip_spark.errors import UserError
@@ -32,23 +32,28 @@ DEFAULTS = {
 }
 
 
-def session_source(app_name: str) -> SessionSource:
+def session_source(app_name: str, master: str = "", conf: Mapping[str, str] | None = None) -> SessionSource:
     """*Driver.* A function that returns the running session, or starts one at its first call."""
 
     def get() -> SparkSession:
-        return get_session(app_name)
+        return get_session(app_name, master, conf)
 
     return get
 
 
-def get_session(app_name: str) -> SparkSession:
+def get_session(app_name: str, master: str = "", settings: Mapping[str, str] | None = None) -> SparkSession:
     """*Driver.* The active session, else a new one with the conf of spark-submit, else `local[*]`.
+
+    Args:
+        app_name: shown by Spark's UI.
+        master: Spark master URL; empty leaves it to spark-submit or the default.
+        settings: Spark settings that win over all others.
 
     Raises:
         UserError: pyspark or Java is missing or too old.
     """
     try:
-        from pyspark.conf import SparkConf
+        from pyspark import SparkConf, SparkContext
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise UserError("pyspark is not installed; install it with `pip install 'clip-spark[spark]'`.") from error
@@ -57,8 +62,12 @@ def get_session(app_name: str) -> SparkSession:
         return active
     # Without it workers run `python3` from PATH, which is not the interpreter that has our packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    conf = SparkConf()
-    if not conf.contains("spark.master"):
+    if "PYSPARK_GATEWAY_PORT" in os.environ:  # spark-submit has started the JVM, and its settings are in there
+        SparkContext._ensure_initialized()
+    conf = SparkConf().setAll(list((settings or {}).items()))
+    if master:
+        conf.setMaster(master)
+    if conf.get("spark.master", "local").startswith("local"):
         check_java()
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         conf.setAll([(key, value) for key, value in LOCAL_DEFAULTS.items() if not conf.contains(key)])

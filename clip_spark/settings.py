@@ -1,0 +1,232 @@
+"""*Driver.* The command line and YAML of a job, made from its spec: one place for every option, default and message.
+
+The one module besides `jobs/` that uses argparse. Nothing here starts a session, so `--help` takes a fraction of
+a second and a typing mistake costs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+from clip_spark import storage
+from clip_spark.errors import SpecError, nearest
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options that every job has and that never change its result.
+
+    Attributes:
+        master: Spark master URL; empty leaves it to spark-submit, else local[*].
+        conf: Spark settings, key -> value.
+        json: print the report as one JSON line instead of tables.
+    """
+
+    master: str = ""
+    conf: tuple[tuple[str, str], ...] = ()
+    json: bool = False
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises SpecError instead of printing the usage and leaving the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SpecError(f"{message[:1].upper()}{message[1:]}. See `{self.prog} --help`.")
+
+
+def parse_spec(
+    prog: str, spec_class: type[S], examples: Sequence[tuple[str, str]], argv: Sequence[str] | None
+) -> tuple[S, RunOptions]:
+    """*Driver.* Make a spec from arguments and `--config FILE.yaml`; the command line wins.
+
+    Args:
+        prog: name of the command, such as `clip-spark count-ngrams`.
+        spec_class: the dataclass whose fields are the options.
+        examples: (what it does, command line) pairs for `--help`.
+        argv: arguments, or None for those of the process.
+
+    Raises:
+        SpecError: an unknown option or key, a bad value, or a missing required option.
+    """
+    parser = _parser(prog, spec_class, examples)
+    known, unknown = parser.parse_known_args(argv)
+    if unknown:
+        names = [f"--{_hyphens(f.name)}" for f in dataclasses.fields(spec_class)]  # type: ignore[arg-type]
+        raise SpecError(f"There is no option {unknown[0]}.{nearest(unknown[0], names)} See `{prog} --help`.")
+    given = vars(known)
+    options = RunOptions(given.pop("master"), tuple(given.pop("conf")), given.pop("json"))
+    values = {**read_config(given.pop("config"), spec_class), **given}
+    return make_spec(spec_class, values), options
+
+
+def make_spec(spec_class: type[S], values: dict[str, Any]) -> S:
+    """*Driver.* A spec from typed or textual values (`{"orders": "1,2"}`, `{"orders": [1, 2]}`).
+
+    Raises:
+        SpecError: a key that the spec does not have, a value of the wrong type, or a required one is missing.
+    """
+    fields = {f.name: f for f in dataclasses.fields(spec_class)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(spec_class)
+    values = {key.replace("-", "_"): value for key, value in values.items()}
+    for key in values.keys() - fields.keys():
+        raise SpecError(f"There is no option '{_hyphens(key)}'.{nearest(key, fields)}")
+    for name, field in fields.items():
+        if name not in values and _is_required(field):
+            raise SpecError(f"--{_hyphens(name)} is missing: {field.metadata.get('help', name)}.")
+    return spec_class(**{key: convert(_hyphens(key), value, hints[key]) for key, value in values.items()})
+
+
+def read_config(uri: str | None, spec_class: type) -> dict[str, Any]:
+    """*Driver.* The options in a YAML file; a mapping of option names to values."""
+    if uri is None:
+        return {}
+    value = read_yaml(uri)
+    if not isinstance(value, dict):
+        raise SpecError(f"'{uri}' must hold 'option: value' lines for {spec_class.__name__}.")
+    return {str(key).replace("-", "_"): item for key, item in value.items()}
+
+
+def read_yaml(uri: str) -> Any:
+    """*Driver.* The value of a YAML file; raises SpecError when it is missing or not YAML."""
+    import yaml
+
+    if not storage.exists(uri):
+        raise SpecError(f"The configuration file '{uri}' does not exist.")
+    try:
+        return yaml.safe_load(storage.read_bytes(uri))
+    except yaml.YAMLError as error:
+        raise SpecError(f"'{uri}' is not valid YAML: {' '.join(str(error).split())}.") from error
+
+
+def convert(name: str, value: Any, hint: Any) -> Any:
+    """*Pure.* A value as the field's type; lists may be text with commas.
+
+    Raises:
+        SpecError: it does not fit.
+    """
+    args = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        return None if value is None else convert(name, value, args[0])
+    if typing.get_origin(hint) is tuple:
+        items = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
+        return tuple(convert(name, item, args[0]) for item in items if str(item).strip())
+    return _scalar(name, value, hint)
+
+
+def _scalar(name: str, value: Any, hint: type) -> Any:
+    if hint is bool:
+        if isinstance(value, bool):
+            return value
+        raise SpecError(f"{name} is '{value}'; it must be true or false.")
+    if hint is str:
+        return "" if value is None else str(value).strip() if name != "prefix" else str(value)
+    try:
+        return hint(value)
+    except (TypeError, ValueError) as error:
+        kind = "a whole number" if hint is int else "a number"
+        raise SpecError(f"--{name} is '{value}'; it must be {kind}.") from error
+
+
+def _parser(prog: str, spec_class: type, examples: Sequence[tuple[str, str]]) -> _Parser:
+    parser = _Parser(
+        prog=prog,
+        description=(spec_class.__doc__ or "").strip(),
+        epilog="\n".join(["examples:", *(f"  # {what}\n  {command}" for what, command in examples)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,  # absent means absent: the config file or the default decides
+        allow_abbrev=False,
+    )
+    hints = typing.get_type_hints(spec_class)
+    for field in dataclasses.fields(spec_class):
+        _add_option(parser, field, hints[field.name])
+    add_run_options(parser)
+    parser.add_argument("--config", default=None, metavar="FILE", help="YAML with any of these options")
+    return parser
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """*Driver.* The options of RunOptions."""
+    parser.add_argument("--master", default="", help="Spark master; default: spark-submit's, else local[*]")
+    parser.add_argument(
+        "--conf", action="append", default=[], type=_key_value, metavar="KEY=VALUE", help="a Spark setting; repeatable"
+    )
+    parser.add_argument("--json", action="store_true", default=False, help="print the report as one JSON line")
+
+
+def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
+    text = field.metadata.get("help", "").replace("%", "%%") + _default_text(field)
+    flags = [f"--{_hyphens(field.name)}"] if len(field.name) > 1 else [f"-{field.name}"]
+    if hint is bool:
+        parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=text)
+    else:
+        parser.add_argument(*flags, dest=field.name, metavar=_metavar(field.name, hint), help=text)
+
+
+def _default_text(field: dataclasses.Field[Any]) -> str:
+    if _is_required(field):
+        return " (required)"
+    default = field.default
+    if field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    if default in ("", (), None, False):
+        return ""
+    shown = ",".join(str(item) for item in default) if isinstance(default, tuple) else default
+    return f" (default: {shown})"
+
+
+def _metavar(name: str, hint: Any) -> str:
+    if typing.get_origin(hint) is tuple:
+        return "A,B,..."
+    return {int: "N", float: "X"}.get(hint, "TEXT" if name in ("text", "prefix") else "VALUE")
+
+
+def _key_value(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"'{text}' is not KEY=VALUE")
+    return key, value
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _hyphens(name: str) -> str:
+    return name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """Options of `run`.
+
+    Attributes:
+        config: YAML file with the steps.
+        settings: values that win over the file's `vars`.
+        rebuild: replace outputs whose options or inputs have changed.
+    """
+
+    config: str
+    settings: dict[str, str]
+    rebuild: bool
+
+
+def parse_run(prog: str, argv: Sequence[str] | None) -> tuple[PipelineOptions, RunOptions]:
+    """*Driver.* The command line of `run`."""
+    parser = _Parser(prog=prog, description="Run the steps of a YAML file, skipping what is done.", allow_abbrev=False)
+    parser.add_argument("--config", required=True, metavar="FILE", help="YAML with `vars:` and `steps:`")
+    parser.add_argument(
+        "--set", action="append", default=[], type=_key_value, metavar="NAME=VALUE", help="a variable of the file"
+    )
+    parser.add_argument("--rebuild", action="store_true", help="replace outputs whose options or inputs have changed")
+    add_run_options(parser)
+    given = parser.parse_args(argv)
+    options = RunOptions(given.master, tuple(given.conf), given.json)
+    return PipelineOptions(given.config, dict(given.set), given.rebuild), options

@@ -1,0 +1,54 @@
+"""The package. `jobs/` and `conf/` stay at the top level, where spark-submit users look, and install as subpackages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "clip_spark/__init__.py").read_text()).group(1)
+
+# Why each bound is there is written beside the pins in constraints.txt.
+SPARK = ["pyspark>=3.5.6,<5"]
+ENCODE = ["torch", "torchvision", "open_clip_torch>=3.3,<4", "pillow>=10"]
+INDEX = ["autofaiss==2.18.0", "faiss-cpu>=1.10,<1.14", "duckdb>=1.1"]
+WEB = ["fastapi>=0.110", "uvicorn>=0.30"]
+PLOT = ["matplotlib>=3.8"]
+S3 = ["s3fs"]
+TEST = ["pytest", "pytest-timeout", "hypothesis", "nltk"]
+CHECK = ["ruff==0.17.6", "mypy==2.4.1", "types-PyYAML", "pandas-stubs"]
+
+setup(
+    name="clip-spark",
+    version=VERSION,
+    description="Text corpora and image sets -> CLIP embeddings -> Faiss indices, as distributed Spark batch jobs",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.13",
+    package_dir={"clip_spark.jobs": "jobs", "clip_spark.conf": "conf"},
+    packages=[
+        *find_packages(include=["clip_spark", "clip_spark.*"]),
+        "clip_spark.jobs",
+        "clip_spark.conf",
+    ],
+    package_data={
+        "clip_spark": ["demo/model/*", "demo/pictures/*", "demo/text/*", "demo/*.md", "web/static/*", "ngrams/*/*"],
+        "clip_spark.conf": ["spark/*", "pipelines/*"],
+    },
+    install_requires=["numpy>=1.26,<2", "pyarrow>=18,<26", "pandas>=2.2,<3", "fsspec", "pyyaml", "rich", "tqdm"],
+    extras_require={
+        "spark": SPARK,
+        "encode": ENCODE,
+        "index": INDEX,
+        "web": WEB,
+        "plot": PLOT,
+        "s3": S3,
+        "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3,
+        "test": TEST,
+        "check": CHECK,
+    },
+    entry_points={"console_scripts": ["clip-spark = clip_spark.jobs.cli:main"]},
+)
