@@ -1,0 +1,17 @@
+#!/bin/sh
+# Says in one sentence what is missing on this machine, with the command that installs it. $1: the Python to use.
+set -u
+
+python=${1:-}
+if [ -z "$python" ] || ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
+    found=$([ -n "$python" ] && "$python" --version 2>&1 || echo none)
+    echo "clip-spark needs Python 3.11 or 3.12 (found: $found); install one, for example: apt-get install python3.11 python3.11-venv" >&2
+    exit 2
+fi
+
+java=${JAVA_HOME:+$JAVA_HOME/bin/}java
+major=$("$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
+if [ -z "$major" ] || [ "$major" -lt 17 ]; then
+    echo "clip-spark needs Java 17 or 21 (found: ${major:-none}); install one, for example: apt-get install openjdk-17-jre-headless" >&2
+    exit 2
+fi
