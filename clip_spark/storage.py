@@ -163,7 +163,7 @@ def open_write(uri: str) -> Iterator[IO[bytes]]:
     except BaseException:
         with suppress(Exception):  # the first error is the one to report
             stream.discard()
-        stream.closed = True  # no completion at garbage collection
+            stream.closed = True  # no completion at garbage collection
         raise
     stream.close()
 

@@ -1,0 +1,60 @@
+"""URIs in, bytes out; every write is atomic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clip_spark import storage
+from clip_spark.errors import DatasetError, InputError
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    place = str(tmp_path / "a.bin")
+    storage.write_bytes(place, b"old")
+    with pytest.raises(ZeroDivisionError), storage.open_write(place) as stream:
+        stream.write(b"half of the new")
+        raise ZeroDivisionError
+    assert storage.read_bytes(place) == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_listing_is_recursive_sorted_and_without_hidden_files(tmp_path: Path) -> None:
+    for name in ("b/2.txt", "b/10.txt", "a.txt", ".hidden", "_SUCCESS", "b/.x.txt", "b/c.tmp"):
+        storage.write_bytes(str(tmp_path / name), b"12")
+    found = storage.list_files(str(tmp_path))
+    assert [file.uri.removeprefix(str(tmp_path)) for file in found] == ["/a.txt", "/b/10.txt", "/b/2.txt"]
+    assert {file.bytes for file in found} == {2} and all(file.stamp for file in found)
+
+
+def test_listing_takes_globs_single_files_and_absent_places(tmp_path: Path) -> None:
+    storage.write_bytes(str(tmp_path / "a.txt"), b"")
+    storage.write_bytes(str(tmp_path / "b.gz"), b"")
+    assert [storage.name(f.uri) for f in storage.list_files(str(tmp_path / "*.gz"))] == ["b.gz"]
+    assert [storage.name(f.uri) for f in storage.list_files(str(tmp_path / "a.txt"))] == ["a.txt"]
+    assert storage.list_files(str(tmp_path / "absent")) == []
+
+
+def test_remote_listing_keeps_the_scheme() -> None:
+    storage.write_bytes("memory://listed/x/a.txt", b"1")
+    assert [f.uri for f in storage.list_files("memory://listed")] == ["memory:///listed/x/a.txt"]
+
+
+def test_an_unknown_scheme_is_one_sentence() -> None:
+    with pytest.raises(InputError, match="no reader for scheme 's4://'.*Did you mean 's3'"):
+        storage.exists("s4://bucket/a")
+
+
+def test_relative_places_become_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert storage.absolute("x/y") == str(tmp_path / "x/y")
+    assert storage.absolute("s3://b/x/") == "s3://b/x"
+
+
+def test_broken_json_and_missing_files_are_dataset_errors(tmp_path: Path) -> None:
+    storage.write_bytes(str(tmp_path / "m.json"), b'{"cut sho')
+    with pytest.raises(DatasetError, match="is not valid JSON"):
+        storage.read_json(str(tmp_path / "m.json"))
+    with pytest.raises(DatasetError, match="is missing"):
+        storage.file_size(str(tmp_path / "gone"))
