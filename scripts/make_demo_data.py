@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-log = logging.getLogger("demo-data")
+log = logging.getLogger("demo")
 
 SIDE = 64
 SAMPLES_PER_TAR = 500
@@ -62,6 +62,7 @@ STYLES: dict[str, tuple[Package, str | None]] = {
     "noto-v1": (Package("@iconify-json/noto-v1", "1.2.5", "Apache-2.0"), None),
     "fxemoji": (Package("@iconify-json/fxemoji", "1.2.2", "Apache-2.0"), None),
     "emojione": (Package("@iconify-json/emojione", "1.2.3", "CC-BY-4.0"), None),
+    "flag-icons": (Package("@iconify-json/flag", "1.2.12", "MIT"), None),
 }
 BUNDLED_STYLE = "noto"
 
@@ -78,7 +79,7 @@ class Emoji:
     more_keywords: tuple[str, ...]
     group: str
     subgroup: str
-    icon_names: tuple[str, ...]
+    icon_names: tuple[str, ...]  # without hyphens
 
 
 # -- packages --------------------------------------------------------------------------------------
@@ -159,7 +160,7 @@ def to_emoji(
         more_keywords=tuple(clean_keywords(more.get(row["emoji"], ()))),
         group=group,
         subgroup=subgroup,
-        icon_names=tuple(icon_names(name, picture_row)),
+        icon_names=(*icon_names(name, picture_row), *flag_names(row["emoji"])),
     )
 
 
@@ -172,10 +173,17 @@ def clean_keywords(keywords: Iterable[str]) -> Iterable[str]:
 
 
 def icon_names(name: str, picture_row: Mapping) -> list[str]:
-    """The names, without hyphens, under which an icon set may know an emoji."""
+    """The names under which an icon set may know an emoji."""
     names = [name, *(f"{prefix} {name[6:]}" for prefix in ("flag", "flag for", "flag for flag") if "flag: " in name)]
     names += [picture_row["name"] or "", *picture_row["short_names"]]
     return [squeezed for squeezed in (slug(each).replace("-", "") for each in names) if squeezed]
+
+
+def flag_names(char: str) -> list[str]:
+    """The name of a flag among sets that go by country: 'fr4x3', 'gbeng4x3'."""
+    regional = "".join(chr(ord(each) - 0x1F1E6 + ord("a")) for each in char if 0x1F1E6 <= ord(each) <= 0x1F1FF)
+    tags = "".join(chr(ord(each) - 0xE0000) for each in char if 0xE0061 <= ord(each) <= 0xE007A)
+    return [f"{regional or tags}4x3"] if regional or tags else []
 
 
 # -- pictures --------------------------------------------------------------------------------------

@@ -35,9 +35,17 @@ from make_demo_data import BUNDLED_STYLE, Emoji, lay_on_white, read_emoji, read_
 from PIL import Image
 from safetensors.torch import save_file
 
-log = logging.getLogger("demo-model")
+log = logging.getLogger("demo")
 
-TRAINING_STYLES = {"noto": 5.0, "fluent": 2.0, "fluent-flat": 2.0, "noto-v1": 2.0, "emojione": 2.0, "fxemoji": 1.0}
+TRAINING_STYLES = {
+    "noto": 5.0,
+    "fluent": 2.0,
+    "fluent-flat": 2.0,
+    "noto-v1": 2.0,
+    "emojione": 2.0,
+    "fxemoji": 1.0,
+    "flag-icons": 4.0,
+}
 UNSEEN_STYLE = "twemoji"
 
 MODEL = {
@@ -55,7 +63,7 @@ PREPROCESS = {
     "fill_color": 255,
 }
 TEMPLATES = ("a picture of {}", "a picture of a {}", "an emoji of {}", "a photo of a {}", "{} emoji", "{} icon")
-FILLERS = {"and", "with", "of", "the", "in", "on", "a", "an", "not", "for", "no", "at", "to", "from", "without", "other"}
+FILLERS = re.compile("and|with|of|the|in|on|a|an|not|for|no|at|to|from|without|other")
 DIRECTED = re.compile(r"\b(left|right|arrow|clock|o’clock|thirty|button|keycap|east|west|backhand)", re.IGNORECASE)
 MIRRORED_GROUPS = {"smileys-emotion", "people-body", "animals-nature", "food-drink", "activities", "objects"}
 
@@ -95,7 +103,8 @@ def read_words(emoji: list[Emoji]) -> Words:
     """Collect names and keywords as terms."""
     terms = {("name", each.name): number for number, each in enumerate(emoji)}
     keywords = [
-        sorted({terms.setdefault(("keyword", word), len(terms)) for word in words_about(each)}) for each in emoji
+        sorted({terms.setdefault(("keyword", word), len(terms)) for word in sorted(words_about(each))})
+        for each in emoji
     ]
     describes = np.zeros((len(terms), len(emoji)), bool)
     for number, numbers in enumerate(keywords):
@@ -113,7 +122,7 @@ def words_about(emoji: Emoji) -> set[str]:
     if emoji.name.startswith("flag: "):
         country = emoji.name[6:].lower()
         words |= {country, f"flag of {country}", f"{country} flag"}
-    return {word for word in words if word not in FILLERS}
+    return {word for word in words if not FILLERS.fullmatch(word)}
 
 
 def choose_terms(words: Words, number: int, rng: np.random.Generator) -> list[int]:
@@ -238,7 +247,7 @@ def random_backgrounds(count: int, generator: torch.Generator) -> torch.Tensor:
     colours = torch.rand(count, 3, 1, 1, generator=generator)
     kind = torch.rand(count, generator=generator)
     colours[kind < 0.6] = 1
-    colours[kind > 0.9] = 0
+    colours[kind > 0.95] = 0
     return colours
 
 
@@ -416,7 +425,9 @@ def export_model(average: Mapping[str, torch.Tensor], folder: Path) -> None:
     weights = {
         name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in average.items()
     }
-    save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+    path = folder / "open_clip_model.safetensors"
+    save_file(weights, path, metadata={"format": "pt"})
+    path.chmod(0o644)
 
 
 def read_bundled_pictures(folder: Path) -> list[Image.Image]:
@@ -481,7 +492,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     """Train, export and report."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    log.setLevel(logging.INFO)
     arguments = parse_arguments(argv)
     torch.set_num_threads(arguments.threads)
     recipe = Recipe(seed=arguments.seed)
