@@ -1,0 +1,70 @@
+"""`run`: the steps of a YAML file, each skipped when it is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_console import JOB
+
+from clip_spark.errors import OutputError, SpecError
+from clip_spark.pipeline import fill, read_pipeline, run_pipeline
+from clip_spark.session import session_source
+
+TEXT = """
+vars: {{work: {work}, k: 5}}
+steps:
+  - toy: {{embeddings: e, index: i, output: "{{work}}/one", k: "{{k}}"}}
+  - toy: {{embeddings: e, index: i, output: "{{work}}/two"}}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    place = tmp_path / "p.yaml"
+    place.write_text(TEXT.format(work=tmp_path))
+    return str(place)
+
+
+def run(config: str, rebuild: bool = False, **settings: str) -> list[bool]:
+    steps = read_pipeline(config, settings, {"toy": JOB})
+    return [outcome.skipped for outcome in run_pipeline(session_source("t"), steps, rebuild=rebuild)]
+
+
+def test_done_steps_are_skipped_the_next_time(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(config) == [False, False]
+    monkeypatch.setattr("clip_spark.pipeline.time.time", lambda: 4e9)  # a later second, without sleeping
+    assert run(config) == [True, True]
+
+
+def test_a_changed_option_stops_the_run_unless_it_may_rebuild(config: str) -> None:
+    run(config)
+    with pytest.raises(OutputError, match="k was 5, now 6.*--rebuild"):
+        run(config, k="6")
+    assert run(config, rebuild=True, k="6")[0] is False
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps: [{tyo: {}}]", "a step 'tyo' that does not exist. Did you mean 'toy'"),
+        ("steps: [{toy: {embeddings: e, index: i, outptu: x}}]", "In step toy.*no option 'outptu'"),
+        ('steps: [{toy: {embeddings: "{wrk}/e", index: i, output: o}}]', "a variable 'wrk'"),
+        ("stpes: []", "must have a list under 'steps:'"),
+        ("steps: [toy]", "must be one 'name: {options}' pair"),
+    ],
+)
+def test_mistakes_are_found_before_any_step(tmp_path: Path, text: str, message: str) -> None:
+    place = tmp_path / "p.yaml"
+    place.write_text(text)
+    with pytest.raises(SpecError, match=message):
+        read_pipeline(str(place), {}, {"toy": JOB})
+
+
+def test_unknown_variables_on_the_command_line_are_refused(config: str) -> None:
+    with pytest.raises(SpecError, match="has no variable 'wrok'. Did you mean 'work'"):
+        read_pipeline(config, {"wrok": "x"}, {"toy": JOB})
+
+
+def test_fill_reaches_into_lists() -> None:
+    assert fill(["{a}/x", 3, "plain"], {"a": "b"}) == ["b/x", 3, "plain"]
