@@ -63,26 +63,37 @@ def run_shards(
     """
     if not items:
         return []
-    context = spark.sparkContext
-    context.setJobGroup(step, f"clip-spark {step}: {len(items)} shards", interruptOnCancel=True)
-    rdd = context.parallelize(items, min(len(items), MOST_TASKS)).map(_Work(work))
+    rdd = spark.sparkContext.parallelize(items, min(len(items), MOST_TASKS)).map(_Work(work))
     if profile is not None:
         rdd = rdd.withResources(profile)
-    with watch_progress(context, step, len(items)):
-        results = _collect(rdd, step)
+    results = collect(spark, step, rdd, len(items))
     for result in results:
         if isinstance(result, _Failure):
             raise UserError(result.message)
     return results
 
 
-def _collect(rdd: Any, step: str) -> list[Any]:
-    try:
-        return rdd.collect()
-    except Exception as error:  # Py4J wraps whatever happened on an executor
-        raise TaskError(
-            f"{step} stopped: {root_cause(error)} Finished shards are kept; run the same command again to go on."
-        ) from error
+def collect(spark: SparkSession, step: str, rdd: Any, total: int) -> list[Any]:
+    """*Driver.* The elements of an RDD of small results, with a progress line and one sentence for an error.
+
+    Args:
+        spark: the session.
+        step: name for the Spark UI and the progress line.
+        rdd: what to compute; its elements must be few and small.
+        total: how many tasks the progress line counts to.
+
+    Raises:
+        TaskError: a task failed more often than Spark allows.
+    """
+    context = spark.sparkContext
+    context.setJobGroup(step, f"clip-spark {step}: {total} shards", interruptOnCancel=True)
+    with watch_progress(context, step, total):
+        try:
+            return rdd.collect()
+        except Exception as error:  # Py4J wraps whatever happened on an executor
+            raise TaskError(
+                f"{step} stopped: {root_cause(error)} Finished shards are kept; run the same command again to go on."
+            ) from error
 
 
 def root_cause(error: BaseException) -> str:
