@@ -1,0 +1,179 @@
+"""*Driver and worker.* A corpus: which files it is made of, who reads what, and the bytes in blocks of whole lines.
+
+A line ends with `\\n`; a lone `\\r` is white space inside a line. Big uncompressed files are split by byte
+ranges: the range that holds the first byte of a line reads all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from clip_spark import storage
+from clip_spark.errors import InputError
+from clip_spark.specs.base import fingerprint
+from clip_spark.text import BYTE_ORDER_MARK
+
+COMPRESSIONS = {".gz": "gzip"}
+TEXT_ENDINGS = (".txt", ".text", ".md")
+BLOCK_BYTES = 1 << 20
+SPLIT_BYTES = 32 << 20
+"""Bytes of text that one task reads: few enough to bound its memory, many enough for repeats to be combined."""
+COMPRESSED_WEIGHT = 4
+"""A byte of a compressed file stands for about so many bytes of text."""
+
+
+@dataclass(frozen=True)
+class CorpusFile:
+    """One file of a corpus: where, how many bytes on disk, a stamp that changes when it is rewritten."""
+
+    uri: str
+    relative: str
+    bytes: int
+    stamp: str
+
+    @property
+    def compression(self) -> str | None:
+        """fsspec's name of the compression that the ending tells, or None."""
+        return next((name for ending, name in COMPRESSIONS.items() if self.uri.lower().endswith(ending)), None)
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes of text it holds."""
+        return self.bytes * (COMPRESSED_WEIGHT if self.compression else 1)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A file, or the lines of it that begin in the bytes [start, end); `end` is None for the whole file."""
+
+    uri: str
+    compression: str | None
+    start: int = 0
+    end: int | None = None
+
+
+Split = tuple[Piece, ...]
+"""What one task reads."""
+
+
+def list_corpus(
+    uris: Sequence[str], option: str = "corpus", endings: tuple[str, ...] = TEXT_ENDINGS
+) -> list[CorpusFile]:
+    """*Driver.* The files of a corpus, in the order of the URIs and by path below each; each file once.
+
+    Args:
+        uris: files, folders and globs.
+        option: name of the command line option, for messages.
+        endings: what a file in a folder must end with to count; a file that is named itself always does.
+
+    Raises:
+        InputError: a place is missing, or nothing in it is text that we read.
+    """
+    found: dict[str, CorpusFile] = {}
+    for uri in uris:
+        for file in _list_place(storage.absolute(uri), option, endings):
+            found.setdefault(file.uri, file)
+    if not any(file.bytes for file in found.values()):
+        raise InputError(f"--{option} {','.join(uris)}: all {len(found)} files are empty; there is nothing to read.")
+    return list(found.values())
+
+
+def _list_place(uri: str, option: str, endings: tuple[str, ...]) -> list[CorpusFile]:
+    listed = storage.list_files(uri)
+    if not listed:
+        what = "is an empty folder" if storage.exists(uri) else "does not exist"
+        raise InputError(f"--{option} '{uri}' {what}; give a text file, a folder or a glob.")
+    is_place = len(listed) > 1 or listed[0].uri.rstrip("/") != uri
+    files = [file for file in listed if not is_place or plain_name(file.uri).endswith(endings)]
+    if not files:
+        raise InputError(f"--{option} '{uri}' holds {len(listed)} files, none of them {' '.join(endings)} (or .gz).")
+    return [CorpusFile(f.uri, _relative(f.uri, uri), f.bytes, f.stamp) for f in files]
+
+
+def _relative(uri: str, root: str) -> str:
+    return uri[len(root) :].lstrip("/") if uri.startswith(root) and uri != root else storage.name(uri)
+
+
+def plain_name(uri: str) -> str:
+    """*Pure.* The last part of a URI in lower case, without the ending of a compression."""
+    lowered = storage.name(uri).lower()
+    for ending in COMPRESSIONS:
+        lowered = lowered.removesuffix(ending)
+    return lowered
+
+
+def as_input(files: Sequence[CorpusFile], uris: Sequence[str]) -> dict[str, str]:
+    """*Driver.* How a plan names a corpus: changed when a file is added, removed or rewritten, not when it is moved."""
+    stamps = [[file.relative, file.bytes, file.stamp] for file in files]
+    return {"uri": ",".join(uris), "fingerprint": fingerprint(stamps)}
+
+
+def plan_splits(files: Sequence[CorpusFile], split_bytes: int = SPLIT_BYTES) -> list[Split]:
+    """*Driver.* Deal the files out to tasks of about `split_bytes` of text each, in order.
+
+    Small files share a task, big plain files are cut into equal byte ranges, a compressed file is one piece.
+    """
+    splits: list[list[Piece]] = [[]]
+    room = split_bytes
+    for file in files:
+        for piece, weight in _pieces(file, split_bytes):
+            if splits[-1] and weight > room:
+                splits.append([])
+                room = split_bytes
+            splits[-1].append(piece)
+            room -= weight
+    return [tuple(split) for split in splits if split]
+
+
+def _pieces(file: CorpusFile, split_bytes: int) -> list[tuple[Piece, int]]:
+    if file.compression or file.bytes <= split_bytes:
+        return [(Piece(file.uri, file.compression), file.weight)] if file.bytes else []
+    parts = -(-file.bytes // split_bytes)
+    cuts = [file.bytes * i // parts for i in range(parts + 1)]
+    return [(Piece(file.uri, None, a, b), b - a) for a, b in zip(cuts, cuts[1:], strict=False)]
+
+
+def read_blocks(piece: Piece, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """*Worker.* The bytes of a piece in blocks of whole lines; only the last line of a file may lack its `\\n`."""
+    with storage.open_read(piece.uri, piece.compression) as stream:
+        left = _seek_first_line(stream, piece)
+        carry = b"" if piece.start else _without_mark(stream)
+        while left is None or left > 0:
+            data = stream.read(block_bytes if left is None else min(block_bytes, left))
+            if not data:
+                break
+            left = None if left is None else left - len(data)
+            data = carry + data
+            cut = data.rfind(b"\n") + 1
+            carry = data[cut:]
+            if cut:
+                yield data[:cut]
+        if carry and piece.end is not None:
+            carry += stream.readline()
+        if carry:
+            yield carry
+
+
+def _without_mark(stream: IO[bytes]) -> bytes:
+    head = stream.read(len(BYTE_ORDER_MARK))
+    return b"" if head == BYTE_ORDER_MARK else head
+
+
+def _seek_first_line(stream: IO[bytes], piece: Piece) -> int | None:
+    """*Worker.* Go to the first line that begins in the piece; returns the bytes to read from there, None for all."""
+    if piece.end is None:
+        return None
+    if piece.start == 0:
+        return max(0, piece.end - len(BYTE_ORDER_MARK))
+    stream.seek(piece.start - 1)
+    skipped = len(stream.readline())
+    return piece.end - (piece.start - 1 + skipped)
+
+
+def read_lines(piece: Piece) -> Iterator[bytes]:
+    """*Worker.* The lines of a piece without their ends."""
+    for block in read_blocks(piece):
+        lines = block.split(b"\n")
+        yield from (lines[:-1] if block.endswith(b"\n") else lines)

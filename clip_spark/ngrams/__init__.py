@@ -1,0 +1,1 @@
+"""*Driver.* count-ngrams and filter-ngrams: corpus -> counts -> records."""

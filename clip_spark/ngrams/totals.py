@@ -1,0 +1,46 @@
+"""*Pure.* Totals of a count: lines, tokens, bytes, and by order how many n-grams there were and are.
+
+Tasks sum them up in the counters of their receipts (`positions_2`, `survivors_2`, ...); the manifest of counts holds
+them under `extra`, where filter-ngrams finds what PMI needs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from clip_spark.shards import Receipt
+
+BY_ORDER = ("positions", "distinct", "survivors")
+"""n-grams counted with repeats; different ones; different ones that reach the min count."""
+
+
+def of_line(line_bytes: int, tokens: int, orders: Sequence[int]) -> dict[str, int]:
+    """*Pure.* The totals of one line."""
+    by_order = {f"positions_{n}": max(0, tokens - n + 1) for n in orders}
+    return {"lines": 1, "bytes": line_bytes, "tokens": tokens, **by_order}
+
+
+def distinct(orders: Iterable[int]) -> Counter[str]:
+    """*Pure.* How many different n-grams there are of each order."""
+    return Counter(f"distinct_{n}" for n in orders)
+
+
+def survivors(orders: Iterable[int]) -> Counter[str]:
+    """*Pure.* How many different n-grams of each order are kept."""
+    return Counter(f"survivors_{n}" for n in orders)
+
+
+def extra(least: Mapping[int, int], receipts: Sequence[Receipt]) -> dict[str, Any]:
+    """*Pure.* What a manifest of counts says beside its receipts.
+
+    Returns:
+        lines, bytes, tokens; `orders`: order (as text, for JSON) -> min_count, positions, distinct, survivors.
+    """
+    sums: Counter[str] = sum((Counter(receipt.counters) for receipt in receipts), Counter())
+    orders = {
+        str(n): {"min_count": count, **{name: int(sums[f"{name}_{n}"]) for name in BY_ORDER}}
+        for n, count in least.items()
+    }
+    return {**{name: int(sums[name]) for name in ("lines", "bytes", "tokens")}, "orders": orders}

@@ -1,0 +1,57 @@
+"""make-records: one record for each different text, the first is kept, user columns are carried along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from clip_spark.errors import InputError
+from clip_spark.manifest import Manifest
+from clip_spark.records import make_records
+from clip_spark.schema import record_id
+from clip_spark.specs.text import RecordsSpec
+
+pytestmark = pytest.mark.spark
+
+
+def rows(manifest: Manifest) -> list[dict[str, Any]]:
+    """All rows, in the order of the shards."""
+    return [row for file in manifest.files("records") for row in pq.read_table(file).to_pylist()]
+
+
+def test_lines(spark: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a dog\n\n a cat \na dog\r\nnaïve")
+    manifest = make_records(lambda: spark, RecordsSpec(rows=(str(tmp_path / "a.txt"),), output=str(tmp_path / "out")))
+    assert [row["text"] for row in rows(manifest)] == ["a dog", "a cat", "naïve"]
+    assert rows(manifest)[0] == {"record_id": record_id("a dog"), "kind": "text", "text": "a dog"}
+    assert manifest.extra == {"duplicates": 1, "empty": 1}
+
+
+def test_the_first_of_equal_rows_is_kept_with_the_users_columns(spark: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('caption,price\n"a ""dog""",007\ncat,2\n')
+    (tmp_path / "b.csv").write_text("price,caption,more\n3,cat,x\n4,bird,y\n")
+    spec = RecordsSpec(rows=(str(tmp_path / "*.csv"),), output=str(tmp_path / "out"), text_column="caption", shards=3)
+    found = {row["text"]: (row["price"], row["more"]) for row in rows(make_records(lambda: spark, spec))}
+    assert found == {'a "dog"': ("007", None), "cat": ("2", None), "bird": ("4", "y")}
+
+
+def test_parquet_keeps_types_and_urls_make_pictures(spark: Any, tmp_path: Path) -> None:
+    table = pa.table({"url": ["s3://b/1.jpg", None, "s3://b/2.jpg"], "width": [1, 2, 3], "text": ["a", "b", "c"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    spec = RecordsSpec(rows=(str(tmp_path / "a.parquet"),), output=str(tmp_path / "out"), uri_column="url")
+    found = rows(make_records(lambda: spark, spec))
+    assert [(row["kind"], row["uri"], row["text"], row["width"]) for row in found] == [
+        ("image", "s3://b/1.jpg", "a", 1),
+        ("image", "s3://b/2.jpg", "c", 3),
+    ]
+    assert found[0]["record_id"] == record_id("s3://b/1.jpg")
+
+
+def test_a_wrong_column_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("txt,price\na,1\n")
+    with pytest.raises(InputError, match="no column 'text'.*Did you mean 'txt'"):
+        make_records(lambda: None, RecordsSpec(rows=(str(tmp_path / "a.csv"),), output=str(tmp_path / "out")))

@@ -1,0 +1,76 @@
+"""Corpora: listing, splitting and reading give every line once, however they are cut."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clip_spark import corpus
+from clip_spark.corpus import CorpusFile, Piece
+from clip_spark.errors import InputError
+
+
+def write(folder: Path, name: str, data: bytes) -> str:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return str(path)
+
+
+def test_folders_are_recursive_and_other_files_are_left_out(tmp_path: Path) -> None:
+    for name in ("b.txt", "a/x.txt.gz", "a/picture.png", ".hidden.txt"):
+        write(tmp_path, name, b"word\n")
+    files = corpus.list_corpus([str(tmp_path)])
+    assert [file.relative for file in files] == ["a/x.txt.gz", "b.txt"]
+    assert [file.compression for file in files] == ["gzip", None]
+
+
+def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.txt", b"word\n")
+    assert len(corpus.list_corpus([path, str(tmp_path), str(tmp_path / "*.txt")])) == 1
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: write(p, "a.txt", b"")])
+def test_missing_and_empty_places_are_refused_in_one_sentence(tmp_path: Path, make: object) -> None:
+    make(tmp_path / "place")  # type: ignore[operator]
+    with pytest.raises(InputError, match="place"):
+        corpus.list_corpus([str(tmp_path / "place")])
+
+
+def test_the_fingerprint_changes_with_content_and_not_with_place(tmp_path: Path) -> None:
+    one, moved, longer = (CorpusFile(uri, "a.txt", size, "7") for uri, size in (("/x", 3), ("/y", 3), ("/x", 4)))
+    prints = [corpus.as_input([file], [])["fingerprint"] for file in (one, moved, longer)]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_small_files_share_a_task_and_big_ones_are_cut() -> None:
+    sizes = [10, 10, 10, 250, 90]
+    files = [CorpusFile(f"/{i}.txt", f"{i}.txt", size, "") for i, size in enumerate(sizes)]
+    splits = corpus.plan_splits([*files, CorpusFile("/z.txt.gz", "z.txt.gz", 60, "")], split_bytes=100)
+    assert [len(split) for split in splits] == [3, 1, 1, 1, 1, 1]
+    assert [(p.start, p.end) for split in splits[1:4] for p in split] == [(0, 83), (83, 166), (166, 250)]
+
+
+@given(st.binary(max_size=200).map(lambda b: b.replace(b"\xef", b"\n")), st.integers(1, 60), st.integers(1, 50))
+def test_every_line_is_read_once_wherever_ranges_and_blocks_end(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, split_bytes: int, block_bytes: int
+) -> None:
+    path = write(tmp_path_factory.mktemp("lines"), "a.txt", data)
+    files = [CorpusFile(path, "a.txt", len(data), "")]
+    blocks = [
+        list(corpus.read_blocks(piece, block_bytes))
+        for split in corpus.plan_splits(files, split_bytes)
+        for piece in split
+    ]
+    assert b"".join(block for piece in blocks for block in piece) == data
+    assert all(block.endswith(b"\n") for piece in blocks for block in piece[:-1])
+
+
+def test_a_byte_order_mark_is_not_text(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.txt", b"\xef\xbb\xbfone\ntwo")
+    assert list(corpus.read_lines(Piece(path, None))) == [b"one", b"two"]
+    assert list(corpus.read_lines(Piece(path, None, 0, 8))) == [b"one", b"two"]
