@@ -30,7 +30,7 @@ class CountSpec(Spec):
             raise SpecError(f"--orders names a length twice: {self.orders}; give each once.")
         if len(self.min_count) not in (1, len(self.orders)):
             raise SpecError(
-                f"--min-count has {len(self.min_count)} values for {len(self.orders)} orders; give one for all, or one each."
+                f"--min-count has {len(self.min_count)} values for {len(self.orders)} orders; give one, or one each."
             )
         for least in self.min_count:
             check_at_least("min-count", least, 1)
