@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from clip_spark.specs.base import Spec, check_at_least, check_choice, option
+from clip_spark.errors import SpecError
+from clip_spark.specs.base import Spec, check_at_least, check_choice, check_not_empty, option
 
 METRICS = ("ip", "l2")
+MOST_PARTS = 100
+"""autofaiss merges what it added into 100 files first, and fails when more are to be kept."""
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def memory_bytes(name: str, text: str) -> int:
+    """*Pure.* Bytes of `16G`, `512M`, `1.5GB` or a plain number; raises SpecError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", text.strip().upper())
+    if not found or float(found[1]) == 0:
+        raise SpecError(f"--{name} is '{text}'; give a size such as 512M or 16G.")
+    return int(float(found[1]) * UNITS[found[2]])
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexSpec(Spec):
     """build-index: embeddings -> index."""
 
-    embeddings: str = option("dataset of embeddings (URI)")
+    embeddings: str = option("dataset of embeddings (URI)", content=False)
     parts: int = option("Faiss files of the index; 0 chooses from the number of vectors", 0)
     recall: float = option("recall@10 against exact search that the search parameters must reach", 0.95)
     max_index_memory: str = option("memory that the index may take when it is searched, such as 16G", "16G")
     metric: str = option("ip (inner product, which is the cosine) or l2", "ip")
     index_key: str = option("Faiss index factory key; empty chooses from size and memory", "")
-    queries: str = option("embeddings of the other kind (URI) to tune and measure cross-modal recall with", "")
+    queries: str = option("embeddings of the other kind (URI) to tune cross-modal recall with", "", content=False)
+    seed: int = option("seed of the training sample and the test queries", 0)
 
     def __post_init__(self) -> None:
         check_choice("metric", self.metric, METRICS)
         check_at_least("parts", self.parts, 0)
+        if self.parts > MOST_PARTS:
+            raise SpecError(f"--parts is {self.parts}; at most {MOST_PARTS} are possible.")
+        if not 0 < self.recall <= 1:
+            raise SpecError(f"--recall is {self.recall}; it must be above 0 and at most 1.")
+        memory_bytes("max-index-memory", self.max_index_memory)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,3 +56,22 @@ class TagSpec(Spec):
 
     def __post_init__(self) -> None:
         check_at_least("k", self.k, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpec:
+    """search: query -> hits, in the terminal."""
+
+    index: str = option("index to search (URI)")
+    text: str = option("search for a text", "")
+    image: str = option("search for a picture (path or URI)", "")
+    like: str = option("search for what is like a record of the index (its record_id)", "")
+    k: int = option("hits", 10)
+
+    def __post_init__(self) -> None:
+        check_not_empty("index", self.index)
+        check_at_least("k", self.k, 1)
+        given = [name for name in ("text", "image", "like") if getattr(self, name)]
+        if len(given) != 1:
+            found = "none" if not given else " and ".join(f"--{name}" for name in given)
+            raise SpecError(f"Give one of --text, --image and --like; found {found}.")

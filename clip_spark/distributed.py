@@ -1,0 +1,71 @@
+"""*Driver.* The one call into autofaiss: its distributed add and merge, with our reader and our part writer.
+
+The pinned version's internals are relied on (tests/unit/test_index_autofaiss.py holds them): the reader is called as
+`reader(batch_size=, start=, end=)` and yields (vectors, frame with `i`); `index_optimizer(index, index_suffix)` is
+called once per merged index and returns a dict with `index_path`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from clip_spark import storage
+from clip_spark.errors import TaskError
+from clip_spark.index.layout import BUILDING, Part
+from clip_spark.index.reader import VectorReader
+from clip_spark.index.writer import PartWriter
+from clip_spark.tasks import root_cause
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+BATCH_MEMORY = "128MB"
+"""Vectors in flight per task, beside the part that it builds."""
+
+
+def add_distributed(
+    spark: SparkSession, trained: Any, reader: VectorReader, parts: int, writer: PartWriter
+) -> list[Part]:
+    """*Driver.* Add all vectors to copies of a trained index on the executors, merge them to parts, and write those.
+
+    Raises:
+        TaskError: a task failed for good; no job of this build is left running.
+    """
+    from autofaiss.indices import distributed
+    from tqdm import tqdm
+
+    distributed.tqdm = partial(tqdm, disable=True)  # its bars would draw over ours
+    context = spark.sparkContext
+    group = f"build-index {writer.generation}"
+    context.setJobGroup(group, f"clip-spark build-index: {reader.count} vectors", interruptOnCancel=True)
+    try:
+        _, written = distributed.add_embeddings_to_index_distributed(
+            trained_index_or_path=trained,
+            embedding_reader=reader,
+            memory_available_for_adding=BATCH_MEMORY,
+            nb_cores=threads_per_task(spark, parts),
+            temporary_indices_folder=storage.join(writer.output, BUILDING, writer.generation),
+            nb_indices_to_keep=parts,
+            index_optimizer=writer,
+        )
+    except Exception as error:  # Py4J wraps whatever happened on an executor
+        context.cancelJobGroup(group)  # its tasks would go on writing
+        raise TaskError(f"build-index stopped: {root_cause(error)} What was served before still is.") from error
+    return [Part(**_without_path(found)) for found in _as_list(written)]
+
+
+def _as_list(written: Any) -> list[dict[str, Any]]:
+    """*Pure.* autofaiss returns one dict for a single index, and a dict by path for several."""
+    return [written] if "index_path" in written else list(written.values())
+
+
+def _without_path(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if key != "index_path"}
+
+
+def threads_per_task(spark: SparkSession, parts: int) -> int:
+    """*Driver.* OpenMP threads for each add task, so that the tasks that run at once share the cores of a machine."""
+    cores = max(1, spark.sparkContext.defaultParallelism)
+    executors = max(1, len(spark._jsc.sc().statusTracker().getExecutorInfos()) - 1)
+    return max(1, cores // max(parts, executors))

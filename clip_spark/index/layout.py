@@ -1,0 +1,137 @@
+"""*Worker.* What the manifest of an index says, and where its files are.
+
+<index>/manifest.json                          names the generation that is served
+<index>/parts/<generation>/part-000.index      Faiss files with global ids; one trained quantizer for all
+<index>/building/<generation>/                 only while a build runs
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from clip_spark import storage
+from clip_spark.errors import ModelError
+from clip_spark.manifest import Manifest, read_manifest
+
+PARTS, BUILDING = "parts", "building"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One Faiss file.
+
+    Attributes:
+        path: inside the index folder.
+        rows: vectors in it; their ids are `start` ... `start + rows - 1`.
+        sha256: of the file's bytes.
+    """
+
+    path: str
+    start: int
+    rows: int
+    bytes: int
+    sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """*Pure.* Ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a search runs; chosen by the build from measured recall.
+
+    Attributes:
+        nprobe: inverted lists that a query looks into; 0 where the index has none.
+        ef: candidates kept in an HNSW coarse quantizer; 0 where there is none.
+    """
+
+    nprobe: int = 0
+    ef: int = 0
+
+
+@dataclass(frozen=True)
+class IndexInfo:
+    """What a searcher must know; the `extra` of the manifest.
+
+    Attributes:
+        encoder: as the embeddings' manifest describes it.
+        modality: `text` or `image`.
+        dim: d.
+        metric: `ip` or `l2`.
+        key: Faiss factory key.
+        settings: how to search.
+        measured: recall and times on the machine of the build.
+        generation: name of the folder of parts.
+        train_rows: vectors that the quantizer was trained on.
+    """
+
+    encoder: Mapping[str, Any]
+    modality: str
+    dim: int
+    metric: str
+    key: str
+    settings: SearchSettings
+    parts: tuple[Part, ...]
+    measured: dict[str, Any] = field(default_factory=dict)
+    generation: str = ""
+    train_rows: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Vectors in all parts."""
+        return sum(part.rows for part in self.parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """*Pure.* Ready for JSON, and equal to itself after a trip through it."""
+        return {**dataclasses.asdict(self), "parts": [part.to_json() for part in self.parts]}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> IndexInfo:
+        """*Pure.* The inverse of `to_json`; keys of other versions are ignored."""
+        known = {f.name for f in dataclasses.fields(IndexInfo)}
+        plain = {key: item for key, item in value.items() if key in known}
+        plain["settings"] = SearchSettings(**value["settings"])
+        plain["parts"] = tuple(Part(**part) for part in value["parts"])
+        return IndexInfo(**plain)
+
+
+def read_index(uri: str) -> tuple[Manifest, IndexInfo]:
+    """*Anywhere.* The manifest of an index and what it says."""
+    manifest = read_manifest(uri, "index")
+    return manifest, IndexInfo.from_json(manifest.extra)
+
+
+def part_path(generation: str, number: int) -> str:
+    """*Pure.* Path of a part inside the index folder."""
+    return f"{PARTS}/{generation}/part-{number:03d}.index"
+
+
+def part_uri(index_uri: str, part: Part) -> str:
+    """*Pure.* Where a part is."""
+    return storage.join(index_uri, part.path)
+
+
+def check_same_encoder(index: Mapping[str, Any], other: Mapping[str, Any], what: str) -> None:
+    """*Pure.* Refuse vectors of another encoder: their scores would mean nothing.
+
+    Args:
+        index: encoder of the index.
+        other: encoder of `what`.
+        what: for the message, such as "these image embeddings".
+
+    Raises:
+        ModelError: weights or preprocessing differ.
+    """
+    differing = [key for key in ("weights_sha256", "preprocess") if index.get(key) != other.get(key)]
+    if not differing:
+        return
+    if index.get("model") != other.get("model"):
+        why = f"the index was built with '{index.get('model')}' and {what} come from '{other.get('model')}'"
+    else:
+        word = "other weights" if differing[0] == "weights_sha256" else "another preprocessing"
+        why = f"the index was built with '{index.get('model')}' and {what} come from {word} of that name"
+    raise ModelError(f"{why[0].upper()}{why[1:]}; use the same model on both sides.")

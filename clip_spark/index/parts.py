@@ -1,0 +1,108 @@
+"""*Worker.* All parts of an index, opened memory-mapped and searched as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from clip_spark import storage
+from clip_spark.errors import DatasetError
+from clip_spark.index.layout import IndexInfo, Part, SearchSettings, part_uri
+from clip_spark.index.library import load_faiss
+
+MISSING = -1
+"""What Faiss returns in place of a hit when it finds fewer than k."""
+
+
+class PartSet:
+    """Open parts; safe to search from several threads, for no search changes anything."""
+
+    def __init__(self, indexes: Sequence[Any], metric: str, settings: SearchSettings) -> None:
+        self.indexes, self.metric, self.settings = list(indexes), metric, settings
+
+    @property
+    def rows(self) -> int:
+        """Vectors in all parts."""
+        return sum(index.ntotal for index in self.indexes)
+
+    def search(
+        self, queries: np.ndarray, k: int, settings: SearchSettings | None = None, selector: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k nearest vectors of all parts.
+
+        Args:
+            queries: float32 (n, d), rows of length 1.
+            k: most hits per query.
+            settings: instead of the index's own.
+            selector: a Faiss IDSelector that limits the positions.
+
+        Returns:
+            scores float32 (n, m) best first (cosine, whatever the metric), positions int64 (n, m), MISSING where there
+            is no hit (such columns come last); m = min(k, rows).
+        """
+        k = min(k, self.rows)
+        queries = np.ascontiguousarray(queries, np.float32)
+        if k == 0 or len(queries) == 0:
+            return np.zeros((len(queries), k), np.float32), np.full((len(queries), k), MISSING, np.int64)
+        found = [self._search_part(index, queries, k, settings or self.settings, selector) for index in self.indexes]
+        return found[0] if len(found) == 1 else merge(found, k)
+
+    def _search_part(
+        self, index: Any, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        scores, positions = index.search(queries, k, params=parameters(index, settings, selector))
+        if self.metric == "l2":  # of unit vectors: |a - b|^2 = 2 - 2 cos
+            scores = 1.0 - scores / 2.0
+        scores[positions == MISSING] = -np.inf
+        return scores, positions
+
+
+def merge(found: Sequence[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """*Pure.* The best k of several results per query; equal scores in the order of positions, so that the number of
+    parts changes nothing."""
+    scores = np.concatenate([part[0] for part in found], axis=1)
+    positions = np.concatenate([part[1] for part in found], axis=1)
+    order = np.lexsort((positions, -scores), axis=1)[:, :k]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(positions, order, 1)
+
+
+def parameters(index: Any, settings: SearchSettings, selector: Any) -> Any:
+    """*Worker.* Settings as Faiss takes them per call; nothing is set on the index, which other threads share."""
+    faiss = load_faiss()
+    chosen = {} if selector is None else {"sel": selector}
+    if isinstance(index, faiss.IndexIDMap):
+        return faiss.SearchParameters(**chosen)
+    if settings.ef:
+        chosen["quantizer_params"] = faiss.SearchParametersHNSW(efSearch=settings.ef)
+    inner = faiss.SearchParametersIVF(nprobe=settings.nprobe, **chosen)
+    if isinstance(index, faiss.IndexPreTransform):
+        return faiss.SearchParametersPreTransform(index_params=inner)
+    return inner
+
+
+def open_parts(uri: str, info: IndexInfo) -> PartSet:
+    """*Worker.* Open all parts of an index, memory-mapped.
+
+    Raises:
+        DatasetError: a part is missing, cut short, or not one of this index.
+    """
+    indexes = [open_part(part_uri(uri, part), part) for part in info.parts]
+    return PartSet(indexes, info.metric, info.settings)
+
+
+def open_part(uri: str, part: Part) -> Any:
+    """*Worker.* Open one part; its size is checked here, its hash by `verify_part`."""
+    faiss = load_faiss()
+    if not storage.exists(uri):
+        raise DatasetError(f"'{uri}' is missing although its index lists it; build the index again.")
+    if storage.file_size(uri) != part.bytes:
+        raise DatasetError(f"'{uri}' has {storage.file_size(uri)} bytes, its index says {part.bytes}; build it again.")
+    try:
+        index = faiss.read_index(storage.absolute(uri), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+    except RuntimeError as error:
+        raise DatasetError(f"'{uri}' is not a Faiss index any more; build the index again.") from error
+    if index.ntotal != part.rows:
+        raise DatasetError(f"'{uri}' holds {index.ntotal} vectors, its index says {part.rows}; build it again.")
+    return index

@@ -1,0 +1,52 @@
+"""*Worker.* `.knn` files beside pictures, as clip-grams writes them: one tag a line, best first."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+
+import pyarrow as pa
+
+from clip_spark import storage
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+def write_sidecars(tags: pa.Table) -> dict[str, int]:
+    """*Worker.* Write the sidecar of each picture that is a local file.
+
+    Args:
+        tags: rows of TAGS, those of one picture side by side and best first.
+
+    Returns:
+        counters: sidecars written, and pictures that cannot have one (in a tar, or not local).
+    """
+    counts: Counter[str] = Counter()
+    rows = tags.select(["uri", "text"]).to_pylist()
+    for uri, group in groupby(rows, key=itemgetter("uri")):
+        if not storage.is_local(uri):
+            counts["sidecars_skipped"] += 1
+            continue
+        lines = [" ".join(row["text"].split()) + "\n" for row in group]
+        storage.write_bytes(sidecar_path(storage.absolute(uri)), "".join(lines).encode())
+        counts["sidecars"] += 1
+    return dict(counts)
+
+
+def sidecar_path(picture: str) -> str:
+    """*Worker.* `a/cat.knn` for `a/cat.png`; `a/cat.png.knn` where another picture in the folder has that stem.
+
+    clip-grams writes both to `cat.knn`, and one is lost.
+    """
+    folder, base = os.path.split(picture)
+    stem = os.path.splitext(base)[0]
+    return os.path.join(folder, f"{base if _shared(folder)[stem] > 1 else stem}.knn")
+
+
+@lru_cache(64)
+def _shared(folder: str) -> Counter[str]:
+    names = (os.path.splitext(entry.name) for entry in os.scandir(folder))
+    return Counter(stem for stem, ending in names if ending.lower() in PICTURES)

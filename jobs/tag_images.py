@@ -1,0 +1,31 @@
+"""*Driver.* tag-images: image embeddings x text index -> tags."""
+
+from __future__ import annotations
+
+import sys
+
+from clip_spark.console import Job, job_main
+from clip_spark.specs.search import TagSpec
+
+JOB = Job(
+    name="tag-images",
+    spec=TagSpec,
+    step="clip_spark.tag:tag_images",
+    preview="clip_spark.tag:preview",
+    examples=(
+        ("ten tags for each picture", "clip-spark tag-images --embeddings images/ --index texts-index/ --output tags/"),
+        (
+            "and a .knn file beside each picture, as clip-grams writes it",
+            "clip-spark tag-images --embeddings images/ --index texts-index/ --output tags/ --sidecars",
+        ),
+    ),
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """*Driver.* Run the job; returns the exit status."""
+    return job_main(JOB, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Inverted lists through autofaiss's distributed mode, and tags."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from helpers_embeddings import numbered, unit_vectors, write_embeddings
+
+from clip_spark.build import build_index
+from clip_spark.index.layout import read_index
+from clip_spark.index.parts import open_parts
+from clip_spark.index.writer import stored_ids
+from clip_spark.search import Searcher
+from clip_spark.specs.search import IndexSpec
+
+pytestmark = pytest.mark.spark
+ROWS = 20_000
+
+
+@pytest.fixture(scope="module")
+def embeddings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    vectors = unit_vectors(ROWS)
+    folder = tmp_path_factory.mktemp("built") / "emb"
+    write_embeddings(folder, vectors, numbered(ROWS), shard_rows=3000)
+    return folder, vectors
+
+
+def build(spark, embeddings: Path, output: Path, **options):
+    return build_index(lambda: spark, IndexSpec(embeddings=str(embeddings), output=str(output), **options))
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_parts_hold_all_vectors_once_and_reach_the_recall(spark, tmp_path: Path, embeddings, parts: int) -> None:
+    folder, vectors = embeddings
+    manifest = build(spark, folder, tmp_path / "index", parts=parts, recall=0.9)
+    _, info = read_index(manifest.uri)
+    assert len(info.parts) == parts and info.key.startswith("IVF")
+    ids = np.concatenate([stored_ids(index) for index in open_parts(manifest.uri, info).indexes])
+    np.testing.assert_array_equal(np.sort(ids), np.arange(ROWS))
+    assert info.measured["recall_at_10"] >= 0.9
+    assert 1 <= info.settings.nprobe < 512
+    assert not (tmp_path / "index" / "building").exists()
+    searcher = Searcher.open(manifest.uri)
+    queries = near(vectors[::200])
+    truth = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
+    found = [[int(hit.record["text"].split()[1]) for hit in hits] for hits in searcher.search_embeddings(queries)]
+    overlap = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, truth.tolist(), strict=True)])
+    assert overlap > 0.85  # queries that it was not tuned with
+
+
+def near(vectors: np.ndarray) -> np.ndarray:
+    """Unit vectors a little off the given ones."""
+    moved = vectors + np.random.default_rng(1).normal(size=vectors.shape).astype(np.float32) * 0.05
+    return moved / np.linalg.norm(moved, axis=1, keepdims=True)

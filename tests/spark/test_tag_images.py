@@ -1,0 +1,68 @@
+"""Tags equal brute force, and sidecars lose no picture."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from helpers_embeddings import ENCODER, numbered, unit_vectors, write_embeddings
+
+from clip_spark.build import build_index
+from clip_spark.errors import InputError, ModelError
+from clip_spark.specs.search import IndexSpec, TagSpec
+from clip_spark.tag import preview, tag_images
+
+pytestmark = pytest.mark.spark
+
+
+def no_spark():
+    raise AssertionError("no session is needed here")
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("tags")
+    write_embeddings(folder / "emb", unit_vectors(300), numbered(300))
+    build_index(no_spark, IndexSpec(embeddings=str(folder / "emb"), output=str(folder / "index"), parts=2))
+    return str(folder / "index")
+
+
+def test_tags_equal_brute_force_and_sidecars_hold_them(spark, tmp_path: Path, index: str) -> None:
+    pictures = [tmp_path / "pictures" / f"{stem}.png" for stem in range(9)] + [tmp_path / "pictures" / "0.JPG"]
+    pictures[0].parent.mkdir()
+    for picture in pictures:
+        picture.touch()
+    vectors = unit_vectors(len(pictures), seed=3)
+    names = [str(picture) for picture in pictures]
+    write_embeddings(tmp_path / "emb", vectors, names, modality="image", shard_rows=4)
+    spec = TagSpec(embeddings=str(tmp_path / "emb"), index=index, output=str(tmp_path / "tags"), k=4, sidecars=True)
+    manifest = tag_images(lambda: spark, spec)
+    rows = [row for uri in manifest.files("tags") for row in pq.read_table(uri).to_pylist()]
+    expected = np.argsort(-(vectors @ unit_vectors(300).T), axis=1)[:, :4]
+    assert [row["text"] for row in rows] == [f"text {i}" for i in expected.reshape(-1)]
+    assert [row["uri"] for row in rows] == [name for name in names for _ in range(4)]
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4] * len(names)
+    assert (tmp_path / "pictures" / "1.knn").read_text().splitlines() == [f"text {i}" for i in expected[1]]
+    assert (tmp_path / "pictures" / "0.JPG.knn").read_text().splitlines() == [f"text {i}" for i in expected[9]]
+    assert (tmp_path / "pictures" / "0.png.knn").exists() and not (tmp_path / "pictures" / "0.knn").exists()
+    assert tag_images(no_spark, spec).created == manifest.created
+    assert preview(manifest)[0].rows[0][0] == "0.png"
+
+
+def test_what_does_not_fit_is_refused_before_a_session(tmp_path: Path, index: str) -> None:
+    def tag(modality: str, **encoder: str):
+        write_embeddings(
+            tmp_path / modality / "emb", unit_vectors(3), numbered(3), modality=modality, encoder={**ENCODER, **encoder}
+        )
+        spec = TagSpec(embeddings=str(tmp_path / modality / "emb"), index=index, output=str(tmp_path / "tags"))
+        return tag_images(no_spark, spec)
+
+    with pytest.raises(InputError, match="holds embeddings of texts"):
+        tag("text")
+    with pytest.raises(ModelError, match="other weights of that name"):
+        tag("image", weights_sha256="x")

@@ -1,0 +1,127 @@
+"""Small indexes are exact and need no Spark."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from helpers_embeddings import ENCODER, numbered, unit_vectors, write_embeddings
+
+from clip_spark.build import build_index
+from clip_spark.errors import DatasetError, InputError, ModelError, OutputError, SpecError
+from clip_spark.search import Searcher
+from clip_spark.specs.search import IndexSpec
+
+
+def no_spark():
+    raise AssertionError("no session is needed here")
+
+
+def build(folder: Path, rows: int, **options):
+    vectors = unit_vectors(rows)
+    emb = folder / "emb"
+    if not emb.exists():
+        write_embeddings(emb, vectors, numbered(rows))
+    manifest = build_index(no_spark, IndexSpec(embeddings=str(emb), output=str(folder / "index"), **options))
+    return vectors, manifest
+
+
+@pytest.mark.parametrize("rows", [1, 10, 2000])
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+def test_search_equals_brute_force(tmp_path: Path, rows: int, parts: int, metric: str) -> None:
+    vectors, manifest = build(tmp_path, rows, parts=parts, metric=metric)
+    assert manifest.rows == rows
+    searcher = Searcher.open(str(tmp_path / "index"))
+    queries = unit_vectors(5, seed=9)
+    for query, hits in zip(queries, searcher.search_embeddings(queries, 10), strict=True):
+        scores = vectors @ query
+        expected = np.argsort(-scores, kind="stable")[:10]
+        assert [hit.record["text"] for hit in hits] == [f"text {i}" for i in expected]
+        np.testing.assert_allclose([hit.score for hit in hits], scores[expected], atol=1e-5)
+        assert [hit.rank for hit in hits] == list(range(1, min(10, rows) + 1))
+
+
+def test_same_again_is_done_and_another_is_refused(tmp_path: Path) -> None:
+    _, first = build(tmp_path, 50)
+    _, again = build(tmp_path, 50)
+    assert again.created == first.created and again.extra == first.extra
+    with pytest.raises(OutputError, match="metric was 'ip', now 'l2'"):
+        build(tmp_path, 50, metric="l2")
+
+
+def test_overwrite_switches_to_a_new_generation_and_leaves_no_litter(tmp_path: Path) -> None:
+    _, first = build(tmp_path, 50)
+    _, second = build(tmp_path, 50, metric="l2", overwrite=True)
+    assert second.extra["generation"] != first.extra["generation"]
+    assert [path.name for path in (tmp_path / "index" / "parts").iterdir()] == [second.extra["generation"]]
+
+
+def test_failed_build_leaves_the_old_index_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(tmp_path, 50)
+    before = sorted(path for path in (tmp_path / "index").rglob("*") if path.is_file())
+    monkeypatch.setattr("clip_spark.build.spot_check", lambda *_: (_ for _ in ()).throw(DatasetError("broken")))
+    with pytest.raises(DatasetError, match="broken"):
+        build(tmp_path, 50, metric="l2", overwrite=True)
+    assert sorted(path for path in (tmp_path / "index").rglob("*") if path.is_file()) == before
+    assert len(Searcher.open(str(tmp_path / "index")).search_embedding(unit_vectors(1)[0])) == 10
+
+
+def test_like_leaves_out_the_record_itself(tmp_path: Path) -> None:
+    vectors, _ = build(tmp_path, 1500)
+    searcher = Searcher.open(str(tmp_path / "index"))
+    seed = searcher.search_embedding(vectors[1234], 1)[0].record
+    assert seed["text"] == "text 1234"
+    hits = searcher.search_like(seed["record_id"], 5)
+    order = [i for i in np.argsort(-(vectors @ vectors[1234]), kind="stable") if i != 1234]
+    assert [hit.record["text"] for hit in hits] == [f"text {i}" for i in order[:5]]
+    with pytest.raises(InputError, match="no record 'nonsense'"):
+        searcher.search_like("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("queries", "k", "message"),
+    [
+        (np.zeros((1, 32), np.float32), 3, "length 0"),
+        (np.full((1, 32), np.nan, np.float32), 3, "nan"),
+        (unit_vectors(1, 8), 3, "needs \\(n, 32\\)"),
+        (unit_vectors(1), 0, "at least 1"),
+    ],
+)
+def test_queries_without_an_answer_are_refused(tmp_path: Path, queries: np.ndarray, k: int, message: str) -> None:
+    build(tmp_path, 20)
+    with pytest.raises(SpecError, match=message):
+        Searcher.open(str(tmp_path / "index")).search_embeddings(queries, k)
+
+
+def test_damage_is_found_at_opening(tmp_path: Path) -> None:
+    _, manifest = build(tmp_path, 20)
+    part = Path(manifest.files("parts")[0])
+    part.write_bytes(part.read_bytes()[:-1])
+    with pytest.raises(DatasetError, match="bytes, its index says"):
+        Searcher.open(manifest.uri)
+    part.unlink()
+    with pytest.raises(DatasetError, match="missing"):
+        Searcher.open(manifest.uri)
+
+
+def test_changed_embeddings_are_refused(tmp_path: Path) -> None:
+    build(tmp_path, 20)
+    (tmp_path / "emb").rename(tmp_path / "old")
+    write_embeddings(tmp_path / "emb", unit_vectors(21), numbered(21))
+    with pytest.raises(InputError, match="have changed"):
+        Searcher.open(str(tmp_path / "index"))
+    Searcher.open(str(tmp_path / "index"), embeddings=str(tmp_path / "old"))
+
+
+def test_queries_of_another_encoder_are_refused(tmp_path: Path) -> None:
+    write_embeddings(tmp_path / "emb", unit_vectors(20), numbered(20))
+    other = {**ENCODER, "model": "other", "weights_sha256": "x"}
+    write_embeddings(tmp_path / "q", unit_vectors(20), numbered(20), modality="image", encoder=other)
+    spec = IndexSpec(embeddings=str(tmp_path / "emb"), queries=str(tmp_path / "q"), output=str(tmp_path / "index"))
+    with pytest.raises(ModelError, match="built with 'fake' and the --queries come from 'other'"):
+        build_index(no_spark, spec)
