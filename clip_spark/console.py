@@ -127,6 +127,11 @@ def was_done_before(manifest: Manifest, started: float) -> bool:
     return manifest.created < time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started))
 
 
+def say(text: str) -> None:
+    """*Driver.* Print lines on stdout."""
+    print(text)
+
+
 def show_table(table: Table) -> None:
     """*Driver.* Draw a table on stdout."""
     from rich.console import Console

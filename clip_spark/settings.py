@@ -35,8 +35,8 @@ class RunOptions:
     json: bool = False
 
 
-class _Parser(argparse.ArgumentParser):
-    """Raises SpecError instead of printing the usage and leaving the process."""
+class Parser(argparse.ArgumentParser):
+    """Raises SpecError where argparse would print the usage and leave the process."""
 
     def error(self, message: str) -> NoReturn:
         raise SpecError(f"{message[:1].upper()}{message[1:]}. See `{self.prog} --help`.")
@@ -135,8 +135,8 @@ def _scalar(name: str, value: Any, hint: type) -> Any:
         raise SpecError(f"--{name} is '{value}'; it must be {kind}.") from error
 
 
-def _parser(prog: str, spec_class: type, examples: Sequence[tuple[str, str]]) -> _Parser:
-    parser = _Parser(
+def _parser(prog: str, spec_class: type, examples: Sequence[tuple[str, str]]) -> Parser:
+    parser = Parser(
         prog=prog,
         description=(spec_class.__doc__ or "").strip(),
         epilog="\n".join(["examples:", *(f"  # {what}\n  {command}" for what, command in examples)]),
@@ -220,7 +220,7 @@ class PipelineOptions:
 
 def parse_run(prog: str, argv: Sequence[str] | None) -> tuple[PipelineOptions, RunOptions]:
     """*Driver.* The command line of `run`."""
-    parser = _Parser(prog=prog, description="Run the steps of a YAML file, skipping what is done.", allow_abbrev=False)
+    parser = Parser(prog=prog, description="Run the steps of a YAML file, skipping what is done.", allow_abbrev=False)
     parser.add_argument("--config", required=True, metavar="FILE", help="YAML with `vars:` and `steps:`")
     parser.add_argument(
         "--set", action="append", default=[], type=_key_value, metavar="NAME=VALUE", help="a variable of the file"

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from clip_spark.console import Job, guarded, show_table
-from clip_spark.pipeline import read_pipeline, run_pipeline
+from clip_spark.pipeline import Outcome, read_pipeline, run_pipeline
 from clip_spark.report import Table
 from clip_spark.session import session_source
 from clip_spark.settings import parse_run
@@ -28,6 +28,12 @@ def jobs() -> dict[str, Job]:
     return {name: importlib.import_module(f"clip_spark.jobs.{name.replace('-', '_')}").JOB for name in STEPS}
 
 
+def outcome_table(outcomes: Sequence[Outcome]) -> Table:
+    """One row per step."""
+    rows = [(o.name, "skipped" if o.skipped else "done", o.manifest.rows, o.seconds, o.manifest.uri) for o in outcomes]
+    return Table("steps", ("step", "state", "rows", "seconds", "dataset"), rows)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, report; returns the exit status."""
 
@@ -36,10 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         steps = read_pipeline(pipeline.config, pipeline.settings, jobs())
         source = session_source("clip-spark run", options.master, dict(options.conf))
         outcomes = run_pipeline(source, steps, rebuild=pipeline.rebuild)
-        rows = [
-            (o.name, "skipped" if o.skipped else "done", o.manifest.rows, o.seconds, o.manifest.uri) for o in outcomes
-        ]
-        show_table(Table("pipeline", ("step", "state", "rows", "seconds", "dataset"), rows))
+        show_table(outcome_table(outcomes))
 
     return guarded("run", work)
 
