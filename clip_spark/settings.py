@@ -18,6 +18,8 @@ from clip_spark import storage
 from clip_spark.errors import SpecError, nearest
 
 S = TypeVar("S")
+COMMON = ("output", "overwrite")
+"""Options that every spec inherits."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,9 @@ def _parser(prog: str, spec_class: type, examples: Sequence[tuple[str, str]]) ->
         allow_abbrev=False,
     )
     hints = typing.get_type_hints(spec_class)
-    for field in dataclasses.fields(spec_class):
+    fields = dataclasses.fields(spec_class)
+    own = [field for field in fields if field.name not in COMMON]
+    for field in [*own, *(field for field in fields if field.name in COMMON)]:  # inputs first, as people read
         _add_option(parser, field, hints[field.name])
     add_run_options(parser)
     parser.add_argument("--config", default=None, metavar="FILE", help="YAML with any of these options")
@@ -165,7 +169,8 @@ def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], 
     text = field.metadata.get("help", "").replace("%", "%%") + _default_text(field)
     flags = [f"--{_hyphens(field.name)}"] if len(field.name) > 1 else [f"-{field.name}"]
     if hint is bool:
-        parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=text)
+        action = argparse.BooleanOptionalAction if field.default else "store_true"
+        parser.add_argument(*flags, action=action, default=argparse.SUPPRESS, help=text)
     else:
         parser.add_argument(*flags, dest=field.name, metavar=_metavar(field.name, hint), help=text)
 

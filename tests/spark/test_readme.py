@@ -1,0 +1,56 @@
+"""The commands in README.md, run in order in a folder where the demo has been run; and the demo itself."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from clip_spark.jobs.cli import main
+from clip_spark.manifest import read_manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.spark
+
+
+def readme_commands() -> list[str]:
+    """The `clip-spark` lines of the README's bash blocks (its sh blocks are for people with other data)."""
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("clip-spark ")]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory, spark: object) -> Path:
+    """A folder in which the demo has been run."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "conf").symlink_to(ROOT / "conf")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["demo"]) == 0
+    return folder
+
+
+def test_the_demo_embeds_every_picture_and_tags_it(work: Path) -> None:
+    images = read_manifest(str(work / "demo-out" / "image-embeddings"), "embeddings")
+    tags = read_manifest(str(work / "demo-out" / "tags"), "tags")
+    assert (images.rows, images.rejects, tags.rows) == (1906, {}, 5 * 1906)
+
+
+def test_a_second_demo_computes_nothing(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(work)
+    before = {path: path.stat().st_mtime_ns for path in (work / "demo-out").rglob("manifest.json")}
+    assert main(["demo"]) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in (work / "demo-out").rglob("manifest.json")}
+    assert "happy dog" in capfd.readouterr().out
+
+
+def test_every_command_of_the_readme_works(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(work)
+    commands = readme_commands()
+    assert len(commands) >= 11
+    for command in commands:
+        assert main(shlex.split(command)[1:]) == 0, command
