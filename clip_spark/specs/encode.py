@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from clip_spark.specs.base import Spec, check_at_least, check_choice, check_not_empty, option
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+MODEL_HELP = "demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32"
+PRECISION_HELP = "auto, fp32, bf16 or fp16; auto is bf16 where the device computes it, else fp32 (fp16 on old GPUs)"
 
 
 @dataclass(frozen=True)
@@ -31,31 +33,43 @@ class EmbedTextSpec(Spec):
     """embed-text: records -> embeddings."""
 
     records: str = option("dataset of records (URI)", content=False)
-    model: str = option("demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32", "demo")
-    precision: str = option("auto, fp32, bf16 or fp16", "auto")
+    model: str = option(MODEL_HELP, "demo")
+    precision: str = option(PRECISION_HELP, "auto")
     prefix: str = option("put before every text for the encoder only, such as 'a photo of a '", "")
     batch_size: int = option("texts per forward pass; 0 chooses by device", 0, content=False)
-    shard_rows: int = option("rows per embedding shard", 50_000)
+    shard_rows: int = option("most rows of an embedding shard; 0 chooses from the number of records", 0)
 
     def __post_init__(self) -> None:
         EncoderSpec(self.model, self.precision)
         check_at_least("batch-size", self.batch_size, 0)
-        check_at_least("shard-rows", self.shard_rows, 1)
+        check_at_least("shard-rows", self.shard_rows, 0)
+
+    @property
+    def encoder(self) -> EncoderSpec:
+        """The encoder's part."""
+        return EncoderSpec(self.model, self.precision)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedImagesSpec(Spec):
     """embed-images: pictures -> embeddings."""
 
-    images: tuple[str, ...] = option("folders, webdataset tars or parquet with image bytes (URIs)", content=False)
-    model: str = option("demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32", "demo")
-    precision: str = option("auto, fp32, bf16 or fp16", "auto")
+    images: tuple[str, ...] = option(
+        "folders of pictures, webdataset tars, parquet with image bytes, .txt lists of URIs", content=False
+    )
+    model: str = option(MODEL_HELP, "demo")
+    precision: str = option(PRECISION_HELP, "auto")
     metadata_columns: tuple[str, ...] = option("keys of the .json beside a picture that become record columns", ())
     batch_size: int = option("pictures per forward pass; 0 chooses by device", 0, content=False)
-    shard_rows: int = option("pictures per embedding shard", 10_000)
+    shard_rows: int = option("most pictures of a shard from single files; 0 chooses (a tar is always one shard)", 0)
 
     def __post_init__(self) -> None:
         check_not_empty("images", self.images)
         EncoderSpec(self.model, self.precision)
         check_at_least("batch-size", self.batch_size, 0)
-        check_at_least("shard-rows", self.shard_rows, 1)
+        check_at_least("shard-rows", self.shard_rows, 0)
+
+    @property
+    def encoder(self) -> EncoderSpec:
+        """The encoder's part."""
+        return EncoderSpec(self.model, self.precision)

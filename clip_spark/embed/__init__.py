@@ -1,0 +1,39 @@
+"""*Driver.* The two encoding steps, and what their jobs show at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clip_spark import storage
+from clip_spark.embed.images import embed_images
+from clip_spark.embed.text import embed_text
+from clip_spark.manifest import REPORT, Manifest
+from clip_spark.report import Table
+
+__all__ = ["embed_images", "embed_text", "preview"]
+
+
+def preview(manifest: Manifest) -> list[Table]:
+    """*Driver.* The encoder, and where the time went."""
+    report = storage.read_json(storage.join(manifest.uri, REPORT))
+    return [encoder_table(manifest), stages_table(report)]
+
+
+def encoder_table(manifest: Manifest) -> Table:
+    """*Pure.* What the vectors are."""
+    encoder = manifest.extra["encoder"]
+    rows = [
+        ("model", encoder["model"]),
+        ("weights", encoder["weights_sha256"][:12]),
+        ("precision", encoder["precision"]),
+        ("dimensions", encoder["dim"]),
+        ("modality", manifest.extra["modality"]),
+    ]
+    return Table("encoder", ("what", "value"), rows)
+
+
+def stages_table(report: dict[str, Any]) -> Table:
+    """*Pure.* Seconds of each stage, summed over tasks, longest first, and the counters."""
+    seconds = sorted(report["seconds_by_stage"].items(), key=lambda item: -item[1])
+    counters = [(name.replace("_", " "), int(value)) for name, value in report["counters"].items()]
+    return Table("seconds by stage, summed over tasks", ("what", "value"), [*seconds, *counters])

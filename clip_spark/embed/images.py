@@ -1,0 +1,72 @@
+"""*Driver.* embed-images: pictures -> embeddings. One task reads a part of the pictures, and threads decode ahead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from clip_spark import devices
+from clip_spark.embed.task import EncodeTask, Usage, noted_encoder
+from clip_spark.encoders import check_model
+from clip_spark.images.plan import ImageShard, find_images, plan_shards
+from clip_spark.images.records import records_schema, records_table
+from clip_spark.images.stream import encode_pictures, prepared_pictures
+from clip_spark.manifest import Manifest, Plan, begin_run
+from clip_spark.schema import EMBEDDINGS
+from clip_spark.session import SessionSource
+from clip_spark.shards import Receipt, ShardWriter, embedding_table
+from clip_spark.specs.base import fingerprint
+from clip_spark.specs.encode import EmbedImagesSpec
+from clip_spark.tasks import run_shards
+
+WRITE_ROWS = 1024
+"""Rows per write: a forward pass is far smaller than a good parquet row group."""
+
+
+def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
+    """*Driver.* Embed every picture of some folders, tars, parquet files or lists.
+
+    Raises:
+        InputError: an input is missing or holds no pictures.
+        ModelError: the model is unknown or cannot be loaded.
+    """
+    check_model(spec.model)
+    found = find_images(spec.images)
+    shards = plan_shards(found, spec.shard_rows)
+    inputs = {"images": {"uri": ",".join(spec.images), "fingerprint": fingerprint(found.stamps())}}
+    run = begin_run(spec.output, Plan.of("embeddings", spec, inputs, len(shards)), overwrite=spec.overwrite)
+    if run.manifest:
+        return run.manifest
+    items = [shards[number] for number in run.pending()]
+    if items:
+        spark = get_spark()
+        threads = devices.threads_per_task(spark.sparkContext, len(items))
+        task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
+        run_shards(spark, "embed-images", items, ImageWork(task, spec.metadata_columns), devices.gpu_profile(spark))
+    encoder = noted_encoder(run.output)
+    return run.commit({"encoder": encoder, "modality": "image", "dim": encoder["dim"]})
+
+
+@dataclass(frozen=True)
+class ImageWork:
+    """*Worker.* Embeds one shard of pictures; picklable."""
+
+    task: EncodeTask
+    metadata_columns: tuple[str, ...]
+
+    def __call__(self, shard: ImageShard) -> Receipt:
+        """Write the shard."""
+        encoder = self.task.load()
+        usage = Usage(encoder)
+        folders = {"embeddings": EMBEDDINGS, "records": records_schema(self.metadata_columns)}
+        with ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer:
+            encoded = encode_pictures(encoder, prepared_pictures(encoder, shard.part, writer), self.task.batch_size)
+            while found := list(islice(encoded, WRITE_ROWS)):
+                table = records_table([row for row, _ in found], self.metadata_columns)
+                vectors = np.stack([vector for _, vector in found])
+                writer.write("embeddings", embedding_table(table.column("record_id").to_pylist(), vectors))
+                writer.write("records", table)
+            usage.add_to(writer)
+            return writer.finish()

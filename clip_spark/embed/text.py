@@ -1,0 +1,172 @@
+"""*Driver.* embed-text: records -> embeddings. One task embeds a run of records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clip_spark import devices, storage
+from clip_spark.embed.task import EncodeTask, Usage, noted_encoder
+from clip_spark.encoders import check_model
+from clip_spark.errors import DatasetError, InputError
+from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
+from clip_spark.schema import EMBEDDINGS, RECORD_ID
+from clip_spark.session import SessionSource
+from clip_spark.shards import Receipt, ShardWriter, embedding_table
+from clip_spark.specs.encode import EmbedTextSpec
+from clip_spark.tasks import run_shards
+
+MOST_SHARD_ROWS, LEAST_SHARD_ROWS, WANTED_SHARDS = 50_000, 1_000, 64
+SLICE_ROWS = 16_384
+"""Records that are in memory at once; texts of one slice share batches."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Rows `start` to `stop` of one records file."""
+
+    uri: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class RecordShard:
+    """One item of the plan: the records of one embedding shard."""
+
+    number: int
+    slices: tuple[Slice, ...]
+
+
+def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
+    """*Driver.* Embed every record of a dataset.
+
+    Raises:
+        InputError: there is no dataset of records, or it is empty.
+        ModelError: the model is unknown or cannot be loaded.
+    """
+    records = read_manifest(spec.records, "records")
+    check_model(spec.model)
+    shards = plan_shards(records, spec.shard_rows)
+    run = begin_run(
+        spec.output,
+        Plan.of("embeddings", spec, {"records": records.as_input()}, len(shards)),
+        overwrite=spec.overwrite,
+    )
+    if run.manifest:
+        return run.manifest
+    items = [shards[number] for number in run.pending()]
+    if items:
+        spark = get_spark()
+        threads = devices.threads_per_task(spark.sparkContext, len(items))
+        task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
+        run_shards(spark, "embed-text", items, TextWork(task, spec.prefix), devices.gpu_profile(spark))
+    encoder = noted_encoder(run.output)
+    return run.commit({"encoder": encoder, "modality": "text", "dim": encoder["dim"], "prefix": spec.prefix})
+
+
+def plan_shards(records: Manifest, shard_rows: int) -> list[RecordShard]:
+    """*Driver.* Cut all records, in their order, into shards of nearly equal numbers of rows.
+
+    Args:
+        records: the dataset.
+        shard_rows: most rows of a shard; 0 chooses, so that small datasets still keep many cores busy.
+    """
+    if records.rows == 0:
+        raise InputError(f"'{records.uri}' holds no records; there is nothing to embed.")
+    most = shard_rows or min(MOST_SHARD_ROWS, max(LEAST_SHARD_ROWS, -(-records.rows // WANTED_SHARDS)))
+    count = -(-records.rows // most)
+    bounds = [records.rows * number // count for number in range(count + 1)]
+    files = records_files(records)
+    return [
+        RecordShard(number, tuple(_cut(files, start, stop)))
+        for number, (start, stop) in enumerate(zip(bounds, bounds[1:], strict=False))
+    ]
+
+
+def records_files(records: Manifest) -> list[tuple[str, int]]:
+    """*Driver.* (URI, rows) of each records file, in order."""
+    files = [
+        (storage.join(records.uri, path), receipt.rows)
+        for receipt in records.receipts
+        for path in receipt.files
+        if path.startswith("records/")
+    ]
+    if sum(rows for _, rows in files) != records.rows:
+        raise DatasetError(f"'{records.uri}' lists {records.rows} records, but its files do not; build it again.")
+    return files
+
+
+def _cut(files: list[tuple[str, int]], start: int, stop: int) -> Iterator[Slice]:
+    """*Pure.* The slices of files that hold rows `start` to `stop` of their concatenation."""
+    first = 0
+    for uri, rows in files:
+        low, high = max(start - first, 0), min(stop - first, rows)
+        if low < high:
+            yield Slice(uri, low, high)
+        first += rows
+
+
+@dataclass(frozen=True)
+class TextWork:
+    """*Worker.* Embeds one shard of records; picklable."""
+
+    task: EncodeTask
+    prefix: str
+
+    def __call__(self, shard: RecordShard) -> Receipt:
+        """Write the shard."""
+        encoder = self.task.load()
+        usage = Usage(encoder)
+        folders = {"embeddings": EMBEDDINGS, "records": records_schema(shard.slices[0].uri)}
+        with ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer:
+            for table in read_slices(shard.slices, folders["records"]):
+                table = keep_texts(table, writer)
+                texts = table.column("text").to_pylist()
+                vectors = encoder.encode_texts(texts, self.prefix, self.task.batch_size)
+                writer.write("embeddings", embedding_table(table.column(RECORD_ID).to_pylist(), vectors))
+                writer.write("records", table)
+            usage.add_to(writer)
+            return writer.finish()
+
+
+def records_schema(uri: str) -> pa.Schema:
+    """*Worker.* The columns of a records file, the user's own among them."""
+    with storage.open_read(uri) as stream:
+        return pq.read_schema(stream).remove_metadata()
+
+
+def read_slices(slices: tuple[Slice, ...], arrow_schema: pa.Schema) -> Iterator[pa.Table]:
+    """*Worker.* The records of some slices, in order, at most SLICE_ROWS at a time; other row groups are not read."""
+    for part in slices:
+        with storage.open_read(part.uri) as stream:
+            file = pq.ParquetFile(stream)
+            groups, skip = _row_groups(file.metadata, part)
+            table = file.read_row_groups(groups).slice(skip, part.stop - part.start).select(arrow_schema.names)
+        for start in range(0, table.num_rows, SLICE_ROWS):
+            yield table.slice(start, SLICE_ROWS).cast(arrow_schema)
+
+
+def _row_groups(metadata: pq.FileMetaData, part: Slice) -> tuple[list[int], int]:
+    """*Pure.* The row groups that hold a slice, and how many rows before the slice they bring along."""
+    groups: list[int] = []
+    first = skip = 0
+    for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group).num_rows
+        if first < part.stop and first + rows > part.start:
+            skip = part.start - first if not groups else skip
+            groups.append(group)
+        first += rows
+    return groups, skip
+
+
+def keep_texts(table: pa.Table, writer: ShardWriter) -> pa.Table:
+    """*Worker.* The rows that have a text; the others are rejected."""
+    texts = table.column("text").to_pylist()
+    usable = [bool(text and text.strip()) for text in texts]
+    for index in (index for index, good in enumerate(usable) if not good):
+        writer.reject(str(table.column(RECORD_ID)[index]), "no text", "the record's text is empty")
+    return table if all(usable) else table.filter(pa.array(usable))

@@ -1,0 +1,39 @@
+"""*Worker.* Models as functions: texts or pictures in, unit vectors out. No Spark needed.
+
+from clip_spark.encoders import EncoderSpec, load_encoder
+encoder = load_encoder(EncoderSpec("demo"))
+encoder.encode_texts(["dog", "cat"], prefix="a photo of a ")     # float32 (2, d)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clip_spark.encoders.names import check_model
+from clip_spark.specs.encode import EncoderSpec
+
+if TYPE_CHECKING:
+    from clip_spark.encoders.encoder import Encoder
+
+__all__ = ["EncoderSpec", "check_model", "load_encoder"]
+
+_loaded: dict[tuple[EncoderSpec, str], Encoder] = {}
+
+
+def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:
+    """*Worker.* The encoder of a spec, loaded once per process and device.
+
+    Args:
+        spec: which model and how it computes.
+        device: `cpu`, `cuda:0`, ...; None takes what the task or the machine has.
+
+    Raises:
+        ModelError: the model is unknown, or its weights cannot be fetched or do not fit.
+    """
+    from clip_spark.devices import pick_device
+    from clip_spark.encoders.encoder import Encoder
+
+    device = device or pick_device()
+    if (spec, device) not in _loaded:
+        _loaded[spec, device] = Encoder(spec, device)
+    return _loaded[spec, device]

@@ -1,0 +1,119 @@
+"""*Worker.* A model name to an open_clip model in memory, with its tokenizer and picture transform."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clip_spark.encoders import weights
+from clip_spark.encoders.names import ModelName, parse_model
+from clip_spark.errors import ModelError
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What open_clip gives for a name.
+
+    Attributes:
+        model: the torch module, on the CPU, in eval mode, without gradients.
+        tokenizer: texts -> int64 (n, context).
+        transform: torchvision's Compose for one PIL picture.
+        preprocess: the settings of the transform.
+        weights_sha256: of the weight file.
+    """
+
+    model: Any
+    tokenizer: Any
+    transform: Any
+    preprocess: dict[str, Any]
+    weights_sha256: str
+
+
+def load_model(model: str) -> LoadedModel:
+    """*Worker.* Load a model by its name.
+
+    Raises:
+        ModelError: weights cannot be fetched, are damaged, or belong to another architecture.
+    """
+    name = parse_model(model)
+    path = _weights_path(model, name)
+    logging.getLogger("root").disabled, was_disabled = True, logging.getLogger("root").disabled
+    try:
+        return _create(name, path)
+    except Exception as error:
+        raise ModelError(f"The weights of '{model}' ({path}) cannot be loaded: {_first_line(error)}") from error
+    finally:
+        logging.getLogger("root").disabled = was_disabled
+
+
+def _weights_path(model: str, name: ModelName) -> str:
+    if name.weights:
+        return weights.local_weights(name.weights)
+    return _folder_weights(name.folder) if name.folder else _hub_weights(model, name)
+
+
+def _folder_weights(folder: str) -> str:
+    from open_clip.factory import _find_checkpoint_in_dir
+
+    path = _find_checkpoint_in_dir(Path(folder))
+    if path is None:
+        raise ModelError(f"'{folder}' holds no weights (open_clip_model.safetensors).")
+    return path
+
+
+def _hub_weights(model: str, name: ModelName) -> str:
+    from open_clip.pretrained import download_pretrained, get_pretrained_cfg
+
+    config = get_pretrained_cfg(name.architecture, name.tag)
+    if not config:
+        raise ModelError(f"There are no pretrained weights '{name.tag}' for '{name.architecture}'.")
+    try:
+        return download_pretrained(config)
+    except Exception as error:
+        raise ModelError(
+            f"The weights of '{model}' are not in the local cache and the model hub cannot be reached "
+            f"({_first_line(error)}). Fetch them once with network, or give a file: "
+            f"{name.architecture}:/path/to/weights."
+        ) from error
+
+
+def _create(name: ModelName, path: str) -> LoadedModel:
+    import open_clip
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    if name.folder:
+        model = open_clip.create_model(f"local-dir:{name.folder}")
+        tokenizer = open_clip.get_tokenizer(f"local-dir:{name.folder}")
+    else:
+        model = open_clip.create_model(name.architecture, pretrained=path, **_tag_options(name))
+        tokenizer = open_clip.get_tokenizer(name.architecture)
+    settings = dict(model.visual.preprocess_cfg)
+    transform = image_transform_v2(PreprocessCfg(**settings), is_train=False)
+    model = model.eval().requires_grad_(False)
+    return LoadedModel(model, tokenizer, transform, _plain(settings), weights.sha256(path))
+
+
+def _tag_options(name: ModelName) -> dict[str, Any]:
+    """*Worker.* What pretrained weights ask of their architecture.
+
+    open_clip only warns when weights were trained with the quick form of GELU and the architecture has the exact one;
+    the embeddings are then quietly wrong.
+    """
+    from open_clip.pretrained import get_pretrained_cfg
+
+    config = get_pretrained_cfg(name.architecture, name.tag) if name.tag else {}
+    keys = ("mean", "std", "interpolation", "resize_mode")
+    preprocess = {key: config[key] for key in keys if config.get(key) is not None}
+    options: dict[str, Any] = {"force_preprocess_cfg": preprocess} if preprocess else {}
+    return {**options, "force_quick_gelu": True} if config.get("quick_gelu") else options
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:300] or type(error).__name__

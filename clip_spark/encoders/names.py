@@ -1,0 +1,119 @@
+"""*Driver.* What a `--model` names, checked in milliseconds: no weights, and torch only where a hub tag must be known.
+
+demo                         the bundled model
+ARCH:PRETRAINED              ViT-B-32:laion2b_s34b_b79k, fetched by open_clip from its hub
+ARCH:/path/or/uri            a state dict (.pt, .safetensors, ...) for one of open_clip's architectures
+local-dir:/path              a folder with open_clip_config.json and weights, as `demo` is one
+ViT-B/32, RN50, ...          OpenAI's names for OpenAI's weights
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from clip_spark import storage
+from clip_spark.errors import ModelError, nearest
+
+DEMO = "demo"
+DEMO_FOLDER = Path(__file__).resolve().parents[1] / "demo" / "model"
+LOCAL_DIR = "local-dir"
+OPENAI = {
+    name: name.replace("/", "-").replace("@336px", "-336")
+    for name in ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336px")
+}
+WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors", ".npz")
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """A parsed `--model`; exactly one of `folder`, `weights` and `tag` is set.
+
+    Attributes:
+        architecture: a name of open_clip's model configs; empty for a folder, which has its own config.
+        folder: local folder with open_clip_config.json and weights.
+        weights: path or URI of a state dict.
+        tag: name of pretrained weights that open_clip fetches.
+    """
+
+    architecture: str = ""
+    folder: str = ""
+    weights: str = ""
+    tag: str = ""
+
+
+def parse_model(model: str) -> ModelName:
+    """*Pure.* Take a model name apart; raises ModelError when it has none of the known forms."""
+    if model == DEMO:
+        return ModelName(folder=str(DEMO_FOLDER))
+    if model in OPENAI:
+        return ModelName(architecture=OPENAI[model], tag="openai")
+    architecture, colon, source = model.partition(":")
+    if colon and source:
+        if architecture == LOCAL_DIR:
+            return ModelName(folder=storage.absolute(source))
+        architecture = architecture.replace("/", "-")
+        if "/" in source or source.endswith(WEIGHT_SUFFIXES):
+            return ModelName(architecture=architecture, weights=storage.absolute(source))
+        return ModelName(architecture=architecture, tag=source)
+    raise ModelError(_unknown(model))
+
+
+def _unknown(model: str) -> str:
+    known = known_architectures()
+    if model.rstrip(":") in known:
+        return (
+            f"The model '{model}' names no weights; write {model.rstrip(':')}:PRETRAINED or {model}:/path/to/weights."
+        )
+    suggestion = nearest(model, [DEMO, *OPENAI, *known])
+    return (
+        f"There is no model '{model}'. Use demo, ARCH:PRETRAINED (ViT-B-32:laion2b_s34b_b79k), "
+        f"ARCH:/path/to/weights, or an OpenAI name such as ViT-B/32.{suggestion}"
+    )
+
+
+def known_architectures() -> list[str]:
+    """*Driver.* open_clip's architectures, read from its package folder so that torch is not imported."""
+    found = importlib.util.find_spec("open_clip")
+    if found is None or found.origin is None:
+        raise ModelError("open_clip is not installed; install it with `pip install 'clip-spark[encode]'`.")
+    return sorted(path.stem for path in (Path(found.origin).parent / "model_configs").glob("*.json"))
+
+
+def check_model(model: str) -> ModelName:
+    """*Driver.* Parse a model name and make sure that its parts exist, without loading weights.
+
+    Raises:
+        ModelError: unknown architecture or tag (the nearest one is named), or weights that are not there.
+    """
+    name = parse_model(model)
+    known = known_architectures()
+    if name.folder:
+        _check_folder(model, name.folder)
+        return name
+    if name.architecture not in known:
+        raise ModelError(
+            f"There is no architecture '{name.architecture}' in '{model}'.{nearest(name.architecture, known)}"
+        )
+    if name.weights and not storage.exists(name.weights):
+        raise ModelError(f"The weights '{name.weights}' of '{model}' do not exist.")
+    if name.tag:
+        _check_tag(name)
+    return name
+
+
+def _check_folder(model: str, folder: str) -> None:
+    if not (Path(folder) / "open_clip_config.json").is_file():
+        raise ModelError(f"'{folder}' of the model '{model}' holds no open_clip_config.json.")
+
+
+def _check_tag(name: ModelName) -> None:
+    from open_clip.pretrained import list_pretrained_tags_by_model
+
+    tags = list_pretrained_tags_by_model(name.architecture)
+    if name.tag not in tags:
+        listed = ", ".join(tags[:8]) or "none"
+        raise ModelError(
+            f"'{name.architecture}' has no pretrained weights '{name.tag}'; known: {listed}.{nearest(name.tag, tags)}"
+        )

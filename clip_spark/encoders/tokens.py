@@ -1,0 +1,78 @@
+"""*Worker.* Texts to token ids, in bulk: open_clip's own tokens, many times faster on plain text.
+
+open_clip's tokenizer repairs and unescapes each text before it splits it, and looks up each letter run by itself. On
+printable ASCII without `&` those repairs change nothing, and no token crosses a space: so every space-separated
+chunk has ids of its own, which are kept. Any other text goes through open_clip's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+KEPT_CHUNKS = 500_000
+"""Ids of at most so many chunks are kept (about 100 MB); then the memory starts anew."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of some texts, start and end tokens included, none longer than the context.
+
+    Attributes:
+        rows: one list of ids for each text, without padding.
+        cut: how many texts were longer than the context and lost their end.
+    """
+
+    rows: list[list[int]]
+    cut: int
+
+    @property
+    def total(self) -> int:
+        """Tokens of all texts."""
+        return sum(map(len, self.rows))
+
+
+class BulkTokenizer:
+    """*Worker.* open_clip's SimpleTokenizer for lists of texts."""
+
+    def __init__(self, tokenizer: Any, context_length: int) -> None:
+        self._tokenizer = tokenizer
+        self._context_length = context_length
+        self._start, self._end = tokenizer.sot_token_id, tokenizer.eot_token_id
+        self._lower = tokenizer.clean_fn.__name__ == "_clean_lower"
+        self._chunks: dict[str, list[int]] = {}
+
+    @staticmethod
+    def fits(tokenizer: Any) -> bool:
+        """*Pure.* True if the tokenizer is of the kind that this class reproduces."""
+        return (
+            type(tokenizer).__name__ == "SimpleTokenizer"
+            and tokenizer.reduction_fn is None
+            and tokenizer.clean_fn.__name__ in ("_clean_lower", "_clean_whitespace")
+        )
+
+    def __call__(self, texts: Sequence[str]) -> Tokens:
+        """Ids of each text, cut to the context length with the end token kept."""
+        rows, cut = [], 0
+        for text in texts:
+            ids = [self._start, *self._ids(text), self._end]
+            if len(ids) > self._context_length:
+                del ids[self._context_length - 1 : -1]
+                cut += 1
+            rows.append(ids)
+        return Tokens(rows, cut)
+
+    def _ids(self, text: str) -> list[int]:
+        if not (text.isascii() and text.isprintable()) or "&" in text:
+            return self._tokenizer.encode(text)
+        ids: list[int] = []
+        for chunk in (text.lower() if self._lower else text).split():
+            ids += self._chunks.get(chunk) or self._remember(chunk)
+        return ids
+
+    def _remember(self, chunk: str) -> list[int]:
+        if len(self._chunks) >= KEPT_CHUNKS:
+            self._chunks.clear()
+        ids = self._chunks[chunk] = self._tokenizer.encode(chunk)
+        return ids

@@ -1,0 +1,83 @@
+"""*Worker.* Weight files: found, fetched once per node, hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from clip_spark import storage
+from clip_spark.errors import ModelError
+
+CACHE_VARIABLE = "CLIP_SPARK_CACHE"
+CHUNK_BYTES = 8 << 20
+
+
+def cache_folder() -> Path:
+    """*Worker.* Where fetched weights stay on this node: $CLIP_SPARK_CACHE, else below the temporary folder."""
+    default = os.path.join(tempfile.gettempdir(), f"clip-spark-cache-{os.getuid()}")
+    folder = Path(os.environ.get(CACHE_VARIABLE, default))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def local_weights(uri: str) -> str:
+    """*Worker.* A local path with the content of `uri`; a remote one is fetched once per node.
+
+    The first process takes a lock and downloads, the others wait for it; the file appears under its name only when
+    it is whole, and the name holds a hash of URI, size and stamp, so that rewritten weights are fetched again.
+
+    Raises:
+        ModelError: nothing is there, or it cannot be read.
+    """
+    if storage.is_local(uri):
+        if not os.path.isfile(storage.absolute(uri)):
+            raise ModelError(
+                f"The weights '{uri}' do not exist on this machine; a URI (s3://, gs://) serves all nodes."
+            )
+        return storage.absolute(uri)
+    found = storage.list_files(uri)
+    if not found:
+        raise ModelError(f"The weights '{uri}' do not exist.")
+    key = hashlib.blake2b(repr(found[0]).encode(), digest_size=12).hexdigest()
+    place = cache_folder() / f"{key}-{storage.name(uri)}"
+    if not place.exists():
+        _fetch_locked(uri, place)
+    return str(place)
+
+
+def _fetch_locked(uri: str, place: Path) -> None:
+    import filelock
+
+    with filelock.FileLock(f"{place}.lock"):
+        if place.exists():  # another process was faster
+            return
+        temporary = place.with_name(f"{place.name}.{os.getpid()}{storage.TEMPORARY}")
+        try:
+            with storage.open_read(uri) as source, open(temporary, "wb") as target:
+                shutil.copyfileobj(source, target, CHUNK_BYTES)
+            os.replace(temporary, place)
+        except OSError as error:
+            raise ModelError(f"The weights '{uri}' cannot be read: {error}.") from error
+        finally:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+
+
+@lru_cache(maxsize=8)
+def _sha256_of(path: str, size: int, mtime_ns: int) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256(path: str) -> str:
+    """*Worker.* 64 hex digits of a local file, computed once per process for the same content."""
+    status = os.stat(path)
+    return _sha256_of(path, status.st_size, status.st_mtime_ns)

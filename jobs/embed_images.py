@@ -1,0 +1,22 @@
+"""embed-images: pictures -> embeddings."""
+
+from clip_spark.console import Job, job_main
+from clip_spark.specs.encode import EmbedImagesSpec
+
+JOB = Job(
+    name="embed-images",
+    spec=EmbedImagesSpec,
+    step="clip_spark.embed:embed_images",
+    preview="clip_spark.embed:preview",
+    examples=(
+        ("a folder of pictures", "clip-spark embed-images --images photos/ --output emb/"),
+        (
+            "webdataset tars, with keys of their .json as columns of the records",
+            "clip-spark embed-images --images s3://bucket/tars/ --metadata-columns name,group --output emb/",
+        ),
+    ),
+    next_command="clip-spark build-index --embeddings {output} --output index/",
+)
+
+if __name__ == "__main__":
+    raise SystemExit(job_main(JOB))

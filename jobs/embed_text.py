@@ -1,0 +1,22 @@
+"""embed-text: records -> embeddings."""
+
+from clip_spark.console import Job, job_main
+from clip_spark.specs.encode import EmbedTextSpec
+
+JOB = Job(
+    name="embed-text",
+    spec=EmbedTextSpec,
+    step="clip_spark.embed:embed_text",
+    preview="clip_spark.embed:preview",
+    examples=(
+        ("records to embeddings with the bundled model", "clip-spark embed-text --records records/ --output emb/"),
+        (
+            "with OpenAI's model, and words around every text that the records do not have",
+            "clip-spark embed-text --records records/ --model ViT-B/32 --prefix 'a photo of a ' --output emb/",
+        ),
+    ),
+    next_command="clip-spark build-index --embeddings {output} --output index/",
+)
+
+if __name__ == "__main__":
+    raise SystemExit(job_main(JOB))
