@@ -12,11 +12,11 @@ PACKAGE = ROOT / "clip_spark"
 
 GROUND, WORKER, DRIVER, TOP = range(4)
 LAYERS = {
-    GROUND: {"", "errors", "specs", "settings", "schema", "storage", "shards", "manifest", "report", "text", "demo"},
-    WORKER: {"encoders", "devices", "images", "index", "search"},
+    GROUND: {"", "errors", "specs", "settings", "schema", "storage", "shards", "manifest", "report", "text", "demo", "stores"},
+    WORKER: {"encoders", "devices", "images", "index", "search", "query", "sidecars"},
     DRIVER: {
         "session", "tasks", "progress", "console", "pipeline", "corpus", "ngrams", "records",
-        "embed", "build", "tag", "map",
+        "embed", "build", "measure", "distributed", "generation", "tag",
     },
     TOP: {"jobs", "web"},
 }  # fmt: skip
