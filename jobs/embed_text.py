@@ -1,5 +1,10 @@
 """embed-text: records -> embeddings."""
 
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
 from clip_spark.console import Job, job_main
 from clip_spark.specs.encode import EmbedTextSpec
 
@@ -18,5 +23,11 @@ JOB = Job(
     next_command="clip-spark build-index --embeddings {output} --output index/",
 )
 
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; returns its exit status."""
+    return job_main(JOB, argv)
+
+
 if __name__ == "__main__":
-    raise SystemExit(job_main(JOB))
+    sys.exit(main())
