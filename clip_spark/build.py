@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 
 from clip_spark import storage
-from clip_spark.distributed import add_distributed
+from clip_spark.distributed import add_distributed, map_shards
 from clip_spark.errors import DatasetError, InputError
 from clip_spark.generation import new_generation, served, switch
 from clip_spark.index import keys
-from clip_spark.index.layout import IndexInfo, Part, SearchSettings, check_same_encoder, read_index
-from clip_spark.index.parts import PartSet, open_parts
+from clip_spark.index.layout import IndexFile, IndexInfo, SearchSettings, check_same_encoder, read_index
+from clip_spark.index.parts import open_parts
 from clip_spark.index.reader import VectorReader, dataset_files
-from clip_spark.index.train import new_index, sample_positions, train_index, train_rows
-from clip_spark.index.tune import RECALL_AT, Questions, exact_hits, milliseconds_per_query, tune
+from clip_spark.index.shard_files import ShardFileWriter
+from clip_spark.index.train import draw_positions, new_index, train_index, train_rows
 from clip_spark.index.writer import PartWriter
 from clip_spark.manifest import Manifest, Plan, read_manifest
+from clip_spark.measure import ask, measure, spot_check
 from clip_spark.report import Table
 from clip_spark.session import SessionSource
 from clip_spark.shards import Stopwatch
-from clip_spark.specs.search import IndexSpec, memory_bytes
+from clip_spark.specs.search import MOST_PARTS, IndexSpec, memory_bytes
 
 log = logging.getLogger(__name__)
 
 TEST_QUERIES = 512
-SPOT_CHECKS = 64
 TRAIN_BYTES = 4 << 30
 """Most memory for the training sample."""
 
@@ -49,6 +49,11 @@ class IndexPlan:
     reader: VectorReader
     key: str
     parts: int
+
+    def drawn(self) -> tuple[np.ndarray, np.ndarray]:
+        """*Pure.* Positions to train on, and positions to test with."""
+        train = train_rows(self.key, self.reader.count, self.reader.dimension, TRAIN_BYTES)
+        return draw_positions(self.reader.count, train, TEST_QUERIES, self.spec.seed)
 
     @property
     def as_plan(self) -> Plan:
@@ -91,23 +96,27 @@ def plan_index(spec: IndexSpec) -> IndexPlan:
     memory = memory_bytes("max-index-memory", spec.max_index_memory)
     key = spec.index_key or keys.choose_key(reader.count, dim, memory)
     keys.check_key(key, reader.count)
-    parts = spec.parts or keys.choose_parts(key, reader.count, dim, 100)
+    parts = spec.parts or keys.choose_parts(key, reader.count, dim, MOST_PARTS)
     return IndexPlan(spec, embeddings, queries, reader, key, min(parts, reader.count))
 
 
 def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch: Stopwatch) -> IndexInfo:
     """*Driver.* Train, add and write; no search settings yet."""
     log.info("%d vectors of %d -> %s in %d parts", plan.reader.count, plan.reader.dimension, plan.key, plan.parts)
-    count = train_rows(plan.key, plan.reader.count, plan.reader.dimension, TRAIN_BYTES)
-    if keys.is_exact(plan.key):
-        with watch("add"):
-            parts = _add_exact(plan, writer)
-    else:
+    exact = keys.is_exact(plan.key)
+    train, _ = plan.drawn()
+    if not exact:
         with watch("train"):
-            sample = plan.reader.take(sample_positions(plan.reader.count, count, plan.spec.seed))
-            trained = train_index(plan.key, plan.spec.metric, sample, plan.spec.seed)
-        with watch("add"):
-            parts = add_distributed(get_spark(), trained, plan.reader, plan.parts, writer)
+            trained = train_index(plan.key, plan.spec.metric, plan.reader.take(train), plan.spec.seed)
+    with watch("add"):
+        parts = (
+            _add_exact(plan, writer)
+            if exact
+            else add_distributed(get_spark(), trained, plan.reader, plan.parts, writer)
+        )
+    with watch("records"):
+        shards = _shard_files(plan, writer)
+        files = [shards(n) for n in range(len(shards.records))] if exact else map_shards(get_spark(), shards)
     return IndexInfo(
         encoder=plan.embeddings.extra["encoder"],
         modality=plan.embeddings.extra["modality"],
@@ -115,84 +124,64 @@ def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch:
         metric=plan.spec.metric,
         key=plan.key,
         settings=SearchSettings(),
-        parts=check_parts(parts, plan.reader.count),
+        parts=check_files(parts, plan.reader.count),
+        records=check_files([records for records, _ in files], plan.reader.count),
+        vectors=tuple(vectors for _, vectors in files if vectors is not None),
         generation=writer.generation,
-        train_rows=count,
+        train_rows=len(train),
     )
 
 
-def _add_exact(plan: IndexPlan, writer: PartWriter) -> list[Part]:
+def _add_exact(plan: IndexPlan, writer: PartWriter) -> list[IndexFile]:
     """*Driver.* Small sets without Spark: starting a JVM would take longer than all of it."""
     parts = []
     bounds = np.linspace(0, plan.reader.count, plan.parts + 1).astype(int)
-    for number, (start, end) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for number, (start, end) in enumerate(pairwise(bounds.tolist())):
         index = new_index(plan.key, plan.reader.dimension, plan.spec.metric)
-        for first, vectors in plan.reader.blocks(int(start), int(end)):
+        for first, vectors in plan.reader.blocks(start, end):
             index.add_with_ids(vectors, np.arange(first, first + len(vectors), dtype=np.int64))
         parts.append(writer.write(index, number))
     return parts
 
 
-def check_parts(parts: list[Part], rows: int) -> tuple[Part, ...]:
-    """*Pure.* Parts in the order of their positions; raises DatasetError unless they hold 0 ... rows - 1 once each."""
-    ordered = tuple(sorted(parts, key=lambda part: part.start))
+def _shard_files(plan: IndexPlan, writer: PartWriter) -> ShardFileWriter:
+    return ShardFileWriter(
+        output=writer.output,
+        generation=writer.generation,
+        records=dataset_files(plan.embeddings, "records"),
+        embeddings=plan.reader.files,
+        dim=plan.reader.dimension,
+        vectors=not plan.key.endswith("Flat"),
+    )
+
+
+def check_files(files: list[IndexFile], rows: int) -> tuple[IndexFile, ...]:
+    """*Pure.* Files in the order of their positions; raises DatasetError unless they hold 0 ... rows - 1 once each."""
+    ordered = tuple(sorted(files, key=lambda file: file.start))
     expected = 0
-    for part in ordered:
-        if part.start != expected:
-            raise DatasetError(f"The parts hold position {part.start} where {expected} was due; build the index again.")
-        expected += part.rows
+    for file in ordered:
+        if file.start != expected:
+            raise DatasetError(f"'{file.path}' starts at {file.start} where {expected} was due; build the index again.")
+        expected = file.end
     if expected != rows:
-        raise DatasetError(f"The parts hold {expected} vectors, the embeddings {rows}; build the index again.")
+        raise DatasetError(f"The index holds {expected} vectors, the embeddings {rows}; build it again.")
     return ordered
 
 
 def _measure(plan: IndexPlan, output: str, info: IndexInfo, watch: Stopwatch) -> IndexInfo:
     """*Driver.* Choose search settings by measured recall, and check that vectors find themselves."""
     parts = open_parts(output, info)
-    lists = keys.lists_of(plan.key)
     with watch("measure"):
-        own = _questions(plan, parts, None)
-        cross = _questions(plan, parts, plan.queries) if plan.queries is not None else None
-        settings, reached = tune(parts, lists, plan.spec.recall, own)
-        measured: dict[str, Any] = {"goal": plan.spec.recall}
-        if cross is not None:
-            harder, reached_cross = tune(parts, lists, plan.spec.recall, cross)
-            settings = max(settings, harder, key=lambda s: s.nprobe)
-            measured[f"recall_at_{RECALL_AT}_cross"] = round(cross.recall(parts, settings), 4)
-            reached = min(reached, reached_cross)
-        measured[f"recall_at_{RECALL_AT}"] = round(own.recall(parts, settings), 4)
-        measured |= milliseconds_per_query(parts, settings, own.queries)
-        measured["queries"] = len(own.queries)
-    if reached < plan.spec.recall:
-        log.warning("recall %.3f is the most that %s gives, less than --recall", reached, plan.key)
-    with watch("verify"):
-        spot_check(plan, parts, settings)
-    return replace(info, settings=settings, measured=measured)
-
-
-def _questions(plan: IndexPlan, parts: PartSet, queries: Manifest | None) -> Questions:
-    """*Driver.* Test queries, from the index itself or of the other kind, with their exact answers."""
-    reader = plan.reader
-    if queries is not None:
-        reader = VectorReader(dataset_files(queries, "embeddings"), plan.reader.dimension)
-    own = sample_positions(reader.count, TEST_QUERIES, plan.spec.seed + 1)
-    vectors = reader.take(own)
-    if keys.is_exact(plan.key):  # its own search is the exact one
-        _, true = parts.search(vectors, RECALL_AT + 1)
-    else:
-        _, true = exact_hits(plan.reader.blocks(), vectors, RECALL_AT + 1)
-    return Questions(vectors, true, own if queries is None else None)
-
-
-def spot_check(plan: IndexPlan, parts: PartSet, settings: SearchSettings) -> None:
-    """*Driver.* Stored vectors answer to themselves; raises DatasetError if an uncompressed one does not."""
-    if not plan.key.endswith("Flat"):
-        return
-    positions = sample_positions(plan.reader.count, SPOT_CHECKS, plan.spec.seed + 2)
-    scores, _ = parts.search(plan.reader.take(positions), 1, settings)
-    if scores.min() < 1 - 1e-3:
-        worst = int(positions[int(np.argmin(scores[:, 0]))])
-        raise DatasetError(f"Vector {worst} does not find itself in the new index; build it again.")
+        _, positions = plan.drawn()
+        own = ask(plan.reader, parts, plan.key, plan.reader.take(positions), positions)
+        cross = None
+        if plan.queries is not None:
+            other = VectorReader(dataset_files(plan.queries, "embeddings"), plan.reader.dimension)
+            _, wanted = draw_positions(other.count, 0, TEST_QUERIES, plan.spec.seed)
+            cross = ask(plan.reader, parts, plan.key, other.take(wanted), None)
+        settings, measured = measure(parts, plan.key, plan.spec.recall, own, cross)
+        spot_check(parts, settings, plan.key, own)
+    return replace(info, settings=settings, measured={**measured, "queries": len(positions)})
 
 
 def preview(manifest: Manifest) -> list[Table]:
@@ -204,6 +193,7 @@ def preview(manifest: Manifest) -> list[Table]:
         ("kind", info.key),
         ("parts", len(info.parts)),
         ("lists searched (nprobe)", info.settings.nprobe),
+        ("candidates per hit compared exactly", info.settings.rerank),
         ("trained on", info.train_rows),
         *[(name.replace("_", " "), value) for name, value in info.measured.items()],
     ]

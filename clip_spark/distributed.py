@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from clip_spark import storage
 from clip_spark.errors import TaskError
-from clip_spark.index.layout import BUILDING, Part
+from clip_spark.index.layout import BUILDING, IndexFile
 from clip_spark.index.reader import VectorReader
+from clip_spark.index.shard_files import ShardFileWriter
 from clip_spark.index.writer import PartWriter
-from clip_spark.tasks import root_cause
+from clip_spark.tasks import MOST_TASKS, root_cause
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,7 +27,7 @@ BATCH_MEMORY = "128MB"
 
 def add_distributed(
     spark: SparkSession, trained: Any, reader: VectorReader, parts: int, writer: PartWriter
-) -> list[Part]:
+) -> list[IndexFile]:
     """*Driver.* Add all vectors to copies of a trained index on the executors, merge them to parts, and write those.
 
     Raises:
@@ -52,7 +53,16 @@ def add_distributed(
     except Exception as error:  # Py4J wraps whatever happened on an executor
         context.cancelJobGroup(group)  # its tasks would go on writing
         raise TaskError(f"build-index stopped: {root_cause(error)} What was served before still is.") from error
-    return [Part(**_without_path(found)) for found in _as_list(written)]
+    return [IndexFile(**_without_path(found)) for found in _as_list(written)]
+
+
+def map_shards(spark: SparkSession, writer: ShardFileWriter) -> list[tuple[IndexFile, IndexFile | None]]:
+    """*Driver.* Write the records (and vectors) of all shards on the executors."""
+    numbers = range(len(writer.records))
+    try:
+        return spark.sparkContext.parallelize(numbers, min(len(numbers), MOST_TASKS)).map(writer).collect()
+    except Exception as error:
+        raise TaskError(f"build-index stopped: {root_cause(error)} What was served before still is.") from error
 
 
 def _as_list(written: Any) -> list[dict[str, Any]]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from clip_spark import schema
-from clip_spark.errors import InputError, SpecError
+from clip_spark import schema, storage
+from clip_spark.errors import SpecError
+from clip_spark.index.cache import verify_files
 from clip_spark.index.layout import IndexInfo, check_same_encoder, read_index
 from clip_spark.index.parts import MISSING, PartSet, open_parts
-from clip_spark.index.reader import VectorReader, dataset_files
 from clip_spark.index.records import RecordReader
-from clip_spark.manifest import Manifest, read_manifest
+from clip_spark.index.vectors import vector_in_parts
+from clip_spark.manifest import MANIFEST, Manifest, read_manifest
 from clip_spark.shards import UNIT_TOLERANCE
 from clip_spark.specs.encode import EncoderSpec
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,30 +41,29 @@ class Hit:
 class Searcher:
     """An open index with its records and, once a text or a picture is asked for, its encoder. Thread-safe."""
 
-    def __init__(self, manifest: Manifest, info: IndexInfo, parts: PartSet, embeddings: Manifest) -> None:
-        self.manifest, self.info, self.parts, self.embeddings = manifest, info, parts, embeddings
-        self.records = RecordReader(embeddings)
+    def __init__(self, manifest: Manifest, info: IndexInfo, parts: PartSet) -> None:
+        self.manifest, self.info, self.parts = manifest, info, parts
+        self.records = RecordReader(manifest.uri, info.records)
         self._encoder: Any = None
         self._lock = threading.Lock()
 
     @staticmethod
-    def open(uri: str, embeddings: str = "") -> Searcher:
+    def open(uri: str, *, verify: bool = False) -> Searcher:
         """Open an index.
 
         Args:
             uri: folder of the index.
-            embeddings: where its embeddings are, if they were moved.
+            verify: read all of it first and compare the hashes.
 
         Raises:
-            InputError: there is no index, or its embeddings have changed since it was built.
-            DatasetError: a part is missing or damaged.
+            InputError: there is no index.
+            DatasetError: a file is missing or damaged.
         """
         manifest, info = read_index(uri)
-        source = manifest.inputs["embeddings"]
-        records = read_manifest(embeddings or source["uri"], "embeddings")
-        if records.content_fingerprint != source["fingerprint"]:
-            raise InputError(f"The embeddings in '{records.uri}' have changed since '{manifest.uri}' was built.")
-        return Searcher(manifest, info, open_parts(manifest.uri, info), records)
+        if verify:
+            verify_files(manifest.uri, info)
+        _warn_if_stale(manifest)
+        return Searcher(manifest, info, open_parts(manifest.uri, info))
 
     @property
     def encoder(self) -> Any:
@@ -96,8 +99,11 @@ class Searcher:
 
     def embedding_of(self, record_id: str) -> np.ndarray:
         """The embedding of a record, float32 (d,)."""
-        position = np.array([self.records.find(record_id)], np.int64)
-        return VectorReader(dataset_files(self.embeddings, "embeddings"), self.info.dim).take(position)[0]
+        position = self.records.find(record_id)
+        if self.parts.store is None:
+            return vector_in_parts(self.parts.indexes, position)
+        vector = self.parts.store.take(np.array([position]))[0]
+        return vector / np.linalg.norm(vector)
 
     def search_embedding(self, embedding: np.ndarray, k: int = 10) -> list[Hit]:
         """The records nearest to one unit vector, float32 (d,)."""
@@ -113,6 +119,15 @@ class Searcher:
             [Hit(rank, float(score), next(rows)) for rank, score in enumerate(scores[row][found[row]], 1)]
             for row in range(len(embeddings))
         ]
+
+
+def _warn_if_stale(manifest: Manifest) -> None:
+    """Say so where the embeddings have changed since; the index goes on answering for those that it was built from."""
+    source = manifest.inputs["embeddings"]
+    if not storage.is_local(source["uri"]) or not storage.exists(storage.join(source["uri"], MANIFEST)):
+        return
+    if read_manifest(source["uri"]).content_fingerprint != source["fingerprint"]:
+        log.warning("the embeddings in '%s' have changed since '%s' was built", source["uri"], manifest.uri)
 
 
 def check_queries(embeddings: np.ndarray, dim: int, k: int) -> None:

@@ -1,8 +1,12 @@
 """*Worker.* What the manifest of an index says, and where its files are.
 
-<index>/manifest.json                          names the generation that is served
-<index>/parts/<generation>/part-000.index      Faiss files with global ids; one trained quantizer for all
-<index>/building/<generation>/                 only while a build runs
+<index>/manifest.json                               names the generation that is served
+<index>/parts/<generation>/part-000.index           Faiss files with global ids; one trained quantizer for all
+<index>/parts/<generation>/records/00000.arrow      the records, one file per embedding shard, memory-mappable
+<index>/parts/<generation>/vectors/00000.f16        the vectors (float16), only beside compressed parts
+<index>/building/<generation>/                      only while a build runs
+
+So an index answers by itself: it may be moved, and its embeddings may be archived.
 """
 
 from __future__ import annotations
@@ -12,20 +16,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from clip_spark import storage
 from clip_spark.errors import ModelError
 from clip_spark.manifest import Manifest, read_manifest
 
 PARTS, BUILDING = "parts", "building"
+FILES = ("parts", "records", "vectors")
 
 
 @dataclass(frozen=True)
-class Part:
-    """One Faiss file.
+class IndexFile:
+    """One file of an index: a part, or the records or vectors of one shard.
 
     Attributes:
         path: inside the index folder.
-        rows: vectors in it; their ids are `start` ... `start + rows - 1`.
+        start: the first position in it; the others follow without a gap.
+        rows: vectors or records in it.
         sha256: of the file's bytes.
     """
 
@@ -34,6 +39,11 @@ class Part:
     rows: int
     bytes: int
     sha256: str
+
+    @property
+    def end(self) -> int:
+        """First position after the file."""
+        return self.start + self.rows
 
     def to_json(self) -> dict[str, Any]:
         """*Pure.* Ready for JSON."""
@@ -47,10 +57,12 @@ class SearchSettings:
     Attributes:
         nprobe: inverted lists that a query looks into; 0 where the index has none.
         ef: candidates kept in an HNSW coarse quantizer; 0 where there is none.
+        rerank: candidates per hit that are compared again with their float16 vectors; 0 where parts are exact.
     """
 
     nprobe: int = 0
     ef: int = 0
+    rerank: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,7 @@ class IndexInfo:
         metric: `ip` or `l2`.
         key: Faiss factory key.
         settings: how to search.
+        parts, records, vectors: files in the order of their positions.
         measured: recall and times on the machine of the build.
         generation: name of the folder of parts.
         train_rows: vectors that the quantizer was trained on.
@@ -75,7 +88,9 @@ class IndexInfo:
     metric: str
     key: str
     settings: SearchSettings
-    parts: tuple[Part, ...]
+    parts: tuple[IndexFile, ...]
+    records: tuple[IndexFile, ...] = ()
+    vectors: tuple[IndexFile, ...] = ()
     measured: dict[str, Any] = field(default_factory=dict)
     generation: str = ""
     train_rows: int = 0
@@ -87,7 +102,8 @@ class IndexInfo:
 
     def to_json(self) -> dict[str, Any]:
         """*Pure.* Ready for JSON, and equal to itself after a trip through it."""
-        return {**dataclasses.asdict(self), "parts": [part.to_json() for part in self.parts]}
+        files = {folder: [file.to_json() for file in getattr(self, folder)] for folder in FILES}
+        return {**dataclasses.asdict(self), **files}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> IndexInfo:
@@ -95,8 +111,8 @@ class IndexInfo:
         known = {f.name for f in dataclasses.fields(IndexInfo)}
         plain = {key: item for key, item in value.items() if key in known}
         plain["settings"] = SearchSettings(**value["settings"])
-        plain["parts"] = tuple(Part(**part) for part in value["parts"])
-        return IndexInfo(**plain)
+        files = {folder: tuple(IndexFile(**file) for file in value[folder]) for folder in FILES}
+        return IndexInfo(**{**plain, **files})
 
 
 def read_index(uri: str) -> tuple[Manifest, IndexInfo]:
@@ -108,11 +124,6 @@ def read_index(uri: str) -> tuple[Manifest, IndexInfo]:
 def part_path(generation: str, number: int) -> str:
     """*Pure.* Path of a part inside the index folder."""
     return f"{PARTS}/{generation}/part-{number:03d}.index"
-
-
-def part_uri(index_uri: str, part: Part) -> str:
-    """*Pure.* Where a part is."""
-    return storage.join(index_uri, part.path)
 
 
 def check_same_encoder(index: Mapping[str, Any], other: Mapping[str, Any], what: str) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from clip_spark import storage
 from clip_spark.errors import DatasetError
-from clip_spark.index.layout import IndexInfo, Part, SearchSettings, part_uri
+from clip_spark.index.cache import ADVICE, local_path
+from clip_spark.index.layout import IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.library import load_faiss
+from clip_spark.index.vectors import VectorStore
 
 MISSING = -1
 """What Faiss returns in place of a hit when it finds fewer than k."""
@@ -19,8 +20,10 @@ MISSING = -1
 class PartSet:
     """Open parts; safe to search from several threads, for no search changes anything."""
 
-    def __init__(self, indexes: Sequence[Any], metric: str, settings: SearchSettings) -> None:
-        self.indexes, self.metric, self.settings = list(indexes), metric, settings
+    def __init__(
+        self, indexes: Sequence[Any], metric: str, settings: SearchSettings, store: VectorStore | None = None
+    ) -> None:
+        self.indexes, self.metric, self.settings, self.store = list(indexes), metric, settings, store
 
     @property
     def rows(self) -> int:
@@ -46,7 +49,16 @@ class PartSet:
         queries = np.ascontiguousarray(queries, np.float32)
         if k == 0 or len(queries) == 0:
             return np.zeros((len(queries), k), np.float32), np.full((len(queries), k), MISSING, np.int64)
-        found = [self._search_part(index, queries, k, settings or self.settings, selector) for index in self.indexes]
+        settings = settings or self.settings
+        if self.store is None or not settings.rerank:
+            return self._search_parts(queries, k, settings, selector)
+        _, positions = self._search_parts(queries, min(self.rows, k * settings.rerank), settings, selector)
+        return merge([(self.store.rescore(queries, positions), positions)], k)
+
+    def _search_parts(
+        self, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        found = [self._search_part(index, queries, k, settings, selector) for index in self.indexes]
         return found[0] if len(found) == 1 else merge(found, k)
 
     def _search_part(
@@ -88,21 +100,18 @@ def open_parts(uri: str, info: IndexInfo) -> PartSet:
     Raises:
         DatasetError: a part is missing, cut short, or not one of this index.
     """
-    indexes = [open_part(part_uri(uri, part), part) for part in info.parts]
-    return PartSet(indexes, info.metric, info.settings)
+    store = VectorStore(uri, info.vectors, info.dim) if info.vectors else None
+    return PartSet([open_part(uri, part) for part in info.parts], info.metric, info.settings, store)
 
 
-def open_part(uri: str, part: Part) -> Any:
-    """*Worker.* Open one part; its size is checked here, its hash by `verify_part`."""
+def open_part(index_uri: str, part: IndexFile) -> Any:
+    """*Worker.* Open one part; its hash is compared when it is fetched, or by `verify_files`."""
     faiss = load_faiss()
-    if not storage.exists(uri):
-        raise DatasetError(f"'{uri}' is missing although its index lists it; build the index again.")
-    if storage.file_size(uri) != part.bytes:
-        raise DatasetError(f"'{uri}' has {storage.file_size(uri)} bytes, its index says {part.bytes}; build it again.")
+    path = local_path(index_uri, part)
     try:
-        index = faiss.read_index(storage.absolute(uri), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+        index = faiss.read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
     except RuntimeError as error:
-        raise DatasetError(f"'{uri}' is not a Faiss index any more; build the index again.") from error
+        raise DatasetError(f"'{path}' is not a Faiss index any more; {ADVICE}.") from error
     if index.ntotal != part.rows:
-        raise DatasetError(f"'{uri}' holds {index.ntotal} vectors, its index says {part.rows}; build it again.")
+        raise DatasetError(f"'{path}' holds {index.ntotal} vectors, its index says {part.rows}; {ADVICE}.")
     return index

@@ -1,67 +1,61 @@
-"""*Worker.* From a position to its record by arithmetic on row counts, and back by a scan of one column."""
+"""*Worker.* From a position to its record by arithmetic on row counts, and back by a scan of one column.
+
+Parquet would decode a thousand rows to give one; these files are Arrow's own layout, uncompressed and memory-mapped,
+so a record costs the pages that it lies on.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from clip_spark import schema, storage
+from clip_spark import schema
 from clip_spark.errors import InputError
-from clip_spark.index.reader import dataset_files, group_starts, open_checked
-from clip_spark.manifest import Manifest
+from clip_spark.index.cache import local_path
+from clip_spark.index.layout import IndexFile
 
-OPEN_FILES = 256
-CACHED_GROUPS = 256
-"""Row groups of 1,024 records that stay in memory."""
+BATCH_ROWS = 65_536
+"""Rows of each batch in a file but the last, so that a row leads to its batch by division."""
+OPEN_FILES = 1024
 
 
 class RecordReader:
-    """The records of an embeddings dataset; safe to use from several threads."""
+    """The records of an index; safe to use from several threads."""
 
-    def __init__(self, manifest: Manifest) -> None:
-        self.uri = manifest.uri
-        self.files = dataset_files(manifest, "records")
-        self._starts = np.array([file.start for file in self.files], np.int64)
-        self._lock = threading.Lock()  # a ParquetFile has one file position
+    def __init__(self, index_uri: str, files: Sequence[IndexFile]) -> None:
+        self.uri, self.files = index_uri, files
+        self._starts = np.array([file.start for file in files], np.int64)
         self._open = lru_cache(OPEN_FILES)(self._open_file)
-        self._group = lru_cache(CACHED_GROUPS)(self._read_group)
 
     @property
     def columns(self) -> list[str]:
         """Names of all columns."""
-        return self._open(0)[0].schema_arrow.names if self.files else []
+        return self._open(0).schema.names if self.files else []
 
     def take(self, positions: np.ndarray, columns: Sequence[str] = ()) -> pa.Table:
         """Records at positions (int64, any order, doubles allowed) as a table in that order; no columns means all."""
         wanted, inverse = np.unique(positions, return_inverse=True)
-        with self._lock:
-            tables = list(self._pieces(wanted, tuple(columns)))
-        if not tables:
+        pieces = [batch.select(list(columns)) if columns else batch for batch in self._pieces(wanted)]
+        if not pieces:
             return pa.table({name: pa.nulls(0) for name in columns})
-        return pa.concat_tables(tables, promote_options="default").take(pa.array(inverse.reshape(-1)))
+        tables = [pa.Table.from_batches([piece]) for piece in pieces]
+        joined = pa.concat_tables(tables, promote_options="default").combine_chunks()
+        return joined.take(pa.array(inverse.reshape(-1)))
 
-    def _pieces(self, positions: np.ndarray, columns: tuple[str, ...]) -> Any:
-        for number, rows in _split(self._starts, positions):
-            groups = self._open(number)[1]
-            for group, inside in _split(groups, rows):
-                table = self._group(number, group, columns)
-                yield table.take(pa.array(inside - groups[group]))
+    def _pieces(self, positions: np.ndarray) -> Iterator[pa.RecordBatch]:
+        owner = np.searchsorted(self._starts, positions, side="right") - 1
+        for number, rows in split(owner, positions):
+            inside = rows - self._starts[number]
+            for batch, places in split(inside // BATCH_ROWS, inside):
+                yield self._open(number).get_batch(batch).take(pa.array(places - batch * BATCH_ROWS))
 
-    def _open_file(self, number: int) -> tuple[pq.ParquetFile, np.ndarray]:
-        file = self.files[number]
-        fs, path = storage.filesystem(file.uri)
-        parquet = open_checked(fs.open(path, "rb"), file)
-        return parquet, np.array(group_starts(parquet, file.start)[:-1], np.int64)
-
-    def _read_group(self, number: int, group: int, columns: tuple[str, ...]) -> pa.Table:
-        return self._open(number)[0].read_row_group(group, columns=list(columns) or None, use_threads=False)
+    def _open_file(self, number: int) -> Any:
+        return pa.ipc.open_file(pa.memory_map(local_path(self.uri, self.files[number])))
 
     def find(self, record_id: str) -> int:
         """The position of a record.
@@ -69,17 +63,18 @@ class RecordReader:
         Raises:
             InputError: no such record.
         """
-        for file in self.files:
-            with storage.open_read(file.uri) as stream:
-                column = pq.read_table(stream, columns=[schema.RECORD_ID]).column(0)
-            row = pc.index(column, record_id).as_py()
-            if row >= 0:
-                return file.start + row
-        raise InputError(f"There is no record '{record_id}' in '{self.uri}'; --json shows the ids of hits.")
+        for number, file in enumerate(self.files):
+            reader = self._open(number)
+            for batch in range(reader.num_record_batches):
+                row = pc.index(reader.get_batch(batch).column(schema.RECORD_ID), record_id).as_py()
+                if row >= 0:
+                    return file.start + batch * BATCH_ROWS + row
+        raise InputError(f"There is no record '{record_id}' in '{self.uri}'; `search --json` shows the ids of hits.")
 
 
-def _split(starts: np.ndarray, positions: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """*Pure.* Sorted positions by the interval they lie in: (number of the interval, its positions)."""
-    owner = np.searchsorted(starts, positions, side="right") - 1
-    numbers, first = np.unique(owner, return_index=True)
-    return list(zip(numbers.tolist(), np.split(positions, first[1:]), strict=True)) if len(positions) else []
+def split(owner: np.ndarray, values: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """*Pure.* Values by their owner: (owner, its values); owners must be sorted."""
+    if not len(values):
+        return []
+    owners, first = np.unique(owner, return_index=True)
+    return list(zip(owners.tolist(), np.split(values, first[1:]), strict=True))

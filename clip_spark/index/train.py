@@ -14,6 +14,7 @@ ROWS_PER_LIST = 64
 """Training vectors per list; Faiss wants 39 to 256, and recall at a given effort hardly grows beyond this."""
 LEAST_TRAIN_ROWS = 10_000
 ITERATIONS = 10
+OPQ_ITERATIONS, OPQ_ROWS = 8, 32_768
 
 
 def train_rows(key: str, rows: int, dim: int, memory: int) -> int:
@@ -24,10 +25,14 @@ def train_rows(key: str, rows: int, dim: int, memory: int) -> int:
     return min(rows, wanted, memory // (4 * dim))
 
 
-def sample_positions(rows: int, count: int, seed: int) -> np.ndarray:
-    """*Pure.* `count` different positions below `rows`, sorted int64, the same for the same seed."""
-    chosen = np.random.default_rng(seed).choice(rows, size=min(count, rows), replace=False)
-    return np.sort(chosen).astype(np.int64)
+def draw_positions(rows: int, train: int, test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """*Pure.* Random positions to train on and to test with, each sorted int64, the same for the same seed.
+
+    They do not overlap, except where nothing is trained on; of few rows at most a tenth are held out.
+    """
+    test = min(test, max(1, rows // 10)) if train else min(test, rows)
+    chosen = np.random.default_rng(seed).choice(rows, size=min(train + test, rows), replace=False).astype(np.int64)
+    return np.sort(chosen[test:]), np.sort(chosen[:test])
 
 
 def new_index(key: str, dim: int, metric: str) -> Any:
@@ -63,5 +68,18 @@ def train_index(key: str, metric: str, sample: np.ndarray, seed: int) -> Any:
     clustering.seed, clustering.niter = seed + 1, ITERATIONS
     clustering.max_points_per_centroid = 10 * ROWS_PER_LIST  # never subsample what was sampled already
     clustering.min_points_per_centroid = 1  # no warning on stderr; the plan has decided
+    _shorten_compression_training(index)
     index.train(sample)
     return index
+
+
+def _shorten_compression_training(index: Any) -> None:
+    """Fewer rounds for rotation and codes: their last ones buy little, and candidates are compared exactly anyway."""
+    faiss = load_faiss()
+    if isinstance(index, faiss.IndexPreTransform):
+        rotation = faiss.downcast_VectorTransform(index.chain.at(0))
+        if isinstance(rotation, faiss.OPQMatrix):
+            rotation.niter, rotation.max_train_points = OPQ_ITERATIONS, OPQ_ROWS
+    inner = faiss.downcast_index(faiss.extract_index_ivf(index))
+    if isinstance(inner, faiss.IndexIVFPQ):
+        inner.pq.cp.niter = ITERATIONS

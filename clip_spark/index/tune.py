@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from clip_spark.index.keys import lists_of
 from clip_spark.index.layout import SearchSettings
 from clip_spark.index.library import load_faiss
 from clip_spark.index.parts import MISSING, PartSet, merge
 
 RECALL_AT = 10
+RERANKS = (4, 16, 64)
+"""Candidates per hit that are tried in turn for compressed parts."""
 
 
 def exact_hits(blocks: Iterable[tuple[int, np.ndarray]], queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,18 +81,6 @@ def choose_nprobe(recall_at: Callable[[int], float], lists: int, goal: float) ->
     return high, reached
 
 
-def tune(parts: PartSet, lists: int, goal: float, questions: Questions) -> tuple[SearchSettings, float]:
-    """*Worker.* Search settings that reach `goal` on these questions, and the recall they have."""
-    if lists == 0:
-        return parts.settings, 1.0
-
-    def measure(nprobe: int) -> float:
-        return questions.recall(parts, dataclasses.replace(parts.settings, nprobe=nprobe))
-
-    nprobe, reached = choose_nprobe(measure, lists, goal)
-    return dataclasses.replace(parts.settings, nprobe=nprobe), reached
-
-
 @dataclasses.dataclass(frozen=True)
 class Questions:
     """Test queries with their true answers.
@@ -108,6 +99,27 @@ class Questions:
         """Recall@10 of one setting."""
         _, found = parts.search(self.queries, RECALL_AT + 1, settings)
         return recall(found, self.true, self.own)
+
+
+def tune(parts: PartSet, key: str, goal: float, questions: Questions) -> tuple[SearchSettings, float]:
+    """*Worker.* The cheapest search settings that reach `goal` on these questions, and the recall that they have."""
+    lists = lists_of(key)
+    if lists == 0:
+        return SearchSettings(), 1.0
+    for rerank in RERANKS if parts.store is not None else (0,):
+
+        def measure(nprobe: int, rerank: int = rerank) -> float:
+            return questions.recall(parts, settings_for(key, nprobe, rerank))
+
+        nprobe, reached = choose_nprobe(measure, lists, goal)
+        if reached >= goal:
+            break
+    return settings_for(key, nprobe, rerank), reached
+
+
+def settings_for(key: str, nprobe: int, rerank: int) -> SearchSettings:
+    """*Pure.* Settings of a key; an HNSW coarse quantizer must look at more centroids than it returns."""
+    return SearchSettings(nprobe, max(32, 2 * nprobe) if "_HNSW" in key else 0, rerank)
 
 
 def milliseconds_per_query(parts: PartSet, settings: SearchSettings, queries: np.ndarray) -> dict[str, float]:

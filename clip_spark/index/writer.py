@@ -10,7 +10,7 @@ import numpy as np
 
 from clip_spark import storage
 from clip_spark.errors import DatasetError
-from clip_spark.index.layout import Part, part_path
+from clip_spark.index.layout import IndexFile, part_path
 from clip_spark.index.library import load_faiss
 
 WRITE_BYTES = 16 << 20
@@ -29,7 +29,7 @@ class PartWriter:
         part = self.write(index, int(index_suffix or 0))
         return {"index_path": part.path, **part.to_json()}
 
-    def write(self, index: Any, number: int) -> Part:
+    def write(self, index: Any, number: int) -> IndexFile:
         """*Worker.* Check the ids and write the part atomically.
 
         Raises:
@@ -44,7 +44,7 @@ class PartWriter:
             hashed = HashingStream(stream)
             faiss = load_faiss()
             faiss.write_index(index, faiss.PyCallbackIOWriter(hashed.write, WRITE_BYTES))
-        return Part(path, start, len(ids), hashed.bytes, hashed.sha256.hexdigest())
+        return IndexFile(path, start, len(ids), hashed.bytes, hashed.sha256.hexdigest())
 
 
 class HashingStream:
@@ -52,12 +52,20 @@ class HashingStream:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream, self.sha256, self.bytes = stream, hashlib.sha256(), 0
+        self.closed = False
 
     def write(self, data: bytes) -> int:
         """Write and hash."""
         self.sha256.update(data)
         self.bytes += len(data)
         return self.stream.write(data)
+
+    def tell(self) -> int:
+        """Bytes written; Arrow asks."""
+        return self.bytes
+
+    def flush(self) -> None:
+        """Nothing; the stream below is flushed when it is closed."""
 
 
 def stored_ids(index: Any) -> np.ndarray:

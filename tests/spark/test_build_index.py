@@ -53,6 +53,18 @@ def test_parts_hold_all_vectors_once_and_reach_the_recall(spark, tmp_path: Path,
     assert overlap > 0.85  # queries that it was not tuned with
 
 
+@pytest.mark.parametrize("key", ["IVF64,SQ8", "OPQ8_32,IVF16,PQ8x4", "IVF64_HNSW8,Flat"])
+def test_compressed_keys_reach_the_recall_by_reranking(spark, tmp_path: Path, embeddings, key: str) -> None:
+    folder, vectors = embeddings
+    manifest = build(spark, folder, tmp_path / "index", parts=2, recall=0.95, index_key=key)
+    searcher = Searcher.open(manifest.uri)
+    assert searcher.info.measured["recall_at_10"] >= 0.95
+    assert bool(searcher.info.settings.rerank) == (not key.endswith("Flat"))
+    hits = searcher.search_embedding(vectors[777], 3)
+    assert hits[0].record["text"] == "text 777" and abs(hits[0].score - 1) < 1e-3
+    assert searcher.search_like(hits[0].record["record_id"], 2)[0].record == hits[1].record
+
+
 def near(vectors: np.ndarray) -> np.ndarray:
     """Unit vectors a little off the given ones."""
     moved = vectors + np.random.default_rng(1).normal(size=vectors.shape).astype(np.float32) * 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers_embeddings import ENCODER, numbered, unit_vectors, write_embeddings
 
+from clip_spark import storage
 from clip_spark.build import build_index
 from clip_spark.errors import DatasetError, InputError, ModelError, OutputError, SpecError
+from clip_spark.index.layout import read_index
 from clip_spark.search import Searcher
 from clip_spark.specs.search import IndexSpec
 
@@ -64,7 +67,7 @@ def test_overwrite_switches_to_a_new_generation_and_leaves_no_litter(tmp_path: P
 def test_failed_build_leaves_the_old_index_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build(tmp_path, 50)
     before = sorted(path for path in (tmp_path / "index").rglob("*") if path.is_file())
-    monkeypatch.setattr("clip_spark.build.spot_check", lambda *_: (_ for _ in ()).throw(DatasetError("broken")))
+    monkeypatch.setattr("clip_spark.build.measure", lambda *_: (_ for _ in ()).throw(DatasetError("broken")))
     with pytest.raises(DatasetError, match="broken"):
         build(tmp_path, 50, metric="l2", overwrite=True)
     assert sorted(path for path in (tmp_path / "index").rglob("*") if path.is_file()) == before
@@ -109,13 +112,37 @@ def test_damage_is_found_at_opening(tmp_path: Path) -> None:
         Searcher.open(manifest.uri)
 
 
-def test_changed_embeddings_are_refused(tmp_path: Path) -> None:
-    build(tmp_path, 20)
+def test_hashes_are_compared_when_asked_and_when_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, manifest = build(tmp_path, 20)
+    fs, _ = storage.filesystem("memory://index")
+    fs.put(manifest.uri, "/remote/index", recursive=True)
+    monkeypatch.setenv("CLIP_SPARK_CACHE", str(tmp_path / "cache"))
+    assert Searcher.open("memory://remote/index").search_embedding(vectors[3], 1)[0].record["text"] == "text 3"
+    fetched = {path.name for path in (tmp_path / "cache").iterdir()}
+    assert fetched == {
+        file.sha256 for file in (*read_index(manifest.uri)[1].parts, *read_index(manifest.uri)[1].records)
+    }
+    part = Path(manifest.files("parts")[0])
+    damaged = part.read_bytes()[:-1] + b"x"
+    part.write_bytes(damaged)
+    with pytest.raises(DatasetError, match="sha256 differs"):
+        Searcher.open(manifest.uri, verify=True)
+    shutil.rmtree(tmp_path / "cache")
+    storage.write_bytes(f"memory://remote/index/{part.relative_to(manifest.uri)}", damaged)
+    with pytest.raises(DatasetError, match="sha256 differs"):
+        Searcher.open("memory://remote/index")
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_changed_embeddings_are_said_and_the_index_still_answers(tmp_path: Path, caplog) -> None:
+    vectors, _ = build(tmp_path, 20)
     (tmp_path / "emb").rename(tmp_path / "old")
+    Searcher.open(str(tmp_path / "index"))
+    assert not caplog.text
     write_embeddings(tmp_path / "emb", unit_vectors(21), numbered(21))
-    with pytest.raises(InputError, match="have changed"):
-        Searcher.open(str(tmp_path / "index"))
-    Searcher.open(str(tmp_path / "index"), embeddings=str(tmp_path / "old"))
+    searcher = Searcher.open(str(tmp_path / "index"))
+    assert "have changed since" in caplog.text
+    assert searcher.search_embedding(vectors[7], 1)[0].record["text"] == "text 7"
 
 
 def test_queries_of_another_encoder_are_refused(tmp_path: Path) -> None:
