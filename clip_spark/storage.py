@@ -12,15 +12,30 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import IO, Any
 
 import fsspec
-from fsspec.core import url_to_fs
+import fsspec.config
+from fsspec.core import OpenFile, url_to_fs
+from fsspec.registry import registry as loaded_clients
 
-from clip_spark.errors import DatasetError, InputError, nearest
+from clip_spark.errors import DatasetError, InputError, StorageError, nearest
+from clip_spark.stores import clear_errors, client_settings
 
 TEMPORARY = ".tmp"
 """Suffix of files that are being written; no reader looks at them and `clean` may delete them."""
+
+USER_SETTINGS = {scheme: dict(settings) for scheme, settings in fsspec.config.conf.items()}
+
+
+def _configure() -> None:
+    """Give our settings to all clients, also those that other libraries make here; what the user set wins."""
+    for scheme, settings in client_settings().items():
+        fsspec.config.conf[scheme] = {**settings, **USER_SETTINGS.get(scheme, {})}
+
+
+_configure()
 
 
 @dataclass(frozen=True)
@@ -61,10 +76,13 @@ def filesystem(uri: str) -> tuple[Any, str]:
     Raises:
         InputError: nothing that is installed opens this scheme.
     """
+    scheme = uri.split("://", 1)[0] if "://" in uri else "file"
     try:
-        return url_to_fs(uri)
+        if "::" in uri or scheme not in client_settings():
+            return url_to_fs(uri)
+        fs = _shared_client(scheme, os.getpid())
+        return fs, fs._strip_protocol(uri)
     except (ValueError, ImportError) as error:
-        scheme = uri.split("://", 1)[0]
         known = ["s3", "gs", "abfs", "hdfs", "file", "http", "https", "memory"]
         raise InputError(
             f"Cannot open '{uri}': no reader for scheme '{scheme}://' ({error}). "
@@ -72,18 +90,26 @@ def filesystem(uri: str) -> tuple[Any, str]:
         ) from error
 
 
+@lru_cache(maxsize=16)
+def _shared_client(scheme: str, process: int) -> Any:
+    """One client for all threads of a process: fsspec makes one per thread, each with its own connections."""
+    return fsspec.filesystem(scheme)
+
+
 def exists(uri: str) -> bool:
     """*Anywhere.* True if a file or folder is there."""
     fs, path = filesystem(uri)
     fs.invalidate_cache()
-    return bool(fs.exists(path))
+    with clear_errors(uri, "read"):
+        return bool(fs.exists(path))
 
 
 def is_folder(uri: str) -> bool:
     """*Anywhere.* True if a folder (or a prefix with objects under it) is there."""
     fs, path = filesystem(uri)
     fs.invalidate_cache()
-    return bool(fs.isdir(path))
+    with clear_errors(uri, "read"):
+        return bool(fs.isdir(path))
 
 
 def _stamp(info: dict[str, Any]) -> str:
@@ -99,7 +125,8 @@ def list_files(uri: str) -> list[FileInfo]:
     fs, path = filesystem(uri)
     fs.invalidate_cache()
     try:
-        found = fs.glob(path, detail=True) if any(c in path for c in "*?[") else fs.find(path, detail=True)
+        with clear_errors(uri, "listed"):
+            found = fs.glob(path, detail=True) if any(c in path for c in "*?[") else fs.find(path, detail=True)
     except FileNotFoundError:
         return []
     files = [
@@ -118,7 +145,8 @@ def file_size(uri: str) -> int:
     """*Anywhere.* Bytes of one file; raises DatasetError when it is not there."""
     fs, path = filesystem(uri)
     try:
-        return int(fs.size(path))
+        with clear_errors(uri, "read"):
+            return int(fs.size(path))
     except FileNotFoundError as error:
         raise DatasetError(f"'{uri}' is missing although its dataset lists it; build the dataset again.") from error
 
@@ -126,15 +154,16 @@ def file_size(uri: str) -> int:
 @contextmanager
 def open_read(uri: str, compression: str | None = None) -> Iterator[IO[bytes]]:
     """*Anywhere.* A readable, seekable (unless compressed) binary file."""
-    filesystem(uri)
-    with fsspec.open(uri, "rb", compression=compression) as stream:
+    fs, path = filesystem(uri)
+    with clear_errors(uri, "read"), OpenFile(fs, path, "rb", compression=compression) as stream:
         yield stream
 
 
 def read_bytes(uri: str) -> bytes:
-    """*Anywhere.* A whole small file."""
-    with open_read(uri) as stream:
-        return stream.read()
+    """*Anywhere.* A whole small file, in one request."""
+    fs, path = filesystem(uri)
+    with clear_errors(uri, "read"):
+        return bytes(fs.cat_file(path))
 
 
 def read_json(uri: str) -> Any:
@@ -156,16 +185,21 @@ def open_write(uri: str) -> Iterator[IO[bytes]]:
         with _open_write_local(absolute(uri)) as stream:
             yield stream
         return
+    with clear_errors(uri, "written"):
+        yield from _open_write_object(uri)
+
+
+def _open_write_object(uri: str) -> Iterator[IO[bytes]]:
     fs, path = filesystem(uri)
     stream = fs.open(path, "wb")
     try:
         yield stream
+        stream.close()
     except BaseException:
         with suppress(Exception):  # the first error is the one to report
             stream.discard()
-            stream.closed = True  # no completion at garbage collection
+        stream.closed = True  # no completion at garbage collection
         raise
-    stream.close()
 
 
 @contextmanager
@@ -187,9 +221,48 @@ def _open_write_local(path: str) -> Iterator[IO[bytes]]:
 
 
 def write_bytes(uri: str, data: bytes) -> None:
-    """*Anywhere.* Write a whole small file atomically."""
-    with open_write(uri) as stream:
-        stream.write(data)
+    """*Anywhere.* Write a whole small file atomically; one request on an object store."""
+    if is_local(uri):
+        with _open_write_local(absolute(uri)) as stream:
+            stream.write(data)
+        return
+    fs, path = filesystem(uri)
+    with clear_errors(uri, "written"):
+        fs.pipe_file(path, data)
+
+
+def create_bytes(uri: str, data: bytes) -> bool:
+    """*Anywhere.* Write a small file unless it exists; of several processes at once exactly one succeeds.
+
+    Local: a hard link of a finished temporary file. S3, GCS and Azure: a conditional put.
+
+    Returns:
+        False if the file was there already.
+    """
+    if is_local(uri):
+        return _create_local(absolute(uri), data)
+    fs, path = filesystem(uri)
+    try:
+        with clear_errors(uri, "written"):
+            fs.pipe_file(path, data, mode="create")
+    except (OSError, StorageError):  # "precondition failed" has no class of its own
+        if fs.exists(path):
+            return False
+        raise
+    return True
+
+
+def _create_local(path: str, data: bytes) -> bool:
+    folder, base = os.path.split(path)
+    temporary = os.path.join(folder, f".{base}.{uuid.uuid4().hex}{TEMPORARY}")
+    write_bytes(temporary, data)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.remove(temporary)
+    return True
 
 
 def write_json(uri: str, value: Any) -> None:
@@ -204,3 +277,22 @@ def remove_tree(uri: str) -> None:
     with suppress(FileNotFoundError):
         fs.rm(path, recursive=True)
     fs.invalidate_cache()
+
+
+def unfinished_uploads(uri: str) -> list[str]:
+    """*Driver.* Keys below a folder on S3 whose multipart upload was begun and never ended; they cost money unseen."""
+    fs, path = filesystem(uri)
+    if not hasattr(fs, "list_multipart_uploads"):
+        return []
+    bucket, _, key = path.partition("/")
+    with clear_errors(uri, "listed"):
+        return sorted(found["Key"] for found in fs.list_multipart_uploads(bucket) if found["Key"].startswith(key))
+
+
+def forget_clients() -> None:
+    """*Anywhere.* Make new clients at the next use, which read endpoint and credentials from the environment again."""
+    _shared_client.cache_clear()
+    for scheme in client_settings():
+        if (kind := loaded_clients.get(scheme)) is not None:
+            kind.clear_instance_cache()
+    _configure()

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "clip_spark"
 
 GROUND, WORKER, DRIVER, TOP = range(4)
 LAYERS = {
-    GROUND: {"", "errors", "specs", "settings", "schema", "storage", "shards", "manifest", "report", "text", "demo", "stores"},
+    GROUND: {"", "errors", "specs", "settings", "schema", "storage", "stores", "shards", "manifest", "report", "text", "demo"},
     WORKER: {"encoders", "devices", "images", "index", "search", "query", "sidecars"},
     DRIVER: {
         "session", "tasks", "progress", "console", "pipeline", "corpus", "ngrams", "records",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,17 @@ def test_broken_json_and_missing_files_are_dataset_errors(tmp_path: Path) -> Non
         storage.read_json(str(tmp_path / "m.json"))
     with pytest.raises(DatasetError, match="is missing"):
         storage.file_size(str(tmp_path / "gone"))
+
+
+def test_of_many_that_create_a_local_file_one_wins(tmp_path: Path) -> None:
+    place = str(tmp_path / "d" / "plan.json")
+    with ThreadPoolExecutor(8) as pool:
+        wins = list(pool.map(lambda n: storage.create_bytes(place, b"%d" % n), range(16)))
+    assert wins.count(True) == 1 and storage.read_bytes(place) == b"%d" % wins.index(True)
+    assert [path.name for path in (tmp_path / "d").iterdir()] == ["plan.json"]
+
+
+def test_threads_share_a_client() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        clients = set(pool.map(lambda _: id(storage.filesystem("s3://bucket/a")[0]), range(8)))
+    assert len(clients) == 1

@@ -1,0 +1,112 @@
+"""The storage layer and the commit protocol on a real S3 server."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from clip_spark import storage
+from clip_spark.errors import OutputError, StorageError
+from clip_spark.manifest import begin_run, read_manifest
+from tests.services.proxy import every, fault_proxy
+from tests.services.seaweed import S3Server
+from tests.unit.test_manifest import plan_of, write_shard
+
+pytestmark = pytest.mark.storage
+
+
+@pytest.fixture(autouse=True)
+def _fresh_clients() -> None:
+    """Endpoint and credentials are read when a client is made; each test makes its own."""
+    storage.forget_clients()
+
+
+def test_files_are_written_listed_and_read(bucket: str) -> None:
+    storage.write_bytes(f"{bucket}/a/1.txt", b"one")
+    with storage.open_write(f"{bucket}/a/2.txt") as stream:
+        stream.write(b"two!")
+    found = storage.list_files(f"{bucket}/a")
+    assert [(file.uri, file.bytes) for file in found] == [(f"{bucket}/a/1.txt", 3), (f"{bucket}/a/2.txt", 4)]
+    assert storage.read_bytes(f"{bucket}/a/2.txt") == b"two!"
+    storage.remove_tree(bucket)
+    assert storage.list_files(bucket) == [] and not storage.exists(f"{bucket}/a/1.txt")
+
+
+def test_a_broken_upload_leaves_nothing(bucket: str, s3: S3Server) -> None:
+    with pytest.raises(ZeroDivisionError), storage.open_write(f"{bucket}/big.bin") as stream:
+        for _ in range(3):
+            stream.write(os.urandom(16 << 20))  # the first parts are already with the server
+        raise ZeroDivisionError
+    assert not storage.exists(f"{bucket}/big.bin")
+    assert storage.unfinished_uploads(bucket) == []
+
+
+def test_a_listing_shows_what_another_client_just_wrote(bucket: str) -> None:
+    storage.write_bytes(f"{bucket}/a", b"1")
+    assert len(storage.list_files(bucket)) == 1
+    with ThreadPoolExecutor(1) as other:
+        other.submit(storage.write_bytes, f"{bucket}/b", b"1").result()
+    assert len(storage.list_files(bucket)) == 2
+
+
+def test_of_many_that_create_a_file_one_wins(bucket: str) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        wins = list(pool.map(lambda n: storage.create_bytes(f"{bucket}/plan.json", b"%d" % n), range(32)))
+    assert wins.count(True) == 1
+    assert storage.read_bytes(f"{bucket}/plan.json") == b"%d" % wins.index(True)
+
+
+def test_a_dataset_on_s3_is_resumed_and_committed(bucket: str) -> None:
+    first = begin_run(f"{bucket}/d", plan_of(shards=3), overwrite=False)
+    write_shard(first, 1)
+    again = begin_run(f"{bucket}/d", plan_of(shards=3), overwrite=False)
+    assert again.pending() == [0, 2]
+    for number in again.pending():
+        write_shard(again, number)
+    assert again.commit().rows == 6 == read_manifest(f"{bucket}/d").rows
+
+
+def test_two_drivers_with_different_plans_never_mix(bucket: str) -> None:
+    first = begin_run(f"{bucket}/d", plan_of(size=1), overwrite=False)
+    with pytest.raises(OutputError, match="size was 1, now 2"):
+        begin_run(f"{bucket}/d", plan_of(size=2), overwrite=False)
+    write_shard(first, 0)
+    second = begin_run(f"{bucket}/d", plan_of(size=2), overwrite=True)
+    with pytest.raises(OutputError, match="another run has taken over"):
+        write_shard(first, 1)
+    assert second.pending() == [0, 1]
+
+
+@pytest.mark.parametrize("fault", ["503", "500", "cut-request", "cut-body", "slow-body"])
+def test_a_fault_now_and_then_is_only_a_delay(bucket: str, s3: S3Server, fault: str, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    with fault_proxy(s3.port, every(fault, one_in=5)) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        run = begin_run(f"{bucket}/d", plan_of(shards=3), overwrite=False)
+        for number in run.pending():
+            write_shard(run, number)
+        assert run.commit().rows == 6
+    assert proxy.seen[fault] > 0
+    storage.forget_clients()
+
+
+def test_a_store_that_stays_away_is_one_sentence(bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    storage.forget_clients()
+    with fault_proxy(s3.port, lambda method, path: "503") as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        with pytest.raises(StorageError, match="cannot be written.*reduce your request rate.*run the same command"):
+            storage.write_bytes(f"{bucket}/a", b"1")
+    assert 2 <= proxy.seen["503"] <= 10
+    storage.forget_clients()
+
+
+def test_missing_credentials_are_explained(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    with pytest.raises(StorageError, match="no credentials were found"):
+        storage.read_bytes(f"{bucket}/a")
+    storage.forget_clients()
