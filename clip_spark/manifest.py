@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import platform
 import time
 from collections import Counter
@@ -20,11 +21,11 @@ from typing import Any
 
 from clip_spark import __version__, storage
 from clip_spark.errors import DatasetError, InputError, OutputError
-from clip_spark.shards import RECEIPTS, REJECTS, Receipt
+from clip_spark.shards import PLAN, RECEIPTS, REJECTS, Receipt
 from clip_spark.specs.base import Spec, fingerprint
 
 FORMAT_VERSION = 1
-MANIFEST, PLAN, REPORT = "manifest.json", "plan.json", "report.json"
+MANIFEST, REPORT = "manifest.json", "report.json"
 VERSIONED = ("pyspark", "torch", "open_clip_torch", "faiss-cpu", "autofaiss", "numpy", "pyarrow", "pillow")
 READ_THREADS = 32
 """Receipts are many and small: reading them is bound by the round trip to the store."""
@@ -213,19 +214,30 @@ def begin_run(output: str, plan: Plan, *, overwrite: bool) -> Run:
         found = None
     if found is None:
         _refuse_foreign_files(output)
-        storage.write_json(storage.join(output, PLAN), dataclasses.asdict(plan))
-    elif found.fingerprint != plan.fingerprint:
+        found = _take(output, plan)
+    if found.fingerprint != plan.fingerprint:
         raise OutputError(
             f"'{output}' holds another run: {'; '.join(differences(found, plan))}. "
             "Choose another --output, repeat the old options, or replace it with --overwrite."
         )
-    committed = found is not None and storage.exists(storage.join(output, MANIFEST))
+    committed = storage.exists(storage.join(output, MANIFEST))
     return Run(output, plan, read_manifest(output) if committed else None)
+
+
+def _take(output: str, plan: Plan) -> Plan:
+    """*Driver.* Write the plan unless another driver was quicker; returns the plan that holds the folder now."""
+    text = json.dumps({**dataclasses.asdict(plan), "fingerprint": plan.fingerprint}, indent=1, ensure_ascii=False)
+    storage.create_bytes(storage.join(output, PLAN), text.encode())
+    return _found_plan(output) or plan
 
 
 def _found_plan(output: str) -> Plan | None:
     place = storage.join(output, PLAN)
-    return Plan(**storage.read_json(place)) if storage.exists(place) else None
+    if not storage.exists(place):
+        return None
+    value = storage.read_json(place)
+    value.pop("fingerprint", None)  # for tasks, which check it before they write
+    return Plan(**value)
 
 
 def _refuse_foreign_files(output: str) -> None:

@@ -13,7 +13,7 @@ import dataclasses
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import schema, storage
-from clip_spark.errors import DatasetError
+from clip_spark.errors import DatasetError, OutputError
 
+PLAN = "plan.json"
 RECEIPTS = "receipts"
 REJECTS = "rejects"
 RECORD_ROW_GROUP_ROWS = 1024
@@ -137,7 +138,9 @@ class ShardWriter:
 
         Raises:
             DatasetError: the folders do not have the same number of rows.
+            OutputError: another run has taken the output folder meanwhile.
         """
+        check_plan(self.output, self.plan)
         rows = {self._rows[folder] for folder in self._schemas}
         if len(rows) > 1:
             raise DatasetError(f"Shard {self.number}: folders differ in rows: {dict(self._rows)}.")
@@ -186,6 +189,20 @@ def _parquet_writer(stream: Any, folder: str, arrow_schema: pa.Schema) -> pq.Par
     if folder == "embeddings":  # floats do not compress, and a dictionary of them is bigger than they are
         return pq.ParquetWriter(stream, arrow_schema, compression="none", use_dictionary=False, write_statistics=False)
     return pq.ParquetWriter(stream, arrow_schema, compression="zstd")
+
+
+def check_plan(output: str, plan: str) -> None:
+    """*Worker.* Refuse to write into a folder that a run with --overwrite has taken since this task began.
+
+    Raises:
+        OutputError: `plan.json` there is of another plan; no retry can mend that.
+    """
+    with suppress(FileNotFoundError):
+        found = storage.read_json(storage.join(output, PLAN)).get("fingerprint", plan)
+        if found != plan:
+            raise OutputError(
+                f"'{output}': another run has taken over this folder; this run stops and leaves it alone."
+            )
 
 
 def write_receipt(output: str, receipt: Receipt) -> None:

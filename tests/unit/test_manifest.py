@@ -13,7 +13,7 @@ import pytest
 from clip_spark import schema
 from clip_spark.errors import DatasetError, InputError, OutputError
 from clip_spark.manifest import Plan, Run, begin_run, read_manifest
-from clip_spark.shards import ShardWriter, embedding_table, read_embeddings
+from clip_spark.shards import Receipt, ShardWriter, embedding_table, read_embeddings, write_receipt
 from clip_spark.specs.base import Spec, option
 
 RECORDS = pa.schema([("record_id", pa.string())])
@@ -96,7 +96,9 @@ def test_overwrite_replaces_a_dataset_but_never_foreign_files(tmp_path: Path) ->
 def test_a_receipt_of_another_plan_counts_for_nothing(tmp_path: Path) -> None:
     run = begin_run(str(tmp_path / "d"), plan_of(), overwrite=False)
     zombie = Run(run.output, plan_of(size=9), None)
-    write_shard(zombie, 0)
+    with pytest.raises(OutputError, match="another run has taken over"):
+        write_shard(zombie, 0)
+    write_receipt(run.output, Receipt(0, zombie.plan.fingerprint, 2, {}))
     assert run.pending() == [0, 1]
 
 
