@@ -14,7 +14,7 @@ VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "clip_spark/__init__.py").
 SPARK = ["pyspark>=3.5.6,<5"]
 ENCODE = ["torch", "torchvision", "open_clip_torch>=3.3,<4", "pillow>=10"]
 INDEX = ["autofaiss==2.18.0", "faiss-cpu>=1.10,<1.14", "duckdb>=1.1"]
-WEB = ["fastapi>=0.110", "uvicorn>=0.30"]
+WEB = ["fastapi>=0.110", "uvicorn>=0.30", "prometheus-client"]
 PLOT = ["matplotlib>=3.8"]
 S3 = ["s3fs"]
 SUBMIT = ["boto3"]  # only for `clip-spark submit ... --send` to AWS

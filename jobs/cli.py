@@ -17,6 +17,7 @@ COMMANDS = {
     "embed-images": "folders, webdataset tars or parquet of pictures -> embeddings",
     "build-index": "embeddings -> index",
     "search": "query -> hits, in the terminal",
+    "serve": "search page and HTTP API over indices",
     "tag-images": "image embeddings x text index -> tags",
     "run": "a YAML of steps: all of it, skipping what is done",
     "demo": "the whole way once, on bundled or your own data",

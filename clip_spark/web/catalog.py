@@ -1,0 +1,73 @@
+"""*Server.* All indices that are served, by name; the first is the default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clip_spark.errors import nearest
+from clip_spark.index.layout import check_same_encoder
+from clip_spark.index.parts import MISSING
+from clip_spark.web.errors import NotFound
+from clip_spark.web.metrics import Timings
+from clip_spark.web.served import ServedIndex
+
+if TYPE_CHECKING:
+    from clip_spark.search import Searcher
+
+
+class Catalog:
+    """Name -> open index."""
+
+    def __init__(self, searchers: Mapping[str, Searcher]) -> None:
+        self.timings = Timings()
+        self.indices = {name: ServedIndex(name, searcher, self.timings) for name, searcher in searchers.items()}
+
+    @staticmethod
+    def open(uris: Mapping[str, str]) -> Catalog:
+        """Open indices and load their encoders, so that what is wrong is said at the start and not to a visitor.
+
+        Raises:
+            UserError, DatasetError: as `Searcher.open` and `Searcher.encoder` do.
+        """
+        from clip_spark.search import Searcher
+
+        catalog = Catalog({name: Searcher.open(uri) for name, uri in uris.items()})
+        for index in catalog.indices.values():
+            index.embed_text("a")
+        return catalog
+
+    @property
+    def names(self) -> list[str]:
+        """In the order of the command line."""
+        return list(self.indices)
+
+    def get(self, name: str | None) -> ServedIndex:
+        """The index of that name; no name means the first; raises NotFound."""
+        if not name:
+            return self.indices[self.names[0]]
+        if name not in self.indices:
+            listed = ", ".join(self.names)
+            raise NotFound(f"There is no index '{name}'; there are: {listed}.{nearest(name, self.names)}")
+        return self.indices[name]
+
+    def first_of(self, kind: str) -> ServedIndex:
+        """The first index of images or of texts; raises NotFound."""
+        found = next((index for index in self.indices.values() if index.kind == kind), None)
+        if found is None:
+            raise NotFound(f"No index of kind '{kind}' is served here; there are: {', '.join(self.names)}.")
+        return found
+
+    def embedding_of(self, record_id: str, home: ServedIndex, target: ServedIndex) -> tuple[np.ndarray, int]:
+        """A record of one index as a query for another: its embedding, and its position if the two are the same.
+
+        Raises:
+            NotFound: there is no such record.
+            ModelError: the two indices were not built with the same encoder.
+        """
+        if home is not target:
+            check_same_encoder(target.searcher.info.encoder, home.searcher.info.encoder, f"index '{home.name}'")
+        own = home.position(record_id) if home is target else MISSING
+        return home.embedding_of(record_id), own

@@ -1,0 +1,59 @@
+"""*Pure.* Hits and records as JSON."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+from urllib.parse import quote
+
+from clip_spark import schema
+from clip_spark.web.pictures import has_picture, is_web_address
+from clip_spark.web.served import Found, ServedIndex
+
+
+def hit_json(index: ServedIndex, found: Found, rank: int) -> dict[str, Any]:
+    """*Pure.* A hit: rank, score, record, and what the page shows of it."""
+    return {"rank": rank, "score": round(found.score, 6), **record_json(index, found.record)}
+
+
+def record_json(index: ServedIndex, record: Mapping[str, Any]) -> dict[str, Any]:
+    """*Pure.* A record with its title, the path of its picture and the address of its page, where it has them."""
+    row = plain(record)
+    uri = str(record.get("uri") or "")
+    return {
+        "title": title(row),
+        "picture": picture_path(index, row) if has_picture(row) else None,
+        "link": uri if is_web_address(uri) else None,
+        "record": row,
+    }
+
+
+def title(record: Mapping[str, Any]) -> str:
+    """*Pure.* What to call a record: its text, else its caption, else the name of its file."""
+    for key in ("text", "caption"):
+        if record.get(key):
+            return str(record[key])
+    return str(record.get("uri") or "").split("::", 1)[0].rstrip("/").rsplit("/", 1)[-1]
+
+
+def picture_path(index: ServedIndex, record: Mapping[str, Any]) -> str:
+    """*Pure.* Where this server has the picture; relative, so that it works below a proxy's path."""
+    return f"picture/{quote(str(record[schema.RECORD_ID]), safe='')}?index={quote(index.name, safe='')}"
+
+
+def plain(value: Any) -> Any:
+    """*Pure.* Anything a parquet column can hold as JSON: dates as ISO text, bytes as base64, NaN as null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value.isoformat() if isinstance(value, date) else str(value)

@@ -1,0 +1,153 @@
+"""*Server.* Our own API, which the page uses too: search by words, a picture or a record; pictures; what is served."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from clip_spark.errors import SpecError
+from clip_spark.index.parts import MISSING
+from clip_spark.web.catalog import Catalog
+from clip_spark.web.pictures import SIZES, Media, PictureCache, original, read_picture, thumbnail
+from clip_spark.web.results import hit_json, record_json
+from clip_spark.web.served import ServedIndex
+
+DEFAULT_K = 40
+PICTURE_HEADERS = {
+    "Cache-Control": "private, max-age=3600",
+    "Content-Security-Policy": "default-src 'none'",
+}
+
+router = APIRouter()
+Index = Annotated[str | None, Query(description="name of the index; the first one if it is left out")]
+
+
+@dataclass(frozen=True)
+class Paging:
+    """Which hits are wanted: `k` from `offset` on, none beyond number `most`."""
+
+    k: int
+    offset: int
+    most: int
+
+
+def paging(
+    request: Request,
+    k: Annotated[int, Query(ge=1, description="hits")] = DEFAULT_K,
+    offset: Annotated[int, Query(ge=0, description="hits to leave out at the beginning")] = 0,
+) -> Paging:
+    """*Server.* The hits that a request wants; raises SpecError if they are too many."""
+    most = request.app.state.max_k
+    if k + offset > most:
+        raise SpecError(f"Hit number {k + offset:,} is asked for; this server gives at most {most:,} (--max-k).")
+    return Paging(k, offset, most)
+
+
+Page = Annotated[Paging, Depends(paging)]
+
+
+@router.get("/indices")
+def indices(request: Request) -> JSONResponse:
+    """What is served."""
+    return JSONResponse([_index_json(index) for index in _catalog(request).indices.values()])
+
+
+def _index_json(index: ServedIndex) -> dict[str, Any]:
+    info = index.searcher.info
+    return {"name": index.name, "kind": index.kind, "rows": index.rows, "dim": info.dim, "model": info.encoder["model"]}
+
+
+@router.get("/sample")
+def sample(request: Request, page: Page, index: Index = None) -> JSONResponse:
+    """Some records, evenly spread over an index."""
+    served = _catalog(request).get(index)
+    records = [record_json(served, record) for record in served.spread(page.k)]
+    return JSONResponse({"index": served.name, "kind": served.kind, "records": records})
+
+
+@router.get("/search")
+def search(
+    request: Request,
+    page: Page,
+    q: Annotated[str | None, Query(description="words to search for")] = None,
+    like: Annotated[str | None, Query(description="record_id of a record to search for")] = None,
+    of: Annotated[str | None, Query(description="index of the `like` record, if it is another one")] = None,
+    index: Index = None,
+) -> JSONResponse:
+    """Hits for words, or for a record."""
+    catalog = _catalog(request)
+    served = catalog.get(index)
+    if (q is None) == (like is None):
+        raise SpecError("Give one of 'q' (words) and 'like' (a record_id); POST a picture to search for that.")
+    if q is not None and not q.strip():
+        raise SpecError("'q' is empty; give some words to search for.")
+    with catalog.timings("full_knn_request_time"):
+        started = time.perf_counter()
+        if like is None:
+            return JSONResponse(_answer(served, served.embed_text(str(q)), page, started))
+        home = catalog.get(of) if of else served
+        vector, own = catalog.embedding_of(like, home, served)
+        answer = _answer(served, vector, page, started, own)
+        return JSONResponse({**answer, "query": record_json(home, home.record(like))})
+
+
+@router.post("/search")
+async def search_picture(request: Request, page: Page, index: Index = None) -> JSONResponse:
+    """Hits for a picture: its file is the body of the request (`curl --data-binary @cat.jpg`)."""
+    catalog = _catalog(request)
+    served = catalog.get(index)
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        raise SpecError("Send the picture itself as the body, not a form: `curl --data-binary @cat.jpg`.")
+    data = await request.body()
+
+    def work() -> dict[str, Any]:
+        with catalog.timings("full_knn_request_time"):
+            started = time.perf_counter()
+            return _answer(served, served.embed_image(data), page, started)
+
+    return JSONResponse(await run_in_threadpool(work))
+
+
+def _answer(
+    served: ServedIndex, vector: np.ndarray, page: Paging, started: float, own: int = MISSING
+) -> dict[str, Any]:
+    found = served.nearest(vector, page.k + 1, page.offset, own)  # one more, to know whether there are more
+    hits = [hit_json(served, hit, rank) for rank, hit in enumerate(found[: page.k], page.offset + 1)]
+    return {
+        "index": served.name,
+        "kind": served.kind,
+        "hits": hits,
+        "more": len(found) > page.k and page.offset + 2 * page.k <= page.most,
+        "seconds": round(time.perf_counter() - started, 4),
+    }
+
+
+@router.get("/picture/{record_id}")
+def picture(
+    request: Request,
+    record_id: str,
+    index: Index = None,
+    size: Annotated[int, Query(description="longest side in pixels; 0 gives the original")] = 0,
+) -> Response:
+    """The picture of a record."""
+    if size and size not in SIZES:
+        raise SpecError(f"'size' is {size}; it must be 0 (the original) or one of {', '.join(map(str, SIZES))}.")
+    served = _catalog(request).get(index)
+    cache: PictureCache = request.app.state.pictures
+
+    def make() -> Media:
+        data = read_picture(served.record(record_id))
+        return thumbnail(data, size) if size else original(data)
+
+    media = cache.get((served.name, record_id, size), make) if size else make()
+    return Response(media.data, media_type=media.type, headers=PICTURE_HEADERS)
+
+
+def _catalog(request: Request) -> Catalog:
+    return request.app.state.catalog

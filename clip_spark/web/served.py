@@ -1,0 +1,144 @@
+"""*Server.* One open index as requests need it: a page of hits with positions, records by id, vectors by id."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clip_spark import schema
+from clip_spark.errors import InputError
+from clip_spark.index.parts import MISSING
+from clip_spark.search import check_queries
+from clip_spark.web.errors import NotFound
+from clip_spark.web.metrics import Timings
+
+if TYPE_CHECKING:
+    from clip_spark.search import Searcher
+
+KNOWN_IDS = 200_000
+"""Record ids whose positions are remembered: those of latest hits, so that their pictures need no scan."""
+
+_encoding = threading.Lock()
+"""One forward pass at a time: torch uses all cores for it, and two at once only take turns."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One answer.
+
+    Attributes:
+        position: row number in the index; what clip-retrieval calls an id.
+        score: cosine.
+        record: the columns of the record; empty where they were not asked for.
+    """
+
+    position: int
+    score: float
+    record: dict[str, Any]
+
+
+class ServedIndex:
+    """A searcher under a name; safe to use from many threads."""
+
+    def __init__(self, name: str, searcher: Searcher, timings: Timings) -> None:
+        self.name, self.searcher, self.timings = name, searcher, timings
+        self._known: OrderedDict[str, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def kind(self) -> str:
+        """`image` or `text`."""
+        return self.searcher.info.modality
+
+    @property
+    def rows(self) -> int:
+        """Records in the index."""
+        return self.searcher.info.rows
+
+    @property
+    def summary(self) -> str:
+        """One line for a person."""
+        return f"{self.name}: {self.rows:,} {self.kind}s, model {self.searcher.info.encoder['model']}"
+
+    def embed_text(self, text: str) -> np.ndarray:
+        """The embedding of a text, float32 (d,)."""
+        encoder = self.searcher.encoder
+        with _encoding, self.timings("text_clip_inference_time"):
+            return encoder.encode_texts([text])[0]
+
+    def embed_image(self, data: bytes) -> np.ndarray:
+        """The embedding of a picture file, float32 (d,); raises Rejected for bytes that are no usable picture."""
+        encoder = self.searcher.encoder
+        with self.timings("image_prepro_time"):
+            pixels = np.stack([encoder.prepare(data)])  # a copy that torch may own
+        with _encoding, self.timings("image_clip_inference_time"):
+            return encoder.encode_pixels(pixels)[0]
+
+    def embedding_of(self, record_id: str) -> np.ndarray:
+        """The stored embedding of a record, float32 (d,); raises NotFound."""
+        self.position(record_id)  # its message names the index and not a command's option
+        return self.searcher.embedding_of(record_id)
+
+    def nearest(self, vector: np.ndarray, k: int, offset: int = 0, without: int = MISSING) -> list[Found]:
+        """Hits number `offset` ... `offset + k - 1`, best first, with their records.
+
+        Args:
+            vector: float32 (d,), of length 1.
+            k: most hits.
+            offset: hits to leave out at the beginning.
+            without: a position that is no hit, such as that of the record which is the query.
+        """
+        found = self.nearest_positions(vector, offset + k, without)[offset:]
+        records = self.records([position for position, _ in found])
+        return [Found(position, score, record) for (position, score), record in zip(found, records, strict=True)]
+
+    def nearest_positions(self, vector: np.ndarray, k: int, without: int = MISSING) -> list[tuple[int, float]]:
+        """The same as (position, score) from the first hit on, without reading records."""
+        wanted = k + (without != MISSING)
+        check_queries(vector[None], self.searcher.info.dim, wanted)
+        with self.timings("knn_index_time"):
+            scores, positions = self.searcher.parts.search(vector[None], wanted)
+        pairs = zip(positions[0].tolist(), scores[0].tolist(), strict=True)
+        return [(position, score) for position, score in pairs if position not in (MISSING, without)][:k]
+
+    def records(self, positions: Sequence[int]) -> list[dict[str, Any]]:
+        """The records at some positions, in that order."""
+        if not positions:
+            return []
+        if min(positions) < 0 or max(positions) >= self.rows:
+            raise NotFound(f"Index '{self.name}' has ids from 0 to {self.rows - 1:,}.")
+        with self.timings("metadata_get_time"):
+            records = self.searcher.records.take(np.array(positions, np.int64)).to_pylist()
+        self._remember(records, positions)
+        return records
+
+    def record(self, record_id: str) -> dict[str, Any]:
+        """The record with an id; raises NotFound."""
+        return self.records([self.position(record_id)])[0]
+
+    def position(self, record_id: str) -> int:
+        """Where a record is; from memory for the latest hits, else by a scan; raises NotFound."""
+        with self._lock:
+            if record_id in self._known:
+                self._known.move_to_end(record_id)
+                return self._known[record_id]
+        try:
+            return self.searcher.records.find(record_id)
+        except InputError as error:
+            raise NotFound(f"There is no record '{record_id}' in index '{self.name}'.") from error
+
+    def spread(self, k: int) -> list[dict[str, Any]]:
+        """Up to k records, evenly spread over the index: what a newcomer is shown."""
+        return self.records(np.unique(np.linspace(0, self.rows - 1, min(k, self.rows)).astype(int)).tolist())
+
+    def _remember(self, records: Sequence[dict[str, Any]], positions: Sequence[int]) -> None:
+        with self._lock:
+            for record, position in zip(records, positions, strict=True):
+                self._known[record[schema.RECORD_ID]] = position
+            while len(self._known) > KNOWN_IDS:
+                self._known.popitem(last=False)

@@ -1,0 +1,28 @@
+// The server's JSON API. Paths are relative, so that the page also works below a proxy's path.
+
+/** An answer as JSON; the server's sentence as the error's message. */
+async function ask(path, parameters = {}, options = {}) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const query = new URLSearchParams(given).toString();
+  let response;
+  try {
+    response = await fetch(query ? `${path}?${query}` : path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The server does not answer. Is it still running?");
+  }
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.message || `The server answered ${response.status}.`);
+  return answer;
+}
+
+export const PAGE = 40;
+export const listIndices = () => ask("indices");
+export const sample = (index, signal) => ask("sample", { index, k: 24 }, { signal });
+
+/** One page of hits for a view (see state.js). */
+export function search(view, offset, signal) {
+  const page = { index: view.index, k: PAGE, offset };
+  if (view.file) return ask("search", page, { method: "POST", body: view.file, headers: { "Content-Type": "application/octet-stream" }, signal });
+  return ask("search", { q: view.q, like: view.like, of: view.of, ...page }, { signal });
+}

@@ -1,0 +1,59 @@
+// One hit: a card with a picture, or a row of text. Each is a link to "more like this", so that the keyboard, a middle
+// click and a copied address work by themselves.
+
+import { el, icon, number, plural } from "./dom.js";
+import { href } from "./state.js";
+
+const SMALL_PIXELS = 200;
+const INFO = ["M12 11v5.500", "M12 7.600v.1", "M12 3.500a8.500 8.500 0 1 0 0 17a8.500 8.500 0 1 0 0-17z"];
+
+/** The list item of a hit; `show` opens its details. Hits of the start page have no score. */
+export function hitItem(hit, index, best, show) {
+  const item = index.kind === "image" ? pictureCard(hit, index) : textRow(hit, index, best);
+  const info = el("button", { type: "button", class: "info", "aria-label": `Details of ${hit.title}`, title: "Details", onclick: () => show(hit) }, icon(...INFO));
+  item.append(info);
+  return item;
+}
+
+const likeThis = (hit, index) => href({ like: hit.record.record_id, index: index.name });
+
+function pictureCard(hit, index) {
+  const score = hit.score === undefined ? null : el("b", { title: "cosine similarity" }, hit.score.toFixed(3));
+  return el("li", { class: "card" },
+    el("a", { href: likeThis(hit, index), "data-view": "", title: `More like “${hit.title}”` },
+      el("span", { class: "frame" }, picture(hit, 256)),
+      el("span", { class: "caption" }, el("span", {}, hit.title), score),
+      el("span", { class: "like" }, "More like this")));
+}
+
+/** The picture of a hit, or a note in its place. Small ones keep their size: enlarged they look broken. */
+export function picture(hit, size) {
+  const note = (text) => el("span", { class: "gone" }, text);
+  if (!hit.picture) return note(hit.link ? "The picture is on the web" : "No picture");
+  const image = el("img", { src: `${hit.picture}&size=${size}`, alt: hit.title, loading: "lazy", decoding: "async" });
+  image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth < SMALL_PIXELS));
+  image.addEventListener("error", () => image.replaceWith(note("The picture cannot be shown")));
+  return image;
+}
+
+function textRow(hit, index, best) {
+  const { n, count } = hit.record;
+  const facts = [n ? plural(n, "word") : null, count ? `${number(count)}×` : null].filter(Boolean).join(" · ");
+  const score = el("span");
+  if (hit.score !== undefined) {
+    const meter = el("span", { class: "meter", "aria-hidden": "true" });
+    meter.style.setProperty("--part", `${Math.max(2, Math.min(100, (100 * hit.score) / Math.max(best, 1e-6)))}%`);
+    score.append(meter, el("b", { title: "cosine similarity" }, hit.score.toFixed(3)));
+  }
+  return el("li", { class: "row" },
+    el("a", { href: likeThis(hit, index), "data-view": "", title: `More like “${hit.title}”` },
+      el("i", {}, hit.rank ?? ""), el("span", { class: "text" }, hit.title), el("span", { class: "facts" }, facts), score));
+}
+
+/** Grey shapes while an answer is on its way. */
+export function ghosts(kind, count) {
+  const shape = () => kind === "image"
+    ? el("li", { class: "card ghost" }, el("span", { class: "frame" }), el("span", { class: "caption" }))
+    : el("li", { class: "row ghost" });
+  return Array.from({ length: count }, shape);
+}

@@ -1,0 +1,44 @@
+// The dialog with everything about one hit, and the ways on from it.
+
+import { $, el, icon } from "./dom.js";
+import { picture } from "./cards.js";
+import { href, inIndex } from "./state.js";
+
+const CROSS = ["M6 6l12 12", "M18 6L6 18"];
+
+/** Open the dialog. Links that lead to another view close it (main.js follows them). */
+export function showDetails(hit, index, indices) {
+  const view = { like: hit.record.record_id, index: index.name };
+  const links = el("p", { class: "links" },
+    el("a", { href: href(view), "data-view": "" }, "More like this"),
+    ...indices.filter((other) => other.name !== index.name && other.model === index.model).map((other) =>
+      el("a", { href: href(inIndex(view, other.name)), "data-view": "" }, across(index, other))),
+    index.kind === "text" ? null : original(hit));
+  const side = el("div", { class: "side" },
+    el("h2", { id: "details-title" }, hit.title), links, columns(hit));
+  const figure = index.kind === "image" ? el("figure", {}, picture(hit, 1024)) : null;
+  const close = el("button", { type: "button", class: "plain close", "aria-label": "Close", onclick: () => $("details").close() }, icon(...CROSS));
+  $("details").replaceChildren(el("article", { class: figure ? "" : "flat" }, figure, side), close);
+  $("details").showModal();
+}
+
+function across(index, other) {
+  const what = other.kind === "text" ? "Texts" : "Pictures";
+  return `${what} for this ${index.kind === "text" ? "text" : "picture"} (${other.name})`;
+}
+
+function original(hit) {
+  const address = hit.link || hit.picture;
+  return address ? el("a", { href: address, target: "_blank", rel: "noreferrer" }, "Original") : null;
+}
+
+function columns(hit) {
+  const score = hit.score === undefined ? [] : [["score", hit.score.toFixed(4)]];
+  const known = Object.entries(hit.record).filter(([, value]) => value !== null && value !== "");
+  return el("dl", {}, ...[...score, ...known].flatMap(([name, value]) => [
+    el("dt", {}, name), el("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))]));
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target === $("details")) $("details").close(); // a click beside it, on the backdrop
+});

@@ -1,0 +1,31 @@
+// Small helpers around the DOM. Text is always set as text, never as HTML: captions come from anywhere.
+
+export const $ = (id) => document.getElementById(id);
+
+/** An element with properties (class, href, onclick, aria-label, ...) and children. */
+export function el(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined) node.setAttribute(name, value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+/** A drawing from the paths of an icon. */
+export function icon(...paths) {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  for (const d of paths) {
+    const path = document.createElementNS(space, "path");
+    path.setAttribute("d", d);
+    svg.append(path);
+  }
+  return svg;
+}
+
+export const number = (value) => Number(value).toLocaleString("en");
+export const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;

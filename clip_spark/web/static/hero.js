@@ -1,0 +1,48 @@
+// What is shown before a search: what can be searched, examples from the index itself, and the query that led here.
+
+import { $, el, number } from "./dom.js";
+import { href } from "./state.js";
+
+const EXAMPLES = 6;
+const LONGEST_EXAMPLE = 32;
+
+/** The start page's text and examples; without records only the text. */
+export function showHero(index, records) {
+  const what = index.kind === "image" ? "pictures" : "texts";
+  const titles = [...new Set(records.map((hit) => hit.title))].filter(isExample);
+  const step = Math.max(1, Math.floor(titles.length / EXAMPLES));
+  const examples = titles.filter((_, place) => place % step === 0).slice(0, EXAMPLES);
+  const links = examples.map((words) => el("li", {}, el("a", { href: href({ q: words, index: index.name }), "data-view": "" }, words)));
+  $("hero").replaceChildren(
+    el("h1", {}, `Search ${number(index.rows)} ${what} by meaning`),
+    el("p", {}, "Describe what you are looking for, or drop a picture anywhere on this page."),
+    el("ul", { class: "examples", "aria-label": "Examples" }, ...links));
+  $("hero").hidden = false;
+}
+
+const isExample = (title) => title.length <= LONGEST_EXAMPLE && !/\.(jpe?g|png|webp|gif|bmp|tiff?)$/i.test(title);
+
+/** The picture or record that is the query; words stand in the search field already. */
+export function showQuery(view, answer) {
+  const box = $("query");
+  box.hidden = !view.file && !view.like;
+  if (box.hidden) return;
+  const [title, source] = view.file ? [view.file.name || "Your picture", URL.createObjectURL(view.file)] : ofRecord(answer.query);
+  const image = source ? el("img", { src: source, alt: "" }) : null;
+  if (image && view.file) image.addEventListener("load", () => URL.revokeObjectURL(source));
+  const clear = el("a", { href: href({ index: view.index }), "data-view": "" }, "Clear");
+  box.replaceChildren(...[image, el("div", {}, el("small", {}, view.file ? "Similar to your picture" : "More like"), title),
+    el("p", { class: "links" }, clear)].filter(Boolean));
+}
+
+function ofRecord(hit) {
+  return [hit.title, hit.picture ? `${hit.picture}&size=256` : null];
+}
+
+/** The choice of index; hidden when there is none to make. */
+export function showIndices(indices, chosen, linkTo) {
+  $("indices").hidden = indices.length < 2;
+  $("indices").replaceChildren(...indices.map((index) => el("a",
+    { href: linkTo(index.name), "data-view": "", "data-index": index.name, "aria-current": index.name === chosen ? "page" : null },
+    index.name, el("small", {}, number(index.rows)))));
+}

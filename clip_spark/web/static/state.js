@@ -1,0 +1,33 @@
+// What the page shows is in its address: ?q=words, ?like=RECORD_ID&of=INDEX, and &index=NAME. An uploaded picture
+// cannot be in an address; it is kept here while the page is open, under a number in the history entry.
+
+const uploads = new Map();
+
+/** {q, like, of, index, file}: at most one of q, like and file is set; none is the start page. */
+export function currentView() {
+  const given = new URLSearchParams(location.search);
+  const get = (name) => given.get(name) || null;
+  const file = uploads.get(history.state?.upload) || null;
+  return { q: file ? null : get("q"), like: get("like"), of: get("of"), index: get("index"), file };
+}
+
+export function href(view) {
+  const given = Object.entries(view).filter(([name, value]) => value && name !== "file");
+  return given.length ? `?${new URLSearchParams(given)}` : ".";
+}
+
+export function go(view) {
+  const state = {};
+  if (view.file) {
+    state.upload = uploads.size + 1;
+    uploads.set(state.upload, view.file);
+  }
+  history.pushState(state, "", href(view));
+}
+
+/** The same question to another index. A record is named together with the index that it lies in. */
+export function inIndex(view, index, first) {
+  if (!view.like) return { q: view.q, index };
+  const home = view.of || view.index || first;
+  return { like: view.like, of: home === index ? null : home, index };
+}

@@ -1,0 +1,162 @@
+"""*Server.* clip-retrieval's wire format, so that its ClipClient, its front and fondant can use this server.
+
+Keys of their safety, violence, aesthetic and multilingual models are accepted and change nothing, as on a
+clip-retrieval server that has not loaded these models. An id is a position. Bodies are JSON whatever their type says.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from clip_spark.errors import Rejected, SpecError
+from clip_spark.web.catalog import Catalog
+from clip_spark.web.errors import NotFound
+from clip_spark.web.pictures import is_web_address, jpeg, read_picture
+from clip_spark.web.results import plain
+from clip_spark.web.served import ServedIndex
+
+JPEG_SIDE = 512
+"""Pixels. clip-retrieval sends originals in base64; forty of them make a reply of a hundred megabytes."""
+
+router = APIRouter()
+
+
+@router.get("/indices-list")
+def indices_list(request: Request) -> JSONResponse:
+    """Names of the indices; the first is the default."""
+    return JSONResponse(_catalog(request).names)
+
+
+@router.post("/knn-service")
+async def knn_service(request: Request) -> JSONResponse:
+    """Hits as a list, best first: the first `num_images` with their columns, the others with id and similarity."""
+    body = await _body(request)
+    return JSONResponse(await run_in_threadpool(_knn, _catalog(request), body, request.app.state.max_k))
+
+
+@router.post("/metadata")
+async def metadata(request: Request) -> JSONResponse:
+    """Columns of the records with the given ids."""
+    body = await _body(request)
+    ids = body.get("ids")
+    if not isinstance(ids, list) or not all(isinstance(number, int) for number in ids):
+        raise SpecError("'ids' must be a list of whole numbers.")
+    if len(ids) > request.app.state.max_k:
+        raise SpecError(f"'ids' has {len(ids):,} entries; at most {request.app.state.max_k:,} are answered (--max-k).")
+    index = _catalog(request).get(_text(body, "indice_name"))
+    return JSONResponse(await run_in_threadpool(_metadata, index, ids))
+
+
+@router.get("/metrics")
+def metrics(request: Request) -> Response:
+    """Times by stage, for Prometheus."""
+    return Response(_catalog(request).timings.text(), media_type="text/plain; version=0.0.4")
+
+
+def _knn(catalog: Catalog, body: dict[str, Any], max_k: int) -> list[dict[str, Any]]:
+    with_columns = _count(body, "num_images", None, max_k)
+    total = max(with_columns, _count(body, "num_result_ids", with_columns, max_k))
+    index = _index(catalog, body)
+    with catalog.timings("full_knn_request_time"):
+        found = index.nearest_positions(_vector(index, body), total)
+        records = index.records([position for position, _ in found[:with_columns]])
+        columns = [_columns(record) for record in records] + [{}] * (len(found) - len(records))
+        return [{**row, "id": at, "similarity": score} for row, (at, score) in zip(columns, found, strict=True)]
+
+
+def _metadata(index: ServedIndex, ids: list[int]) -> list[dict[str, Any]]:
+    records = index.records(ids)
+    return [{"id": number, "metadata": _columns(record)} for number, record in zip(ids, records, strict=True)]
+
+
+def _index(catalog: Catalog, body: dict[str, Any]) -> ServedIndex:
+    modality, name = _text(body, "modality"), _text(body, "indice_name")
+    if modality not in ("image", "text"):
+        raise SpecError(f"'modality' is {modality!r}; it must be 'image' or 'text': the kind of index to search.")
+    index = catalog.get(name) if name else catalog.first_of(modality)
+    if index.kind != modality:
+        raise SpecError(f"Index '{index.name}' holds {index.kind}s; ask for it with 'modality': '{index.kind}'.")
+    return index
+
+
+def _vector(index: ServedIndex, body: dict[str, Any]) -> np.ndarray:
+    """The query, in clip-retrieval's precedence: text, picture, address of a picture, embedding."""
+    if text := _text(body, "text"):
+        return index.embed_text(text)
+    if image := _text(body, "image"):
+        return index.embed_image(_from_base64(image))
+    if _text(body, "image_url"):
+        raise SpecError("'image_url' is refused: this server opens no addresses for others; send 'image' as base64.")
+    if body.get("embedding_input") is not None:
+        return _unit(body["embedding_input"], index.searcher.info.dim)
+    raise SpecError("There is no query; give 'text', 'image' or 'embedding_input'.")
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text.rpartition(",")[2], validate=True)  # browsers' data: addresses are fine too
+    except binascii.Error as error:
+        raise SpecError(f"'image' is not base64 ({error}).") from error
+
+
+def _unit(values: Any, dim: int) -> np.ndarray:
+    try:
+        vector = np.asarray(values, np.float32)
+    except (TypeError, ValueError) as error:
+        raise SpecError("'embedding_input' must be a list of numbers.") from error
+    length = float(np.linalg.norm(vector))
+    if vector.shape != (dim,) or not np.isfinite(length) or length == 0:
+        raise SpecError(f"'embedding_input' must be {dim} finite numbers that are not all zero.")
+    return vector / length
+
+
+def _columns(record: dict[str, Any]) -> dict[str, Any]:
+    """A record under clip-retrieval's names, its own columns beside them."""
+    uri = str(record.get("uri") or "")
+    row = {**plain(record), "caption": record.get("caption") or record.get("text")}
+    if not uri:
+        return row
+    if is_web_address(uri):
+        return {**row, "url": uri}
+    try:
+        return {**row, "image_path": uri, "image": base64.b64encode(jpeg(read_picture(record), JPEG_SIDE)).decode()}
+    except (NotFound, Rejected):
+        return {**row, "image_path": uri}  # a hit whose picture is gone is still a hit
+
+
+def _count(body: dict[str, Any], key: str, default: int | None, most: int) -> int:
+    value = body.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise SpecError(f"'{key}' is {value!r}; it must be a whole number.")
+    if value > most:
+        raise SpecError(f"'{key}' is {value:,}; this server gives at most {most:,} hits (--max-k).")
+    return value
+
+
+def _text(body: dict[str, Any], key: str) -> str:
+    value = body.get(key)
+    if value is not None and not isinstance(value, str):
+        raise SpecError(f"'{key}' is {value!r}; it must be text.")
+    return value or ""
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    try:
+        value = json.loads(await request.body())
+    except ValueError as error:
+        raise SpecError(f"The body is not JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise SpecError("The body must be a JSON object.")
+    return value
+
+
+def _catalog(request: Request) -> Catalog:
+    return request.app.state.catalog

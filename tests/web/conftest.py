@@ -1,0 +1,108 @@
+"""Two small indices made without Spark: demo pictures in a tar, and their names as texts, by the demo model."""
+
+from __future__ import annotations
+
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from fastapi.testclient import TestClient
+
+from clip_spark import schema
+from clip_spark.build import build_index
+from clip_spark.encoders import load_encoder
+from clip_spark.images.records import ImageRow, records_table
+from clip_spark.images.sources import TarPart
+from clip_spark.manifest import Manifest, Plan, begin_run
+from clip_spark.shards import ShardWriter, embedding_table
+from clip_spark.specs.base import Spec, option
+from clip_spark.specs.encode import EncoderSpec
+from clip_spark.specs.search import IndexSpec
+from clip_spark.web.app import create_app
+from clip_spark.web.catalog import Catalog
+
+DEMO_TAR = Path(__file__).resolve().parents[2] / "clip_spark" / "demo" / "pictures" / "00000.tar"
+PICTURES = 48
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSpec(Spec):
+    """What the sample was asked for."""
+
+    modality: str = option("modality", "image")
+
+
+def write_sample(output: Path, modality: str, table: pa.Table, vectors: np.ndarray) -> None:
+    """An embeddings dataset of one shard."""
+    ids = table.column("record_id").to_pylist()
+    run = begin_run(
+        str(output), Plan.of("embeddings", SampleSpec(output=str(output), modality=modality), {}, 1), overwrite=False
+    )
+    folders = {"embeddings": schema.EMBEDDINGS, "records": table.schema}
+    with ShardWriter(run.output, run.plan.fingerprint, 0, folders) as writer:
+        writer.write("embeddings", embedding_table(ids, vectors))
+        writer.write("records", table)
+        writer.finish()
+    run.commit({"encoder": encoder().info(), "modality": modality, "dim": vectors.shape[1]})
+
+
+def encoder():
+    return load_encoder(EncoderSpec("demo", "fp32"), None)
+
+
+def copy_tar(target: Path, members: int) -> Path:
+    """The first samples of the demo's tar, so that offsets count from a file of the test's own."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(DEMO_TAR) as source, tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as out:
+        for member in source.getmembers()[: 3 * members]:
+            out.addfile(member, source.extractfile(member))
+    return target
+
+
+def no_spark():
+    raise AssertionError("no session is needed here")
+
+
+def build(folder: Path, name: str) -> Manifest:
+    return build_index(no_spark, IndexSpec(embeddings=str(folder / f"{name}-emb"), output=str(folder / name)))
+
+
+def make_indices(folder: Path, pictures: int = PICTURES) -> dict[str, str]:
+    """Name -> URI of an index of pictures and one of their names."""
+    found = list(TarPart(str(copy_tar(folder / "pictures" / "00000.tar", pictures))).read())
+    rows = [ImageRow(picture, 64, 64, len(picture.data)) for picture in found]
+    write_sample(
+        folder / "images-emb",
+        "image",
+        records_table(rows, ("group",)),
+        encoder().encode_images([picture.data for picture in found]),
+    )
+    names = list(dict.fromkeys(str(picture.caption) for picture in found))
+    columns = {
+        "record_id": [schema.record_id(name) for name in names],
+        "kind": ["text"] * len(names),
+        "text": names,
+        "n": pa.array([len(name.split()) for name in names], pa.int32()),
+        "count": pa.array(range(len(names), 0, -1), pa.int64()),
+    }
+    write_sample(folder / "words-emb", "text", pa.table(columns), encoder().encode_texts(names))
+    return {name: build(folder, name).uri for name in ("images", "words")}
+
+
+@pytest.fixture(scope="session")
+def indices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return make_indices(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="session")
+def catalog(indices: dict[str, str]) -> Catalog:
+    return Catalog.open(indices)
+
+
+@pytest.fixture(scope="session")
+def client(catalog: Catalog) -> TestClient:
+    app = create_app(catalog, host="127.0.0.1", max_k=200, max_bytes=1 << 20)
+    return TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)

@@ -1,0 +1,164 @@
+"""Our own API: hits, paging, pictures, and one clear sentence for what cannot be answered."""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from clip_spark.web.app import create_app
+from clip_spark.web.catalog import Catalog
+
+
+def hits(client: TestClient, **parameters):
+    answer = client.get("/search", params=parameters)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["hits"]
+
+
+def oracle(catalog: Catalog, index: str, vector: np.ndarray) -> list[str]:
+    """All record ids of an index by exact search in numpy."""
+    served = catalog.get(index)
+    records = served.records(list(range(served.rows)))
+    vectors = np.stack([served.embedding_of(record["record_id"]) for record in records])
+    return [records[at]["record_id"] for at in np.argsort(-(vectors @ vector), kind="stable")]
+
+
+def test_words_find_what_exact_search_finds(client: TestClient, catalog: Catalog) -> None:
+    found = hits(client, q="a cat", k=10)
+    vector = catalog.get("images").embed_text("a cat")
+    assert [hit["record"]["record_id"] for hit in found] == oracle(catalog, "images", vector)[:10]
+    assert [hit["rank"] for hit in found] == list(range(1, 11))
+    assert found[0]["title"] == found[0]["record"]["caption"]
+
+
+def test_pages_join_to_the_whole(client: TestClient, catalog: Catalog) -> None:
+    whole = hits(client, q="a cat", k=48)
+    pages = [client.get("/search", params={"q": "a cat", "k": 20, "offset": at}).json() for at in (0, 20, 40)]
+    assert [hit for page in pages for hit in page["hits"]] == whole
+    assert [page["more"] for page in pages] == [True, True, False]
+
+
+def test_like_leaves_out_the_record_itself_on_every_page(client: TestClient, catalog: Catalog) -> None:
+    seed = hits(client, q="a cat", k=1)[0]["record"]["record_id"]
+    expected = [one for one in oracle(catalog, "images", catalog.get("images").embedding_of(seed)) if one != seed]
+    found = [hit for at in (0, 15) for hit in hits(client, like=seed, k=15, offset=at)]
+    assert [hit["record"]["record_id"] for hit in found] == expected[:30]
+    assert client.get("/search", params={"like": seed}).json()["query"]["record"]["record_id"] == seed
+
+
+def test_a_picture_of_one_index_finds_texts_of_another(client: TestClient, catalog: Catalog) -> None:
+    seed = hits(client, q="a cat", k=1)[0]["record"]["record_id"]
+    found = hits(client, like=seed, of="images", index="words", k=5)
+    vector = catalog.get("images").embedding_of(seed)
+    assert [hit["record"]["record_id"] for hit in found] == oracle(catalog, "words", vector)[:5]
+    assert found[0]["picture"] is None
+
+
+def test_an_uploaded_picture_finds_itself(client: TestClient) -> None:
+    wanted = hits(client, q="a cat", k=3)[2]
+    data = client.get(f"/{wanted['picture']}").content
+    answer = client.post("/search?k=3", content=data).json()
+    assert answer["hits"][0]["record"]["record_id"] == wanted["record"]["record_id"]
+    assert answer["hits"][0]["score"] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_picture_is_the_bytes_of_its_tar_member(client: TestClient, indices: dict[str, str]) -> None:
+    hit = hits(client, q="a cat", k=1)[0]
+    answer = client.get(f"/{hit['picture']}")
+    tar = (Path(indices["images"]).parent / "pictures" / "00000.tar").read_bytes()
+    offset, size = hit["record"]["offset"], hit["record"]["size"]
+    assert answer.content == tar[offset : offset + size]
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert Image.open(io.BytesIO(client.get(f"/{hit['picture']}&size=256").content)).size == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "sentence"),
+    [
+        ("/search", 400, "Give one of 'q' (words) and 'like'"),
+        ("/search?q=a&like=b", 400, "Give one of"),
+        ("/search?q=%20", 400, "'q' is empty"),
+        ("/search?q=a&k=0", 400, "'k' is '0'"),
+        ("/search?q=a&k=x", 400, "'k' is 'x'"),
+        ("/search?q=a&offset=-1", 400, "'offset' is '-1'"),
+        ("/search?q=a&k=50&offset=151", 400, "Hit number 201 is asked for; this server gives at most 200"),
+        ("/search?q=a&index=image", 404, "There is no index 'image'; there are: images, words. Did you mean 'images'?"),
+        ("/search?like=nothing", 404, "There is no record 'nothing' in index 'images'."),
+        ("/picture/nothing", 404, "There is no record 'nothing'"),
+        ("/picture/nothing?size=333", 400, "'size' is 333; it must be 0 (the original) or one of 256, 512, 1024."),
+        ("/picture/..%2F..%2Fetc%2Fpasswd", 404, "Not Found."),
+        ("/nowhere", 404, "Not Found."),
+    ],
+)
+def test_what_cannot_be_answered_is_said_in_one_sentence(
+    client: TestClient, path: str, status: int, sentence: str
+) -> None:
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert sentence in answer.json()["message"]
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n cut"])
+def test_an_upload_that_is_no_picture_is_refused(client: TestClient, data: bytes) -> None:
+    answer = client.post("/search", content=data)
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("This is not a usable picture: ")
+
+
+def test_a_form_is_refused_with_the_way_to_do_it(client: TestClient) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    answer = client.post("/search", content=b"x", headers=headers)
+    assert answer.status_code == 400 and "--data-binary" in answer.json()["message"]
+
+
+def test_a_body_over_the_limit_is_refused_announced_or_not(client: TestClient) -> None:
+    big = b"x" * (1 << 20)
+    for content in (big + b"x", iter([big, b"x"])):
+        answer = client.post("/search", content=content)
+        assert answer.status_code == 413 and "at most 1 MB" in answer.json()["message"]
+    assert client.post("/search", content=big).status_code == 400  # not too large, only no picture
+
+
+def test_other_host_names_are_refused_on_loopback(client: TestClient, catalog: Catalog) -> None:
+    for host in ("evil.example", "127.0.0.1.evil.example:8000", ""):
+        assert client.get("/health", headers={"host": host}).status_code == 400
+    for host in ("localhost:1", "127.0.0.1", "[::1]:8000"):
+        assert client.get("/health", headers={"host": host}).status_code == 200
+    public = TestClient(create_app(catalog, host="0.0.0.0"))
+    assert public.get("/health", headers={"host": "search.example"}).status_code == 200
+
+
+def test_other_origins_only_when_allowed(client: TestClient, catalog: Catalog) -> None:
+    origin = {"origin": "http://front.example"}
+    assert "access-control-allow-origin" not in client.get("/indices-list", headers=origin).headers
+    allowing = TestClient(create_app(catalog, cors=["http://front.example"]))
+    found = allowing.get("/indices-list", headers=origin).headers["access-control-allow-origin"]
+    assert found == "http://front.example"
+
+
+def test_health_and_readiness(client: TestClient) -> None:
+    assert client.get("/health").json()["indices"] == ["images", "words"]
+    assert client.get("/ready").json() == {"status": "ready"}
+
+
+def test_what_is_served(client: TestClient) -> None:
+    images, words = client.get("/indices").json()
+    assert (images["name"], images["kind"], images["rows"]) == ("images", "image", 48)
+    assert (words["name"], words["kind"]) == ("words", "text")
+    records = client.get("/sample?k=5").json()["records"]
+    assert len({one["record"]["record_id"] for one in records}) == 5
+
+
+def test_many_threads_get_the_same_answers(client: TestClient) -> None:
+    words = ["a cat", "red heart", "flag", "a person"]
+    expected = [hits(client, q=q, k=5) for q in words]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda q: hits(client, q=q, k=5), words * 5))
+    assert found == expected * 5
