@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clip_spark import storage
+from clip_spark.demo.model_folder import model_folder
 from clip_spark.errors import ModelError, nearest
 
 DEMO = "demo"
-DEMO_FOLDER = Path(__file__).resolve().parents[1] / "demo" / "model"
 LOCAL_DIR = "local-dir"
 OPENAI = {
     name: name.replace("/", "-").replace("@336px", "-336")
@@ -46,7 +46,7 @@ class ModelName:
 def parse_model(model: str) -> ModelName:
     """*Pure.* Take a model name apart; raises ModelError when it has none of the known forms."""
     if model == DEMO:
-        return ModelName(folder=str(DEMO_FOLDER))
+        return ModelName(folder=model_folder())
     if model in OPENAI:
         return ModelName(architecture=OPENAI[model], tag="openai")
     architecture, colon, source = model.partition(":")

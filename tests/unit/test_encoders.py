@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clip_spark.demo.model_folder import model_folder
 from clip_spark.encoders import EncoderSpec, check_model, load_encoder
-from clip_spark.encoders.names import DEMO_FOLDER, parse_model
+from clip_spark.encoders.names import parse_model
 from clip_spark.errors import ModelError, Rejected
 
 TEXTS = ["dog", "a red apple on a table", "Café & crème", "word " * 90, "", "hello, world!!", "dog", "日本 語"]
@@ -27,7 +28,7 @@ def reference() -> Any:
     """(model, tokenizer, transform) as open_clip itself makes them."""
     import open_clip
 
-    name = f"local-dir:{DEMO_FOLDER}"
+    name = f"local-dir:{model_folder()}"
     model, transform = open_clip.create_model_from_pretrained(name)
     return model.eval(), open_clip.get_tokenizer(name), transform
 
