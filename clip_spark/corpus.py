@@ -17,7 +17,9 @@ from clip_spark.text import BYTE_ORDER_MARK
 
 COMPRESSIONS = {".gz": "gzip"}
 TEXT_ENDINGS = (".txt", ".text", ".md")
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 256 << 10
+"""Bytes that are read and worked on at once: they and what is made of them stay in a core's cache."""
+LONG_LINE_BYTES = 4 << 20
 SPLIT_BYTES = 32 << 20
 """Bytes of text that one task reads: few enough to bound its memory, many enough for repeats to be combined."""
 COMPRESSED_WEIGHT = 4
@@ -135,25 +137,55 @@ def _pieces(file: CorpusFile, split_bytes: int) -> list[tuple[Piece, int]]:
     return [(Piece(file.uri, None, a, b), b - a) for a, b in zip(cuts, cuts[1:], strict=False)]
 
 
-def read_blocks(piece: Piece, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """*Worker.* The bytes of a piece in blocks of whole lines; only the last line of a file may lack its `\\n`."""
+def read_blocks(
+    piece: Piece, block_bytes: int = BLOCK_BYTES, long_line_bytes: int = LONG_LINE_BYTES
+) -> Iterator[bytes]:
+    """*Worker.* The bytes of a piece in blocks that end at line ends, so that memory does not grow with the file.
+
+    The last line of a file may lack its `\\n`; a line longer than `long_line_bytes` comes in parts that end at a space.
+    """
     with storage.open_read(piece.uri, piece.compression) as stream:
-        left = _seek_first_line(stream, piece)
-        carry = b"" if piece.start else _without_mark(stream)
-        while left is None or left > 0:
-            data = stream.read(block_bytes if left is None else min(block_bytes, left))
-            if not data:
-                break
-            left = None if left is None else left - len(data)
-            data = carry + data
+        held: list[bytes] = []
+        for data in _read_parts(stream, piece, block_bytes):
             cut = data.rfind(b"\n") + 1
-            carry = data[cut:]
+            if not cut and sum(map(len, held)) + len(data) > long_line_bytes:
+                cut = data.rfind(b" ") + 1
             if cut:
-                yield data[:cut]
-        if carry and piece.end is not None:
-            carry += stream.readline()
-        if carry:
-            yield carry
+                yield b"".join([*held, data[:cut]])
+                held = []
+            if cut < len(data):
+                held.append(data[cut:])
+        if held:
+            yield b"".join(held)
+
+
+def _read_parts(stream: IO[bytes], piece: Piece, part_bytes: int) -> Iterator[bytes]:
+    """*Worker.* The bytes of the lines that begin in a piece, in parts of at most `part_bytes`."""
+    if piece.end is None:
+        if head := _without_mark(stream):
+            yield head
+        yield from iter(lambda: stream.read(part_bytes), b"")
+        return
+    data = _seek_first_line(stream, piece)
+    while data or stream.tell() < piece.end:
+        data += stream.read(max(0, min(part_bytes, piece.end - stream.tell())))
+        if not data:  # the file has become shorter since it was listed
+            return
+        yield data
+        last, data = data[-1:], b""
+        if stream.tell() >= piece.end and last != b"\n":  # a line that crosses the end belongs to this piece
+            data = stream.readline(part_bytes)
+
+
+def _seek_first_line(stream: IO[bytes], piece: Piece) -> bytes:
+    """*Worker.* Go to the first line that begins in a byte range; returns what was read of it."""
+    if piece.start == 0:
+        return _without_mark(stream) if (piece.end or 0) >= len(BYTE_ORDER_MARK) else b""
+    stream.seek(piece.start - 1)
+    while chunk := stream.readline(BLOCK_BYTES):  # a line may be longer than memory
+        if chunk.endswith(b"\n"):
+            break
+    return b""
 
 
 def _without_mark(stream: IO[bytes]) -> bytes:
@@ -161,19 +193,14 @@ def _without_mark(stream: IO[bytes]) -> bytes:
     return b"" if head == BYTE_ORDER_MARK else head
 
 
-def _seek_first_line(stream: IO[bytes], piece: Piece) -> int | None:
-    """*Worker.* Go to the first line that begins in the piece; returns the bytes to read from there, None for all."""
-    if piece.end is None:
-        return None
-    if piece.start == 0:
-        return max(0, piece.end - len(BYTE_ORDER_MARK))
-    stream.seek(piece.start - 1)
-    skipped = len(stream.readline())
-    return piece.end - (piece.start - 1 + skipped)
-
-
 def read_lines(piece: Piece) -> Iterator[bytes]:
     """*Worker.* The lines of a piece without their ends."""
+    held = b""
     for block in read_blocks(piece):
-        lines = block.split(b"\n")
-        yield from (lines[:-1] if block.endswith(b"\n") else lines)
+        *lines, rest = block.split(b"\n")
+        if lines:
+            lines[0] = held + lines[0]
+        held = rest if lines else held + rest
+        yield from lines
+    if held:
+        yield held

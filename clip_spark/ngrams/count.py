@@ -1,28 +1,24 @@
 """*Driver.* count-ngrams: corpus -> counts.
 
-splits --count_split--> partial counts by key --shuffle--> sum, cut, sort --> counts/00000.parquet
+    splits --FirstPass--> words --shuffle, SumWords--> vocabulary of frequent words --broadcast-->
+    splits --SecondPass--> sorted integer keys --shuffle, WriteShard--> counts/00000.parquet
+
+Both passes tokenise a split once: the first leaves the text as integers in a work file. docs/ngrams.md says why.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from clip_spark import corpus, schema
+from clip_spark import corpus, storage
 from clip_spark.corpus import Split
 from clip_spark.manifest import Manifest, Plan, Run, begin_run
-from clip_spark.ngrams import totals
+from clip_spark.ngrams import passes, totals
+from clip_spark.ngrams.vocabulary import Vocabulary, make_vocabulary
 from clip_spark.session import SessionSource
-from clip_spark.shards import Receipt, ShardWriter
+from clip_spark.specs.base import fingerprint
 from clip_spark.specs.text import CountSpec
 from clip_spark.tasks import collect
-from clip_spark.text import decode, tokenize
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,8 +26,9 @@ if TYPE_CHECKING:
 STEP = "count-ngrams"
 SHARD_BYTES = 32 << 20
 """Bytes of corpus per shard of counts."""
-NGram = tuple[int, str]
-"""Order and text (tokens joined by one space)."""
+MOST_WORDS = 8_000_000
+"""Words that the driver holds and broadcasts (about 15 bytes each)."""
+WORK = "_work"
 
 
 def count_ngrams(get_spark: SessionSource, spec: CountSpec) -> Manifest:
@@ -49,60 +46,29 @@ def count_ngrams(get_spark: SessionSource, spec: CountSpec) -> Manifest:
         return run.manifest
     if run.pending():
         _count(get_spark(), spec, run, corpus.plan_splits(files))
-    return run.commit(totals.extra(spec.least(), run.receipts()))
+    manifest = run.commit(totals.extra(spec.least(), run.receipts()))
+    storage.remove_tree(storage.join(run.output, WORK))
+    return manifest
 
 
 def _count(spark: SparkSession, spec: CountSpec, run: Run, splits: list[Split]) -> None:
-    shards = run.plan.shards
-    counted = spark.sparkContext.parallelize(splits, len(splits)).flatMap(_CountSplit(spec, shards))
-    merged = counted.partitionBy(shards, int).mapPartitionsWithIndex(
-        _WriteShard(spec, run.output, run.plan.fingerprint)
-    )
-    collect(spark, STEP, merged, len(splits) + shards)
+    # Work files of other splits (an older version cut the corpus in another way) must not be taken for these.
+    cut = fingerprint([run.plan.fingerprint, [[[p.uri, p.start, p.end] for p in split] for split in splits]])
+    source = passes.Source(spec, storage.join(run.output, WORK, cut))
+    items = spark.sparkContext.parallelize(list(enumerate(splits)), len(splits))
+    words = _broadcast_vocabulary(spark, source, items, run.plan.shards)
+    shards, pending = run.plan.shards, frozenset(run.pending())
+    parts = items.flatMap(passes.SecondPass(source, words, shards, pending)).partitionBy(shards, int)
+    write = passes.WriteShard(source, words, run.output, run.plan.fingerprint, pending)
+    collect(spark, STEP, parts.mapPartitionsWithIndex(write), len(splits) + shards)
 
 
-@dataclass(frozen=True)
-class _CountSplit:
-    """*Worker.* (shard number, partial counts or totals) pairs of one split."""
-
-    spec: CountSpec
-    shards: int
-
-    def __call__(self, split: Split) -> Iterator[tuple[int, tuple[Counter[NGram], Counter[str]]]]:
-        sums: Counter[str] = Counter()
-        parts: list[Counter[NGram]] = [Counter() for _ in range(self.shards)]
-        for piece in split:
-            for line in corpus.read_lines(piece):
-                tokens = tokenize(decode(line), lower=self.spec.lower)
-                sums.update(totals.of_line(len(line) + 1, len(tokens), self.spec.orders))
-                for n in self.spec.orders:
-                    for words in zip(*(tokens[i:] for i in range(n)), strict=False):
-                        text = " ".join(words)
-                        parts[zlib.crc32(text.encode()) % self.shards][n, text] += 1
-        for shard, part in enumerate(parts):
-            yield shard, (part, sums if shard == 0 else Counter())
-
-
-@dataclass(frozen=True)
-class _WriteShard:
-    """*Worker.* Sums the partial counts of one shard, cuts, sorts and writes it."""
-
-    spec: CountSpec
-    output: str
-    plan: str
-
-    def __call__(self, shard: int, parts: Iterable[tuple[int, Any]]) -> Iterator[Receipt]:
-        counts: Counter[NGram] = Counter()
-        with ShardWriter(self.output, self.plan, shard, {"counts": schema.COUNTS}) as writer:
-            for _, (part, sums) in parts:
-                counts.update(part)
-                writer.counters.update(sums)
-            least = self.spec.least()
-            kept = sorted((n, -count, text) for (n, text), count in counts.items() if count >= least[n])
-            writer.counters.update(totals.distinct(n for n, _ in counts))
-            writer.counters.update(totals.survivors(n for n, _, _ in kept))
-            columns = [pa.array([row[i] for row in kept], pa.int64()) for i in (0, 1)]
-            texts = pa.array([row[2] for row in kept], pa.string())
-            negated = pc.negate(columns[1])
-            writer.write("counts", pa.table([columns[0].cast(pa.int32()), texts, negated], schema=schema.COUNTS))
-            yield writer.finish()
+def _broadcast_vocabulary(spark: SparkSession, source: passes.Source, items: Any, parts: int) -> Any:
+    """*Driver.* The words frequent enough to be part of an n-gram that is kept; None if only words are counted."""
+    least = [count for n, count in source.spec.least().items() if n > 1]
+    if not least:
+        return None
+    words = items.flatMap(passes.FirstPass(source, parts)).partitionBy(parts, int)
+    frequent = words.mapPartitions(passes.SumWords(min(least), -(-MOST_WORDS // parts)))
+    vocabulary: Vocabulary = make_vocabulary(collect(spark, STEP, frequent, items.getNumPartitions() + parts))
+    return spark.sparkContext.broadcast(vocabulary)

@@ -7,7 +7,7 @@ them under `extra`, where filter-ngrams finds what PMI needs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clip_spark.shards import Receipt
@@ -16,20 +16,9 @@ BY_ORDER = ("positions", "distinct", "survivors")
 """n-grams counted with repeats; different ones; different ones that reach the min count."""
 
 
-def of_line(line_bytes: int, tokens: int, orders: Sequence[int]) -> dict[str, int]:
-    """*Pure.* The totals of one line."""
-    by_order = {f"positions_{n}": max(0, tokens - n + 1) for n in orders}
-    return {"lines": 1, "bytes": line_bytes, "tokens": tokens, **by_order}
-
-
-def distinct(orders: Iterable[int]) -> Counter[str]:
-    """*Pure.* How many different n-grams there are of each order."""
-    return Counter(f"distinct_{n}" for n in orders)
-
-
-def survivors(orders: Iterable[int]) -> Counter[str]:
-    """*Pure.* How many different n-grams of each order are kept."""
-    return Counter(f"survivors_{n}" for n in orders)
+def key(name: str, order: int) -> str:
+    """*Pure.* Name of a counter that holds one of BY_ORDER for one order."""
+    return f"{name}_{order}"
 
 
 def extra(least: Mapping[int, int], receipts: Sequence[Receipt]) -> dict[str, Any]:
@@ -40,7 +29,7 @@ def extra(least: Mapping[int, int], receipts: Sequence[Receipt]) -> dict[str, An
     """
     sums: Counter[str] = sum((Counter(receipt.counters) for receipt in receipts), Counter())
     orders = {
-        str(n): {"min_count": count, **{name: int(sums[f"{name}_{n}"]) for name in BY_ORDER}}
+        str(n): {"min_count": count, **{name: int(sums[key(name, n)]) for name in BY_ORDER}}
         for n, count in least.items()
     }
     return {**{name: int(sums[name]) for name in ("lines", "bytes", "tokens")}, "orders": orders}

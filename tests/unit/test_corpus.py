@@ -73,4 +73,14 @@ def test_every_line_is_read_once_wherever_ranges_and_blocks_end(
 def test_a_byte_order_mark_is_not_text(tmp_path: Path) -> None:
     path = write(tmp_path, "a.txt", b"\xef\xbb\xbfone\ntwo")
     assert list(corpus.read_lines(Piece(path, None))) == [b"one", b"two"]
-    assert list(corpus.read_lines(Piece(path, None, 0, 8))) == [b"one", b"two"]
+    assert list(corpus.read_lines(Piece(path, None, 0, 7))) == [b"one"]
+    assert list(corpus.read_lines(Piece(path, None, 7, 10))) == [b"two"]
+
+
+def test_a_line_longer_than_a_block_is_read_in_parts(tmp_path: Path) -> None:
+    line = b"word " * 1000
+    path = write(tmp_path, "a.txt", b"first\n" + line + b"\nlast")
+    blocks = list(corpus.read_blocks(Piece(path, None), block_bytes=100, long_line_bytes=300))
+    assert b"".join(blocks) == b"first\n" + line + b"\nlast"
+    assert max(map(len, blocks)) < 600
+    assert list(corpus.read_lines(Piece(path, None))) == [b"first", line, b"last"]

@@ -1,0 +1,135 @@
+"""*Worker.* What the tasks of count-ngrams do: two passes over the splits and, after each, a sum by shard.
+
+FirstPass    split -> its words                                    SumWords    words -> the frequent ones
+SecondPass   split -> sorted keys of its n-grams, and its words    WriteShard  keys, words -> a shard of counts
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from clip_spark import schema, storage
+from clip_spark.corpus import Split
+from clip_spark.ngrams import coding, runs, unnumbered, vocabulary
+from clip_spark.ngrams.coding import Coded
+from clip_spark.ngrams.keys import Layout
+from clip_spark.ngrams.shard import Part, write_counts
+from clip_spark.ngrams.tokenizer import RunTokenizer
+from clip_spark.ngrams.vocabulary import Vocabulary
+from clip_spark.shards import Receipt, ShardWriter, shard_name
+from clip_spark.specs.text import CountSpec
+
+CHUNK_POSITIONS = 1 << 15
+"""Positions of a text that are packed at once, so that they stay in a core's cache."""
+NumberedSplit = tuple[int, Split]
+
+
+@dataclass(frozen=True)
+class Source:
+    """How workers get a coded split."""
+
+    spec: CountSpec
+    work: str
+
+    def read(self, item: NumberedSplit) -> Coded:
+        """*Worker.* From the work file, else from the corpus."""
+        number, split = item
+        tokenizer = RunTokenizer(lower=self.spec.lower)
+        uri = storage.join(self.work, f"{shard_name(number)}.arrow")
+        return coding.coded_split(uri, split, tokenizer, self.spec.orders)
+
+
+@dataclass(frozen=True)
+class FirstPass:
+    """*Worker.* (part, words and counts) of one split."""
+
+    source: Source
+    parts: int
+
+    def __call__(self, item: NumberedSplit) -> Iterator[tuple[int, pa.Table]]:
+        yield from enumerate(vocabulary.split_words(self.source.read(item), self.parts))
+
+
+@dataclass(frozen=True)
+class SumWords:
+    """*Worker.* The frequent words of one part, and whether these are all of them."""
+
+    least: int
+    most_words: int
+
+    def __call__(self, items: Iterable[tuple[int, pa.Table]]) -> Iterator[tuple[pa.Table, bool]]:
+        summed = vocabulary.sum_words([table for _, table in items])
+        yield vocabulary.most_frequent(summed, self.least, self.most_words)
+
+
+@dataclass(frozen=True)
+class SecondPass:
+    """*Worker.* (shard, Part) of one split.
+
+    Attributes:
+        source: where splits are.
+        words: broadcast Vocabulary.
+        shards: number of shards.
+        pending: the shards that are still to be written.
+    """
+
+    source: Source
+    words: Any
+    shards: int
+    pending: frozenset[int]
+
+    def __call__(self, item: NumberedSplit) -> Iterator[tuple[int, Part]]:
+        coded = self.source.read(item)
+        words = vocabulary.split_words(coded, self.shards)
+        keys, texts = self._longer(coded)
+        for shard in sorted(self.pending):
+            sums = coded.sums if shard == min(self.pending) else {}
+            yield shard, Part(words[shard], keys[shard], texts[shard], sums)
+
+    def _longer(self, coded: Coded) -> tuple[list[bytes], list[Any]]:
+        """*Worker.* The n-grams of two and more words, by shard."""
+        orders = [n for n in self.source.spec.orders if n > 1]
+        if not orders:
+            return [b""] * self.shards, [None] * self.shards
+        known: Vocabulary = self.words.value
+        numbers = known.numbers(coded.words)
+        layout = Layout(known.bits, max(orders))
+        run = runs.count_keys(pack_text(numbers, coded.codes, layout))
+        keys = list(runs.encode_parts(run, layout.cuts(run.columns, self.shards)))
+        if known.complete:
+            return keys, [None] * self.shards
+        return keys, unnumbered.split_texts(coded, numbers, orders, self.shards)
+
+
+def pack_text(numbers: np.ndarray, codes: np.ndarray, layout: Layout) -> tuple[np.ndarray, ...]:
+    """*Worker.* Keys of all n-grams of a coded text, in its order."""
+    codes = np.concatenate([codes, np.zeros(layout.order - 1, np.int32)])
+    numbers = np.append(numbers, np.uint64(0))
+    codes[len(codes) - layout.order + 1 :] = len(numbers) - 1
+    starts = range(0, max(1, len(codes) - layout.order + 1), CHUNK_POSITIONS)
+    chunks = [layout.pack(numbers[codes[start : start + CHUNK_POSITIONS + layout.order - 1]]) for start in starts]
+    return tuple(np.concatenate(parts) for parts in zip(*chunks, strict=True))
+
+
+@dataclass(frozen=True)
+class WriteShard:
+    """*Worker.* Sums the parts of one shard, cuts by min count and writes it."""
+
+    source: Source
+    words: Any
+    output: str
+    plan: str
+    pending: frozenset[int]
+
+    def __call__(self, shard: int, items: Iterable[tuple[int, Part]]) -> Iterator[Receipt]:
+        if shard not in self.pending:
+            return
+        known: Vocabulary | None = self.words.value if self.words is not None else None
+        with ShardWriter(self.output, self.plan, shard, {"counts": schema.COUNTS}) as writer:
+            write_counts(writer, (part for _, part in items), self.source.spec.least(), known)
+            yield writer.finish()

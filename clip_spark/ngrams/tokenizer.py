@@ -1,0 +1,116 @@
+"""*Worker.* Text to tokens, a block at a time, without a Python step per token.
+
+Every character has a class (white space, word, other); a token is a run of one class that is not white space. On
+ASCII lines a character is a byte, and the classes are found by `bytes.translate`; the other lines of a block are
+widened to UTF-32 and looked up in a table of all code points, made from Python's own `re`, so that the tokens are
+those of `text.WORDPUNCT` on every input. Order between lines does not matter: n-grams never cross them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+SPACE, WORD, OTHER, LINE_END = 0, 1, 2, 3
+CODE_POINTS = 0x110000
+LAST_LETTER = 0x40000
+"""No letter, digit or white space lies above (held by a test); looking at fewer starts a worker sooner."""
+Tokens = tuple[bytes, np.ndarray]
+"""UTF-8 of all tokens without gaps, and the bytes of each (int32); a token `\\n` stands between lines."""
+
+
+@lru_cache(maxsize=2)
+def class_table(other: int = OTHER) -> np.ndarray:
+    """*Pure.* Class of every code point, uint8 (0x110000,); `other` = WORD makes tokens end at white space only."""
+    classes = np.full(CODE_POINTS, other, np.uint8)
+    letters = [chr(point) for point in range(LAST_LETTER)]
+    classes[:LAST_LETTER][np.fromiter(map(str.isalnum, letters), bool, LAST_LETTER)] = WORD  # what `re` calls \w
+    classes[:LAST_LETTER][np.fromiter(map(str.isspace, letters), bool, LAST_LETTER)] = SPACE  # and \s
+    classes[ord("_")] = WORD
+    classes[ord("\n")] = LINE_END
+    return classes
+
+
+class RunTokenizer:
+    """*Worker.* Tokens are runs of one class: wordpunct, or runs of anything but white space."""
+
+    def __init__(self, *, lower: bool, punctuation_apart: bool = True) -> None:
+        self._lower = lower
+        self._table = class_table(OTHER if punctuation_apart else WORD)
+        self._ascii = self._table[:128].tobytes() + bytes(128)
+        self._spaces = bytes(i for i in range(128) if self._ascii[i] == SPACE)
+
+    def __call__(self, block: bytes, *, inside_line: bool = False) -> list[Tokens]:
+        """Tokens of a block of UTF-8; lines that are not ASCII come last, if the block is made of whole lines."""
+        if block.isascii():
+            return [self._of_ascii(block)]
+        if inside_line or not block.endswith(b"\n"):
+            return [self._of_text(block.decode())]
+        plain, other = split_ascii(block)
+        return [self._of_ascii(plain), self._of_text(other.decode())]
+
+    def _of_ascii(self, block: bytes) -> Tokens:
+        block = block.lower() if self._lower else block
+        classes = np.frombuffer(block.translate(self._ascii), np.uint8)
+        return block.translate(None, self._spaces), run_lengths(classes)
+
+    def _of_text(self, text: str) -> Tokens:
+        text = text.lower() if self._lower else text
+        points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+        classes = self._table[points]
+        lengths = run_lengths(classes)
+        points = points[classes != SPACE]
+        ends = np.cumsum(utf8_lengths(points))[np.cumsum(lengths) - 1] if len(lengths) else np.zeros(0, np.int64)
+        return points.tobytes().decode("utf-32-le").encode(), np.diff(ends, prepend=0).astype(np.int32)
+
+
+class RegexTokenizer:
+    """*Worker.* Tokens are the matches of a regular expression, line by line."""
+
+    def __init__(self, pattern: str, *, lower: bool) -> None:
+        self._find: Callable[[str], list[str]] = re.compile(pattern).findall
+        self._lower = lower
+
+    def __call__(self, block: bytes, *, inside_line: bool = False) -> list[Tokens]:
+        """Tokens of a block of UTF-8."""
+        text = block.decode()
+        lines = (text.lower() if self._lower else text).split("\n")
+        tokens = [token for line in lines for token in (*filter(None, self._find(line)), "\n")]
+        if not block.endswith(b"\n"):
+            tokens.pop()
+        encoded = [token.encode() for token in tokens]
+        return [(b"".join(encoded), np.fromiter(map(len, encoded), np.int32, len(encoded)))]
+
+
+def run_lengths(classes: np.ndarray) -> np.ndarray:
+    """*Pure.* Lengths (int32) of the runs of equal classes, runs of white space left out.
+
+    Line ends in a row are one run: between them there is no token.
+    """
+    if not len(classes):
+        return np.zeros(0, np.int32)
+    changes = np.empty(len(classes), bool)
+    changes[0] = True
+    np.not_equal(classes[1:], classes[:-1], out=changes[1:])
+    starts = np.flatnonzero(changes).astype(np.int32)
+    lengths = np.diff(starts, append=np.int32(len(classes)))
+    return lengths[classes[starts] != SPACE]
+
+
+def utf8_lengths(points: np.ndarray) -> np.ndarray:
+    """*Pure.* Bytes of each code point in UTF-8, 1 to 4, int8."""
+    return 1 + (points >= 0x80).astype(np.int8) + (points >= 0x800) + (points >= 0x10000)
+
+
+def split_ascii(block: bytes) -> tuple[bytes, bytes]:
+    """*Pure.* The ASCII lines of a block that ends with a line end, and the other lines."""
+    values = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(values == ord("\n")) + 1
+    odd = np.unique(np.searchsorted(ends, np.flatnonzero(values >= 0x80), "right"))
+    starts = np.concatenate([[0], ends[:-1]])
+    others = [block[a:b] for a, b in zip(starts[odd].tolist(), ends[odd].tolist(), strict=True)]
+    gaps = zip([0, *ends[odd].tolist()], [*starts[odd].tolist(), len(block)], strict=True)
+    return b"".join(block[a:b] for a, b in gaps), b"".join(others)
