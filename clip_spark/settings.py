@@ -160,7 +160,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """*Driver.* The options of RunOptions."""
     parser.add_argument("--master", default="", help="Spark master; default: spark-submit's, else local[*]")
     parser.add_argument(
-        "--conf", action="append", default=[], type=_key_value, metavar="KEY=VALUE", help="a Spark setting; repeatable"
+        "--conf", action="append", default=[], type=key_value, metavar="KEY=VALUE", help="a Spark setting; repeatable"
     )
     parser.add_argument("--json", action="store_true", default=False, help="print the report as one JSON line")
 
@@ -193,7 +193,7 @@ def _metavar(name: str, hint: Any) -> str:
     return {int: "N", float: "X"}.get(hint, "TEXT" if name in ("text", "prefix") else "VALUE")
 
 
-def _key_value(text: str) -> tuple[str, str]:
+def key_value(text: str) -> tuple[str, str]:
     key, separator, value = text.partition("=")
     if not separator:
         raise argparse.ArgumentTypeError(f"'{text}' is not KEY=VALUE")
@@ -228,7 +228,7 @@ def parse_run(prog: str, argv: Sequence[str] | None) -> tuple[PipelineOptions, R
     parser = Parser(prog=prog, description="Run the steps of a YAML file, skipping what is done.", allow_abbrev=False)
     parser.add_argument("--config", required=True, metavar="FILE", help="YAML with `vars:` and `steps:`")
     parser.add_argument(
-        "--set", action="append", default=[], type=_key_value, metavar="NAME=VALUE", help="a variable of the file"
+        "--set", action="append", default=[], type=key_value, metavar="NAME=VALUE", help="a variable of the file"
     )
     parser.add_argument("--rebuild", action="store_true", help="replace outputs whose options or inputs have changed")
     add_run_options(parser)
