@@ -279,16 +279,6 @@ def remove_tree(uri: str) -> None:
     fs.invalidate_cache()
 
 
-def unfinished_uploads(uri: str) -> list[str]:
-    """*Driver.* Keys below a folder on S3 whose multipart upload was begun and never ended; they cost money unseen."""
-    fs, path = filesystem(uri)
-    if not hasattr(fs, "list_multipart_uploads"):
-        return []
-    bucket, _, key = path.partition("/")
-    with clear_errors(uri, "listed"):
-        return sorted(found["Key"] for found in fs.list_multipart_uploads(bucket) if found["Key"].startswith(key))
-
-
 def forget_clients() -> None:
     """*Anywhere.* Make new clients at the next use, which read endpoint and credentials from the environment again."""
     _shared_client.cache_clear()

@@ -1,4 +1,4 @@
-"""*Anywhere.* The folder of the bundled model: inside an installation, or unpacked once per node from a --py-files zip."""
+"""*Anywhere.* The folder of the bundled model: in an installation, or unpacked once per node from a --py-files zip."""
 
 from __future__ import annotations
 

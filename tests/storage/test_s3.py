@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clip_spark import storage
+from clip_spark.clean import delete, find_leftovers
 from clip_spark.errors import OutputError, StorageError
 from clip_spark.manifest import begin_run, read_manifest
 from tests.services.proxy import every, fault_proxy
@@ -40,7 +41,18 @@ def test_a_broken_upload_leaves_nothing(bucket: str, s3: S3Server) -> None:
             stream.write(os.urandom(16 << 20))  # the first parts are already with the server
         raise ZeroDivisionError
     assert not storage.exists(f"{bucket}/big.bin")
-    assert storage.unfinished_uploads(bucket) == []
+    assert find_leftovers(bucket.rsplit("/", 1)[0], older_than_hours=0, unfinished=False) == []
+
+
+def test_clean_finds_and_aborts_the_upload_of_a_killed_writer(bucket: str) -> None:
+    stream = storage.filesystem(bucket)[0].open(f"{bucket}/killed.bin", "wb")
+    stream.write(os.urandom(17 << 20))
+    stream.closed = True  # never completed, never aborted
+    storage.write_bytes(f"{bucket}/kept", b"1")
+    (found,) = find_leftovers(bucket, older_than_hours=0, unfinished=False)
+    assert (found.kind, found.uri) == ("unfinished upload", f"{bucket}/killed.bin")
+    delete(found)
+    assert find_leftovers(bucket, older_than_hours=0, unfinished=False) == []
 
 
 def test_a_listing_shows_what_another_client_just_wrote(bucket: str) -> None:

@@ -16,7 +16,7 @@ LAYERS = {
     WORKER: {"encoders", "devices", "images", "index", "search", "query", "sidecars"},
     DRIVER: {
         "session", "tasks", "progress", "console", "pipeline", "corpus", "ngrams", "records",
-        "embed", "build", "measure", "distributed", "generation", "tag",
+        "embed", "build", "measure", "distributed", "generation", "tag", "submit", "plan", "clean",
     },
     TOP: {"jobs", "web"},
 }  # fmt: skip

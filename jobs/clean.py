@@ -1,0 +1,62 @@
+"""`clip-spark clean FOLDER ...`: show, or with --delete delete, what killed jobs left below a folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from clip_spark.clean import Leftover, delete, find_leftovers
+from clip_spark.console import guarded, say, show_table
+from clip_spark.report import Table
+from clip_spark.settings import Parser
+
+SHOWN = 20
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(
+        prog="clip-spark clean",
+        description="Find what killed jobs left behind; --delete deletes it. No dataset is touched.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="folders (URIs) below which datasets lie")
+    parser.add_argument(
+        "--older-than", type=float, default=24.0, metavar="HOURS", help="leave younger ones: a job may be running (24)"
+    )
+    parser.add_argument("--unfinished", action="store_true", help="also runs without a manifest; they could be resumed")
+    parser.add_argument("--delete", action="store_true", help="really delete; else it is only shown")
+    return parser.parse_args(argv)
+
+
+def table_of(found: Sequence[Leftover]) -> Table:
+    """The first leftovers as a table."""
+    rows = [(one.kind, one.bytes, one.age_hours, one.uri) for one in found[:SHOWN]]
+    return Table("left behind", ("kind", "bytes", "hours old", "place"), rows)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Find, show, delete; returns the exit status."""
+
+    def work() -> None:
+        given = parse(argv)
+        found = [
+            one
+            for folder in given.folders
+            for one in find_leftovers(folder, older_than_hours=given.older_than, unfinished=given.unfinished)
+        ]
+        if found:
+            show_table(table_of(found))
+        total = sum(one.bytes for one in found)
+        if given.delete:
+            for one in found:
+                delete(one)
+        what = "deleted" if given.delete else "found; --delete deletes them"
+        say(f"clean: {len(found):,} leftovers, {total:,} bytes, {what}." if found else "clean: nothing left behind.")
+
+    return guarded("clean", work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
