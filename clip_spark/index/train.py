@@ -83,3 +83,6 @@ def _shorten_compression_training(index: Any) -> None:
     inner = faiss.downcast_index(faiss.extract_index_ivf(index))
     if isinstance(inner, faiss.IndexIVFPQ):
         inner.pq.cp.niter = ITERATIONS
+        # The factory turns it on. It reorders codes for a Hamming filter that nobody here searches with, by simulated
+        # annealing: 26 of 28 CPU seconds for PQ8x8.
+        inner.do_polysemous_training = False

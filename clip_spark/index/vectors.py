@@ -34,7 +34,7 @@ class VectorStore:
         """Vectors at positions (int64, any order), float32 (m, d)."""
         wanted, inverse = np.unique(positions, return_inverse=True)
         out = np.empty((len(wanted), self.dim), np.float32)
-        owner = np.searchsorted(self._starts, wanted, side="right") - 1
+        owner = np.searchsorted(self._starts, wanted, side="right") - np.int64(1)
         at = 0
         for number, rows in split(owner, wanted):
             out[at : at + len(rows)] = self._open(number)[rows - self._starts[number]]
