@@ -59,10 +59,11 @@ class ImageWork:
     def __call__(self, shard: ImageShard) -> Receipt:
         """Write the shard."""
         encoder = self.task.load()
+        encoder.pictures_per_pass.request(self.task.batch_size)
         usage = Usage(encoder)
         folders = {"embeddings": EMBEDDINGS, "records": records_schema(self.metadata_columns)}
         with ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer:
-            encoded = encode_pictures(encoder, prepared_pictures(encoder, shard.part, writer), self.task.batch_size)
+            encoded = encode_pictures(encoder, prepared_pictures(encoder, shard.part, writer))
             while found := list(islice(encoded, WRITE_ROWS)):
                 table = records_table([row for row, _ in found], self.metadata_columns)
                 vectors = np.stack([vector for _, vector in found])

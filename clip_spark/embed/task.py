@@ -28,7 +28,7 @@ class EncodeTask:
         output: the dataset's URI.
         plan: fingerprint of the plan.
         encoder: the model.
-        batch_size: sequences or pictures per forward pass; 0 chooses by device.
+        batch_size: tokens or pictures per forward pass; 0 chooses by device.
         threads: torch's threads; 0 takes the task's cores.
     """
 

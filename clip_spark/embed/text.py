@@ -120,13 +120,14 @@ class TextWork:
     def __call__(self, shard: RecordShard) -> Receipt:
         """Write the shard."""
         encoder = self.task.load()
+        encoder.tokens_per_pass.request(self.task.batch_size)
         usage = Usage(encoder)
         folders = {"embeddings": EMBEDDINGS, "records": records_schema(shard.slices[0].uri)}
         with ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer:
             for table in read_slices(shard.slices, folders["records"]):
                 table = keep_texts(table, writer)
                 texts = table.column("text").to_pylist()
-                vectors = encoder.encode_texts(texts, self.prefix, self.task.batch_size)
+                vectors = encoder.encode_texts(texts, self.prefix)
                 writer.write("embeddings", embedding_table(table.column(RECORD_ID).to_pylist(), vectors))
                 writer.write("records", table)
             usage.add_to(writer)

@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clip_spark.devices import CPU, pick_precision
+from clip_spark.devices import pick_precision
+from clip_spark.encoders.forward import BatchSize, Forward
 from clip_spark.encoders.loading import load_model
 from clip_spark.encoders.pictures import PicturePreparer
-from clip_spark.encoders.text_tower import forward_trimmed, length_batches, padded, trimmable_tower
-from clip_spark.encoders.tokens import BulkTokenizer, Tokens
+from clip_spark.encoders.texts import TextEncoder
 from clip_spark.shards import Stopwatch
 from clip_spark.specs.encode import EncoderSpec
 
 if TYPE_CHECKING:
-    import torch
     from PIL.Image import Image
 
-TEXT_BATCH = {CPU: 256, "cuda": 4096}
-IMAGE_BATCH = {CPU: 32, "cuda": 512}
-"""Sequences per forward pass by kind of device; on a CPU more only costs memory."""
+PICTURES = {"cpu": 32, "cuda": 512}
+"""Pictures per forward pass; on a CPU more only costs memory."""
 
 
 class Encoder:
@@ -35,7 +33,9 @@ class Encoder:
         dim: length of its vectors.
         prepare: one picture (bytes or PIL) -> uint8 (height, width, 3), ready for `encode_pixels`; thread-safe.
         watch: seconds by stage since loading.
-        counters: tokens computed and texts cut since loading.
+        tokens_per_pass: batch size of texts.
+        pictures_per_pass: batch size of pictures.
+        counters: tokens read, token states computed and texts cut since loading.
     """
 
     def __init__(self, spec: EncoderSpec, device: str) -> None:
@@ -45,15 +45,12 @@ class Encoder:
         with self.watch("load"):
             loaded = load_model(spec.model)
             self._model = loaded.model.to(device)
-        self.context_length = int(loaded.model.context_length)
-        self._tower = trimmable_tower(self._model)
-        self._tokenizer = loaded.tokenizer
-        self._bulk = (
-            BulkTokenizer(loaded.tokenizer, self.context_length) if BulkTokenizer.fits(loaded.tokenizer) else None
-        )
+        self._forward = Forward(device, self.precision)
+        self._texts = TextEncoder(self._model, loaded.tokenizer, self._forward, self.watch, self.counters)
+        self.pictures_per_pass = BatchSize(PICTURES[device.split(":")[0]])
+        self.tokens_per_pass = self._texts.batch
         self.prepare = PicturePreparer(loaded.transform)
         self._preprocess, self._weights_sha256 = loaded.preprocess, loaded.weights_sha256
-        self._batch = {kind: sizes[device.split(":")[0]] for kind, sizes in _BATCHES.items()}
         self.dim = self.encode_texts(["a"]).shape[1]
 
     def info(self) -> dict[str, Any]:
@@ -64,84 +61,42 @@ class Encoder:
             "preprocess": self._preprocess,
             "precision": self.precision,
             "dim": self.dim,
-            "context_length": self.context_length,
+            "context_length": self._texts.context_length,
         }
 
-    def encode_texts(self, texts: Sequence[str], prefix: str = "", batch_size: int = 0) -> np.ndarray:
+    def encode_texts(self, texts: Sequence[str], prefix: str = "") -> np.ndarray:
         """Embed texts.
 
         Args:
             texts: n texts; those longer than the context are cut and counted.
             prefix: put before every text.
-            batch_size: texts per forward pass; 0 chooses by device.
 
         Returns:
             float32 (n, d), rows of length 1, in the order of `texts`.
         """
         if not texts:
             return np.zeros((0, self.dim), np.float32)
-        with self.watch("tokenise"):
-            tokens = self._tokenise([prefix + text for text in texts])
-        self.counters.update(tokens=tokens.total, texts_cut=tokens.cut)
-        out: np.ndarray | None = None
-        with self.watch("forward"):
-            for indices in length_batches(tokens.rows, batch_size or self._batch["text"]):
-                vectors = self._forward(self._encode_ids, padded([tokens.rows[i] for i in indices]))
-                out = np.empty((len(texts), vectors.shape[1]), np.float32) if out is None else out
-                out[indices] = vectors
-        assert out is not None
-        return out
+        return self._texts([prefix + text for text in texts])
 
-    def encode_images(self, images: Sequence[Image | bytes], batch_size: int = 0) -> np.ndarray:
+    def encode_images(self, images: Sequence[Image | bytes]) -> np.ndarray:
         """Embed n pictures, float32 (n, d), rows of length 1; raises Rejected for bytes that are no usable picture."""
         if not images:
             return np.zeros((0, self.dim), np.float32)
-        size = batch_size or self._batch["image"]
-        parts = []
+        parts, size = [], self.pictures_per_pass.size
         for start in range(0, len(images), size):
             with self.watch("decode"):
                 pixels = np.stack([self.prepare(image) for image in images[start : start + size]])
             parts.append(self.encode_pixels(pixels))
         return np.concatenate(parts)
 
-    @property
-    def image_batch(self) -> int:
-        """Pictures per forward pass that suit the device."""
-        return self._batch["image"]
-
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Embed prepared pictures, uint8 (n, height, width, 3); one forward pass."""
+        """Embed n >= 1 prepared pictures, uint8 (n, height, width, 3), float32 (n, d)."""
         import torch
+
+        def forward(start: int, stop: int) -> np.ndarray:
+            batch = torch.from_numpy(pixels[start:stop])
+            return self._forward(lambda: self._model.encode_image(self.prepare.normalise(batch.to(self.device))))
 
         with self.watch("forward"):
-            return self._forward(self._encode_pixels, torch.from_numpy(pixels))
-
-    def _tokenise(self, texts: list[str]) -> Tokens:
-        if self._bulk is not None:
-            return self._bulk(texts)
-        rows = self._tokenizer(texts, context_length=self.context_length).tolist()
-        return Tokens(rows, cut=0)  # foreign tokenizers pad to the context and do not say what they cut
-
-    def _encode_ids(self, ids: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        if self._tower is not None:
-            return forward_trimmed(self._tower, ids)
-        missing = self.context_length - ids.shape[1]
-        return self._model.encode_text(torch.nn.functional.pad(ids, (0, missing)))
-
-    def _encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self._model.encode_image(self.prepare.normalise(pixels))
-
-    def _forward(self, function: Any, batch: torch.Tensor) -> np.ndarray:
-        """One forward pass on the device, in its precision; float32 unit rows."""
-        import torch
-
-        kind = self.device.split(":")[0]
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        with torch.inference_mode(), torch.autocast(kind, dtype=dtype, enabled=dtype is not None):
-            vectors = function(batch.to(self.device, non_blocking=True)).float()
-            return torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
-
-
-_BATCHES = {"text": TEXT_BATCH, "image": IMAGE_BATCH}
+            runs = self.pictures_per_pass.run(len(pixels), lambda start, size: start + size, forward)
+            return np.concatenate([vectors for _, vectors in runs])

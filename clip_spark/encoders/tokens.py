@@ -53,14 +53,17 @@ class BulkTokenizer:
         )
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
-        """Ids of each text, cut to the context length with the end token kept."""
+        """Ids of each text, cut to the context length with the end token kept.
+
+        A text may spell out `<end_of_text>`: the tower pools at the first, and what follows does not matter.
+        """
         rows, cut = [], 0
         for text in texts:
             ids = [self._start, *self._ids(text), self._end]
             if len(ids) > self._context_length:
                 del ids[self._context_length - 1 : -1]
                 cut += 1
-            rows.append(ids)
+            rows.append(ids[: ids.index(self._end) + 1])
         return Tokens(rows, cut)
 
     def _ids(self, text: str) -> list[int]:

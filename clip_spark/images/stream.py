@@ -40,7 +40,7 @@ def prepared_pictures(encoder: Encoder, part: Part, writer: ShardWriter) -> Iter
     def work(item: FileEntry | Picture | Unreadable) -> Prepared | Unreadable:
         return prepare(encoder, item)
 
-    results = map_ordered(work, part.read(), decode_threads(), ahead=2 * encoder.image_batch)
+    results = map_ordered(work, part.read(), decode_threads(), ahead=2 * encoder.pictures_per_pass.size)
     for result in results:
         if isinstance(result, Unreadable):
             writer.reject(result.uri, result.reason, result.message)
@@ -65,10 +65,8 @@ def prepare(encoder: Encoder, item: FileEntry | Picture | Unreadable) -> Prepare
     return Prepared(row, pixels, loaded - start, time.perf_counter() - loaded)
 
 
-def encode_pictures(
-    encoder: Encoder, pictures: Iterator[Prepared], batch_size: int = 0
-) -> Iterator[tuple[ImageRow, np.ndarray]]:
+def encode_pictures(encoder: Encoder, pictures: Iterator[Prepared]) -> Iterator[tuple[ImageRow, np.ndarray]]:
     """*Worker.* Each picture with its vector, float32 (d,), in order."""
-    while batch := list(islice(pictures, batch_size or encoder.image_batch)):
+    while batch := list(islice(pictures, encoder.pictures_per_pass.size)):
         vectors = encoder.encode_pixels(np.stack([picture.pixels for picture in batch]))
         yield from zip((picture.row for picture in batch), vectors, strict=True)

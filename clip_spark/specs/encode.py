@@ -36,7 +36,7 @@ class EmbedTextSpec(Spec):
     model: str = option(MODEL_HELP, "demo")
     precision: str = option(PRECISION_HELP, "auto")
     prefix: str = option("put before every text for the encoder only, such as 'a photo of a '", "")
-    batch_size: int = option("texts per forward pass; 0 chooses by device", 0, content=False)
+    batch_size: int = option("tokens per forward pass; 0 chooses by device", 0, content=False)
     shard_rows: int = option("most rows of an embedding shard; 0 chooses from the number of records", 0)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,82 @@
+"""*Worker.* Forward passes: the device, its precision, and batches that shrink when memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Forward:
+    """*Worker.* Runs functions of tensors on one device in one precision.
+
+    Attributes:
+        device: `cpu` or `cuda:N`.
+        precision: fp32, bf16 or fp16.
+    """
+
+    def __init__(self, device: str, precision: str) -> None:
+        self.device, self.precision = device, precision
+
+    def __call__(self, function: Callable[[], torch.Tensor]) -> np.ndarray:
+        """The rows that `function` makes (n, d), scaled to length 1, as float32."""
+        import torch
+
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        kind = self.device.split(":")[0]
+        with torch.inference_mode(), torch.autocast(kind, dtype=dtype, enabled=dtype is not None):
+            vectors = function().float()
+            return torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
+
+
+class BatchSize:
+    """How much one forward pass takes; halved when the device runs out of memory, and remembered."""
+
+    def __init__(self, size: int) -> None:
+        self.size = self._requested = size
+
+    def request(self, size: int) -> None:
+        """Take another size; 0, or the size of the last request, keeps what is (it may have been halved since)."""
+        if size and size != self._requested:
+            self.size = self._requested = size
+
+    def run(
+        self, total: int, stop_of: Callable[[int, int], int], forward: Callable[[int, int], np.ndarray]
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """*Worker.* Forward passes over items 0 to `total`, in order.
+
+        Args:
+            total: how many items there are.
+            stop_of: (first item, size) -> the item behind the last one of a batch of that size.
+            forward: (first item, stop) -> their vectors.
+        """
+        start = 0
+        while start < total:
+            stop = max(start + 1, min(total, stop_of(start, self.size)))
+            try:
+                vectors = forward(start, stop)
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or stop == start + 1:
+                    raise
+                self._shrink()
+                continue
+            yield slice(start, stop), vectors
+            start = stop
+
+    def _shrink(self) -> None:
+        import torch
+
+        self.size = max(1, self.size // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """*Worker.* True if a smaller batch may succeed."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
