@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from clip_spark import schema, storage
-from clip_spark.errors import SpecError
+from clip_spark.errors import InputError, SpecError
 from clip_spark.index.cache import verify_files
 from clip_spark.index.layout import IndexInfo, check_same_encoder, read_index
 from clip_spark.index.parts import MISSING, PartSet, open_parts
 from clip_spark.index.records import RecordReader
-from clip_spark.index.vectors import vector_in_parts
+from clip_spark.index.removals import Removals
+from clip_spark.index.selection import Selection, select_where
+from clip_spark.index.unique import drop_near_duplicates
 from clip_spark.manifest import MANIFEST, Manifest, read_manifest
 from clip_spark.shards import UNIT_TOLERANCE
 from clip_spark.specs.encode import EncoderSpec
 
 log = logging.getLogger(__name__)
+
+LATEST_CONDITIONS = 16
+UNIQUE_FETCH = 4
+"""How many times as many hits are fetched where near-duplicates are dropped."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +45,37 @@ class Hit:
     record: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which hits a query gets.
+
+    Attributes:
+        k: most hits.
+        offset: hits to leave out at the beginning, for paging.
+        threshold: least cosine.
+        where: an SQL condition on the columns of the records; empty is no condition.
+        unique: drop a hit whose cosine with a better one is at least this; 0 keeps all.
+        columns: of the records; none means all.
+    """
+
+    k: int = 10
+    offset: int = 0
+    threshold: float = -2.0
+    where: str = ""
+    unique: float = 0.0
+    columns: tuple[str, ...] = ()
+
+
 class Searcher:
     """An open index with its records and, once a text or a picture is asked for, its encoder. Thread-safe."""
 
-    def __init__(self, manifest: Manifest, info: IndexInfo, parts: PartSet) -> None:
-        self.manifest, self.info, self.parts = manifest, info, parts
+    def __init__(self, manifest: Manifest, info: IndexInfo) -> None:
+        self.manifest, self.info = manifest, info
         self.records = RecordReader(manifest.uri, info.records)
+        self.parts: PartSet = open_parts(manifest.uri, info, Removals(manifest.uri, self.records))
         self._encoder: Any = None
         self._lock = threading.Lock()
+        self._selection = lru_cache(LATEST_CONDITIONS)(self._select)
 
     @staticmethod
     def open(uri: str, *, verify: bool = False) -> Searcher:
@@ -63,7 +93,7 @@ class Searcher:
         if verify:
             verify_files(manifest.uri, info)
         _warn_if_stale(manifest)
-        return Searcher(manifest, info, open_parts(manifest.uri, info))
+        return Searcher(manifest, info)
 
     @property
     def encoder(self) -> Any:
@@ -83,42 +113,80 @@ class Searcher:
 
     def search_text(self, text: str, k: int = 10) -> list[Hit]:
         """The records nearest to a text."""
-        if not text.strip():
-            raise SpecError("The text to search for is empty.")
-        return self.search_embedding(self.encoder.encode_texts([text])[0], k)
+        return self.search(self.embed_text(text)[None], Wanted(k))[0]
 
     def search_image(self, image: Any, k: int = 10) -> list[Hit]:
         """The records nearest to a picture (PIL image or the bytes of a file)."""
-        return self.search_embedding(self.encoder.encode_images([image])[0], k)
+        return self.search(self.encoder.encode_images([image]), Wanted(k))[0]
 
     def search_like(self, record_id: str, k: int = 10) -> list[Hit]:
         """The records nearest to one that is in the index, itself left out."""
-        vector = self.embedding_of(record_id)
-        hits = [hit for hit in self.search_embedding(vector, k + 1) if hit.record[schema.RECORD_ID] != record_id]
-        return [Hit(rank, hit.score, hit.record) for rank, hit in enumerate(hits[:k], 1)]
+        return self.search_like_wanted(record_id, Wanted(k))
 
-    def embedding_of(self, record_id: str) -> np.ndarray:
-        """The embedding of a record, float32 (d,)."""
-        position = self.records.find(record_id)
-        if self.parts.store is None:
-            return vector_in_parts(self.parts.indexes, position)
-        vector = self.parts.store.take(np.array([position]))[0]
-        return vector / np.linalg.norm(vector)
+    def search_like_wanted(self, record_id: str, wanted: Wanted) -> list[Hit]:
+        """The same with all that `Wanted` says."""
+        more = replace(wanted, k=wanted.offset + wanted.k + 1, offset=0)
+        found = self.search(self.embedding_of(record_id)[None], more)[0]
+        hits = [hit for hit in found if hit.record[schema.RECORD_ID] != record_id]
+        page = hits[wanted.offset : wanted.offset + wanted.k]
+        return [replace(hit, rank=rank) for rank, hit in enumerate(page, wanted.offset + 1)]
 
     def search_embedding(self, embedding: np.ndarray, k: int = 10) -> list[Hit]:
         """The records nearest to one unit vector, float32 (d,)."""
-        return self.search_embeddings(np.asarray(embedding)[None], k)[0]
+        return self.search(np.asarray(embedding)[None], Wanted(k))[0]
 
     def search_embeddings(self, embeddings: np.ndarray, k: int = 10) -> list[list[Hit]]:
         """The records nearest to each of several unit vectors, float32 (n, d); at most k hits each."""
-        check_queries(embeddings, self.info.dim, k)
-        scores, positions = self.parts.search(embeddings, k)
+        return self.search(embeddings, Wanted(k))
+
+    def embed_text(self, text: str) -> np.ndarray:
+        """The embedding of a text, float32 (d,)."""
+        if not text.strip():
+            raise SpecError("The text to search for is empty.")
+        return self.encoder.encode_texts([text])[0]
+
+    def embedding_of(self, record_id: str) -> np.ndarray:
+        """The embedding of a record, float32 (d,); raises InputError if there is none or it was removed."""
+        position = self.records.find(record_id)
+        allowed = self.parts.allowed(None)
+        if allowed is not None and not allowed.mask[position]:
+            raise InputError(f"The record '{record_id}' was removed from '{self.manifest.uri}'.")
+        vector = self.parts.vectors.take(np.array([position]))[0]
+        return vector / np.linalg.norm(vector)
+
+    def search(self, embeddings: np.ndarray, wanted: Wanted) -> list[list[Hit]]:
+        """Hits for each of several unit vectors, float32 (n, d).
+
+        Raises:
+            SpecError: a query, k, the offset or the condition cannot be used.
+        """
+        scores, positions = self.search_positions(embeddings, wanted)
         found = positions != MISSING
-        rows = iter(self.records.take(positions[found]).to_pylist())
+        rows = iter(self.records.take(positions[found], wanted.columns).to_pylist())
         return [
-            [Hit(rank, float(score), next(rows)) for rank, score in enumerate(scores[row][found[row]], 1)]
+            [
+                Hit(wanted.offset + rank, float(score), next(rows))
+                for rank, score in enumerate(scores[row][found[row]], 1)
+            ]
             for row in range(len(embeddings))
         ]
+
+    def search_positions(self, embeddings: np.ndarray, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
+        """The same as scores float32 (n, m) and positions int64 (n, m), MISSING where there is no hit."""
+        check_queries(embeddings, self.info.dim, wanted.k)
+        if wanted.offset < 0:
+            raise SpecError(f"The offset is {wanted.offset}; it must be at least 0.")
+        selection = self._selection(wanted.where) if wanted.where else None
+        last = wanted.offset + wanted.k
+        fetched = last * UNIQUE_FETCH if wanted.unique else last
+        scores, positions = self.parts.search(embeddings, fetched, selection=selection)
+        positions = np.where(scores >= wanted.threshold, positions, MISSING)
+        if wanted.unique:
+            scores, positions = drop_near_duplicates(scores, positions, self.parts.vectors, wanted.unique)
+        return scores[:, wanted.offset : last], positions[:, wanted.offset : last]
+
+    def _select(self, condition: str) -> Selection:
+        return select_where(self.records, self.info.rows, condition)
 
 
 def _warn_if_stale(manifest: Manifest) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 
@@ -14,6 +13,9 @@ EXAMPLES = (
     ("the ten nearest to a text", "clip-spark search --index index/ --text 'a red bicycle'"),
     ("the five nearest to a picture, as JSON lines", "clip-spark search --index index/ --image cat.jpg -k 5 --json"),
     ("what is like a hit", "clip-spark search --index index/ --like 0f3a..."),
+    ("what is wanted and what is not", """clip-spark search --index index/ --query '"beach" + sea.jpg - "people"'"""),
+    ("a page of pictures", "clip-spark search --index index/ --text dog --unique 0.95 --save dogs.html"),
+    ("only some records", """clip-spark search --index index/ --text dog --where "n = 2 and count > 100\""""),
 )
 
 
@@ -21,14 +23,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """*Driver.* Parse, search, show; returns the exit status."""
 
     def work() -> None:
-        from clip_spark.query import hit_json, hits_table, run_query
-
         spec, options = parse_spec("clip-spark search", SearchSpec, EXAMPLES, argv)
-        hits = run_query(spec)
+        from clip_spark.answers import answer_table, json_lines, save_answers
+        from clip_spark.query import run_query
+
+        answers = run_query(spec)
+        if spec.save:
+            save_answers(spec.save, answers)
         if options.json:
-            sys.stdout.writelines(json.dumps(hit_json(hit), ensure_ascii=False) + "\n" for hit in hits)
-        else:
-            show_table(hits_table(spec, hits))
+            sys.stdout.write(json_lines(answers))
+            return
+        for answer in answers:
+            show_table(answer_table(answer))
 
     return guarded("search", work)
 

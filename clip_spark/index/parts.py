@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from clip_spark.errors import DatasetError
 from clip_spark.index.cache import ADVICE, local_path
+from clip_spark.index.keys import EXACT_BELOW
 from clip_spark.index.layout import IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.library import load_faiss
-from clip_spark.index.vectors import VectorStore
+from clip_spark.index.removals import Removals
+from clip_spark.index.selection import Selection
+from clip_spark.index.vectors import PartVectors, VectorStore
 
 MISSING = -1
 """What Faiss returns in place of a hit when it finds fewer than k."""
+ALL_LISTS = 1 << 30
 
 
 class PartSet:
     """Open parts; safe to search from several threads, for no search changes anything."""
 
     def __init__(
-        self, indexes: Sequence[Any], metric: str, settings: SearchSettings, store: VectorStore | None = None
+        self,
+        indexes: Sequence[Any],
+        metric: str,
+        settings: SearchSettings,
+        store: VectorStore | None = None,
+        removals: Removals | None = None,
     ) -> None:
         self.indexes, self.metric, self.settings, self.store = list(indexes), metric, settings, store
+        self.rows = sum(index.ntotal for index in self.indexes)
+        self.vectors = store or PartVectors(self.indexes, self.rows)
+        self._removals = removals
+        self._without = lru_cache(8)(self._subtract)
 
-    @property
-    def rows(self) -> int:
-        """Vectors in all parts."""
-        return sum(index.ntotal for index in self.indexes)
+    def allowed(self, selection: Selection | None) -> Selection | None:
+        """A selection minus what is removed now; None means everything."""
+        removed = self._removals.positions() if self._removals is not None else ()
+        return self._without(selection, tuple(removed)) if len(removed) else selection
+
+    def _subtract(self, selection: Selection | None, removed: tuple[int, ...]) -> Selection:
+        return (selection or Selection.everything(self.rows)).without(np.array(removed, np.int64))
 
     def search(
-        self, queries: np.ndarray, k: int, settings: SearchSettings | None = None, selector: Any = None
+        self, queries: np.ndarray, k: int, settings: SearchSettings | None = None, selection: Selection | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest vectors of all parts.
 
@@ -39,17 +58,19 @@ class PartSet:
             queries: float32 (n, d), rows of length 1.
             k: most hits per query.
             settings: instead of the index's own.
-            selector: a Faiss IDSelector that limits the positions.
+            selection: limits the positions; what is removed is left out in any case.
 
         Returns:
             scores float32 (n, m) best first (cosine, whatever the metric), positions int64 (n, m), MISSING where there
             is no hit (such columns come last); m = min(k, rows).
         """
-        k = min(k, self.rows)
+        selection = self.allowed(selection)
+        k = min(k, self.rows if selection is None else selection.count)
         queries = np.ascontiguousarray(queries, np.float32)
         if k == 0 or len(queries) == 0:
             return np.zeros((len(queries), k), np.float32), np.full((len(queries), k), MISSING, np.int64)
-        settings = settings or self.settings
+        settings = widened(settings or self.settings, self.rows, selection)
+        selector = None if selection is None else selection.selector
         if self.store is None or not settings.rerank:
             return self._search_parts(queries, k, settings, selector)
         _, positions = self._search_parts(queries, min(self.rows, k * settings.rerank), settings, selector)
@@ -59,7 +80,7 @@ class PartSet:
         self, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
     ) -> tuple[np.ndarray, np.ndarray]:
         found = [self._search_part(index, queries, k, settings, selector) for index in self.indexes]
-        return found[0] if len(found) == 1 else merge(found, k)
+        return merge(found, k)
 
     def _search_part(
         self, index: Any, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
@@ -69,6 +90,18 @@ class PartSet:
             scores = 1.0 - scores / 2.0
         scores[positions == MISSING] = -np.inf
         return scores, positions
+
+
+def widened(settings: SearchSettings, rows: int, selection: Selection | None) -> SearchSettings:
+    """*Pure.* More lists where a selection leaves little in each, so that a filtered search finds as much.
+
+    Lists are scanned by their ids first, so what is left out costs little; a small selection is searched completely.
+    """
+    if selection is None or settings.nprobe == 0:
+        return settings
+    factor = rows / max(1, selection.count)
+    nprobe = ALL_LISTS if selection.count <= EXACT_BELOW else math.ceil(settings.nprobe * factor)
+    return dataclasses.replace(settings, nprobe=nprobe, ef=2 * nprobe if settings.ef else 0)
 
 
 def merge(found: Sequence[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -86,22 +119,28 @@ def parameters(index: Any, settings: SearchSettings, selector: Any) -> Any:
     chosen = {} if selector is None else {"sel": selector}
     if isinstance(index, faiss.IndexIDMap):
         return faiss.SearchParameters(**chosen)
+    lists = faiss.extract_index_ivf(index).nlist
     if settings.ef:
-        chosen["quantizer_params"] = faiss.SearchParametersHNSW(efSearch=settings.ef)
-    inner = faiss.SearchParametersIVF(nprobe=settings.nprobe, **chosen)
+        chosen["quantizer_params"] = faiss.SearchParametersHNSW(efSearch=min(settings.ef, lists))
+    inner = faiss.SearchParametersIVF(nprobe=min(settings.nprobe, lists), **chosen)
     if isinstance(index, faiss.IndexPreTransform):
         return faiss.SearchParametersPreTransform(index_params=inner)
     return inner
 
 
-def open_parts(uri: str, info: IndexInfo) -> PartSet:
+def open_parts(uri: str, info: IndexInfo, removals: Removals | None = None) -> PartSet:
     """*Worker.* Open all parts of an index, memory-mapped.
+
+    Args:
+        uri: folder of the index.
+        info: of its manifest.
+        removals: records never to be returned.
 
     Raises:
         DatasetError: a part is missing, cut short, or not one of this index.
     """
     store = VectorStore(uri, info.vectors, info.dim) if info.vectors else None
-    return PartSet([open_part(uri, part) for part in info.parts], info.metric, info.settings, store)
+    return PartSet([open_part(uri, part) for part in info.parts], info.metric, info.settings, store, removals)
 
 
 def open_part(index_uri: str, part: IndexFile) -> Any:

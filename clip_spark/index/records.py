@@ -57,19 +57,38 @@ class RecordReader:
     def _open_file(self, number: int) -> Any:
         return pa.ipc.open_file(pa.memory_map(local_path(self.uri, self.files[number])))
 
+    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """All records: (position of the first, batch), memory-mapped."""
+        for number, file in enumerate(self.files):
+            reader = self._open(number)
+            for batch in range(reader.num_record_batches):
+                yield file.start + batch * BATCH_ROWS, reader.get_batch(batch)
+
+    def table(self) -> pa.Table:
+        """All records as one memory-mapped table; nothing is read until a column is used."""
+        tables = [pa.Table.from_batches([batch]) for _, batch in self.batches()]
+        return pa.concat_tables(tables, promote_options="default")
+
     def find(self, record_id: str) -> int:
         """The position of a record.
 
         Raises:
             InputError: no such record.
         """
-        for number, file in enumerate(self.files):
-            reader = self._open(number)
-            for batch in range(reader.num_record_batches):
-                row = pc.index(reader.get_batch(batch).column(schema.RECORD_ID), record_id).as_py()
-                if row >= 0:
-                    return file.start + batch * BATCH_ROWS + row
+        for start, batch in self.batches():
+            row = pc.index(batch.column(schema.RECORD_ID), record_id).as_py()
+            if row >= 0:
+                return start + row
         raise InputError(f"There is no record '{record_id}' in '{self.uri}'; `search --json` shows the ids of hits.")
+
+    def find_all(self, record_ids: Sequence[str]) -> np.ndarray:
+        """Sorted positions (int64) of all records with one of these ids; unknown ids have none."""
+        wanted = pa.array(list(record_ids), pa.string())
+        found = [np.empty(0, np.int64)]
+        for start, batch in self.batches() if len(wanted) else ():
+            hits = pc.is_in(batch.column(schema.RECORD_ID), value_set=wanted).to_numpy(zero_copy_only=False)
+            found.append(start + np.flatnonzero(hits).astype(np.int64))
+        return np.concatenate(found)
 
 
 def split(owner: np.ndarray, values: np.ndarray) -> list[tuple[int, np.ndarray]]:

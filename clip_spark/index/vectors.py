@@ -1,14 +1,13 @@
-"""*Worker.* Stored vectors by position: float16 files beside compressed parts, or the parts themselves."""
+"""*Worker.* Stored vectors by position: float16 files beside compressed parts, else the parts themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from clip_spark.errors import InputError
 from clip_spark.index.cache import local_path
 from clip_spark.index.layout import IndexFile
 from clip_spark.index.library import load_faiss
@@ -34,7 +33,7 @@ class VectorStore:
         """Vectors at positions (int64, any order), float32 (m, d)."""
         wanted, inverse = np.unique(positions, return_inverse=True)
         out = np.empty((len(wanted), self.dim), np.float32)
-        owner = np.searchsorted(self._starts, wanted, side="right") - np.int64(1)
+        owner: np.ndarray = np.asarray(np.searchsorted(self._starts, wanted, side="right")) - 1
         at = 0
         for number, rows in split(owner, wanted):
             out[at : at + len(rows)] = self._open(number)[rows - self._starts[number]]
@@ -60,35 +59,48 @@ class VectorStore:
         return scores
 
 
-def vector_in_parts(indexes: Sequence[Any], position: int) -> np.ndarray:
-    """*Worker.* The vector at a position out of uncompressed parts, float32 (d,).
+class PartVectors:
+    """Vectors out of uncompressed parts; the way to each is worked out at first use and takes 8 bytes per vector."""
 
-    Raises:
-        InputError: no part holds it.
-    """
-    faiss = load_faiss()
-    for index in indexes:
+    def __init__(self, indexes: Sequence[Any], rows: int) -> None:
+        self._indexes, self._rows = indexes, rows
+        self._places = lru_cache(1)(self._find_places)
+
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        """Vectors at positions (int64, any order), float32 (m, d)."""
+        places = np.stack([array[positions] for array in self._places()], axis=1)
+        return np.stack([self._vector(*place) for place in places.tolist()])
+
+    def _vector(self, part: int, number: int, offset: int) -> np.ndarray:
+        faiss = load_faiss()
+        index = self._indexes[part]
         if isinstance(index, faiss.IndexIDMap):
-            row = np.flatnonzero(faiss.vector_to_array(index.id_map) == position)
-            if len(row):
-                return index.index.reconstruct(int(row[0]))
-        elif (found := _place_in_lists(index, position)) is not None:
-            vector = np.empty(index.d, np.float32)
-            faiss.extract_index_ivf(index).reconstruct_from_offset(*found, faiss.swig_ptr(vector))
-            return vector
-    raise InputError("This record has no vector in the index.")
+            return index.index.reconstruct(offset)
+        vector = np.empty(index.d, np.float32)
+        faiss.extract_index_ivf(index).reconstruct_from_offset(number, offset, faiss.swig_ptr(vector))
+        return vector
+
+    def _find_places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Part, list and offset of each position, as small integers."""
+        part, number, offset = np.zeros(self._rows, np.int16), *np.zeros((2, self._rows), np.int32)
+        for at, index in enumerate(self._indexes):
+            for which, ids in enumerate(ids_by_list(index)):
+                part[ids], number[ids], offset[ids] = at, which, np.arange(len(ids))
+        return part, number, offset
 
 
-def _place_in_lists(index: Any, position: int) -> tuple[int, int] | None:
-    """(list, offset) of an id; a scan of 8 bytes per vector, far less than a direct map would cost to keep."""
+def ids_by_list(index: Any) -> Iterator[np.ndarray]:
+    """*Worker.* The ids of each inverted list, int64; all ids at once for an index without lists."""
     faiss = load_faiss()
+    if isinstance(index, faiss.IndexIDMap):
+        yield faiss.vector_to_array(index.id_map)
+        return
     lists = faiss.extract_index_ivf(index).invlists
     for number in range(lists.nlist):
         size = lists.list_size(number)
-        if size:
-            pointer = lists.get_ids(number)
-            offset = np.flatnonzero(faiss.rev_swig_ptr(pointer, size) == position)
-            lists.release_ids(number, pointer)
-            if len(offset):
-                return number, int(offset[0])
-    return None
+        if size == 0:
+            yield np.empty(0, np.int64)
+            continue
+        pointer = lists.get_ids(number)
+        yield faiss.rev_swig_ptr(pointer, size).copy()
+        lists.release_ids(number, pointer)

@@ -12,6 +12,7 @@ from clip_spark import storage
 from clip_spark.errors import DatasetError
 from clip_spark.index.layout import IndexFile, part_path
 from clip_spark.index.library import load_faiss
+from clip_spark.index.vectors import ids_by_list
 
 WRITE_BYTES = 16 << 20
 """Faiss hands over what it writes in pieces; small ones would cost a Python call each."""
@@ -70,15 +71,4 @@ class HashingStream:
 
 def stored_ids(index: Any) -> np.ndarray:
     """*Worker.* All ids that an index can return, int64, in the order of its lists."""
-    faiss = load_faiss()
-    if isinstance(index, faiss.IndexIDMap):
-        return faiss.vector_to_array(index.id_map)
-    lists = faiss.extract_index_ivf(index).invlists
-    ids = [np.empty(0, np.int64)]
-    for number in range(lists.nlist):
-        size = lists.list_size(number)
-        if size:
-            pointer = lists.get_ids(number)
-            ids.append(faiss.rev_swig_ptr(pointer, size).copy())
-            lists.release_ids(number, pointer)
-    return np.concatenate(ids)
+    return np.concatenate([np.empty(0, np.int64), *ids_by_list(index)])

@@ -58,6 +58,9 @@ class TagSpec(Spec):
         check_at_least("k", self.k, 1)
 
 
+SAVED = ("jsonl", "csv", "parquet", "html")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchSpec:
     """search: query -> hits, in the terminal."""
@@ -66,12 +69,39 @@ class SearchSpec:
     text: str = option("search for a text", "")
     image: str = option("search for a picture (path or URI)", "")
     like: str = option("search for what is like a record of the index (its record_id)", "")
-    k: int = option("hits", 10)
+    query: str = option('weighted query, such as \'"beach" + 0.5 * sea.jpg - "people"\'', "")
+    batch: str = option("file with one text to search for per line", "")
+    k: int = option("hits per query", 10)
+    offset: int = option("leave out so many hits at the beginning", 0)
+    threshold: float = option("least score (cosine) of a hit", -1.0)
+    where: str = option("SQL condition on the records' columns, such as \"n = 2 and text like '%dog%'\"", "")
+    unique: float = option("drop hits whose cosine with a better one is at least this, such as 0.95; 0 keeps all", 0.0)
+    save: str = option("also write the hits to a file: .jsonl, .csv, .parquet, or .html with pictures", "")
+    verify: bool = option("read the whole index first and compare its hashes", False)
 
     def __post_init__(self) -> None:
         check_not_empty("index", self.index)
         check_at_least("k", self.k, 1)
-        given = [name for name in ("text", "image", "like") if getattr(self, name)]
+        check_at_least("offset", self.offset, 0)
+        ways = ("text", "image", "like", "query", "batch")
+        given = [name for name in ways if getattr(self, name)]
         if len(given) != 1:
             found = "none" if not given else " and ".join(f"--{name}" for name in given)
-            raise SpecError(f"Give one of --text, --image and --like; found {found}.")
+            raise SpecError(f"Give one of {', '.join(f'--{name}' for name in ways)}; found {found}.")
+        if self.save:
+            check_choice("save", self.save.rsplit(".", 1)[-1], SAVED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveSpec:
+    """remove-records: take records of an index down, at once and for good."""
+
+    index: str = option("index (URI)")
+    ids: tuple[str, ...] = option("record ids to remove", ())
+    where: str = option("SQL condition on the records' columns that says which to remove", "")
+    compact: bool = option("also erase all removed records and vectors from the index files", False)
+
+    def __post_init__(self) -> None:
+        check_not_empty("index", self.index)
+        if not (self.ids or self.where or self.compact):
+            raise SpecError("Give --ids, --where or --compact; none was found.")

@@ -12,8 +12,14 @@ PACKAGE = ROOT / "clip_spark"
 
 GROUND, WORKER, DRIVER, TOP = range(4)
 LAYERS = {
-    GROUND: {"", "errors", "specs", "settings", "schema", "storage", "stores", "shards", "manifest", "report", "text", "demo"},
-    WORKER: {"encoders", "devices", "images", "index", "search", "query", "sidecars"},
+    GROUND: {
+        "", "errors", "specs", "settings", "schema", "storage", "stores", "shards", "manifest", "report", "text",
+        "demo",
+    },
+    WORKER: {
+        "encoders", "devices", "images", "index", "search", "query", "sidecars", "expression", "answers",
+        "contact_sheet",
+    },
     DRIVER: {
         "session", "tasks", "progress", "console", "pipeline", "corpus", "ngrams", "records",
         "embed", "build", "measure", "distributed", "generation", "tag", "submit", "plan", "clean",

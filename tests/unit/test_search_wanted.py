@@ -1,0 +1,140 @@
+"""What a query may ask for: filters, thresholds, pages, near-duplicates, weights; numpy is the oracle."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from helpers_embeddings import numbered, unit_vectors, write_embeddings
+
+from clip_spark.answers import answer_table, save_answers
+from clip_spark.build import build_index
+from clip_spark.errors import InputError, SpecError
+from clip_spark.expression import Term, parse_expression
+from clip_spark.index.removals import add_removed
+from clip_spark.query import combine
+from clip_spark.search import Searcher, Wanted
+from clip_spark.specs.search import IndexSpec, SearchSpec
+
+ROWS = 600
+VECTORS = unit_vectors(ROWS)
+VECTORS[1] = VECTORS[0]  # two of a kind
+QUERY = unit_vectors(1, seed=4)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("wanted")
+    write_embeddings(folder / "emb", VECTORS, numbered(ROWS), shard_rows=250)
+    spec = IndexSpec(embeddings=str(folder / "emb"), output=str(folder / "index"))
+    build_index(lambda: pytest.fail("no Spark"), spec)
+    return str(folder / "index")
+
+
+@pytest.fixture
+def searcher(index: str) -> Searcher:
+    return Searcher.open(index)
+
+
+def found(searcher: Searcher, query: np.ndarray = QUERY, **wanted) -> list[int]:
+    return [int(hit.record["text"].split()[1]) for hit in searcher.search(query, Wanted(**wanted))[0]]
+
+
+def best(allowed: np.ndarray, query: np.ndarray = QUERY) -> list[int]:
+    order = np.argsort(-(VECTORS @ query[0]), kind="stable")
+    return [int(i) for i in order if allowed[i]]
+
+
+def test_where_limits_the_records(searcher: Searcher) -> None:
+    numbers = np.arange(ROWS)
+    assert found(searcher, where="text like '%7'") == best(numbers % 10 == 7)[:10]
+    assert found(searcher, where="text = 'text 5' or text = 'text 6'") == best((numbers == 5) | (numbers == 6))
+    assert found(searcher, where="n = 99") == []
+
+
+def test_a_condition_that_cannot_be_used_is_one_sentence(searcher: Searcher) -> None:
+    with pytest.raises(SpecError, match="The columns are record_id, text, n"):
+        found(searcher, where="colour = 'red'")
+    with pytest.raises(SpecError, match="disabled|permission|cannot be used"):
+        found(searcher, where="exists (select * from read_csv('/etc/hostname'))")
+
+
+def test_pages_follow_each_other_and_the_threshold_ends_them(searcher: Searcher) -> None:
+    everything = best(np.ones(ROWS, bool))
+    assert found(searcher, k=7, offset=7) == everything[7:14]
+    assert [hit.rank for hit in searcher.search(QUERY, Wanted(k=2, offset=7))[0]] == [8, 9]
+    assert found(searcher, k=10, offset=ROWS) == []
+    scores = np.sort(VECTORS @ QUERY[0])[::-1]
+    assert found(searcher, k=10, threshold=float(scores[3:5].mean())) == everything[:4]
+
+
+def test_near_duplicates_appear_once(searcher: Searcher) -> None:
+    query = VECTORS[:1]
+    assert set(found(searcher, query, k=2)) == {0, 1}
+    kept = found(searcher, query, k=8, unique=0.999)
+    assert len({0, 1} & set(kept)) == 1 and len(kept) == 8
+
+
+def test_expressions() -> None:
+    assert parse_expression('"beach" + 0.5*img.jpg - "a - b" + id:0f') == [
+        Term(1, "text", "beach"), Term(0.5, "image", "img.jpg"), Term(-1, "text", "a - b"), Term(1, "like", "0f"),
+    ]  # fmt: skip
+    for wrong in ('"a" "b"', '- "a"', '"a', ""):
+        with pytest.raises(SpecError):
+            parse_expression(wrong)
+
+
+def test_combined_queries_are_normalised_sums(searcher: Searcher) -> None:
+    ids = [searcher.search_embedding(VECTORS[row], 1)[0].record["record_id"] for row in (10, 20)]
+    vector = combine(searcher, [Term(1, "like", ids[0]), Term(-0.5, "like", ids[1])])
+    expected = VECTORS[10] - 0.5 * VECTORS[20]
+    np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-6)
+    with pytest.raises(SpecError, match="cancel"):
+        combine(searcher, [Term(1, "like", ids[0]), Term(-1, "like", ids[0])])
+
+
+def test_what_was_removed_is_gone_at_once_and_for_good(tmp_path: Path) -> None:
+    write_embeddings(tmp_path / "emb", VECTORS, numbered(ROWS))
+    spec = IndexSpec(embeddings=str(tmp_path / "emb"), output=str(tmp_path / "index"))
+    build_index(lambda: pytest.fail("no Spark"), spec)
+    searcher = Searcher.open(str(tmp_path / "index"))
+    first = searcher.search(QUERY, Wanted(k=1))[0][0].record
+    add_removed(str(tmp_path / "index"), [first["record_id"]])
+    expected = best(np.ones(ROWS, bool))[1:11]
+    assert found(Searcher.open(str(tmp_path / "index"))) == expected
+    searcher.parts._removals._looked = -np.inf  # as if half a second had passed
+    assert found(searcher) == expected
+    assert found(searcher, where="n = 2", k=ROWS) == best(np.ones(ROWS, bool))[1:]
+    with pytest.raises(InputError, match="was removed"):
+        searcher.search_like(first["record_id"])
+    build_index(lambda: pytest.fail("no Spark"), IndexSpec(**{**vars(spec), "metric": "l2", "overwrite": True}))
+    assert found(Searcher.open(str(tmp_path / "index"))) == expected
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet", "html"])
+def test_saved_hits(tmp_path: Path, searcher: Searcher, ending: str) -> None:
+    answers = [("one & two", searcher.search(QUERY, Wanted(k=3))[0])]
+    uri = str(tmp_path / f"hits.{ending}")
+    save_answers(uri, answers)
+    texts = [hit.record["text"] for hit in answers[0][1]]
+    assert [row[2] for row in answer_table(answers[0]).rows] == texts
+    if ending == "parquet":
+        assert pq.read_table(uri).column("text").to_pylist() == texts
+    else:
+        content = Path(uri).read_text()
+        assert all(text in content for text in texts)
+        assert ("one &amp; two" in content) == (ending == "html")
+
+
+def test_a_search_needs_one_way_to_ask() -> None:
+    with pytest.raises(SpecError, match="found none"):
+        SearchSpec(index="i")
+    with pytest.raises(SpecError, match="found --text and --like"):
+        SearchSpec(index="i", text="a", like="b")
+    with pytest.raises(SpecError, match="--save"):
+        SearchSpec(index="i", text="a", save="hits.doc")
