@@ -38,7 +38,7 @@ setup(
     ],
     package_data={
         "clip_spark": ["demo/model/*", "demo/pictures/*", "demo/text/*", "demo/*.md", "web/static/*", "ngrams/*/*"],
-        "clip_spark.conf": ["spark/*", "pipelines/*"],
+        "clip_spark.conf": ["spark/*", "pipelines/*", "rates/*"],
     },
     install_requires=["numpy>=1.26,<2", "pyarrow>=18,<26", "pandas>=2.2,<3", "fsspec", "pyyaml", "rich", "tqdm"],
     extras_require={

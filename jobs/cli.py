@@ -20,6 +20,7 @@ COMMANDS = {
     "serve": "search page and HTTP API over indices",
     "tag-images": "image embeddings x text index -> tags",
     "run": "a YAML of steps: all of it, skipping what is done",
+    "plan": "how many shards, bytes, hours and how much money a run will take",
     "submit": "run a step on EMR, EMR Serverless, Dataproc or a standalone cluster",
     "clean": "delete what killed jobs left behind",
     "demo": "the whole way once, on bundled or your own data",

@@ -1,0 +1,32 @@
+"""`clip-spark plan`: what a run will take, before it costs anything; starts no Spark."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from clip_spark.console import guarded, show_table
+from clip_spark.plan import plan
+from clip_spark.settings import parse_spec
+from clip_spark.specs.plan import PlanSpec
+
+EXAMPLES = (
+    ("LAION-400M on 8 A100", "clip-spark plan --pictures 400M --model ViT-L-14 --gpus 8"),
+    ("your own folder, your own rates", "clip-spark plan --images s3://bucket/tars --rates rates.yaml"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, estimate, show; returns the exit status."""
+
+    def work() -> None:
+        spec, _ = parse_spec("clip-spark plan", PlanSpec, EXAMPLES, argv)
+        for table in plan(spec):
+            if table.rows:
+                show_table(table)
+
+    return guarded("plan", work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""plan: arithmetic that can be checked by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clip_spark.errors import SpecError
+from clip_spark.jobs import plan as command
+from clip_spark.plan import Sizes, estimate, human, measure, read_rates
+from clip_spark.specs.plan import PlanSpec, amount
+
+RATES = {
+    "models": {"m": {"dimension": 512, "pictures_per_gpu_second": 1000, "texts_per_gpu_second": 2000}},
+    "corpus_mb_per_core_second": 1.0,
+    "vectors_per_core_second": 10_000,
+    "price_per_gpu_hour": 4.0,
+    "price_per_core_hour": 0.05,
+}
+
+
+def test_hours_shards_and_money_follow_from_the_rates() -> None:
+    spec = PlanSpec(pictures="36M", model="m", gpus=10, shard_rows=10_000)
+    images, index = estimate(measure(spec), RATES, spec)
+    assert (images.step, images.shards) == ("embed-images", 3_600)
+    assert images.machine_hours == pytest.approx(10) and images.clock_hours == pytest.approx(1)
+    assert images.cost == pytest.approx(40) and index.machine_hours == pytest.approx(1)
+
+
+def test_a_corpus_is_counted_on_cores() -> None:
+    (count,) = estimate(Sizes(36 * 10**9, 0, 0), RATES, PlanSpec(corpus_bytes="36G", model="m", cores=10))
+    assert count.machine_hours == pytest.approx(10) and count.clock_hours == pytest.approx(1)
+
+
+def test_files_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"x" * 1000)
+    assert measure(PlanSpec(corpus=(str(tmp_path),))).corpus_bytes == 1000
+
+
+@pytest.mark.parametrize(("text", "number"), [("", 0), ("400M", 400_000_000), ("1.5g", 1_500_000_000), ("7", 7)])
+def test_amounts(text: str, number: int) -> None:
+    assert amount("texts", text) == number
+
+
+def test_mistakes_are_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SpecError, match="nothing to plan"):
+        PlanSpec()
+    assert command.main(["--pictures", "4OOM"]) == 2
+    assert command.main(["--pictures", "1M", "--model", "ViT-B-23"]) == 2
+    assert "Did you mean 'ViT-B-32'" in capsys.readouterr().err
+
+
+def test_the_command_shows_tables_and_the_bundled_rates_are_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--pictures", "400M", "--texts", "10M", "--corpus-bytes", "6T"]) == 0
+    shown = capsys.readouterr().out
+    assert "embed-images" in shown and "OPQ" in shown
+    assert all(rates["dimension"] for rates in read_rates("")["models"].values())
+
+
+def test_sizes_for_people() -> None:
+    assert [human(size) for size in (7, 1_500, 2.5e12)] == ["7 B", "1.5 kB", "2.5 TB"]
