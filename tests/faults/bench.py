@@ -1,0 +1,106 @@
+"""The bench that scenarios run on: S3 server, proxy in front of it, standalone cluster, one Spark application."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from clip_spark import storage
+from clip_spark.session import session_source
+from scripts.package import make_zip
+from scripts.standalone import Cluster, standalone_cluster
+from tests.faults.steps import FaultStep
+from tests.services.commands import SETTINGS, Submitter
+from tests.services.inputs import write_inputs
+from tests.services.proxy import FaultProxy, fault_proxy
+from tests.services.seaweed import BUCKET, S3Server, s3_server
+
+BASE = f"s3://{BUCKET}/base"
+TRIGGERS = ("first shard", "middle", "commit")
+
+
+@dataclass
+class Bench:
+    """Everything that runs; `choose` of the proxy is what a scenario sets."""
+
+    s3: S3Server
+    proxy: FaultProxy
+    cluster: Cluster
+    folder: Path
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def submitter(self) -> Submitter:
+        """Starts other driver processes on the same cluster, through the proxy."""
+        return Submitter(self.cluster.master, self.folder / "clip_spark.zip", self.s3, self.proxy.endpoint)
+
+    def run(self, step: FaultStep, output: str) -> float:
+        """Run a step with this process as the driver; returns the seconds."""
+        settings = {**SETTINGS, **self.submitter.executor_environment()}
+        settings["spark.submit.pyFiles"] = str(self.folder / "clip_spark.zip")
+        source = session_source("clip-spark faults", self.cluster.master, settings)
+        started = time.monotonic()
+        step.job.run(source, step.spec(BASE, output))
+        return time.monotonic() - started
+
+    def submit(self, step: FaultStep, output: str) -> subprocess.Popen[str]:
+        """Start a step with a driver of its own, on one of the two cores."""
+        mine = replace(self.submitter, settings=(("spark.cores.max", "1"),))
+        return mine.start(step.command, *step.arguments(BASE, output))
+
+    @contextlib.contextmanager
+    def when(self, moment: str, output: str, action: Callable[[], Any]) -> Iterator[list[str]]:
+        """Do something once, at a moment of the run that writes `output`; yields a list that then says what it did."""
+        happened: list[str] = []
+        lock = threading.Lock()
+        key = output.split("://", 1)[1]
+        seen = {"receipt": 0}
+
+        def choose(method: str, path: str) -> str:
+            if method not in ("PUT", "POST") or f"/{key}/" not in path:
+                return ""
+            name = path.split(f"/{key}/", 1)[1]
+            with lock:
+                seen["receipt"] += name.startswith("receipts/") or (name.startswith("parts/") and ".index" in name)
+                if not happened and is_moment(moment, name, seen["receipt"]):
+                    happened.append(f"{action()}")
+            return ""
+
+        self.proxy.choose = choose
+        try:
+            yield happened
+        finally:
+            self.proxy.choose = lambda method, path: ""
+
+
+def is_moment(moment: str, name: str, receipts: int) -> bool:
+    """Whether a PUT of `name` inside the output, after so many receipts, is the moment."""
+    if moment == "commit":
+        return name == "manifest.json"
+    if moment == "middle":
+        return receipts == 2
+    return not name.endswith(".json")
+
+
+@contextlib.contextmanager
+def bench(folder: Path) -> Iterator[Bench]:
+    """Start everything; the undisturbed inputs are there."""
+    with (
+        s3_server(folder / "s3") as s3,
+        fault_proxy(s3.port, lambda method, path: "") as proxy,
+        standalone_cluster(folder / "cluster", workers=2, cores=1, memory="1500m") as cluster,
+    ):
+        os.environ.update(s3.env(proxy.endpoint))
+        storage.forget_clients()
+        make_zip(folder / "clip_spark.zip")
+        write_inputs(folder / "in")
+        for file in sorted((folder / "in").rglob("*.*")):
+            storage.write_bytes(f"{BASE}/in/{file.relative_to(folder / 'in')}", file.read_bytes())
+        yield Bench(s3, proxy, cluster, folder)

@@ -1,0 +1,63 @@
+"""Says in what a dataset differs from the undisturbed one; empty when in nothing that matters."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clip_spark import storage
+from clip_spark.manifest import Manifest, read_manifest
+from clip_spark.shards import read_embeddings
+
+
+def difference(uri: str, reference: str) -> str:
+    """One phrase, or nothing."""
+    found, wanted = read_manifest(uri), read_manifest(reference)
+    if (found.rows, found.rejects, len(found.receipts)) != (wanted.rows, wanted.rejects, len(wanted.receipts)):
+        return f"{found.rows} rows in {len(found.receipts)} shards, {wanted.rows} in {len(wanted.receipts)} undisturbed"
+    if found.kind == "index":
+        return _index_difference(found)
+    if [r.id_checksum for r in found.receipts] != [r.id_checksum for r in wanted.receipts]:
+        return "other ids"
+    if found.kind == "embeddings":
+        vectors = [np.concatenate([read_embeddings(file) for file in m.files("embeddings")]) for m in (found, wanted)]
+        return "" if np.allclose(*vectors, atol=1e-5) else "other vectors"
+    folders = {path.split("/", 1)[0] for receipt in wanted.receipts for path in receipt.files} - {"rejects"}
+    return next((f"other {name}" for name in sorted(folders) if _rows(found, name) != _rows(wanted, name)), "")
+
+
+def _rows(manifest: Manifest, folder: str) -> list[dict]:  # type: ignore[type-arg]
+    tables = []
+    for uri in manifest.files(folder):
+        with storage.open_read(uri) as stream:
+            tables.append(pq.read_table(stream))
+    rows = pa.concat_tables(tables).to_pylist() if tables else []
+    return [{key: round(item, 4) if isinstance(item, float) else item for key, item in row.items()} for row in rows]
+
+
+def _index_difference(found: Manifest) -> str:
+    """Ids complete and unique: every position from 0 to n - 1 exactly once over all parts."""
+    import faiss
+
+    ids = []
+    with tempfile.TemporaryDirectory() as folder:
+        for file in storage.list_files(storage.join(found.uri, "parts")):
+            if not file.uri.endswith(".index"):
+                continue
+            place = Path(folder) / storage.name(file.uri)
+            place.write_bytes(storage.read_bytes(file.uri))
+            index = faiss.read_index(str(place))
+            lists = faiss.extract_index_ivf(index).invlists if hasattr(faiss.downcast_index(index), "nprobe") else None
+            if lists is None:
+                ids.append(np.arange(index.ntotal))
+                continue
+            for number in range(lists.nlist):
+                size = lists.list_size(number)
+                if size:
+                    ids.append(faiss.rev_swig_ptr(lists.get_ids(number), size).copy())
+    all_ids = np.sort(np.concatenate(ids))
+    return "" if np.array_equal(all_ids, np.arange(found.rows)) else f"{len(np.unique(all_ids))} of {found.rows} ids"

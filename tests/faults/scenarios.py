@@ -1,0 +1,163 @@
+"""The faults: what is done to a run, and how its result is judged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from clip_spark import storage
+from clip_spark.clean import find_leftovers
+from clip_spark.errors import ClipSparkError
+from clip_spark.manifest import read_manifest
+from tests.faults.bench import BASE, TRIGGERS, Bench
+from tests.faults.compare import difference
+from tests.faults.steps import COUNT, IMAGES, INDEX, TAGS, TEXT, FaultStep
+from tests.faults.victims import KILLS
+from tests.services.proxy import every
+
+DRIVER_SECONDS = 280
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A fault at a moment of a step; `disturb` runs the step into an output, as often as is needed to finish it."""
+
+    step: FaultStep
+    fault: str
+    moment: str
+    disturb: Callable[[Bench, Scenario, str], str]
+
+    @property
+    def name(self) -> str:
+        """For logs and for choosing."""
+        return f"{self.step.command}: {self.fault}" + (f", {self.moment}" if self.moment != "-" else "")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended."""
+
+    scenario: Scenario
+    verdict: str
+    lost: int
+    seconds_lost: float
+    left_behind: int
+
+    @property
+    def passed(self) -> bool:
+        """The right result, and nothing lost."""
+        return self.verdict.startswith("yes")
+
+
+def run_scenario(running: Bench, scenario: Scenario, folder: str) -> Outcome:
+    """Disturb, then judge."""
+    output, started = f"{folder}/out", time.monotonic()
+    reference = f"{BASE}/{scenario.step.dataset}"
+    try:
+        how = scenario.disturb(running, scenario, output)
+        odd = difference(output, reference)
+        lost = read_manifest(reference).rows - read_manifest(output).rows
+    except (ClipSparkError, AssertionError, subprocess.TimeoutExpired) as error:
+        how, odd, lost = "", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", -1
+    spent = time.monotonic() - started - running.seconds[scenario.step.command]
+    running.proxy.choose = lambda method, path: ""
+    left = len(find_leftovers(folder, older_than_hours=0, unfinished=True))
+    return Outcome(scenario, f"NO: {odd}" if odd else f"yes{how}", lost, max(0.0, spent), left)
+
+
+def kill_part(victim: str) -> Callable[[Bench, Scenario, str], str]:
+    """Kill a process of the cluster while this process is the driver."""
+
+    def disturb(running: Bench, scenario: Scenario, output: str) -> str:
+        with running.when(scenario.moment, output, lambda: KILLS[victim](running.cluster)) as happened:
+            again = ""
+            try:
+                running.run(scenario.step, output)
+            except ClipSparkError:
+                running.run(scenario.step, output)
+                again = ", run again"
+        assert happened and happened[0] != "0", "the fault did not happen"
+        return again
+
+    return disturb
+
+
+def kill_driver(running: Bench, scenario: Scenario, output: str) -> str:
+    """SIGKILL of the whole driver (JVM and Python), then the same command again, here."""
+    started: list[subprocess.Popen[str]] = []
+    with running.when(scenario.moment, output, lambda: os.killpg(started[0].pid, signal.SIGKILL) or 1) as happened:
+        started.append(running.submit(scenario.step, output))
+        said, _ = started[0].communicate(timeout=DRIVER_SECONDS)
+    assert happened, f"the fault did not happen: {said[-800:]}"
+    running.run(scenario.step, output)
+    return ", run again"
+
+
+def storm(running: Bench, scenario: Scenario, output: str) -> str:
+    """Faults of all kinds in a tenth of all requests, all the time."""
+    running.proxy.choose = every("mixed", one_in=10)
+    before = sum(running.proxy.seen[fault] for fault in ("503", "500", "cut-request", "cut-body", "slow-body"))
+    running.run(scenario.step, output)
+    after = sum(running.proxy.seen[fault] for fault in ("503", "500", "cut-request", "cut-body", "slow-body"))
+    assert after > before, "no fault happened"
+    return f", {after - before} faults"
+
+
+def outage(running: Bench, scenario: Scenario, output: str) -> str:
+    """The store answers 503 to everything after the first shard; the run fails clearly, then it is run again."""
+
+    def go_down() -> int:
+        running.proxy.choose = lambda method, path: "503"
+        return 1
+
+    with running.when("first shard", output, go_down), contextlib.suppress(ClipSparkError):
+        running.run(scenario.step, output)
+        raise AssertionError("the run did not fail")
+    running.run(scenario.step, output)
+    return ", failed clearly, run again"
+
+
+def two_drivers(running: Bench, scenario: Scenario, output: str) -> str:
+    """The same command twice at the same time."""
+    both = [running.submit(scenario.step, output) for _ in range(2)]
+    statuses = [_finish(one) for one in both]
+    assert 0 in statuses, f"no driver succeeded: {statuses}"
+    return f", exit statuses {statuses[0]} and {statuses[1]}"
+
+
+def two_plans(running: Bench, scenario: Scenario, output: str) -> str:
+    """Two commands with different options on one output at the same time: one wins, the other is told."""
+    other = replace(scenario.step, options={**scenario.step.options, "shard-rows": "150"})
+    both = [running.submit(step, output) for step in (scenario.step, other)]
+    statuses = [_finish(one) for one in both]
+    assert sorted(statuses) == [0, 2], f"one must win and one be refused: {statuses}"
+    if statuses[0] == 0:
+        return ", the other was refused"
+    storage.remove_tree(output)  # the other one won: nothing to compare with
+    running.run(scenario.step, output)
+    return ", this one was refused"
+
+
+def _finish(process: subprocess.Popen[str]) -> int:
+    process.communicate(timeout=DRIVER_SECONDS)
+    return process.returncode
+
+
+def all_scenarios() -> list[Scenario]:
+    """The whole list, cheap ones first within a step."""
+    found = []
+    for step in (COUNT, TEXT, IMAGES, INDEX, TAGS):
+        for victim in KILLS:
+            fault = f"SIGKILL of {'an' if victim == 'executor' else 'a'} {victim}"
+            found += [Scenario(step, fault, moment, kill_part(victim)) for moment in TRIGGERS]
+        found.append(Scenario(step, "a tenth of all requests fail", "-", storm))
+        found += [Scenario(step, "SIGKILL of the driver", moment, kill_driver) for moment in TRIGGERS]
+    found.append(Scenario(TEXT, "the store is down", "-", outage))
+    found.append(Scenario(TEXT, "two drivers at once, the same options", "-", two_drivers))
+    found.append(Scenario(TEXT, "two drivers at once, other options", "-", two_plans))
+    return found

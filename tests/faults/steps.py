@@ -1,0 +1,48 @@
+"""The steps that the suite disturbs, small enough for seconds and cut into several shards each."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from clip_spark.console import Job
+from clip_spark.settings import make_spec
+
+
+@dataclass(frozen=True)
+class FaultStep:
+    """A step with its options; `{base}` stands for the folder with the undisturbed datasets."""
+
+    command: str
+    dataset: str
+    options: dict[str, str]
+
+    @property
+    def job(self) -> Job:
+        """The Job of the command."""
+        return importlib.import_module(f"clip_spark.jobs.{self.command.replace('-', '_')}").JOB
+
+    def values(self, base: str, output: str) -> dict[str, str]:
+        """Options with the folders filled in."""
+        return {**{key: value.format(base=base) for key, value in self.options.items()}, "output": output}
+
+    def spec(self, base: str, output: str) -> Any:
+        """The spec."""
+        return make_spec(self.job.spec, dict(self.values(base, output)))
+
+    def arguments(self, base: str, output: str) -> list[str]:
+        """The same as a command line."""
+        return [text for key, value in self.values(base, output).items() for text in (f"--{key}", value)]
+
+
+COUNT = FaultStep("count-ngrams", "counts", {"corpus": "{base}/in/text", "min-count": "1", "shards": "4"})
+FILTER = FaultStep("filter-ngrams", "ngrams", {"counts": "{base}/counts", "top": "600"})
+TEXT = FaultStep("embed-text", "text-embeddings", {"records": "{base}/ngrams", "shard-rows": "400"})
+IMAGES = FaultStep("embed-images", "image-embeddings", {"images": "{base}/in/pictures", "shard-rows": "12"})
+INDEX = FaultStep("build-index", "text-index", {"embeddings": "{base}/text-embeddings", "parts": "2"})
+TAGS = FaultStep(
+    "tag-images", "tags", {"embeddings": "{base}/image-embeddings", "index": "{base}/text-index", "k": "3"}
+)
+STEPS = (COUNT, FILTER, TEXT, IMAGES, INDEX, TAGS)
+"""In the order in which they feed each other."""
