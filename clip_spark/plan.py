@@ -57,9 +57,9 @@ def plan(spec: PlanSpec) -> list[Table]:
     """
     rates = read_rates(spec.rates)
     steps = estimate(measure(spec), rates, spec)
-    rows = [(s.step, s.rows, s.shards, human(s.bytes), s.machine_hours, s.clock_hours, s.cost) for s in steps]
+    rows = [(s.step, short(s.rows), s.shards, human(s.bytes), s.machine_hours, s.clock_hours, s.cost) for s in steps]
     sums = [sum(getattr(step, name) for step in steps) for name in ("bytes", "machine_hours", "clock_hours", "cost")]
-    total = ("all", None, sum(step.shards for step in steps), human(sums[0]), *sums[1:])
+    total = ("all", "", sum(step.shards for step in steps), human(sums[0]), *sums[1:])
     columns = ("step", "rows", "shards", "written", "unit hours", "hours", "USD")
     return [Table("plan", columns, [*rows, total]), index_table(measure(spec), rates, spec)]
 
@@ -97,7 +97,7 @@ def estimate(sizes: Sizes, rates: Mapping[str, Any], spec: PlanSpec) -> list[Est
     found = []
     if sizes.corpus_bytes:
         hours = sizes.corpus_bytes / MB / rates["corpus_mb_per_core_second"] / 3600
-        found.append(_on_cores("count-ngrams", (sizes.corpus_bytes // 6, 0, 0), hours, rates, spec))
+        found.append(_on_cores("count-ngrams", (0, 0, 0), hours, rates, spec))
     for step, rows, rate in (
         ("embed-text", sizes.texts, "texts_per_gpu_second"),
         ("embed-images", sizes.pictures, "pictures_per_gpu_second"),
@@ -151,6 +151,14 @@ def index_table(sizes: Sizes, rates: Mapping[str, Any], spec: PlanSpec) -> Table
             manifest = math.ceil(count / spec.shard_rows) * RECEIPT_BYTES
             rows.append((name, key, parts, human(count * bytes_per_vector(key, dimension)), human(manifest)))
     return Table("index", ("of", "Faiss key", "parts", "memory", "manifest"), rows)
+
+
+def short(count: int) -> str:
+    """*Pure.* 400M; empty for nothing."""
+    for factor, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "K")):
+        if count >= factor:
+            return f"{count / factor:.3g}{unit}"
+    return str(count or "")
 
 
 def human(size: float) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from clip_spark.errors import SpecError
 from clip_spark.jobs import plan as command
-from clip_spark.plan import Sizes, estimate, human, measure, read_rates
+from clip_spark.plan import Sizes, estimate, human, measure, read_rates, short
 from clip_spark.specs.plan import PlanSpec, amount
 
 RATES = {
@@ -59,4 +59,5 @@ def test_the_command_shows_tables_and_the_bundled_rates_are_complete(capsys: pyt
 
 
 def test_sizes_for_people() -> None:
+    assert [short(count) for count in (0, 7, 400_000_000)] == ["", "7", "400M"]
     assert [human(size) for size in (7, 1_500, 2.5e12)] == ["7 B", "1.5 kB", "2.5 TB"]
