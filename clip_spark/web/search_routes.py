@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from clip_spark.errors import SpecError
 from clip_spark.index.parts import MISSING
+from clip_spark.search import Wanted
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.pictures import SIZES, Media, PictureCache, original, read_picture, thumbnail
 from clip_spark.web.results import hit_json, record_json
@@ -28,28 +29,22 @@ router = APIRouter()
 Index = Annotated[str | None, Query(description="name of the index; the first one if it is left out")]
 
 
-@dataclass(frozen=True)
-class Paging:
-    """Which hits are wanted: `k` from `offset` on, none beyond number `most`."""
-
-    k: int
-    offset: int
-    most: int
-
-
-def paging(
+def page_wanted(
     request: Request,
     k: Annotated[int, Query(ge=1, description="hits")] = DEFAULT_K,
     offset: Annotated[int, Query(ge=0, description="hits to leave out at the beginning")] = 0,
-) -> Paging:
+    threshold: Annotated[float, Query(description="least score of a hit")] = -2.0,
+    where: Annotated[str, Query(description="SQL condition on the columns of the records")] = "",
+    unique: Annotated[float, Query(description="drop hits whose cosine with a better one is at least this")] = 0.0,
+) -> Wanted:
     """*Server.* The hits that a request wants; raises SpecError if they are too many."""
     most = request.app.state.max_k
     if k + offset > most:
         raise SpecError(f"Hit number {k + offset:,} is asked for; this server gives at most {most:,} (--max-k).")
-    return Paging(k, offset, most)
+    return Wanted(k, offset, threshold, where.strip(), unique)
 
 
-Page = Annotated[Paging, Depends(paging)]
+Page = Annotated[Wanted, Depends(page_wanted)]
 
 
 @router.get("/indices")
@@ -88,12 +83,11 @@ def search(
     if q is not None and not q.strip():
         raise SpecError("'q' is empty; give some words to search for.")
     with catalog.timings("full_knn_request_time"):
-        started = time.perf_counter()
         if like is None:
-            return JSONResponse(_answer(served, served.embed_text(str(q)), page, started))
+            return JSONResponse(_answer(request, served, served.embed_text(str(q)), page))
         home = catalog.get(of) if of else served
         vector, own = catalog.embedding_of(like, home, served)
-        answer = _answer(served, vector, page, started, own)
+        answer = _answer(request, served, vector, page, own)
         return JSONResponse({**answer, "query": record_json(home, home.record(like))})
 
 
@@ -108,22 +102,22 @@ async def search_picture(request: Request, page: Page, index: Index = None) -> J
 
     def work() -> dict[str, Any]:
         with catalog.timings("full_knn_request_time"):
-            started = time.perf_counter()
-            return _answer(served, served.embed_image(data), page, started)
+            return _answer(request, served, served.embed_image(data), page)
 
     return JSONResponse(await run_in_threadpool(work))
 
 
 def _answer(
-    served: ServedIndex, vector: np.ndarray, page: Paging, started: float, own: int = MISSING
+    request: Request, served: ServedIndex, vector: np.ndarray, page: Wanted, own: int = MISSING
 ) -> dict[str, Any]:
-    found = served.nearest(vector, page.k + 1, page.offset, own)  # one more, to know whether there are more
+    started = time.perf_counter()
+    found = served.nearest(vector, replace(page, k=page.k + 1), own)  # one more, to know whether there are more
     hits = [hit_json(served, hit, rank) for rank, hit in enumerate(found[: page.k], page.offset + 1)]
     return {
         "index": served.name,
         "kind": served.kind,
         "hits": hits,
-        "more": len(found) > page.k and page.offset + 2 * page.k <= page.most,
+        "more": len(found) > page.k and page.offset + 2 * page.k <= request.app.state.max_k,
         "seconds": round(time.perf_counter() - started, 4),
     }
 
@@ -141,8 +135,10 @@ def picture(
     served = _catalog(request).get(index)
     cache: PictureCache = request.app.state.pictures
 
+    record = served.record(record_id)  # not from the cache: it may have been removed since
+
     def make() -> Media:
-        data = read_picture(served.record(record_id))
+        data = read_picture(record)
         return thumbnail(data, size) if size else original(data)
 
     media = cache.get((served.name, record_id, size), make) if size else make()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from clip_spark import schema
 from clip_spark.errors import InputError
 from clip_spark.index.parts import MISSING
-from clip_spark.search import check_queries
+from clip_spark.search import Wanted
 from clip_spark.web.errors import NotFound
 from clip_spark.web.metrics import Timings
 
@@ -84,38 +84,47 @@ class ServedIndex:
         self.position(record_id)  # its message names the index and not a command's option
         return self.searcher.embedding_of(record_id)
 
-    def nearest(self, vector: np.ndarray, k: int, offset: int = 0, without: int = MISSING) -> list[Found]:
-        """Hits number `offset` ... `offset + k - 1`, best first, with their records.
+    def nearest(self, vector: np.ndarray, wanted: Wanted, without: int = MISSING) -> list[Found]:
+        """The hits of one query with their records.
 
         Args:
             vector: float32 (d,), of length 1.
-            k: most hits.
-            offset: hits to leave out at the beginning.
+            wanted: how many from where on, and which.
             without: a position that is no hit, such as that of the record which is the query.
         """
-        found = self.nearest_positions(vector, offset + k, without)[offset:]
-        records = self.records([position for position, _ in found])
+        found = self.nearest_positions(vector, wanted, without)
+        records = self._read([position for position, _ in found])
         return [Found(position, score, record) for (position, score), record in zip(found, records, strict=True)]
 
-    def nearest_positions(self, vector: np.ndarray, k: int, without: int = MISSING) -> list[tuple[int, float]]:
-        """The same as (position, score) from the first hit on, without reading records."""
-        wanted = k + (without != MISSING)
-        check_queries(vector[None], self.searcher.info.dim, wanted)
+    def nearest_positions(self, vector: np.ndarray, wanted: Wanted, without: int = MISSING) -> list[tuple[int, float]]:
+        """The same as (position, score), without reading records."""
+        everything = replace(wanted, k=wanted.offset + wanted.k + (without != MISSING), offset=0)
         with self.timings("knn_index_time"):
-            scores, positions = self.searcher.parts.search(vector[None], wanted)
+            scores, positions = self.searcher.search_positions(vector[None], everything)
         pairs = zip(positions[0].tolist(), scores[0].tolist(), strict=True)
-        return [(position, score) for position, score in pairs if position not in (MISSING, without)][:k]
+        found = [(position, score) for position, score in pairs if position not in (MISSING, without)]
+        return found[wanted.offset : wanted.offset + wanted.k]
 
     def records(self, positions: Sequence[int]) -> list[dict[str, Any]]:
-        """The records at some positions, in that order."""
+        """The records at some positions, in that order; raises NotFound where there is none, or none any more."""
+        if positions and (min(positions) < 0 or max(positions) >= self.rows):
+            raise NotFound(f"Index '{self.name}' has ids from 0 to {self.rows - 1:,}.")
+        removed = [position for position in positions if not self._is_served(position)]
+        if removed:
+            raise NotFound(f"The record with id {removed[0]} was removed from index '{self.name}'.")
+        return self._read(positions)
+
+    def _read(self, positions: Sequence[int]) -> list[dict[str, Any]]:
         if not positions:
             return []
-        if min(positions) < 0 or max(positions) >= self.rows:
-            raise NotFound(f"Index '{self.name}' has ids from 0 to {self.rows - 1:,}.")
         with self.timings("metadata_get_time"):
             records = self.searcher.records.take(np.array(positions, np.int64)).to_pylist()
         self._remember(records, positions)
         return records
+
+    def _is_served(self, position: int) -> bool:
+        allowed = self.searcher.parts.allowed(None)
+        return allowed is None or bool(allowed.mask[position])
 
     def record(self, record_id: str) -> dict[str, Any]:
         """The record with an id; raises NotFound."""
@@ -124,21 +133,28 @@ class ServedIndex:
     def position(self, record_id: str) -> int:
         """Where a record is; from memory for the latest hits, else by a scan; raises NotFound."""
         with self._lock:
-            if record_id in self._known:
-                self._known.move_to_end(record_id)
-                return self._known[record_id]
+            position = self._known.get(record_id)
         try:
-            return self.searcher.records.find(record_id)
+            found = self.searcher.records.find(record_id) if position is None else position
         except InputError as error:
             raise NotFound(f"There is no record '{record_id}' in index '{self.name}'.") from error
+        if not self._is_served(found):
+            raise NotFound(f"The record '{record_id}' was removed from index '{self.name}'.")
+        return found
 
     def spread(self, k: int) -> list[dict[str, Any]]:
         """Up to k records, evenly spread over the index: what a newcomer is shown."""
-        return self.records(np.unique(np.linspace(0, self.rows - 1, min(k, self.rows)).astype(int)).tolist())
+        allowed = self.searcher.parts.allowed(None)
+        rows = self.rows if allowed is None else allowed.count
+        if not rows:
+            return []
+        places = np.unique(np.linspace(0, rows - 1, min(k, rows)).astype(np.int64))
+        return self._read((places if allowed is None else np.flatnonzero(allowed.mask)[places]).tolist())
 
     def _remember(self, records: Sequence[dict[str, Any]], positions: Sequence[int]) -> None:
         with self._lock:
             for record, position in zip(records, positions, strict=True):
                 self._known[record[schema.RECORD_ID]] = position
+                self._known.move_to_end(record[schema.RECORD_ID])
             while len(self._known) > KNOWN_IDS:
                 self._known.popitem(last=False)

@@ -17,12 +17,15 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from clip_spark.errors import Rejected, SpecError
+from clip_spark.search import Wanted
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import NotFound
 from clip_spark.web.pictures import is_web_address, jpeg, read_picture
 from clip_spark.web.results import plain
 from clip_spark.web.served import ServedIndex
 
+SAME_PICTURE = 0.94
+"""Cosine from which on clip-retrieval's `deduplicate` takes two pictures for one."""
 JPEG_SIDE = 512
 """Pixels. clip-retrieval sends originals in base64; forty of them make a reply of a hundred megabytes."""
 
@@ -66,7 +69,8 @@ def _knn(catalog: Catalog, body: dict[str, Any], max_k: int) -> list[dict[str, A
     total = max(with_columns, _count(body, "num_result_ids", with_columns, max_k))
     index = _index(catalog, body)
     with catalog.timings("full_knn_request_time"):
-        found = index.nearest_positions(_vector(index, body), total)
+        unique = SAME_PICTURE if body.get("deduplicate") else 0.0
+        found = index.nearest_positions(_vector(index, body), Wanted(total, unique=unique))
         records = index.records([position for position, _ in found[:with_columns]])
         columns = [_columns(record) for record in records] + [{}] * (len(found) - len(records))
         return [{**row, "id": at, "similarity": score} for row, (at, score) in zip(columns, found, strict=True)]

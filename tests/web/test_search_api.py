@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from clip_spark.index.removals import add_removed
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
 
@@ -146,6 +149,31 @@ def test_other_origins_only_when_allowed(client: TestClient, catalog: Catalog) -
 def test_health_and_readiness(client: TestClient) -> None:
     assert client.get("/health").json()["indices"] == ["images", "words"]
     assert client.get("/ready").json() == {"status": "ready"}
+
+
+def test_a_condition_and_a_threshold_limit_the_hits(client: TestClient) -> None:
+    found = hits(client, q="a cat", index="words", where="n = 3", k=100)
+    assert found and {hit["record"]["n"] for hit in found} == {3}
+    everything = hits(client, q="a cat", k=48)
+    least = everything[9]["score"] - 1e-6
+    assert len(hits(client, q="a cat", k=48, threshold=least)) == sum(hit["score"] >= least for hit in everything)
+    answer = client.get("/search", params={"q": "a", "where": "nonsense = 1"})
+    assert answer.status_code == 400 and "nonsense" in answer.json()["message"]
+
+
+def test_removed_records_are_gone_at_once(indices: dict[str, str], tmp_path: Path) -> None:
+    shutil.copytree(indices["images"], tmp_path / "images")
+    catalog = Catalog.open({"images": str(tmp_path / "images")})
+    client = TestClient(create_app(catalog))
+    hit = hits(client, q="a cat", k=1)[0]
+    record_id, position = hit["record"]["record_id"], catalog.get(None).position(hit["record"]["record_id"])
+    add_removed(str(tmp_path / "images"), [record_id])
+    time.sleep(1)  # open searchers look for changes twice a second
+    assert record_id not in {one["record"]["record_id"] for one in hits(client, q="a cat", k=48)}
+    assert record_id not in {one["record"]["record_id"] for one in client.get("/sample?k=48").json()["records"]}
+    for path in (f"/search?like={record_id}", f"/{hit['picture']}", f"/{hit['picture']}&size=256"):
+        assert client.get(path).status_code == 404
+    assert client.post("/metadata", json={"ids": [position]}).status_code == 404
 
 
 def test_what_is_served(client: TestClient) -> None:

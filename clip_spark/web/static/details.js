@@ -34,10 +34,24 @@ function original(hit) {
 
 function columns(hit) {
   const score = hit.score === undefined ? [] : [["score", hit.score.toFixed(4)]];
-  const known = Object.entries(hit.record).filter(([, value]) => value !== null && value !== "");
+  const known = Object.entries(unpacked(hit.record)).filter(([, value]) => value !== null && value !== "");
   return el("dl", {}, ...[...score, ...known].flatMap(([name, value]) => [
     el("dt", {}, name), el("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))]));
 }
+
+/** The JSON that lay beside a picture is one column of text; its keys are shown as columns. */
+function unpacked(record) {
+  const { metadata, ...rest } = record;
+  try {
+    const inner = JSON.parse(metadata);
+    if (inner && typeof inner === "object" && !Array.isArray(inner)) return { ...rest, ...inner, ...present(rest) };
+  } catch {
+    // not JSON: shown as it is
+  }
+  return record;
+}
+
+const present = (record) => Object.fromEntries(Object.entries(record).filter(([, value]) => value !== null));
 
 document.addEventListener("click", (event) => {
   if (event.target === $("details")) $("details").close(); // a click beside it, on the backdrop
