@@ -16,8 +16,12 @@ MOST_PIXELS = 100_000_000
 """Larger pictures are bombs or scans: decoded they take 300 MB and seconds each."""
 
 
-def open_picture(data: bytes) -> Image:
-    """*Worker.* The decoded picture (first frame of an animation), in its own mode.
+def open_picture(data: bytes, at_least: int = 0) -> tuple[Image, tuple[int, int]]:
+    """*Worker.* The decoded picture (first frame of an animation), in its own mode, and its stored (width, height).
+
+    Args:
+        data: the encoded bytes.
+        at_least: if not 0, a JPEG may be decoded at 1/2, 1/4 or 1/8 as long as both sides keep so many pixels.
 
     EXIF rotation is ignored, as open_clip's own pipeline does. 16-bit greys are scaled to 8 bits: open_clip's
     conversion would clip them to a white picture.
@@ -35,7 +39,10 @@ def open_picture(data: bytes) -> Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bomb warning: our limit is checked below
             image = Image.open(io.BytesIO(data))
-            check_size(*image.size)
+            size = image.size
+            check_size(*size)
+            if at_least:
+                image.draft(None, (at_least, at_least))
             image.load()
     except UnidentifiedImageError as error:
         raise Rejected("not a picture", "no known picture format") from error
@@ -45,7 +52,7 @@ def open_picture(data: bytes) -> Image:
         raise
     except Exception as error:
         raise Rejected("damaged", f"{type(error).__name__}: {error}") from error
-    return _to_8_bits(image) if image.mode.startswith("I") else image
+    return _to_8_bits(image) if image.mode.startswith("I") else image, size
 
 
 def check_size(width: int, height: int) -> None:

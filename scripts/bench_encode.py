@@ -1,0 +1,231 @@
+"""Compare the encoder with clip-retrieval 2.45 and with the bare forward pass: same weights, same inputs, alternating.
+
+    python scripts/bench_encode.py --peer-python peer/bin/python --samples 256 --rounds 3 --json bench.json
+
+Inputs are one webdataset tar of 640x480 JPEGs with captions of 1 to 3 words. Weights are random (speed does not depend
+on them). Seconds are from a loaded model to written files; `bare` has its tensors ready and writes nothing, and its
+texts are in batches of equal length, cut there. Each run is a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+ENGINES = ("ours", "bare", "clip-retrieval")
+
+
+def main() -> int:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer-python", default="", help="interpreter that has clip-retrieval; none leaves it out")
+    parser.add_argument("--work", default="", help="folder for inputs and weights, kept (default: a temporary one)")
+    parser.add_argument("--samples", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--modalities", default="text,image")
+    parser.add_argument("--json", help="file for all measurements")
+    parser.add_argument("--one", nargs=2, metavar=("ENGINE", "MODALITY"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(options.work or temporary)
+        if options.one:
+            print("RESULT " + json.dumps({"seconds": run_here(*options.one, work, options)}))
+            return 0
+        prepare(work, options.samples)
+        results = measure_all(work, options)
+    summary = summarise(results, options.samples)
+    if options.json:
+        Path(options.json).write_text(json.dumps({"summary": summary, "runs": results}, indent=1) + "\n")
+    show(summary)
+    return 0
+
+
+def prepare(work: Path, samples: int) -> None:
+    """Weights and the tar, made once."""
+    import open_clip
+    import torch
+
+    work.mkdir(parents=True, exist_ok=True)
+    if not (work / "b32.pt").exists():
+        torch.manual_seed(0)
+        torch.save(open_clip.create_model("ViT-B-32").state_dict(), work / "b32.pt")
+    with tarfile.open(work / "samples.tar", "w") as tar:
+        for number, (caption, picture) in enumerate(make_samples(samples)):
+            for suffix, data in (("jpg", picture), ("txt", caption.encode())):
+                info = tarfile.TarInfo(f"{number:06d}.{suffix}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+
+
+def make_samples(samples: int) -> Any:
+    """Captions from the bundled names, and smooth noise, which compresses about as photographs do."""
+    from PIL import Image
+
+    words = " ".join(p.read_text() for p in sorted((ROOT / "clip_spark/demo/text").glob("*.txt"))).lower().split()
+    random = np.random.default_rng(0)
+    for _ in range(samples):
+        start, count = int(random.integers(len(words) - 3)), int(random.integers(1, 4))
+        coarse = random.integers(0, 256, (60, 80, 3), dtype=np.uint8)
+        stream = io.BytesIO()
+        Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
+        yield " ".join(words[start : start + count]), stream.getvalue()
+
+
+def measure_all(work: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Every engine and modality in turn, round after round, and the vectors of the last round compared."""
+    engines = [engine for engine in ENGINES if engine != "clip-retrieval" or options.peer_python]
+    results = []
+    for round_ in range(options.rounds):
+        for modality in options.modalities.split(","):
+            for engine in engines:
+                seconds = run_process(engine, modality, work, options)
+                results.append({"engine": engine, "modality": modality, "round": round_, "seconds": seconds})
+                print(f"{modality} {engine}: {options.samples / seconds:.1f}/s", file=sys.stderr, flush=True)
+            if options.peer_python:
+                results[-1]["least_cosine"] = least_cosine(work, modality)
+    return results
+
+
+def run_process(engine: str, modality: str, work: Path, options: argparse.Namespace) -> float:
+    """Seconds of one run in a process of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads), "CUDA_VISIBLE_DEVICES": ""}
+    if engine == "clip-retrieval":
+        output = work / f"peer-{modality}"
+        subprocess.run(["rm", "-rf", str(output)], check=True)
+        script = str(ROOT / "scripts" / "bench_encode_peer.py")
+        arguments = [modality, str(work / "samples.tar"), str(output), str(work / "b32.pt"), str(options.threads)]
+        command = [options.peer_python, script, *arguments]
+    else:
+        command = [sys.executable, __file__, "--one", engine, modality, "--work", str(work)]
+        command += ["--threads", str(options.threads)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if not lines:
+        raise SystemExit(f"{engine} failed:\n{done.stderr[-3000:]}")
+    return float(json.loads(lines[-1].removeprefix("RESULT "))["seconds"])
+
+
+def run_here(engine: str, modality: str, work: Path, options: argparse.Namespace) -> float:
+    """Seconds of our encoder, or of the bare model, in this process."""
+    from clip_spark.encoders import EncoderSpec, load_encoder
+
+    encoder = load_encoder(EncoderSpec(f"ViT-B-32:{work / 'b32.pt'}", "fp32"), "cpu")
+    import torch
+
+    torch.set_num_threads(options.threads)
+    if engine == "bare":
+        return bare_seconds(encoder, modality, work)
+    return ours_seconds(encoder, modality, work)
+
+
+def ours_seconds(encoder: Any, modality: str, work: Path) -> float:
+    """Read the tar, encode, write a parquet shard: what a task does."""
+    import pyarrow as pa
+
+    from clip_spark.images.sources import Picture, TarPart
+    from clip_spark.images.stream import encode_pictures, prepared_pictures
+    from clip_spark.schema import EMBEDDINGS
+    from clip_spark.shards import ShardWriter, embedding_table
+
+    start = time.perf_counter()
+    part = TarPart(str(work / "samples.tar"))
+    with ShardWriter(str(work / f"ours-{modality}"), "bench", 0, {"embeddings": EMBEDDINGS}) as writer:
+        if modality == "image":
+            found = list(encode_pictures(encoder, prepared_pictures(encoder, part, writer)))
+            ids, vectors = [row.picture.uri for row, _ in found], np.stack([vector for _, vector in found])
+        else:
+            pictures = [item for item in part.read() if isinstance(item, Picture)]
+            ids, vectors = [p.uri for p in pictures], encoder.encode_texts([p.caption or "" for p in pictures])
+        table: pa.Table = embedding_table(ids, vectors)
+        writer.write("embeddings", table)
+        writer.finish()
+    return time.perf_counter() - start
+
+
+def bare_seconds(encoder: Any, modality: str, work: Path) -> float:
+    """open_clip's own forward pass on ready tensors."""
+    import torch
+
+    from clip_spark.images.sources import Picture, TarPart
+
+    model = encoder._model
+    pictures = [item for item in TarPart(str(work / "samples.tar")).read() if isinstance(item, Picture)]
+    if modality == "image":
+        pixels = torch.from_numpy(np.stack([encoder.prepare(picture.data) for picture in pictures]))
+        batches, forward = encoder.prepare.normalise(pixels).split(32), model.encode_image
+    else:
+        rows = sorted(encoder._texts._bulk([picture.caption or "" for picture in pictures]).rows, key=len)
+        same = {length: [row for row in rows if len(row) == length] for length in {len(row) for row in rows}}
+        batches = [batch for group in same.values() for batch in torch.tensor(group).split(256)]
+
+        def forward(ids: Any) -> Any:
+            x = model.token_embedding(ids) + model.positional_embedding[: ids.shape[1]]
+            x = model.transformer(x, attn_mask=model.attn_mask[: ids.shape[1], : ids.shape[1]])
+            return model.ln_final(x)[torch.arange(len(ids)), ids.argmax(-1)] @ model.text_projection
+
+    with torch.inference_mode():
+        forward(batches[0][:8])
+        start = time.perf_counter()
+        for batch in batches:
+            forward(batch)
+        return time.perf_counter() - start
+
+
+def least_cosine(work: Path, modality: str) -> float:
+    """The smallest cosine between our vector and clip-retrieval's (which it stores as float16) of one sample."""
+    from clip_spark.shards import read_embeddings
+
+    ours = read_embeddings(str(work / f"ours-{modality}" / "embeddings" / "00000.parquet"))
+    name = "img" if modality == "image" else "text"
+    peer = np.concatenate([np.load(p) for p in sorted((work / f"peer-{modality}").rglob(f"{name}_emb_*.npy"))])
+    peer = peer.astype(np.float32)
+    return float((ours * peer / np.linalg.norm(peer, axis=1, keepdims=True)).sum(axis=1).min())
+
+
+def summarise(results: list[dict[str, Any]], samples: int) -> list[dict[str, Any]]:
+    """Median rate of each engine, our ratio to it, and the range over rounds."""
+    rates: dict[tuple[str, str], list[float]] = {}
+    for result in results:
+        rates.setdefault((result["modality"], result["engine"]), []).append(samples / result["seconds"])
+    rows = []
+    for (modality, engine), values in rates.items():
+        ratios = [ours / other for ours, other in zip(rates[modality, "ours"], values, strict=True)]
+        cosines = [r["least_cosine"] for r in results if r["modality"] == modality and "least_cosine" in r]
+        rows.append(
+            {
+                "modality": modality,
+                "engine": engine,
+                "per_second": round(statistics.median(values), 2),
+                "ours_is_times": round(statistics.median(ratios), 2),
+                "ratios": [round(ratio, 2) for ratio in ratios],
+                "least_cosine": round(min(cosines), 6) if cosines and engine == "clip-retrieval" else None,
+            }
+        )
+    return rows
+
+
+def show(summary: list[dict[str, Any]]) -> None:
+    """A table."""
+    print("| modality | engine | per second | ours is x times | by round | least cosine |\n|---|---|---|---|---|---|")
+    for row in summary:
+        print("| " + " | ".join(str(value) for value in row.values()) + " |")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
