@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+import tempfile
+from pathlib import Path
+from typing import Any, TextIO
 
 from clip_spark.errors import UserError
 
 CPU = "cpu"
+_claims: list[TextIO] = []
+"""Open lock files of the devices that this process has taken; the system frees them when the process ends."""
 
 
 def task_context() -> Any:
@@ -41,7 +45,7 @@ def pick_device() -> str:
         return CPU
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if assigned is None:
-        return f"cuda:{_own_number() % count}"
+        return f"cuda:{claim_number(count, Path(tempfile.gettempdir()))}"
     number = visible_number(assigned, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if number >= count:
         raise UserError(
@@ -60,9 +64,29 @@ def visible_number(address: str, visible: str | None) -> int:
     return int(address)
 
 
-def _own_number() -> int:
-    context = task_context()
-    return context.partitionId() if context is not None else 0
+def claim_number(count: int, folder: Path) -> int:
+    """*Worker.* A device that no other process of this node has taken: where Spark schedules no GPUs, we do.
+
+    Each process keeps its device as long as it lives. When there are more processes than devices, the rest share
+    them evenly.
+
+    Args:
+        count: devices that this process can see.
+        folder: a local folder that all processes of the node share, for lock files.
+    """
+    import fcntl
+
+    visible = (os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))).split(",")
+    for number in range(count):
+        lock = open(folder / f"clip-spark-{os.getuid()}-cuda-{visible[number].strip()}.lock", "w")  # noqa: SIM115
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        _claims.append(lock)
+        return number
+    return os.getpid() % count
 
 
 def use_threads(threads: int = 0) -> int:
@@ -102,29 +126,44 @@ def pick_precision(wanted: str, device: str) -> str:
 
 
 def threads_per_task(context: Any, tasks: int) -> int:
-    """*Driver.* Threads for each of `tasks` tasks: a task's own cores, more in local mode when cores would be idle.
+    """*Driver.* torch's threads in each task: in local mode more than one when cores would be idle.
 
     Args:
         context: the SparkContext.
         tasks: how many tasks will run in all.
+
+    Returns:
+        0 on a cluster: each task then takes the cores that Spark gives to it.
     """
-    own = int(context.getConf().get("spark.task.cpus", "1"))
-    if not context.master.startswith("local[") and context.master != "local":
-        return own
-    return max(own, context.defaultParallelism // max(1, min(tasks, context.defaultParallelism)))
+    if not is_local(context):
+        return 0
+    return max(1, context.defaultParallelism // max(1, min(tasks, context.defaultParallelism)))
+
+
+def is_local(context: Any) -> bool:
+    """*Driver.* True in local mode, where the driver is the only executor."""
+    return context.master == "local" or context.master.startswith("local[")
 
 
 def gpu_profile(spark: Any) -> Any:
     """*Driver.* A task profile of one GPU and its share of the cores, or None where Spark schedules no GPUs.
 
     Only the encoding stage takes it, so the CPU stages of the same application keep all cores. Local mode has no
-    such scheduling. (`spark.task.resource.gpu.amount` must stay unset: it would hold back every other stage too.)
+    such scheduling. Where `spark.task.resource.gpu.amount` is set, every stage has its GPU already.
+
+    Raises:
+        UserError: dynamic allocation is on, under which Spark refuses such a profile.
     """
     context = spark.sparkContext
     conf = context.getConf()
     gpus = int(conf.get("spark.executor.resource.gpu.amount", "0"))
-    if gpus == 0 or context.master.startswith("local[") or context.master == "local":
+    if gpus == 0 or is_local(context) or conf.get("spark.task.resource.gpu.amount", "") != "":
         return None
+    if conf.get("spark.dynamicAllocation.enabled", "false") == "true":
+        raise UserError(
+            "spark.dynamicAllocation.enabled is true, and Spark then refuses tasks that ask for a GPU by themselves. "
+            "Set it to false with a fixed spark.executor.instances (conf/spark/emr-gpu.conf shows how)."
+        )
     from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
 
     cores = int(conf.get("spark.executor.cores", "1"))
