@@ -13,22 +13,21 @@ import json
 import platform
 import time
 from collections import Counter
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import metadata
 from typing import Any
 
 from clip_spark import __version__, storage
 from clip_spark.errors import DatasetError, InputError, OutputError
-from clip_spark.shards import PLAN, RECEIPTS, REJECTS, Receipt
+from clip_spark.receipts import ReceiptReader, read_parts, write_parts
+from clip_spark.shards import PLAN, REJECTS, Receipt, check_plan
 from clip_spark.specs.base import Spec, fingerprint
 
 FORMAT_VERSION = 1
 MANIFEST, REPORT = "manifest.json", "report.json"
 VERSIONED = ("pyspark", "torch", "open_clip_torch", "faiss-cpu", "autofaiss", "numpy", "pyarrow", "pillow")
-READ_THREADS = 32
-"""Receipts are many and small: reading them is bound by the round trip to the store."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class Manifest:
     @property
     def rejects(self) -> dict[str, int]:
         """Reason -> records dropped, over all shards."""
-        return dict(sum((Counter(receipt.rejects) for receipt in self.receipts), Counter()))
+        return dict(_sum_up(receipt.rejects for receipt in self.receipts))
 
     @property
     def content_fingerprint(self) -> str:
@@ -139,6 +138,7 @@ def read_manifest(uri: str, *kinds: str) -> Manifest:
         raise InputError(f"'{uri}' holds {value['kind']}; this option needs {' or '.join(kinds)}.")
     value.pop("totals", None)
     receipts = tuple(Receipt.from_json(receipt) for receipt in value.pop("receipts"))
+    receipts += tuple(read_parts(uri, value.pop("receipt_parts", ())))
     return Manifest(**value, receipts=receipts, uri=uri)
 
 
@@ -160,6 +160,10 @@ class Run:
     manifest: Manifest | None
     started: float = field(default_factory=time.time)
 
+    @cached_property
+    def _reader(self) -> ReceiptReader:
+        return ReceiptReader(self.output)
+
     def pending(self) -> list[int]:
         """Numbers of the shards that have no valid receipt yet, in order."""
         done = {receipt.shard for receipt in self.receipts()}
@@ -167,11 +171,8 @@ class Run:
 
     def receipts(self) -> list[Receipt]:
         """The valid receipts, by shard number."""
-        listed = [file.uri for file in storage.list_files(storage.join(self.output, RECEIPTS))]
-        with ThreadPoolExecutor(READ_THREADS) as pool:
-            receipts = [Receipt.from_json(value) for value in pool.map(storage.read_json, listed)]
-        valid = [r for r in receipts if r.plan == self.plan.fingerprint and r.shard < self.plan.shards]
-        return sorted(valid, key=lambda receipt: receipt.shard)
+        plan = self.plan.fingerprint
+        return [r for r in self._reader.read() if r.plan == plan and r.shard < self.plan.shards]
 
     def commit(self, extra: dict[str, Any] | None = None) -> Manifest:
         """Check receipts against files, write report and manifest.
@@ -197,8 +198,17 @@ class Run:
             uri=self.output,
         )
         storage.write_json(storage.join(self.output, REPORT), report(manifest, time.time() - self.started))
-        storage.write_json(storage.join(self.output, MANIFEST), manifest.to_json())
+        check_plan(self.output, self.plan.fingerprint)
+        write_manifest(manifest)
         return manifest
+
+
+def write_manifest(manifest: Manifest) -> None:
+    """*Driver.* Make a dataset official; the receipts of very many shards go into files of their own first."""
+    value = manifest.to_json()
+    if paths := write_parts(manifest.uri, manifest.receipts):
+        value = {**value, "receipts": [], "receipt_parts": paths}
+    storage.write_json(storage.join(manifest.uri, MANIFEST), value)
 
 
 def begin_run(output: str, plan: Plan, *, overwrite: bool) -> Run:
@@ -288,8 +298,8 @@ def _check_files(output: str, receipts: list[Receipt]) -> None:
 
 def report(manifest: Manifest, driver_seconds: float) -> dict[str, Any]:
     """*Pure.* Rows in and out, rejects by reason, seconds by stage (summed over tasks), rates."""
-    seconds = sum((Counter(receipt.seconds) for receipt in manifest.receipts), Counter())
-    counters = sum((Counter(receipt.counters) for receipt in manifest.receipts), Counter())
+    seconds = _sum_up(receipt.seconds for receipt in manifest.receipts)
+    counters = _sum_up(receipt.counters for receipt in manifest.receipts)
     rejected = sum(manifest.rejects.values())
     return {
         "kind": manifest.kind,
@@ -305,6 +315,13 @@ def report(manifest: Manifest, driver_seconds: float) -> dict[str, Any]:
         "versions": manifest.versions,
         "created": manifest.created,
     }
+
+
+def _sum_up(values: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for value in values:
+        total.update(value)
+    return total
 
 
 def versions() -> dict[str, str]:

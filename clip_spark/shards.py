@@ -35,7 +35,7 @@ LATEST_REJECTS = 100_000
 """At most so many rejects of one shard keep their row; all are counted."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What a task returns about its shard; small, for there may be a million of them.
 

@@ -13,16 +13,18 @@ PACKAGE = ROOT / "clip_spark"
 GROUND, WORKER, DRIVER, TOP = range(4)
 LAYERS = {
     GROUND: {
-        "", "errors", "specs", "settings", "schema", "storage", "stores", "shards", "manifest", "report", "text",
+        "", "errors", "specs", "settings", "schema", "storage", "stores", "shards", "receipts", "manifest", "report",
+        "text",
         "demo",
     },
     WORKER: {
         "encoders", "devices", "images", "index", "search", "query", "sidecars", "expression", "answers",
         "contact_sheet",
+        "shard_queries",
     },
     DRIVER: {
         "session", "tasks", "progress", "console", "pipeline", "corpus", "ngrams", "records",
-        "embed", "build", "measure", "distributed", "generation", "tag", "submit", "plan", "clean",
+        "embed", "build", "measure", "distributed", "generation", "tag", "remove", "append", "search_job", "describe", "describe_page", "submit", "plan", "clean",
     },
     TOP: {"jobs", "web"},
 }  # fmt: skip

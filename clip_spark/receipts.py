@@ -1,0 +1,85 @@
+"""*Driver.* Receipts in bulk: a million small files read once, in threads and processes, and kept in a few big ones.
+
+<dataset>/receipts/00000.json    one per shard, written by its task (shards.py)
+<dataset>/manifest/00000.jsonl   the same receipts, PART_RECEIPTS to a file, beside a manifest of very many shards
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+from clip_spark import storage
+from clip_spark.shards import RECEIPTS, Receipt, shard_name
+
+READ_THREADS = 32
+"""Receipts are many and small: reading them is bound by the round trip to the store."""
+CHUNK_RECEIPTS = 5_000
+"""What one process reads at a time; fewer are not worth starting a process for."""
+PART_RECEIPTS = 50_000
+"""Receipts in one file beside the manifest; fewer than SPLIT_RECEIPTS stay in the manifest itself."""
+SPLIT_RECEIPTS = 10_000
+PARTS = "manifest"
+
+
+class ReceiptReader:
+    """*Driver.* The receipts of one output folder; what has been read once is read again only if it was rewritten."""
+
+    def __init__(self, output: str) -> None:
+        self._place = storage.join(output, RECEIPTS)
+        self._known: dict[str, tuple[str, Receipt]] = {}
+
+    def read(self) -> list[Receipt]:
+        """All receipts that are there now, by shard number."""
+        listed = storage.list_files(self._place)
+        new = [file for file in listed if self._known.get(file.uri, ("", None))[0] != file.stamp]
+        for file, value in zip(new, read_many([file.uri for file in new]), strict=True):
+            self._known[file.uri] = (file.stamp, Receipt.from_json(value))
+        return sorted((self._known[file.uri][1] for file in listed), key=lambda receipt: receipt.shard)
+
+
+def read_many(uris: Sequence[str]) -> Iterator[Any]:
+    """*Driver.* The values of many JSON files in order; with very many, in one process per core."""
+    processes = min(os.cpu_count() or 1, len(uris) // CHUNK_RECEIPTS)
+    if processes < 2:
+        yield from _read_chunk(uris)
+        return
+    chunks = [uris[start : start + CHUNK_RECEIPTS] for start in range(0, len(uris), CHUNK_RECEIPTS)]
+    # Spawned, not forked: the driver has threads and open connections that a fork would copy half.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        for values in pool.map(_read_chunk, chunks):
+            yield from values
+
+
+def _read_chunk(uris: Sequence[str]) -> list[Any]:
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        return list(pool.map(storage.read_json, uris))
+
+
+def write_parts(output: str, receipts: Sequence[Receipt]) -> list[str]:
+    """*Driver.* Put very many receipts into files beside the manifest.
+
+    Returns:
+        Their paths inside the dataset; none if there are few enough for the manifest itself.
+    """
+    if len(receipts) < SPLIT_RECEIPTS:
+        return []
+    paths = []
+    for start in range(0, len(receipts), PART_RECEIPTS):
+        paths.append(f"{PARTS}/{shard_name(start // PART_RECEIPTS)}.jsonl")
+        with storage.open_write(storage.join(output, paths[-1])) as stream:
+            for receipt in receipts[start : start + PART_RECEIPTS]:
+                stream.write(json.dumps(receipt.to_json(), separators=(",", ":")).encode() + b"\n")
+    return paths
+
+
+def read_parts(output: str, paths: Iterable[str]) -> Iterator[Receipt]:
+    """*Driver.* The inverse of `write_parts`."""
+    for path in paths:
+        with storage.open_read(storage.join(output, path)) as stream:
+            for line in stream:
+                yield Receipt.from_json(json.loads(line))

@@ -1,0 +1,136 @@
+"""What the driver costs with very many shards or files: time and memory of plan, resume, commit and listing.
+
+    python scripts/simulate_scale.py --shards 1000 10000 100000              # local disk
+    python scripts/simulate_scale.py --shards 1000 10000 --at s3://bucket/x  # an object store
+    python scripts/simulate_scale.py --files 100000 1000000                  # listing of small files
+
+Nothing is encoded: the receipts and the files they name are written directly, each measurement in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from clip_spark import storage
+from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
+from clip_spark.shards import Receipt, shard_name
+from clip_spark.storage import list_files
+
+FOLDERS = ("embeddings", "records")
+WRITERS = 2
+
+
+def plan_of(shards: int) -> Plan:
+    """A plan like that of embed-text."""
+    return Plan("embeddings", {"spec": "Simulated"}, {"records": {"uri": "r", "fingerprint": "f"}}, shards)
+
+
+def receipt_of(shard: int, plan: str) -> Receipt:
+    """A receipt as embed-text makes it."""
+    files = {f"{folder}/{shard_name(shard)}.parquet": 1 for folder in FOLDERS}
+    seconds = {"read": 1.25, "tokenize": 2.5, "encode": 30.125, "write": 0.75}
+    return Receipt(shard, plan, 50_000, files, f"{shard:032x}", {"empty": 3}, seconds, {"tokens": 400_000.0})
+
+
+def write_some(output: str, numbers: range, plan: str) -> None:
+    """Shards and receipts without sync or temporary names: this is not what is measured."""
+    for shard in numbers:
+        receipt = receipt_of(shard, plan)
+        contents = dict.fromkeys(receipt.files, b"x")
+        contents[f"receipts/{shard_name(shard)}.json"] = json.dumps(receipt.to_json()).encode()
+        for path, content in contents.items():
+            place = storage.join(output, path)
+            if storage.is_local(output):
+                Path(place).write_bytes(content)
+            else:
+                storage.write_bytes(place, content)
+
+
+def prepare(output: str, shards: int) -> None:
+    """A run whose tasks have all ended, before its commit."""
+    plan = plan_of(shards)
+    begin_run(output, plan, overwrite=False)
+    if storage.is_local(output):
+        for folder in (*FOLDERS, "receipts"):
+            Path(output, folder).mkdir()
+    step = max(1, shards // (WRITERS * 4))
+    with ProcessPoolExecutor(WRITERS, multiprocessing.get_context("spawn")) as pool:
+        tasks = [
+            pool.submit(write_some, output, range(start, min(start + step, shards)), plan.fingerprint)
+            for start in range(0, shards, step)
+        ]
+        for task in tasks:
+            task.result()
+
+
+def timed(what: str, work: Callable[[], Any], figures: dict[str, Any]) -> Any:
+    """Run and note seconds and the peak of the process's memory so far."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    value = work()
+    figures[f"{what} s"] = round(time.perf_counter() - wall, 2)
+    figures[f"{what} cpu s"] = round(time.process_time() - cpu, 2)
+    figures["peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return value
+
+
+def measure_shards(output: str, shards: int) -> dict[str, Any]:
+    """Resume, commit and read back."""
+    figures: dict[str, Any] = {"shards": shards, "start MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    run = timed("begin", lambda: begin_run(output, plan_of(shards), overwrite=False), figures)
+    assert timed("resume", run.pending, figures) == []
+    timed("commit", run.commit, figures)
+    manifest: Manifest = timed("read", lambda: read_manifest(output), figures)
+    assert manifest.rows == 50_000 * shards
+    parts = [file.bytes for file in list_files(storage.join(output, "manifest"))]
+    figures["manifest MB"] = round((storage.file_size(storage.join(output, "manifest.json")) + sum(parts)) / 1e6, 1)
+    return figures
+
+
+def measure_files(folder: str, count: int) -> dict[str, Any]:
+    """List many small files in folders of 1,000."""
+    for start in range(0, count, 1000):
+        place = Path(folder, f"{start // 1000:06d}")
+        place.mkdir(parents=True)
+        for number in range(start, min(start + 1000, count)):
+            (place / f"{number:08d}.png").touch()
+    figures: dict[str, Any] = {"files": count, "start MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    assert len(timed("list", lambda: list_files(folder), figures)) == count
+    return figures
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure each size in a new process; one JSON line each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shards", type=int, nargs="*", default=[])
+    parser.add_argument("--files", type=int, nargs="*", default=[])
+    parser.add_argument("--at", default="", help="folder (URI); default: a temporary one")
+    parser.add_argument("--one", nargs=3, metavar=("WHAT", "COUNT", "PLACE"), help=argparse.SUPPRESS)
+    given = parser.parse_args(argv)
+    if given.one:
+        what, count, place = given.one[0], int(given.one[1]), given.one[2]
+        print(json.dumps(measure_shards(place, count) if what == "shards" else measure_files(place, count)), flush=True)
+        return 0
+    with tempfile.TemporaryDirectory() as scratch:
+        for what, counts in (("shards", given.shards), ("files", given.files)):
+            for count in counts:
+                place = storage.join(given.at or scratch, f"{what}-{count}")
+                if what == "shards":
+                    prepare(place, count)
+                subprocess.run([sys.executable, __file__, "--one", what, str(count), place], check=True)
+                storage.remove_tree(place)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
