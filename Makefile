@@ -7,10 +7,10 @@ STAMP  := $(VENV)/.installed
 WORK   ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check format bench clean
+.PHONY: help install demo serve test test-spark35 fault-suite check format bench clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(STAMP)  ## create .venv and install everything into it
 
@@ -29,6 +29,18 @@ serve: $(STAMP)  ## search page over the demo's indices, after `make demo`
 
 test: $(STAMP)  ## all tests
 	@$(BIN)/python -m pytest
+
+# The oldest Spark that we support, put before the newest on the path; everything else stays installed once.
+SPARK35 := $(VENV)/spark35
+$(SPARK35)/.installed: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --target $(SPARK35) pyspark==3.5.9
+	@touch $@
+
+test-spark35: $(SPARK35)/.installed  ## the Spark tests on Spark 3.5
+	@PYTHONPATH=$(SPARK35) $(BIN)/python -m pytest tests/spark
+
+fault-suite: $(STAMP)  ## kills, storms and outages in every step, compared with the undisturbed result (an hour)
+	@$(BIN)/python -m tests.faults.suite --write docs/faults.md
 
 check: $(STAMP)  ## format, lint, types, layers, imports: no JVM, seconds
 	@$(BIN)/ruff format --check .

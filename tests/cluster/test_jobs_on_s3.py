@@ -20,7 +20,7 @@ from tests.services.commands import ROOT, Submitter
 from tests.services.inputs import write_inputs
 from tests.services.seaweed import BUCKET, S3Server
 
-pytestmark = [pytest.mark.cluster, pytest.mark.storage]
+pytestmark = [pytest.mark.cluster, pytest.mark.storage, pytest.mark.timeout(900)]
 DATASETS = ("counts", "ngrams", "ngram-embeddings", "ngram-index", "image-embeddings", "image-index", "tags")
 
 

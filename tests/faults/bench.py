@@ -97,7 +97,7 @@ def bench(folder: Path) -> Iterator[Bench]:
         fault_proxy(s3.port, lambda method, path: "") as proxy,
         standalone_cluster(folder / "cluster", workers=2, cores=1, memory="1500m") as cluster,
     ):
-        os.environ.update(s3.env(proxy.endpoint))
+        os.environ.update({**s3.env(proxy.endpoint), "SPARK_LOCAL_IP": "127.0.0.1"})
         storage.forget_clients()
         make_zip(folder / "clip_spark.zip")
         write_inputs(folder / "in")
