@@ -21,6 +21,7 @@ from clip_spark.ngrams import totals
 from clip_spark.ngrams.tokenizer import RunTokenizer, Tokens
 
 LINE_END = b"\n"
+COUNT_CODES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,17 @@ class Coded:
 def code_split(split: Split, tokenizer: RunTokenizer, orders: tuple[int, ...]) -> Coded:
     """*Worker.* Read and tokenise a split."""
     sums: Counter[str] = Counter()
-    data, lengths = [], []
-    for tokens, of_tokens in _tokens(split, tokenizer, sums):
-        data.append(tokens)
-        lengths.append(of_tokens)
-    words, codes = _dictionary(data, lengths)
-    coded = Coded(words, np.bincount(codes, minlength=len(words)), codes, {})
+    words, codes = _one_dictionary([_dictionary(*tokens) for tokens in _tokens(split, tokenizer, sums)])
+    coded = Coded(words, _occurrences(codes, len(words)), codes, {})
     return Coded(words, coded.counts, codes, {**sums, **_sums(coded, orders)})
+
+
+def _occurrences(codes: np.ndarray, words: int) -> np.ndarray:
+    """*Pure.* How often each code occurs, int64 (words,); in slices, because bincount widens all that it is given."""
+    counts = np.zeros(words, np.int64)
+    for start in range(0, len(codes), COUNT_CODES):
+        counts += np.bincount(codes[start : start + COUNT_CODES], minlength=words)
+    return counts
 
 
 def _tokens(split: Split, tokenizer: RunTokenizer, sums: Counter[str]) -> Iterator[Tokens]:
@@ -63,7 +68,7 @@ def _tokens(split: Split, tokenizer: RunTokenizer, sums: Counter[str]) -> Iterat
         for block in corpus.read_blocks(piece):
             sums["bytes"] += len(block)
             sums["lines"] += block.count(LINE_END)
-            yield from tokenizer(block, inside_line=inside_line)
+            yield tokenizer(block, inside_line=inside_line)
             inside_line = not block.endswith(LINE_END)
         if inside_line:  # the last line of a file may lack its end
             sums["lines"] += 1
@@ -71,18 +76,27 @@ def _tokens(split: Split, tokenizer: RunTokenizer, sums: Counter[str]) -> Iterat
             inside_line = False
 
 
-def _dictionary(data: list[bytes], lengths: list[np.ndarray]) -> tuple[pa.Array, np.ndarray]:
-    """*Worker.* Distinct tokens, and each token's position among them (int32)."""
-    joined = b"".join(data)
-    is_big = len(joined) >= 2**31
-    offsets = np.zeros(1 + sum(map(len, lengths)), np.int64 if is_big else np.int32)
-    np.cumsum(np.concatenate([*lengths, offsets[:0]]), out=offsets[1:])
-    data.clear()
-    lengths.clear()
-    kind = pa.large_binary() if is_big else pa.binary()
-    array = pa.Array.from_buffers(kind, len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(joined)])
-    encoded = array.dictionary_encode()
-    return encoded.dictionary.cast(pa.binary()), encoded.indices.to_numpy()
+def _dictionary(data: bytes, lengths: np.ndarray) -> pa.DictionaryArray:
+    """*Worker.* The tokens of one block, coded: few enough distinct ones that their hash table stays in the cache."""
+    offsets = np.zeros(1 + len(lengths), np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.binary(), len(lengths), buffers).dictionary_encode()
+
+
+def _one_dictionary(blocks: list[pa.DictionaryArray]) -> tuple[pa.Array, np.ndarray]:
+    """*Worker.* Distinct tokens of all blocks, and the whole text as positions among them (int32)."""
+    if not blocks:
+        return pa.array([], pa.binary()), np.zeros(0, np.int32)
+    words = pa.concat_arrays([block.dictionary for block in blocks]).dictionary_encode()
+    places = words.indices.to_numpy()
+    codes = np.empty(sum(map(len, blocks)), np.int32)
+    start = first = 0
+    for block in blocks:
+        end = start + len(block)
+        np.take(places[first:], block.indices.to_numpy(), out=codes[start:end], mode="clip")
+        start, first = end, first + len(block.dictionary)
+    return words.dictionary, codes
 
 
 def _sums(coded: Coded, orders: tuple[int, ...]) -> dict[str, int]:

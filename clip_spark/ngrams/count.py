@@ -14,7 +14,7 @@ from clip_spark import corpus, storage
 from clip_spark.corpus import Split
 from clip_spark.manifest import Manifest, Plan, Run, begin_run
 from clip_spark.ngrams import passes, totals
-from clip_spark.ngrams.vocabulary import Vocabulary, make_vocabulary
+from clip_spark.ngrams.vocabulary import make_vocabulary
 from clip_spark.session import SessionSource
 from clip_spark.specs.base import fingerprint
 from clip_spark.specs.text import CountSpec
@@ -59,7 +59,7 @@ def _count(spark: SparkSession, spec: CountSpec, run: Run, splits: list[Split]) 
     words = _broadcast_vocabulary(spark, source, items, run.plan.shards)
     shards, pending = run.plan.shards, frozenset(run.pending())
     parts = items.flatMap(passes.SecondPass(source, words, shards, pending)).partitionBy(shards, int)
-    write = passes.WriteShard(source, words, run.output, run.plan.fingerprint, pending)
+    write = passes.WriteShard(source, words, run.output, run.plan.fingerprint, shards, pending)
     collect(spark, STEP, parts.mapPartitionsWithIndex(write), len(splits) + shards)
 
 
@@ -70,5 +70,5 @@ def _broadcast_vocabulary(spark: SparkSession, source: passes.Source, items: Any
         return None
     words = items.flatMap(passes.FirstPass(source, parts)).partitionBy(parts, int)
     frequent = words.mapPartitions(passes.SumWords(min(least), -(-MOST_WORDS // parts)))
-    vocabulary: Vocabulary = make_vocabulary(collect(spark, STEP, frequent, items.getNumPartitions() + parts))
-    return spark.sparkContext.broadcast(vocabulary)
+    found = collect(spark, STEP, frequent, items.getNumPartitions() + parts)
+    return spark.sparkContext.broadcast(make_vocabulary(found, min(least)))

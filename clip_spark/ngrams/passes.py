@@ -20,7 +20,7 @@ from clip_spark.ngrams.coding import Coded
 from clip_spark.ngrams.keys import Layout
 from clip_spark.ngrams.shard import Part, write_counts
 from clip_spark.ngrams.tokenizer import RunTokenizer
-from clip_spark.ngrams.vocabulary import Vocabulary
+from clip_spark.ngrams.vocabulary import FrequentWords, Vocabulary
 from clip_spark.shards import Receipt, ShardWriter, shard_name
 from clip_spark.specs.text import CountSpec
 
@@ -57,12 +57,12 @@ class FirstPass:
 
 @dataclass(frozen=True)
 class SumWords:
-    """*Worker.* The frequent words of one part, and whether these are all of them."""
+    """*Worker.* The frequent words of one part."""
 
     least: int
     most_words: int
 
-    def __call__(self, items: Iterable[tuple[int, pa.Table]]) -> Iterator[tuple[pa.Table, bool]]:
+    def __call__(self, items: Iterable[tuple[int, pa.Table]]) -> Iterator[FrequentWords]:
         summed = vocabulary.sum_words([table for _, table in items])
         yield vocabulary.most_frequent(summed, self.least, self.most_words)
 
@@ -85,11 +85,16 @@ class SecondPass:
 
     def __call__(self, item: NumberedSplit) -> Iterator[tuple[int, Part]]:
         coded = self.source.read(item)
-        words = vocabulary.split_words(coded, self.shards)
+        words = vocabulary.split_words(coded, self.shards) if self._sums_words() else [None] * self.shards
         keys, texts = self._longer(coded)
         for shard in sorted(self.pending):
             sums = coded.sums if shard == min(self.pending) else {}
             yield shard, Part(words[shard], keys[shard], texts[shard], sums)
+
+    def _sums_words(self) -> bool:
+        """*Worker.* True if single words are wanted that the vocabulary does not hold."""
+        least = self.source.spec.least()
+        return 1 in least and (self.words is None or not self.words.value.knows_words(least[1]))
 
     def _longer(self, coded: Coded) -> tuple[list[bytes], list[Any]]:
         """*Worker.* The n-grams of two and more words, by shard."""
@@ -124,6 +129,7 @@ class WriteShard:
     words: Any
     output: str
     plan: str
+    shards: int
     pending: frozenset[int]
 
     def __call__(self, shard: int, items: Iterable[tuple[int, Part]]) -> Iterator[Receipt]:
@@ -131,5 +137,5 @@ class WriteShard:
             return
         known: Vocabulary | None = self.words.value if self.words is not None else None
         with ShardWriter(self.output, self.plan, shard, {"counts": schema.COUNTS}) as writer:
-            write_counts(writer, (part for _, part in items), self.source.spec.least(), known)
+            write_counts(writer, (part for _, part in items), self.source.spec.least(), known, self.shards)
             yield writer.finish()

@@ -24,7 +24,7 @@ MERGE_TABLES = 64
 class Part(NamedTuple):
     """What one split tells one shard."""
 
-    words: pa.Table
+    words: pa.Table | None
     keys: bytes
     texts: pa.Table | None
     sums: dict[str, int]
@@ -42,7 +42,8 @@ class _Gathered:
         """The runs of all parts; words, texts and totals are put aside on the way."""
         for part in parts:
             self._writer.counters.update(part.sums)
-            self.words = _added(self.words, part.words, sum_words)
+            if part.words is not None:
+                self.words = _added(self.words, part.words, sum_words)
             if part.texts is not None:
                 self.texts = _added(self.texts, part.texts, sum_texts)
             if part.keys:
@@ -55,7 +56,7 @@ def _added(tables: list[pa.Table], table: pa.Table, sum_up: Callable[[Sequence[p
 
 
 def write_counts(
-    writer: ShardWriter, parts: Iterable[Part], least: Mapping[int, int], vocabulary: Vocabulary | None
+    writer: ShardWriter, parts: Iterable[Part], least: Mapping[int, int], vocabulary: Vocabulary | None, shards: int
 ) -> None:
     """*Worker.* Write the rows of a shard by order; within an order the most frequent first (see `_by_count`)."""
     gathered = _Gathered(writer)
@@ -65,7 +66,9 @@ def write_counts(
         texts = sum_texts(gathered.texts)
     for n, at_least in least.items():
         with writer.watch("decode"):
-            if n == 1 or vocabulary is None:
+            if n == 1 and vocabulary is not None and vocabulary.knows_words(at_least):
+                table = _known_words(vocabulary, at_least, writer, shards)
+            elif n == 1 or vocabulary is None:
                 table = _words(gathered.words, at_least, writer)
             else:
                 kept = runs.prefixes(merged, layout, n)
@@ -82,6 +85,15 @@ def _words(tables: list[pa.Table], at_least: int, writer: ShardWriter) -> pa.Tab
     writer.counters[totals.key("distinct", 1)] += summed.num_rows
     kept = summed.filter(pc.field("count") >= at_least)
     return _table(1, kept["word"].combine_chunks().cast(pa.string()), kept["count"].to_numpy())
+
+
+def _known_words(vocabulary: Vocabulary, at_least: int, writer: ShardWriter, shards: int) -> pa.Table:
+    """*Worker.* This shard's share of the words: every `shards`-th number."""
+    if writer.number == 0:
+        writer.counters[totals.key("distinct", 1)] += vocabulary.distinct
+    frequent = int(np.count_nonzero(vocabulary.counts >= at_least))  # they come first
+    rows = np.arange(writer.number, frequent, shards)
+    return _table(1, vocabulary.words.take(pa.array(rows)).cast(pa.string()), vocabulary.counts[rows])
 
 
 def _join(run: Run, layout: Layout, vocabulary: Vocabulary, n: int) -> pa.Array:

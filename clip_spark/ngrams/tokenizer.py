@@ -43,14 +43,15 @@ class RunTokenizer:
         self._ascii = self._table[:128].tobytes() + bytes(128)
         self._spaces = bytes(i for i in range(128) if self._ascii[i] == SPACE)
 
-    def __call__(self, block: bytes, *, inside_line: bool = False) -> list[Tokens]:
+    def __call__(self, block: bytes, *, inside_line: bool = False) -> Tokens:
         """Tokens of a block of UTF-8; lines that are not ASCII come last, if the block is made of whole lines."""
         if block.isascii():
-            return [self._of_ascii(block)]
+            return self._of_ascii(block)
         if inside_line or not block.endswith(b"\n"):
-            return [self._of_text(block.decode())]
+            return self._of_text(block.decode())
         plain, other = split_ascii(block)
-        return [self._of_ascii(plain), self._of_text(other.decode())]
+        (data, lengths), (more, more_lengths) = self._of_ascii(plain), self._of_text(other.decode())
+        return data + more, np.concatenate([lengths, more_lengths])
 
     def _of_ascii(self, block: bytes) -> Tokens:
         block = block.lower() if self._lower else block
@@ -74,7 +75,7 @@ class RegexTokenizer:
         self._find: Callable[[str], list[str]] = re.compile(pattern).findall
         self._lower = lower
 
-    def __call__(self, block: bytes, *, inside_line: bool = False) -> list[Tokens]:
+    def __call__(self, block: bytes, *, inside_line: bool = False) -> Tokens:
         """Tokens of a block of UTF-8."""
         text = block.decode()
         lines = (text.lower() if self._lower else text).split("\n")
@@ -82,7 +83,7 @@ class RegexTokenizer:
         if not block.endswith(b"\n"):
             tokens.pop()
         encoded = [token.encode() for token in tokens]
-        return [(b"".join(encoded), np.fromiter(map(len, encoded), np.int32, len(encoded)))]
+        return b"".join(encoded), np.fromiter(map(len, encoded), np.int32, len(encoded))
 
 
 def run_lengths(classes: np.ndarray) -> np.ndarray:

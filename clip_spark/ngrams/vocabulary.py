@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -29,17 +30,25 @@ class Vocabulary:
     Attributes:
         words: UTF-8, binary (V,), by falling count, equal counts by bytes; number i + 1 is words[i].
         counts: int64 (V,).
-        complete: False if a word that is as frequent as some of these was left out.
+        least: every word here was counted at least so often.
+        complete: False if a word that is counted `least` times was left out.
+        distinct: different words of the corpus, rare ones too.
     """
 
     words: pa.Array
     counts: np.ndarray
+    least: int
     complete: bool
+    distinct: int
 
     @property
     def bits(self) -> int:
         """Bits of a number."""
         return max(LEAST_BITS, len(self.words).bit_length())
+
+    def knows_words(self, at_least: int) -> bool:
+        """*Pure.* True if it holds every word that is counted `at_least` times."""
+        return self.complete and at_least >= self.least
 
     def numbers(self, words: pa.Array) -> np.ndarray:
         """*Worker.* Number of each word, uint64 (v,); 0 if it has none."""
@@ -64,8 +73,8 @@ def split_words(coded: Coded, parts: int) -> list[pa.Table]:
     part = part_of_words(table["word"].combine_chunks(), parts)
     order = np.argsort(part, kind="stable")
     cuts = np.searchsorted(part[order], np.arange(parts + 1))
-    table = table.take(pa.array(order))
-    return [table.slice(a, b - a).combine_chunks() for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    # `take`, not `slice`: a slice is pickled with all the bytes of the table that it was cut from.
+    return [table.take(pa.array(order[a:b])) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
 
 
 def sum_words(tables: Sequence[pa.Table]) -> pa.Table:
@@ -76,15 +85,25 @@ def sum_words(tables: Sequence[pa.Table]) -> pa.Table:
     return table.sort_by([("count", "descending"), ("word", "ascending")]).combine_chunks()
 
 
-def most_frequent(summed: pa.Table, least: int, most_words: int) -> tuple[pa.Table, bool]:
-    """*Pure.* Of summed words those that are counted `least` times, at most `most_words`; and whether these are all."""
+class FrequentWords(NamedTuple):
+    """The frequent words of one part (WORDS), whether these are all, and how many different words it has."""
+
+    words: pa.Table
+    complete: bool
+    distinct: int
+
+
+def most_frequent(summed: pa.Table, least: int, most_words: int) -> FrequentWords:
+    """*Pure.* Of summed words those that are counted `least` times, at most `most_words`."""
     frequent = summed.filter(pc.greater_equal(summed["count"], least))
-    return frequent.slice(0, most_words).combine_chunks(), frequent.num_rows <= most_words
+    kept = frequent.take(pa.array(np.arange(min(most_words, frequent.num_rows))))
+    return FrequentWords(kept, frequent.num_rows <= most_words, summed.num_rows)
 
 
-def make_vocabulary(parts: Sequence[tuple[pa.Table, bool]]) -> Vocabulary:
-    """*Driver.* Put the frequent words of all shards together."""
-    table = pa.concat_tables([WORDS.empty_table(), *(words for words, _ in parts)])
+def make_vocabulary(parts: Sequence[FrequentWords], least: int) -> Vocabulary:
+    """*Driver.* Put the frequent words of all parts together."""
+    table = pa.concat_tables([WORDS.empty_table(), *(part.words for part in parts)])
     table = table.sort_by([("count", "descending"), ("word", "ascending")]).combine_chunks()
-    words = table["word"].combine_chunks()
-    return Vocabulary(words, table["count"].to_numpy(), all(complete for _, complete in parts))
+    words, counts = table["word"].combine_chunks(), table["count"].to_numpy()
+    complete = all(part.complete for part in parts)
+    return Vocabulary(words, counts, least, complete, sum(part.distinct for part in parts))

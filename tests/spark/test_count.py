@@ -99,6 +99,14 @@ def test_counts_equal_counter(
     assert counted(count_ngrams(lambda: spark, spec)) == oracle(lines, orders, least, lower)
 
 
+def test_a_bounded_vocabulary_changes_no_count(
+    spark: Any, place: Path, lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clip_spark.ngrams.count.MOST_WORDS", 5)
+    spec = CountSpec(corpus=(str(place),), output=str(tmp_path / "out"), orders=(1, 2, 3), min_count=(2,), shards=2)
+    assert counted(count_ngrams(lambda: spark, spec)) == oracle(lines, (1, 2, 3), 2)
+
+
 def test_totals(spark: Any, place: Path, lines: list[str], tmp_path: Path) -> None:
     manifest = count_ngrams(lambda: spark, CountSpec(corpus=(str(place),), output=str(tmp_path / "out")))
     everything = oracle(lines, (1, 2, 3))

@@ -1,0 +1,112 @@
+"""The engine of count-ngrams, without Spark: tokens equal nltk's, keys and runs lose and invent nothing."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clip_spark.corpus import Piece
+from clip_spark.ngrams import coding, runs, vocabulary
+from clip_spark.ngrams.keys import Layout, slices
+from clip_spark.ngrams.tokenizer import CODE_POINTS, RegexTokenizer, RunTokenizer, Tokens, class_table
+
+LINES = st.text(
+    st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("aB_1.,- \t\n\r\x00\x1c\u2028\u0301ßİΣσ🙂日"))
+)
+
+
+def lines_of(tokens: Tokens) -> list[tuple[str, ...]]:
+    """Lines that have tokens, sorted: the order of lines is free."""
+    data, lengths = tokens
+    ends = np.cumsum(lengths).tolist()
+    words = [data[end - length : end].decode() for end, length in zip(ends, lengths.tolist(), strict=True)]
+    return sorted(tuple(line) for is_end, line in groupby(words, lambda word: word.startswith("\n")) if not is_end)
+
+
+def wordpunct_tokenize(text: str) -> list[str]:
+    """nltk's pattern with Python's `re`; nltk 3.10 itself compiles it with `regex`, whose word characters differ."""
+    return re.findall(r"\w+|[^\w\s]+", text)
+
+
+@settings(deadline=None)
+@given(LINES, st.booleans(), st.booleans())
+def test_tokens_are_those_of_nltk_on_every_text(text: str, lower: bool, ends_with_line: bool) -> None:
+    text = text.lstrip("\ufeff") + ("\n" if ends_with_line else "")
+    expected = [tuple(wordpunct_tokenize(line.lower() if lower else line)) for line in text.split("\n")]
+    assert lines_of(RunTokenizer(lower=lower)(text.encode())) == sorted(filter(None, expected))
+
+
+def test_classes_are_those_of_re_for_all_code_points() -> None:
+    everything = "".join(map(chr, range(CODE_POINTS)))
+    expected = np.full(CODE_POINTS, 2, np.uint8)
+    for name, pattern in ((1, r"\w+"), (0, r"\s+")):
+        for found in re.finditer(pattern, everything):
+            expected[found.start() : found.end()] = name
+    expected[ord("\n")] = 3
+    assert np.array_equal(class_table(), expected)
+
+
+def test_a_regex_tokenizer_finds_what_findall_finds() -> None:
+    tokens = RegexTokenizer(r"[a-z]+", lower=True)(b"One 2 three\n4\nFive")
+    assert lines_of(tokens) == [("five",), ("one", "three")]
+
+
+def test_a_split_as_numbers_is_the_text(tmp_path: Path) -> None:
+    text = "one two\n\nnaïve two ; one\nlast"
+    (tmp_path / "a.txt").write_text(text)
+    coded = coding.code_split((Piece(str(tmp_path / "a.txt"), None),), RunTokenizer(lower=True), (1, 2))
+    words = [word.decode() for word in coded.words.take(pa.array(coded.codes)).to_pylist()]
+    assert sorted(word for word in words if "\n" not in word) == sorted(wordpunct_tokenize(text))
+    assert coded.sums == {"bytes": len(text.encode()), "lines": 4, "tokens": 7, "positions_1": 7, "positions_2": 4}
+    coding.write_coded(str(tmp_path / "x"), coded)
+    again = coding.read_coded(str(tmp_path / "x"))
+    assert again.words.equals(coded.words) and again.sums == coded.sums
+    assert np.array_equal(again.codes, coded.codes) and np.array_equal(again.counts, coded.counts)
+
+
+@pytest.mark.parametrize("parts", [1, 3, 100])
+def test_words_are_dealt_out_by_their_bytes_alone(parts: int) -> None:
+    words = pa.array([b"", b"a", b"\0", b"longer than eight", b"a\0", b"longer t"], pa.binary())
+    found = vocabulary.part_of_words(words, parts)
+    assert ((found >= 0) & (found < parts)).all()
+    assert np.array_equal(vocabulary.part_of_words(words.slice(2), parts), found[2:])
+
+
+@pytest.mark.parametrize(
+    ("bits", "order", "different"),
+    [(8, 2, 200), (19, 3, 4000), (19, 5, 30), (25, 5, 50), (32, 5, 9), (16, 4, 9), (10, 5, 9), (21, 3, 5)],
+)
+def test_keys_count_every_order_once(bits: int, order: int, different: int) -> None:
+    """Packed, sorted, sent, merged and cut into shards, the keys give the n-grams of a Counter."""
+    rng = np.random.default_rng(bits)
+    text = rng.integers(0, different, 2000).astype(np.uint64)
+    text[rng.random(len(text)) < 0.3] = (1 << bits) - 1  # the largest number, and a skewed one
+    layout = Layout(bits, order)
+    padded = np.concatenate([text, np.zeros(order - 1, np.uint64)])
+    halves = [layout.pack(padded[: 1000 + order - 1]), layout.pack(padded[1000:])]
+    sent = [runs.decode(runs.encode(runs.count_keys(half))) for half in halves]
+    merged = runs.merge_all([*sent, runs.empty(layout)], layout)
+    for n in range(2, order + 1):
+        windows = [tuple(text[i : i + n].tolist()) for i in range(len(text) - n + 1)]
+        found: Counter[tuple[int, ...]] = Counter()
+        for rows in slices(layout.cuts(merged.columns, 7)):
+            of_order = runs.prefixes(merged.slice(rows), layout, n)
+            words = [layout.word(of_order.columns, place).tolist() for place in range(n)]
+            for *gram, count in zip(*words, of_order.counts.tolist(), strict=True):
+                assert tuple(gram) not in found
+                found[tuple(gram)] = count
+        assert found == Counter(window for window in windows if 0 not in window)
+
+
+def test_counts_beyond_a_byte_survive_the_wire() -> None:
+    run = runs.Run((np.array([3, 9, 2**63], np.uint64),), np.array([1, 255, 10**12]))
+    again = runs.decode(runs.encode(run))
+    assert np.array_equal(again.columns[0], run.columns[0]) and np.array_equal(again.counts, run.counts)
