@@ -1,11 +1,12 @@
 """Train the demo's CLIP from scratch on pictures and words of emoji, on a CPU.
 
-    python scripts/train_demo_model.py --work build/demo --steps 4000
+    python scripts/train_demo_model.py --work build/demo
 
 The model is open_clip's own `CLIP` with a small ResNet and a small text transformer, so that
 `open_clip.create_model_from_pretrained("local-dir:clip_spark/demo/model")` loads what comes out.
-Training keeps a checkpoint in `--work` and goes on from it when started again. The learning rate
-stays level and falls only in the last part of `--steps`, so a run may be made longer until then.
+Both towers are trained together first. This keeps a checkpoint in `--work` and goes on from it when
+started again. The learning rate stays level and falls only in the last part of `--steps`, so a run may
+be made longer until then. Then the text tower is tuned alone, both once more, and the texts again.
 
 At the end the figures are printed: picture -> name over all names, on the bundled pictures (Noto)
 and on a style that was never trained on (Twemoji).
@@ -24,7 +25,7 @@ import re
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,10 @@ class Recipe:
     warmup_steps: int = 100
     falling_part: float = 0.35
     ema_decay: float = 0.998
+    tuning_texts: int = 512
+    tuning_rate: float = 1e-3
+    tuning_words_rate: float = 3e-3
+    tuning_pictures_rate: float = 7e-4
     seed: int = 0
 
 
@@ -193,11 +198,11 @@ def premultiply(rgba: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(colours.round().astype(np.uint8).transpose(2, 0, 1))
 
 
-def choose_pictures(gallery: Gallery, numbers: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-    """Choose one style for each emoji, by weight: uint8 (emoji, 4, 64, 64)."""
+def choose_rows(gallery: Gallery, numbers: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+    """Choose one picture for each emoji, its style by weight: int64 (emoji)."""
     sums = gallery.weights[numbers].cumsum(axis=1)
     draws = rng.random((len(numbers), 1)) * sums[:, -1:]
-    return gallery.pixels[torch.from_numpy(gallery.rows[numbers, (draws >= sums).sum(axis=1)])]
+    return torch.from_numpy(gallery.rows[numbers, (draws >= sums).sum(axis=1)])
 
 
 def augment(rgba: torch.Tensor, mirrored: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -296,7 +301,11 @@ def make_batches(words: Words, gallery: Gallery, recipe: Recipe, first_step: int
         terms = [choose_terms(words, number, rng) for number in numbers] + [[number] for number in others]
         described = np.stack([words.describes[each][:, numbers].all(axis=0) for each in terms], axis=1)
         yield Batch(
-            augment(choose_pictures(gallery, numbers, rng), gallery.mirrored[torch.from_numpy(numbers)], generator),
+            augment(
+                gallery.pixels[choose_rows(gallery, numbers, rng)],
+                gallery.mirrored[torch.from_numpy(numbers)],
+                generator,
+            ),
             pad_tokens([phrase(words, each, rng) for each in terms]),
             torch.from_numpy(described),
         )
@@ -422,6 +431,88 @@ def train(run: Run, words: Words, gallery: Gallery, recipe: Recipe, arguments: a
             save_run(run, arguments.work / "checkpoint.pt")
 
 
+# -- tuning ---------------------------------------------------------------------
+
+
+def tuning_rate(step: int, steps: int) -> float:
+    """Share of the top rate: a short warm-up, then a cosine to nothing."""
+    return min(1.0, (step + 1) / 20) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+
+
+def tuning_step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, step: int, steps: int) -> None:
+    """One step of an optimizer whose groups say their top rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["top_rate"] * tuning_rate(step, steps)
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_([each for group in optimizer.param_groups for each in group["params"]], 1.0)
+    optimizer.step()
+    if step % 25 == 24:
+        log.info("tuning step %d  loss %.3f", step + 1, loss.item())
+
+
+def tune_texts(model: open_clip.CLIP, words: Words, gallery: Gallery, recipe: Recipe, steps: int) -> None:
+    """Train the text tower alone, against pictures that stay as they are.
+
+    A step without pictures is so cheap that each text can be told from every emoji at once.
+    """
+    vectors, everyone = encode_gallery(model, gallery), np.arange(len(gallery.rows))
+    optimizer, rng = text_optimizer(model, recipe), np.random.default_rng([recipe.seed, steps])
+    for step in range(steps):
+        pictures = vectors[choose_rows(gallery, everyone, rng)]
+        tuning_step(optimizer, tuning_loss(model, words, pictures, recipe, rng), step, steps)
+
+
+def tune_both(model: open_clip.CLIP, words: Words, gallery: Gallery, recipe: Recipe, steps: int) -> None:
+    """Train both towers once more, now that the words mean something to the pictures."""
+    optimizer = text_optimizer(model, recipe)
+    optimizer.add_param_group({"params": list(model.visual.parameters()), "top_rate": recipe.tuning_pictures_rate})
+    batches = make_batches(words, gallery, replace(recipe, seed=recipe.seed + 1), 0)
+    model.train()
+    for step in range(steps):
+        tuning_step(optimizer, contrastive_loss(model, next(batches)), step, steps)
+    model.eval()
+
+
+@torch.no_grad()
+def encode_gallery(model: open_clip.CLIP, gallery: Gallery) -> torch.Tensor:
+    """Unit vectors of all training pictures on white, without distortion: float32 (pictures, dim)."""
+    mean, std = (torch.tensor(PREPROCESS[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
+    model.eval()
+    parts = [part.float() / 255 for part in gallery.pixels.split(256)]
+    return torch.cat(
+        [model.encode_image((part[:, :3] + 1 - part[:, 3:] - mean) / std, normalize=True) for part in parts]
+    )
+
+
+def text_optimizer(model: open_clip.CLIP, recipe: Recipe) -> torch.optim.Optimizer:
+    """An optimizer of the text tower alone; words are seen seldom, so they move faster."""
+    apart = ("visual.", "token_embedding.")
+    rest = [each for name, each in model.named_parameters() if not name.startswith(apart)]
+    groups = [
+        {"params": [model.token_embedding.weight], "top_rate": recipe.tuning_words_rate},
+        {"params": rest, "top_rate": recipe.tuning_rate},
+    ]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
+
+
+def tuning_loss(
+    model: open_clip.CLIP, words: Words, vectors: torch.Tensor, recipe: Recipe, rng: np.random.Generator
+) -> torch.Tensor:
+    """Texts against one picture of every emoji, `vectors` (emoji, dim), and those pictures against the texts."""
+    numbers = rng.permutation(len(vectors))[: recipe.tuning_texts]
+    terms = [choose_terms(words, number, rng) for number in numbers]
+    described = torch.from_numpy(np.stack([words.describes[each].all(axis=0) for each in terms]))
+    texts = encode_texts(model, pad_tokens([phrase(words, each, rng) for each in terms]))
+    logits = model.logit_scale.exp().clamp(max=100) * texts @ vectors.T
+    others = logits.masked_fill(described, -torch.inf).logsumexp(dim=1, keepdim=True)
+    text_loss = (F.softplus(others - logits) * described).sum(dim=1) / described.sum(dim=1)
+    own = torch.arange(len(numbers))
+    also_true = described[:, numbers].index_put((own, own), torch.tensor(False))
+    picture_loss = F.cross_entropy(logits[:, numbers].masked_fill(also_true, -torch.inf).T, own)
+    return (text_loss.mean() + picture_loss) / 2
+
+
 # -- export and figures ----------------------------------------------------------------------------
 
 
@@ -490,11 +581,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("build/demo"), help="folder of tarballs and the checkpoint")
     parser.add_argument("--output", type=Path, default=Path("clip_spark/demo"), help="folder whose model/ is written")
-    parser.add_argument("--steps", type=int, default=4000, help="length of the whole run; 0 exports random weights")
+    parser.add_argument("--steps", type=int, default=1100, help="steps of both towers together")
+    parser.add_argument("--tuning-steps", type=int, nargs=3, default=[300, 160, 300], help="of texts, both, texts")
     parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints")
     parser.add_argument("--threads", type=int, default=2, help="threads of the CPU")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
-    parser.add_argument("--export-only", action="store_true", help="export and test the checkpoint as it stands")
     return parser.parse_args(argv)
 
 
@@ -507,9 +598,13 @@ def main(argv: list[str] | None = None) -> int:
     recipe = Recipe(seed=arguments.seed)
     emoji = read_emoji(arguments.work)
     run = load_run(recipe, arguments.work / "checkpoint.pt")
-    if run.step < arguments.steps and not arguments.export_only:
-        train(run, read_words(emoji), read_gallery(emoji, arguments.work), recipe, arguments)
-    export_model(run.average, arguments.output / "model")
+    model = open_clip.CLIP(**MODEL).to(memory_format=torch.channels_last)
+    words, gallery = read_words(emoji), read_gallery(emoji, arguments.work)
+    train(run, words, gallery, recipe, arguments)
+    model.load_state_dict(run.average)
+    for tune, steps in zip((tune_texts, tune_both, tune_texts), arguments.tuning_steps, strict=True):
+        tune(model, words, gallery, recipe, steps)
+    export_model(model.state_dict(), arguments.output / "model")
     log.info("%d steps in %.0f s", run.step, run.seconds)
     report_figures(arguments, emoji)
     return 0
