@@ -17,6 +17,7 @@ from clip_spark.session import session_source
 from scripts.package import make_zip
 from scripts.standalone import Cluster, standalone_cluster
 from tests.faults.steps import FaultStep
+from tests.faults.victims import WORKER_CORES, WORKER_MEMORY
 from tests.services.commands import SETTINGS, Submitter
 from tests.services.inputs import write_inputs
 from tests.services.proxy import FaultProxy, fault_proxy
@@ -44,6 +45,7 @@ class Bench:
     def run(self, step: FaultStep, output: str) -> float:
         """Run a step with this process as the driver; returns the seconds."""
         settings = {**SETTINGS, **self.submitter.executor_environment()}
+        settings["spark.cores.max"] = "2"  # one executor on each worker; the other cores are for other drivers
         settings["spark.submit.pyFiles"] = str(self.folder / "clip_spark.zip")
         source = session_source("clip-spark faults", self.cluster.master, settings)
         started = time.monotonic()
@@ -51,7 +53,7 @@ class Bench:
         return time.monotonic() - started
 
     def submit(self, step: FaultStep, output: str) -> subprocess.Popen[str]:
-        """Start a step with a driver of its own, on one of the two cores."""
+        """Start a step with a driver of its own, on one core."""
         mine = replace(self.submitter, settings=(("spark.cores.max", "1"),))
         return mine.start(step.command, *step.arguments(BASE, output))
 
@@ -95,7 +97,7 @@ def bench(folder: Path) -> Iterator[Bench]:
     with (
         s3_server(folder / "s3") as s3,
         fault_proxy(s3.port, lambda method, path: "") as proxy,
-        standalone_cluster(folder / "cluster", workers=2, cores=1, memory="1500m") as cluster,
+        standalone_cluster(folder / "cluster", workers=2, cores=WORKER_CORES, memory=WORKER_MEMORY) as cluster,
     ):
         os.environ.update({**s3.env(proxy.endpoint), "SPARK_LOCAL_IP": "127.0.0.1"})
         storage.forget_clients()

@@ -12,6 +12,8 @@ from scripts.standalone import Cluster
 
 EXECUTOR = "CoarseGrainedExecutorBackend"
 PYTHON_DAEMON = "pyspark.daemon"
+WORKER_CORES, WORKER_MEMORY = 2, "3g"
+"""One core for the application of the suite, one for a driver that a scenario starts; only promised, not reserved."""
 
 
 def _parents() -> dict[int, int]:
@@ -81,7 +83,7 @@ def kill_spark_worker(cluster: Cluster) -> int:
     worker = next(process for process in cluster.processes[1:] if process.poll() is None)
     hit = kill([*descendants(worker.pid), worker.pid])
     worker.wait(10)
-    cluster.add_worker(cores=1, memory="1500m")
+    cluster.add_worker(WORKER_CORES, WORKER_MEMORY)
     return hit
 
 
