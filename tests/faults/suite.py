@@ -92,19 +92,21 @@ def run_all(running: Bench, scenarios: Sequence[Scenario], place: Path | None) -
     return outcomes
 
 
+def is_wanted(scenario: Scenario, only: Sequence[str]) -> bool:
+    """Whether all texts of one of the choices are in its name; no choice means all."""
+    return not only or any(all(text in scenario.name for text in choice.split(",")) for choice in only)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run, write, return 0 if every scenario passed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few scenarios")
     parser.add_argument(
-        "--only", default="", help="scenarios whose names hold all of these texts, such as embed-text,middle"
+        "--only", action="append", default=[], metavar="TEXT,TEXT", help="scenarios whose names hold all; repeatable"
     )
     parser.add_argument("--write", type=Path, help="file for the table")
     given = parser.parse_args(argv)
-    wanted = given.only.split(",")
-    scenarios = [
-        s for s in all_scenarios() if all(text in s.name for text in wanted) and (not given.quick or s.name in QUICK)
-    ]
+    scenarios = [s for s in all_scenarios() if is_wanted(s, given.only) and (not given.quick or s.name in QUICK)]
     with tempfile.TemporaryDirectory() as folder, bench(Path(folder)) as running:
         undisturbed(running, {scenario.step.command for scenario in scenarios})
         outcomes = run_all(running, scenarios, given.write)
