@@ -56,14 +56,15 @@ def client_settings() -> dict[str, dict[str, Any]]:
 def clear_errors(uri: str, action: str) -> Iterator[None]:
     """*Anywhere.* Turn what an object store's client raises after its retries into one sentence.
 
-    FileNotFoundError, FileExistsError and PermissionError pass: callers tell them apart.
+    FileNotFoundError and FileExistsError pass: callers tell them apart. A refused key does not: it is not the fault of
+    one file, and must not be counted as a bad record.
 
     Raises:
-        StorageError: the store did not answer, throttled for too long, or has no credentials from us.
+        StorageError: the store did not answer, throttled for too long, or refuses us.
     """
     try:
         yield
-    except (FileNotFoundError, FileExistsError, PermissionError, StorageError):
+    except (FileNotFoundError, FileExistsError, StorageError):
         raise
     except Exception as error:
         if not is_client_error(error):
@@ -86,5 +87,7 @@ def explain(error: BaseException) -> str:
             "no credentials were found here. Give the machines a role, or for a test set them in the driver's "
             "environment and for the executors as spark.executorEnv.AWS_ACCESS_KEY_ID and so on."
         )
+    if isinstance(error, PermissionError):
+        return f"access is denied ({error}). Give the machines' role the rights to it, then run the same command again."
     cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return f"{cause} (after {ATTEMPTS} tries or more). What is finished is kept; run the same command again."

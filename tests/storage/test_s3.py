@@ -122,3 +122,12 @@ def test_missing_credentials_are_explained(bucket: str, monkeypatch: pytest.Monk
     with pytest.raises(StorageError, match="no credentials were found"):
         storage.read_bytes(f"{bucket}/a")
     storage.forget_clients()
+
+
+def test_a_refused_key_is_explained(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.write_bytes(f"{bucket}/a", b"1")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    storage.forget_clients()
+    with pytest.raises(StorageError, match="access is denied"):
+        storage.read_bytes(f"{bucket}/a")
+    storage.forget_clients()
