@@ -170,8 +170,8 @@ def bare_work(encoder: Any, modality: str, work: Path) -> Callable[[], None]:
     model = encoder._model
     pictures = [item for item in TarPart(str(work / "samples.tar")).read() if isinstance(item, Picture)]
     if modality == "image":
-        pixels = torch.from_numpy(np.stack([encoder.prepare(picture.data) for picture in pictures]))
-        batches, forward = encoder.prepare.normalise(pixels).split(32), model.encode_image
+        pixels = torch.from_numpy(np.stack([encoder.preparers[False](picture.data) for picture in pictures]))
+        batches, forward = encoder.preparers[False].normalise(pixels).split(32), model.encode_image
     else:
         rows = sorted(encoder._texts._bulk([picture.caption or "" for picture in pictures]).rows, key=len)
         same = {length: [row for row in rows if len(row) == length] for length in {len(row) for row in rows}}

@@ -22,18 +22,25 @@ def preview(manifest: Manifest) -> list[Table]:
 def encoder_table(manifest: Manifest) -> Table:
     """*Pure.* What the vectors are."""
     encoder = manifest.extra["encoder"]
-    rows = [
+    rows: list[tuple[str, Any]] = [
         ("model", encoder["model"]),
         ("weights", encoder["weights_sha256"][:12]),
         ("precision", encoder["precision"]),
         ("dimensions", encoder["dim"]),
         ("modality", manifest.extra["modality"]),
     ]
+    rows += [
+        (name.replace("_", " "), manifest.extra[name])
+        for name in ("cost", "cost_per_million")
+        if name in manifest.extra
+    ]
     return Table("encoder", ("what", "value"), rows)
 
 
 def stages_table(report: dict[str, Any]) -> Table:
     """*Pure.* Seconds of each stage, summed over tasks, longest first, and the counters."""
-    seconds = sorted(report["seconds_by_stage"].items(), key=lambda item: -item[1])
+    stages = report["seconds_by_stage"]
+    seconds = sorted(stages.items(), key=lambda item: -item[1])
+    busy = [("device busy, share of the tasks' time", stages["forward"] / stages["task"])] if stages.get("task") else []
     counters = [(name.replace("_", " "), int(value)) for name, value in report["counters"].items()]
-    return Table("seconds by stage, summed over tasks", ("what", "value"), [*seconds, *counters])
+    return Table("seconds by stage, summed over tasks", ("what", "value"), [*seconds, *busy, *counters])

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 
 from clip_spark import devices
-from clip_spark.embed.task import EncodeTask, Usage, noted_encoder
+from clip_spark.embed.task import EncodeTask, Usage, facts, timed, write_rows
 from clip_spark.encoders import check_model
 from clip_spark.images.plan import ImageShard, find_images, plan_shards
 from clip_spark.images.records import records_schema, records_table
@@ -16,7 +16,7 @@ from clip_spark.images.stream import encode_pictures, prepared_pictures
 from clip_spark.manifest import Manifest, Plan, begin_run
 from clip_spark.schema import EMBEDDINGS
 from clip_spark.session import SessionSource
-from clip_spark.shards import Receipt, ShardWriter, embedding_table
+from clip_spark.shards import Receipt, ShardWriter
 from clip_spark.specs.base import fingerprint
 from clip_spark.specs.encode import EmbedImagesSpec
 from clip_spark.tasks import run_shards
@@ -44,9 +44,9 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
         spark = get_spark()
         threads = devices.threads_per_task(spark.sparkContext, len(items))
         task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
-        run_shards(spark, "embed-images", items, ImageWork(task, spec.metadata_columns), devices.gpu_profile(spark))
-    encoder = noted_encoder(run.output)
-    return run.commit({"encoder": encoder, "modality": "image", "dim": encoder["dim"]})
+        work = ImageWork(task, spec.metadata_columns, spec.fast_decode)
+        run_shards(spark, "embed-images", items, work, devices.gpu_profile(spark))
+    return run.commit(facts(run, "image", spec.price_per_hour))
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class ImageWork:
 
     task: EncodeTask
     metadata_columns: tuple[str, ...]
+    fast_decode: bool = False
 
     def __call__(self, shard: ImageShard) -> Receipt:
         """Write the shard."""
@@ -63,11 +64,10 @@ class ImageWork:
         usage = Usage(encoder)
         folders = {"embeddings": EMBEDDINGS, "records": records_schema(self.metadata_columns)}
         with ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer:
-            encoded = encode_pictures(encoder, prepared_pictures(encoder, shard.part, writer))
+            prepared = prepared_pictures(encoder, shard.part, writer, self.fast_decode)
+            encoded = encode_pictures(encoder, timed(prepared, writer.watch, "wait"))
             while found := list(islice(encoded, WRITE_ROWS)):
                 table = records_table([row for row, _ in found], self.metadata_columns)
-                vectors = np.stack([vector for _, vector in found])
-                writer.write("embeddings", embedding_table(table.column("record_id").to_pylist(), vectors))
-                writer.write("records", table)
+                write_rows(writer, table, np.stack([vector for _, vector in found]))
             usage.add_to(writer)
             return writer.finish()

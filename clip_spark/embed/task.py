@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
 
 from clip_spark import storage
 from clip_spark.devices import use_threads
 from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.errors import ModelError
-from clip_spark.shards import ShardWriter
+from clip_spark.manifest import Run
+from clip_spark.schema import RECORD_ID
+from clip_spark.shards import UNIT_TOLERANCE, ShardWriter, Stopwatch, embedding_table
 
 if TYPE_CHECKING:
     from clip_spark.encoders.encoder import Encoder
 
+Item = TypeVar("Item")
 ENCODER = "encoder.json"
 """Written by the first task that has loaded the encoder; all others compare theirs with it."""
 IDENTITY = ("model", "weights_sha256", "preprocess", "dim", "context_length")
@@ -64,16 +72,55 @@ def agree(output: str, info: dict[str, Any]) -> None:
         )
 
 
-def noted_encoder(output: str) -> dict[str, Any]:
-    """*Driver.* The encoder that the tasks agreed on."""
-    return storage.read_json(storage.join(output, ENCODER))
+def facts(run: Run, modality: str, price_per_hour: float) -> dict[str, Any]:
+    """*Driver.* What the manifest remembers of embeddings: the encoder that the tasks agreed on, and the cost.
+
+    Args:
+        run: the run whose shards are all there.
+        modality: text or image.
+        price_per_hour: of the cluster; 0 leaves the cost out. It counts this run, not one that it resumed.
+    """
+    encoder = storage.read_json(storage.join(run.output, ENCODER))
+    found = {"encoder": encoder, "modality": modality, "dim": encoder["dim"]}
+    rows = sum(receipt.rows for receipt in run.receipts())
+    if not price_per_hour or not rows:
+        return found
+    cost = price_per_hour * (time.time() - run.started) / 3600
+    return {**found, "cost": round(cost, 6), "cost_per_million": round(cost / rows * 1e6, 6)}
+
+
+def write_rows(writer: ShardWriter, records: pa.Table, vectors: np.ndarray) -> None:
+    """*Worker.* Append records and their vectors, float32 (n, d); a vector without a direction is rejected.
+
+    A model in half precision can overflow on a single record; that must not end the task.
+    """
+    lengths = np.linalg.norm(vectors, axis=1)
+    usable = np.abs(lengths - 1) < UNIT_TOLERANCE  # false for NaN too
+    ids = records.column(RECORD_ID).to_pylist()
+    for index in np.flatnonzero(~usable):
+        writer.reject(ids[index], "no direction", f"the model's vector has length {lengths[index]}")
+    if not usable.all():
+        records, vectors = records.filter(pa.array(usable)), vectors[usable]
+    writer.write("embeddings", embedding_table(records.column(RECORD_ID).to_pylist(), vectors))
+    writer.write("records", records)
+
+
+def timed(items: Iterable[Item], watch: Stopwatch, stage: str) -> Iterator[Item]:
+    """*Worker.* The same items; the seconds it takes to get each are added to `stage`."""
+    iterator = iter(items)
+    while True:
+        with watch(stage):
+            item = next(iterator, None)
+        if item is None:
+            return
+        yield item
 
 
 class Usage:
     """*Worker.* What one shard took from the encoder: seconds by stage and counters since this was made."""
 
     def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
+        self._encoder, self._start = encoder, time.perf_counter()
         self._seconds, self._counters = dict(encoder.watch.seconds), dict(encoder.counters)
 
     def add_to(self, writer: ShardWriter) -> None:
@@ -82,3 +129,4 @@ class Usage:
             writer.watch.seconds[stage] += seconds - self._seconds.get(stage, 0.0)
         for name, count in self._encoder.counters.items():
             writer.counters[name] += count - self._counters.get(name, 0)
+        writer.watch.seconds["task"] += time.perf_counter() - self._start

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import devices, storage
-from clip_spark.embed.task import EncodeTask, Usage, noted_encoder
+from clip_spark.embed.task import EncodeTask, Usage, facts, timed, write_rows
 from clip_spark.encoders import check_model
 from clip_spark.errors import DatasetError, InputError
 from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
 from clip_spark.schema import EMBEDDINGS, RECORD_ID
 from clip_spark.session import SessionSource
-from clip_spark.shards import Receipt, ShardWriter, embedding_table
+from clip_spark.shards import Receipt, ShardWriter
 from clip_spark.specs.encode import EmbedTextSpec
 from clip_spark.tasks import run_shards
 
@@ -64,8 +64,7 @@ def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
         threads = devices.threads_per_task(spark.sparkContext, len(items))
         task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
         run_shards(spark, "embed-text", items, TextWork(task, spec.prefix), devices.gpu_profile(spark))
-    encoder = noted_encoder(run.output)
-    return run.commit({"encoder": encoder, "modality": "text", "dim": encoder["dim"], "prefix": spec.prefix})
+    return run.commit({**facts(run, "text", spec.price_per_hour), "prefix": spec.prefix})
 
 
 def plan_shards(records: Manifest, shard_rows: int) -> list[RecordShard]:
@@ -124,12 +123,12 @@ class TextWork:
         usage = Usage(encoder)
         folders = {"embeddings": EMBEDDINGS, "records": records_schema(shard.slices[0].uri)}
         with ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer:
-            for table in read_slices(shard.slices, folders["records"]):
+            slices = read_slices(shard.slices, folders["records"])
+            for table in timed(slices, writer.watch, "read"):
                 table = keep_texts(table, writer)
                 texts = table.column("text").to_pylist()
                 vectors = encoder.encode_texts(texts, self.prefix)
-                writer.write("embeddings", embedding_table(table.column(RECORD_ID).to_pylist(), vectors))
-                writer.write("records", table)
+                write_rows(writer, table, vectors)
             usage.add_to(writer)
             return writer.finish()
 

@@ -31,7 +31,7 @@ class Encoder:
         device: `cpu` or `cuda:N`.
         precision: fp32, bf16 or fp16.
         dim: length of its vectors.
-        prepare: one picture (bytes or PIL) -> uint8 (height, width, 3), ready for `encode_pixels`; thread-safe.
+        preparers: fast or not -> one picture (bytes or PIL) to uint8 (height, width, 3), ready for `encode_pixels`.
         watch: seconds by stage since loading.
         tokens_per_pass: batch size of texts.
         pictures_per_pass: batch size of pictures.
@@ -49,7 +49,7 @@ class Encoder:
         self._texts = TextEncoder(self._model, loaded.tokenizer, self._forward, self.watch, self.counters)
         self.pictures_per_pass = BatchSize(PICTURES[device.split(":")[0]])
         self.tokens_per_pass = self._texts.batch
-        self.prepare = PicturePreparer(loaded.transform)
+        self.preparers = {fast: PicturePreparer(loaded.transform, fast) for fast in (False, True)}
         self._preprocess, self._weights_sha256 = loaded.preprocess, loaded.weights_sha256
         self.dim = self.encode_texts(["a"]).shape[1]
 
@@ -85,7 +85,7 @@ class Encoder:
         parts, size = [], self.pictures_per_pass.size
         for start in range(0, len(images), size):
             with self.watch("decode"):
-                pixels = np.stack([self.prepare(image) for image in images[start : start + size]])
+                pixels = np.stack([self.preparers[False](image) for image in images[start : start + size]])
             parts.append(self.encode_pixels(pixels))
         return np.concatenate(parts)
 
@@ -95,7 +95,9 @@ class Encoder:
 
         def forward(start: int, stop: int) -> np.ndarray:
             batch = torch.from_numpy(pixels[start:stop])
-            return self._forward(lambda: self._model.encode_image(self.prepare.normalise(batch.to(self.device))))
+            return self._forward(
+                lambda: self._model.encode_image(self.preparers[False].normalise(batch.to(self.device)))
+            )
 
         with self.watch("forward"):
             runs = self.pictures_per_pass.run(len(pixels), lambda start, size: start + size, forward)

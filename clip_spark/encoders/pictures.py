@@ -3,8 +3,8 @@
 open_clip's transform resizes, crops, converts to RGB, divides by 255 and normalises each picture by itself. Here each
 picture keeps 8-bit pixels (a quarter of the bytes on the way to the device), and the arithmetic is done per batch. For
 the usual geometry (shortest side to the model's size, centre crop) only the pixels inside the crop are computed, at
-most two grey levels (in 255) from open_clip's: a picture of 1 x 10,000 pixels costs as much as any other, where open_clip
-would first blow it up to 224 x 2,240,000.
+most two grey levels (in 255) from open_clip's: a picture of 1 x 10,000 pixels costs as much as any other, where
+open_clip would first blow it up to 224 x 2,240,000.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clip_spark.images.decode import open_picture
+from clip_spark.images.decode import open_with_size
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +47,7 @@ class PicturePreparer:
     def with_size(self, picture: Image | bytes) -> tuple[np.ndarray, tuple[int, int]]:
         """The same, and (width, height) of the picture as it is stored, in pixels."""
         if isinstance(picture, bytes):
-            image, size = open_picture(picture, self._at_least)
+            image, size = open_with_size(picture, self._at_least)
         else:
             image, size = picture, picture.size
         if self._size:

@@ -16,7 +16,12 @@ MOST_PIXELS = 100_000_000
 """Larger pictures are bombs or scans: decoded they take 300 MB and seconds each."""
 
 
-def open_picture(data: bytes, at_least: int = 0) -> tuple[Image, tuple[int, int]]:
+def open_picture(data: bytes) -> Image:
+    """*Worker.* The decoded picture (first frame of an animation), in its own mode; raises Rejected."""
+    return open_with_size(data)[0]
+
+
+def open_with_size(data: bytes, at_least: int = 0) -> tuple[Image, tuple[int, int]]:
     """*Worker.* The decoded picture (first frame of an animation), in its own mode, and its stored (width, height).
 
     Args:

@@ -18,6 +18,7 @@ from clip_spark.images.sources import FileEntry, Part, Picture, Unreadable
 
 if TYPE_CHECKING:
     from clip_spark.encoders.encoder import Encoder
+    from clip_spark.encoders.pictures import PicturePreparer
     from clip_spark.shards import ShardWriter
 
 
@@ -31,14 +32,18 @@ class Prepared:
     decode_seconds: float
 
 
-def prepared_pictures(encoder: Encoder, part: Part, writer: ShardWriter) -> Iterator[Prepared]:
+def prepared_pictures(
+    encoder: Encoder, part: Part, writer: ShardWriter, fast_decode: bool = False
+) -> Iterator[Prepared]:
     """*Worker.* The usable pictures of a part, in order; the others are rejected.
 
     At most two forward passes' worth of pictures wait, which bounds the memory.
     """
 
+    preparer = encoder.preparers[fast_decode]
+
     def work(item: FileEntry | Picture | Unreadable) -> Prepared | Unreadable:
-        return prepare(encoder, item)
+        return prepare(preparer, item)
 
     results = map_ordered(work, part.read(), decode_threads(), ahead=2 * encoder.pictures_per_pass.size)
     for result in results:
@@ -50,7 +55,7 @@ def prepared_pictures(encoder: Encoder, part: Part, writer: ShardWriter) -> Iter
             yield result
 
 
-def prepare(encoder: Encoder, item: FileEntry | Picture | Unreadable) -> Prepared | Unreadable:
+def prepare(preparer: PicturePreparer, item: FileEntry | Picture | Unreadable) -> Prepared | Unreadable:
     """*Worker.* Read a picture if that is still to be done, decode and resize it; runs in a thread."""
     start = time.perf_counter()
     picture = item.load() if isinstance(item, FileEntry) else item
@@ -58,7 +63,7 @@ def prepare(encoder: Encoder, item: FileEntry | Picture | Unreadable) -> Prepare
         return picture
     loaded = time.perf_counter()
     try:
-        pixels, (width, height) = encoder.prepare.with_size(picture.data)
+        pixels, (width, height) = preparer.with_size(picture.data)
     except Rejected as error:
         return Unreadable(picture.uri, error.reason, error.message)
     row = ImageRow(replace(picture, data=b""), width, height, len(picture.data))

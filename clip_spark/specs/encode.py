@@ -10,6 +10,8 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 MODEL_HELP = "demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32"
 PRECISION_HELP = "auto, fp32, bf16 or fp16; auto is bf16 where the device computes it, else fp32 (fp16 on old GPUs)"
 
+PRICE_HELP = "what the cluster costs in an hour, in any currency; the result then says the cost of a million rows"
+
 
 @dataclass(frozen=True)
 class EncoderSpec:
@@ -38,11 +40,13 @@ class EmbedTextSpec(Spec):
     prefix: str = option("put before every text for the encoder only, such as 'a photo of a '", "")
     batch_size: int = option("tokens per forward pass; 0 chooses by device", 0, content=False)
     shard_rows: int = option("most rows of an embedding shard; 0 chooses from the number of records", 0)
+    price_per_hour: float = option(PRICE_HELP, 0.0, content=False)
 
     def __post_init__(self) -> None:
         EncoderSpec(self.model, self.precision)
         check_at_least("batch-size", self.batch_size, 0)
         check_at_least("shard-rows", self.shard_rows, 0)
+        check_at_least("price-per-hour", self.price_per_hour, 0)
 
     @property
     def encoder(self) -> EncoderSpec:
@@ -62,12 +66,15 @@ class EmbedImagesSpec(Spec):
     metadata_columns: tuple[str, ...] = option("keys of the .json beside a picture that become record columns", ())
     batch_size: int = option("pictures per forward pass; 0 chooses by device", 0, content=False)
     shard_rows: int = option("most pictures of a shard from single files; 0 chooses (a tar is always one shard)", 0)
+    fast_decode: bool = option("decode large JPEGs at a fraction of their size: 3 to 5 times faster, not exact", False)
+    price_per_hour: float = option(PRICE_HELP, 0.0, content=False)
 
     def __post_init__(self) -> None:
         check_not_empty("images", self.images)
         EncoderSpec(self.model, self.precision)
         check_at_least("batch-size", self.batch_size, 0)
         check_at_least("shard-rows", self.shard_rows, 0)
+        check_at_least("price-per-hour", self.price_per_hour, 0)
 
     @property
     def encoder(self) -> EncoderSpec:

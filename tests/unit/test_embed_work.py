@@ -1,0 +1,138 @@
+"""What the tasks of embed-text and embed-images do, without Spark: the same shards, whatever the plan."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from clip_spark import schema
+from clip_spark.embed import preview
+from clip_spark.embed import text as embed_text_module
+from clip_spark.embed.images import ImageWork
+from clip_spark.embed.task import EncodeTask, agree, facts, write_rows
+from clip_spark.embed.text import TextWork, plan_shards
+from clip_spark.encoders import EncoderSpec
+from clip_spark.errors import ModelError
+from clip_spark.images import plan as image_plan
+from clip_spark.manifest import Manifest, Plan, begin_run
+from clip_spark.shards import ShardWriter, read_embeddings
+
+TEXTS = [f"{colour} {thing}" for thing in ("dog", "cat", "big house", " ") for colour in ("red", "blue", "")]
+COLUMNS = pa.schema([("record_id", pa.string()), ("kind", pa.string()), ("text", pa.string()), ("own", pa.int64())])
+SPEC = EncoderSpec("demo", "fp32")
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Manifest:
+    """TEXTS as records in files of 5, 0 and 7 rows, in row groups of 2."""
+    run = begin_run(str(tmp_path / "records"), Plan("records", {}, {}, 3), overwrite=False)
+    for number, texts in enumerate([TEXTS[:5], [], TEXTS[5:]]):
+        rows = [{"record_id": schema.record_id(t), "kind": "text", "text": t, "own": len(t)} for t in texts]
+        with ShardWriter(run.output, run.plan.fingerprint, number, {"records": COLUMNS}) as writer:
+            for start in range(0, len(rows), 2):
+                writer.write("records", pa.Table.from_pylist(rows[start : start + 2], schema=COLUMNS))
+            writer.finish()
+    return run.commit()
+
+
+def run_here(output: Path, shards: list[Any], make: Callable[[EncodeTask], Any], modality: str) -> Manifest:
+    """A whole run in this process."""
+    run = begin_run(str(output), Plan("embeddings", {}, {}, len(shards)), overwrite=False)
+    work = make(EncodeTask(run.output, run.plan.fingerprint, SPEC))
+    for shard in shards:
+        work(shard)
+    return run.commit(facts(run, modality, price_per_hour=3.6))
+
+
+def rows_of(manifest: Manifest) -> list[dict[str, Any]]:
+    return [row for uri in manifest.files("records") for row in pq.read_table(uri).to_pylist()]
+
+
+def vectors_of(manifest: Manifest) -> np.ndarray:
+    return np.concatenate([v for v in map(read_embeddings, manifest.files("embeddings")) if len(v)])
+
+
+def test_any_plan_gives_the_same_rows(records: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run_here(tmp_path / "whole", plan_shards(records, 0), lambda task: TextWork(task, "a "), "text")
+    monkeypatch.setattr(embed_text_module, "SLICE_ROWS", 2)
+    for shard_rows in (1, 4, 5):
+        shards = plan_shards(records, shard_rows)
+        again = run_here(tmp_path / str(shard_rows), shards, lambda task: TextWork(task, "a "), "text")
+        assert rows_of(again) == rows_of(whole)
+        np.testing.assert_allclose(vectors_of(again), vectors_of(whole), atol=1e-5)
+    usable = [text for text in TEXTS if text.strip()]
+    assert [row["text"] for row in rows_of(whole)] == usable and whole.rejects == {"no text": len(TEXTS) - len(usable)}
+    assert whole.extra["cost_per_million"] > 0 and {"encoder"} <= {table.title for table in preview(whole)}
+
+
+def tar_of(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+def picture(colour: str, kind: str = "PNG") -> bytes:
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 30), colour).save(stream, kind)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_tars_and_parquet_become_shards(tmp_path: Path, fast: bool) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    members = {
+        "1.png": picture("red"),
+        "1.json": b'{"name": "One"}',
+        "2.txt": b"no picture",
+        "3.jpg": picture("blue", "JPEG"),
+    }
+    tar_of(folder / "0.tar", members)
+    (folder / "cut.tar").write_bytes((folder / "0.tar").read_bytes()[:540])
+    pq.write_table(
+        pa.table({"image": [picture("green"), None], "caption": ["g", "n"], "id": [7, 8]}), folder / "r.parquet"
+    )
+    shards = image_plan.plan_shards(image_plan.find_images((str(folder),)), 0)
+    manifest = run_here(tmp_path / "out", shards, lambda task: ImageWork(task, ("name", "id"), fast), "image")
+    rows = rows_of(manifest)
+    assert [(row["name"], row["id"], row["caption"]) for row in rows] == [
+        ("One", None, None),
+        (None,) * 3,
+        (None, "7", "g"),
+    ]
+    assert manifest.rejects == {"no picture": 1, "damaged tar": 1, "no image bytes": 1}
+    data = (folder / "0.tar").read_bytes()
+    assert data[rows[1]["offset"] :][: rows[1]["size"]] == members["3.jpg"]
+    assert json.loads(rows[0]["metadata"]) == {"name": "One"}
+    assert vectors_of(manifest).shape == (3, manifest.extra["dim"])
+
+
+def test_a_vector_without_a_direction_is_rejected(tmp_path: Path) -> None:
+    folders = {"embeddings": schema.EMBEDDINGS, "records": COLUMNS}
+    rows = [{"record_id": str(number), "text": "x"} for number in range(3)]
+    vectors = np.array([[1, 0], [np.nan, 0], [0, 0]], np.float32)
+    with ShardWriter(str(tmp_path), "plan", 0, folders) as writer:
+        write_rows(writer, pa.Table.from_pylist(rows, schema=COLUMNS), vectors)
+        receipt = writer.finish()
+    assert receipt.rows == 1 and receipt.rejects == {"no direction": 2}
+
+
+def test_other_weights_on_another_node_are_noticed(tmp_path: Path) -> None:
+    info = {"model": "m", "weights_sha256": "a", "preprocess": {}, "dim": 2, "context_length": 8, "precision": "bf16"}
+    agree(str(tmp_path), info)
+    agree(str(tmp_path), {**info, "precision": "fp32"})  # another kind of device
+    with pytest.raises(ModelError, match="weights_sha256"):
+        agree(str(tmp_path), {**info, "weights_sha256": "b"})
