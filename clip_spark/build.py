@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from clip_spark import storage
+from clip_spark.append import append_embeddings
 from clip_spark.distributed import add_distributed, map_shards
 from clip_spark.errors import DatasetError, InputError
 from clip_spark.generation import new_generation, served, switch
@@ -71,6 +72,8 @@ def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
         UserError: an input or the output is not what the options need.
         DatasetError: the embeddings or the parts are damaged; what was served before still is.
     """
+    if spec.append:
+        return append_embeddings(get_spark, spec)
     plan = plan_index(spec)
     output = storage.absolute(spec.output)
     done = served(output, plan.as_plan, overwrite=spec.overwrite)

@@ -79,7 +79,8 @@ def switch(output: str, plan: Plan, info: IndexInfo, seconds: dict[str, float]) 
     storage.write_json(storage.join(output, REPORT), report(manifest, sum(seconds.values())))
     storage.write_json(storage.join(output, PLAN), dataclasses.asdict(plan))
     storage.write_json(storage.join(output, MANIFEST), manifest.to_json())
-    _remove_others(output, info.generation)
+    files = (*info.parts, *info.records, *info.vectors)
+    _remove_others(output, {file.path.split("/")[1] for file in files})
     return manifest
 
 
@@ -98,9 +99,9 @@ def _receipts(plan: Plan, info: IndexInfo, seconds: dict[str, float]) -> tuple[R
     )
 
 
-def _remove_others(output: str, generation: str) -> None:
+def _remove_others(output: str, served: set[str]) -> None:
     place = storage.join(output, PARTS)
-    found = {storage.name(file.uri.rsplit("/", 1)[0]) for file in storage.list_files(place)}
-    for other in sorted(found - {generation}):
+    found = {file.uri[len(place) :].strip("/").split("/")[0] for file in storage.list_files(place)}
+    for other in sorted(found - served):
         log.info("removing the replaced generation %s", other)
         storage.remove_tree(storage.join(place, other))

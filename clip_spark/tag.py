@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -11,20 +11,19 @@ import pyarrow as pa
 from clip_spark import schema, storage
 from clip_spark.errors import InputError
 from clip_spark.index.layout import IndexInfo, check_same_encoder, read_index
-from clip_spark.index.parts import MISSING
-from clip_spark.index.reader import VectorFile, VectorReader
+from clip_spark.index.parts import MISSING, merge
 from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
 from clip_spark.report import Table
-from clip_spark.search import Searcher
+from clip_spark.search import Searcher, Wanted
 from clip_spark.session import SessionSource
+from clip_spark.shard_queries import open_searcher, shard_blocks
 from clip_spark.shards import Receipt, ShardWriter
 from clip_spark.sidecars import write_sidecars
-from clip_spark.specs.search import TagSpec
+from clip_spark.specs.search import TagSpec, parse_quotas
 from clip_spark.tasks import run_shards
 
-QUERY_ROWS = 8192
-"""Images searched at once; big enough for matrix multiplication, small enough to stay in memory."""
 PREVIEW_IMAGES = 5
+IMAGE_COLUMNS = (schema.RECORD_ID, "uri")
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class TagTask:
         output: URI of the tags.
         plan: fingerprint.
         generation: of the index when the job was planned.
+        wanted: one search for each of these; several where orders have quotas.
     """
 
     images: str
@@ -44,15 +44,15 @@ class TagTask:
     output: str
     plan: str
     generation: str
-    k: int
+    wanted: tuple[Wanted, ...]
     sidecars: bool
 
     def __call__(self, shard: int) -> Receipt:
         searcher = open_searcher(self.index, self.generation)
         with ShardWriter(self.output, self.plan, shard, {"tags": schema.TAGS}) as writer:
-            for records, vectors in shard_blocks(self.images, shard, searcher.info.dim):
+            for records, vectors in shard_blocks(self.images, shard, searcher.info.dim, IMAGE_COLUMNS):
                 with writer.watch("search"):
-                    table = tag_block(searcher, records, vectors, self.k)
+                    table = tag_block(searcher, records, vectors, self.wanted)
                 writer.write("tags", table)
                 writer.counters["images"] += len(vectors)
                 if self.sidecars:
@@ -61,49 +61,16 @@ class TagTask:
             return writer.finish()
 
 
-@lru_cache(1)
-def open_searcher(uri: str, generation: str) -> Searcher:
-    """*Worker.* The index, opened once per worker process.
-
-    Raises:
-        InputError: another index has taken its place since the job started.
-    """
-    searcher = Searcher.open(uri)
-    if searcher.info.generation != generation:
-        raise InputError(f"The index '{uri}' was replaced while this job ran; run the job again.")
-    return searcher
-
-
-@lru_cache(1)
-def _image_dataset(uri: str) -> Manifest:
-    return read_manifest(uri, "embeddings")
-
-
-def shard_blocks(uri: str, shard: int, dim: int) -> list[tuple[pa.Table, np.ndarray]]:
-    """*Worker.* One shard of an embeddings dataset: (records, float32 (m, d)) with m <= QUERY_ROWS."""
-    import pyarrow.parquet as pq
-
-    manifest = _image_dataset(uri)
-    receipt = manifest.receipts[shard]
-    if receipt.rows == 0:
-        return []
-    place = {path.split("/", 1)[0]: storage.join(uri, path) for path in receipt.files}
-    with storage.open_read(place["records"]) as stream:
-        records = pq.read_table(stream, columns=[schema.RECORD_ID, "uri"])
-    reader = VectorReader([VectorFile(place["embeddings"], 0, receipt.rows)], dim)
-    return [(records.slice(first, len(vectors)), vectors) for first, vectors in reader.blocks(rows=QUERY_ROWS)]
-
-
-def tag_block(searcher: Searcher, records: pa.Table, vectors: np.ndarray, k: int) -> pa.Table:
+def tag_block(searcher: Searcher, records: pa.Table, vectors: np.ndarray, wanted: Sequence[Wanted]) -> pa.Table:
     """*Worker.* Rows of TAGS for some images.
 
     Args:
         searcher: the text index.
         records: record_id and uri of m images.
         vectors: float32 (m, d).
-        k: tags per image.
+        wanted: the tags of an image are the hits of all of these, ranked together.
     """
-    scores, positions = searcher.parts.search(vectors, k)
+    scores, positions = best_of_all([searcher.search_positions(vectors, each) for each in wanted])
     found = positions != MISSING
     image, column = np.nonzero(found)  # row by row, so best first within each image
     columns = [name for name in ("n",) if name in searcher.records.columns]
@@ -122,6 +89,27 @@ def tag_block(searcher: Searcher, records: pa.Table, vectors: np.ndarray, k: int
     return pa.table(values, names=schema.TAGS.names).cast(schema.TAGS)
 
 
+def best_of_all(found: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """*Pure.* Several results per query as one, best first, without hits at the end."""
+    if len(found) == 1:
+        return found[0]
+    scores = [np.where(positions == MISSING, -np.inf, scores) for scores, positions in found]
+    together = [(score, positions) for score, (_, positions) in zip(scores, found, strict=True)]
+    return merge(together, sum(positions.shape[1] for _, positions in found))
+
+
+def searches(spec: TagSpec) -> tuple[Wanted, ...]:
+    """*Pure.* The searches that a spec asks for: one, or one for each n-gram order."""
+    quotas = parse_quotas(spec.quotas)
+    if not quotas:
+        return (Wanted(spec.k, threshold=spec.threshold, where=spec.where, unique=spec.unique),)
+    also = f" and ({spec.where})" if spec.where else ""
+    return tuple(
+        Wanted(count, threshold=spec.threshold, where=f"n = {order}{also}", unique=spec.unique)
+        for order, count in sorted(quotas.items())
+    )
+
+
 def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
     """*Driver.* Attach to each image the k texts nearest to it.
 
@@ -131,6 +119,10 @@ def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
     images = read_manifest(spec.embeddings, "embeddings")
     index, info = read_index(spec.index)
     _check_inputs(images, info, index.uri)
+    wanted = searches(spec)
+    for each in wanted:
+        if each.where:  # a mistake in it is found here, before a session
+            open_searcher(index.uri, info.generation).search_positions(np.zeros((0, info.dim), np.float32), each)
     inputs = {"embeddings": images.as_input(), "index": index.as_input()}
     plan = Plan.of("tags", spec, inputs, len(images.receipts))
     run = begin_run(spec.output, plan, overwrite=spec.overwrite)
@@ -138,9 +130,9 @@ def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
         return run.manifest
     pending = run.pending()
     if pending:
-        task = TagTask(images.uri, index.uri, run.output, plan.fingerprint, info.generation, spec.k, spec.sidecars)
+        task = TagTask(images.uri, index.uri, run.output, plan.fingerprint, info.generation, wanted, spec.sidecars)
         run_shards(get_spark(), "tag-images", pending, task)
-    return run.commit({"images": images.rows, "k": spec.k})
+    return run.commit({"images": images.rows, "k": spec.k, "quotas": list(spec.quotas)})
 
 
 def _check_inputs(images: Manifest, info: IndexInfo, index_uri: str) -> None:

@@ -97,8 +97,8 @@ class IndexInfo:
 
     @property
     def rows(self) -> int:
-        """Vectors in all parts."""
-        return sum(part.rows for part in self.parts)
+        """Positions; where records were erased, fewer vectors."""
+        return self.records[-1].end if self.records else sum(part.rows for part in self.parts)
 
     def to_json(self) -> dict[str, Any]:
         """*Pure.* Ready for JSON, and equal to itself after a trip through it."""

@@ -30,13 +30,12 @@ class PartSet:
     def __init__(
         self,
         indexes: Sequence[Any],
-        metric: str,
-        settings: SearchSettings,
+        info: IndexInfo,
         store: VectorStore | None = None,
         removals: Removals | None = None,
     ) -> None:
-        self.indexes, self.metric, self.settings, self.store = list(indexes), metric, settings, store
-        self.rows = sum(index.ntotal for index in self.indexes)
+        self.indexes, self.metric, self.settings, self.store = list(indexes), info.metric, info.settings, store
+        self.rows = info.rows
         self.vectors = store or PartVectors(self.indexes, self.rows)
         self._removals = removals
         self._without = lru_cache(8)(self._subtract)
@@ -140,7 +139,7 @@ def open_parts(uri: str, info: IndexInfo, removals: Removals | None = None) -> P
         DatasetError: a part is missing, cut short, or not one of this index.
     """
     store = VectorStore(uri, info.vectors, info.dim) if info.vectors else None
-    return PartSet([open_part(uri, part) for part in info.parts], info.metric, info.settings, store, removals)
+    return PartSet([open_part(uri, part) for part in info.parts], info, store, removals)
 
 
 def open_part(index_uri: str, part: IndexFile) -> Any:

@@ -39,9 +39,12 @@ class VectorFile:
         return self.start + self.rows
 
 
-def dataset_files(manifest: Manifest, folder: str) -> tuple[VectorFile, ...]:
-    """*Anywhere.* The files of one folder of a dataset with their rows, in manifest order; empty ones left out."""
-    files, start = [], 0
+def dataset_files(manifest: Manifest, folder: str, start: int = 0) -> tuple[VectorFile, ...]:
+    """*Anywhere.* The files of one folder of a dataset with their rows, in manifest order; empty ones left out.
+
+    Positions are counted from `start`, which is not 0 for a dataset that is appended to others.
+    """
+    files = []
     for receipt in manifest.receipts:
         paths = [path for path in receipt.files if path.startswith(folder + "/")]
         if receipt.rows:
@@ -54,22 +57,25 @@ class VectorReader:
     """Reads vectors by position; picklable, and called by autofaiss as it calls an EmbeddingReader.
 
     Attributes:
+        first: position of the first vector.
         count: vectors.
         dimension: d.
     """
 
     def __init__(self, files: Sequence[VectorFile], dimension: int) -> None:
         self.files = tuple(files)
-        self.count = self.files[-1].end if self.files else 0
+        self.first = self.files[0].start if self.files else 0
+        self.count = self.files[-1].end - self.first if self.files else 0
         self.dimension = dimension
 
     def __call__(
         self, batch_size: int, start: int = 0, end: int | None = None, **_: Any
     ) -> Iterator[tuple[np.ndarray, pd.DataFrame]]:
-        """Blocks of vectors with a frame whose column `i` holds their positions (int64)."""
+        """Rows `start` ... `end - 1` in blocks, with a frame whose column `i` holds their positions (int64)."""
         import pandas as pd
 
-        for first, vectors in self.blocks(start, end, batch_size):
+        end = self.count if end is None else end
+        for first, vectors in self.blocks(self.first + start, self.first + end, batch_size):
             positions = np.arange(first, first + len(vectors), dtype=np.int64)
             yield vectors, pd.DataFrame({"i": positions})
 
@@ -81,7 +87,7 @@ class VectorReader:
         Raises:
             DatasetError: a file is not what the manifest says, or holds a vector that is not finite or not of length 1.
         """
-        end = self.count if end is None else min(end, self.count)
+        end = self.first + self.count if end is None else end
         for file in self.files:
             low, high = max(start, file.start), min(end, file.end)
             if low < high:

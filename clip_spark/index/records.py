@@ -35,7 +35,12 @@ class RecordReader:
     @property
     def columns(self) -> list[str]:
         """Names of all columns."""
-        return self._open(0).schema.names if self.files else []
+        return self.schema.names
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns."""
+        return self._open(0).schema if self.files else pa.schema([])
 
     def take(self, positions: np.ndarray, columns: Sequence[str] = ()) -> pa.Table:
         """Records at positions (int64, any order, doubles allowed) as a table in that order; no columns means all."""

@@ -48,7 +48,7 @@ class ShardFileWriter:
         with storage.open_write(storage.join(self.output, path)) as stream:
             hashed = HashingStream(stream)
             copy(source, hashed)
-        return IndexFile(path, source.start, source.rows, hashed.bytes, hashed.sha256.hexdigest())
+        return IndexFile(path=path, start=source.start, rows=source.rows, **hashed.figures())
 
     def _copy_records(self, source: VectorFile, target: IO[bytes]) -> None:
         with storage.open_read(source.uri) as stream:

@@ -43,9 +43,14 @@ class PartWriter:
         path = part_path(self.generation, number)
         with storage.open_write(storage.join(self.output, path)) as stream:
             hashed = HashingStream(stream)
-            faiss = load_faiss()
-            faiss.write_index(index, faiss.PyCallbackIOWriter(hashed.write, WRITE_BYTES))
-        return IndexFile(path, start, len(ids), hashed.bytes, hashed.sha256.hexdigest())
+            write_faiss(index, hashed)
+        return IndexFile(path=path, start=start, rows=len(ids), **hashed.figures())
+
+
+def write_faiss(index: Any, stream: HashingStream) -> None:
+    """*Worker.* The bytes of a Faiss index."""
+    faiss = load_faiss()
+    faiss.write_index(index, faiss.PyCallbackIOWriter(stream.write, WRITE_BYTES))
 
 
 class HashingStream:
@@ -60,6 +65,10 @@ class HashingStream:
         self.sha256.update(data)
         self.bytes += len(data)
         return self.stream.write(data)
+
+    def figures(self) -> dict[str, Any]:
+        """The `bytes` and `sha256` of an IndexFile."""
+        return {"bytes": self.bytes, "sha256": self.sha256.hexdigest()}
 
     def tell(self) -> int:
         """Bytes written; Arrow asks."""

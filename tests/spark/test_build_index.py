@@ -53,7 +53,7 @@ def test_parts_hold_all_vectors_once_and_reach_the_recall(spark, tmp_path: Path,
     assert overlap > 0.85  # queries that it was not tuned with
 
 
-@pytest.mark.parametrize("key", ["IVF64,SQ8", "OPQ8_32,IVF16,PQ8x4", "IVF64_HNSW8,Flat"])
+@pytest.mark.parametrize("key", ["IVF64,SQ8", "OPQ8_32,IVF16,PQ8x8", "IVF64_HNSW8,Flat"])
 def test_compressed_keys_reach_the_recall_by_reranking(spark, tmp_path: Path, embeddings, key: str) -> None:
     folder, vectors = embeddings
     manifest = build(spark, folder, tmp_path / "index", parts=2, recall=0.95, index_key=key)

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers_embeddings import ENCODER, numbered, unit_vectors, write_embeddings
 
 from clip_spark.build import build_index
-from clip_spark.errors import InputError, ModelError
+from clip_spark.errors import InputError, ModelError, SpecError
 from clip_spark.specs.search import IndexSpec, TagSpec
 from clip_spark.tag import preview, tag_images
 
@@ -52,6 +52,30 @@ def test_tags_equal_brute_force_and_sidecars_hold_them(spark, tmp_path: Path, in
     assert (tmp_path / "pictures" / "0.png.knn").exists() and not (tmp_path / "pictures" / "0.knn").exists()
     assert tag_images(no_spark, spec).created == manifest.created
     assert preview(manifest)[0].rows[0][0] == "0.png"
+
+
+def test_quotas_give_each_order_its_tags(spark, tmp_path: Path) -> None:
+    texts = [" ".join(["word"] * (1 + i % 3)) + str(i) for i in range(90)]
+    write_embeddings(tmp_path / "texts", unit_vectors(90), texts)
+    build_index(no_spark, IndexSpec(embeddings=str(tmp_path / "texts"), output=str(tmp_path / "index")))
+    vectors = unit_vectors(5, seed=3)
+    write_embeddings(tmp_path / "emb", vectors, numbered(5, "p"), modality="image")
+    spec = TagSpec(
+        embeddings=str(tmp_path / "emb"),
+        index=str(tmp_path / "index"),
+        output=str(tmp_path / "tags"),
+        quotas=("1:3", "3:2"),
+    )
+    rows = pq.read_table(tag_images(lambda: spark, spec).files("tags")[0]).to_pylist()
+    for image in range(5):
+        mine = rows[5 * image : 5 * image + 5]
+        scores = vectors[image] @ unit_vectors(90).T
+        expected = {i for n, k in ((0, 3), (2, 2)) for i in [j for j in np.argsort(-scores) if j % 3 == n][:k]}
+        assert {row["text"] for row in mine} == {texts[i] for i in expected}
+        assert [row["rank"] for row in mine] == [1, 2, 3, 4, 5]
+        assert [row["score"] for row in mine] == sorted((row["score"] for row in mine), reverse=True)
+    with pytest.raises(SpecError, match="cannot be used"):
+        tag_images(no_spark, TagSpec(**{**vars(spec), "output": str(tmp_path / "other"), "where": "nonsense = 1"}))
 
 
 def test_what_does_not_fit_is_refused_before_a_session(tmp_path: Path, index: str) -> None:

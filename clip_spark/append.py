@@ -1,0 +1,127 @@
+"""*Driver.* build-index --append: more embeddings into an index, with the quantizers that it has."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import Any
+
+import numpy as np
+
+from clip_spark.distributed import add_distributed, map_shards
+from clip_spark.errors import InputError
+from clip_spark.generation import new_generation, switch
+from clip_spark.index.cache import local_path
+from clip_spark.index.keys import is_exact, lists_of
+from clip_spark.index.layout import IndexInfo, check_same_encoder, read_index
+from clip_spark.index.library import load_faiss
+from clip_spark.index.parts import ALL_LISTS, PartSet, open_parts
+from clip_spark.index.reader import VectorReader, dataset_files
+from clip_spark.index.shard_files import ShardFileWriter
+from clip_spark.index.train import draw_positions, new_index
+from clip_spark.index.tune import RECALL_AT, RERANKS, Questions
+from clip_spark.index.writer import PartWriter
+from clip_spark.manifest import Manifest, Plan, read_manifest
+from clip_spark.measure import measure
+from clip_spark.session import SessionSource
+from clip_spark.shards import Stopwatch
+from clip_spark.specs.search import IndexSpec
+
+log = logging.getLogger(__name__)
+
+TEST_QUERIES = 512
+DRIFT = 2
+"""So many times the lists per query that were needed before: then the lists no longer fit the vectors."""
+
+
+def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
+    """*Driver.* Add a dataset to the index in `spec.output`; nothing to do if it is in there.
+
+    Raises:
+        InputError: there is no index, nothing to add, or the vectors are of another size.
+        ModelError: the embeddings come from another encoder.
+    """
+    manifest, info = read_index(spec.output)
+    embeddings = read_manifest(spec.embeddings, "embeddings")
+    if embeddings.content_fingerprint in {source["fingerprint"] for source in manifest.inputs.values()}:
+        return manifest
+    _check(embeddings, info)
+    inputs = {**manifest.inputs, f"embeddings-{len(manifest.inputs) + 1}": embeddings.as_input()}
+    watch = Stopwatch()
+    with new_generation(manifest.uri, Plan(manifest.kind, manifest.spec, inputs, 1)) as generation:
+        larger = _add(get_spark, embeddings, info, PartWriter(manifest.uri, generation), watch)
+        with watch("measure"):
+            larger = _tuned(open_parts(manifest.uri, larger), larger, info, embeddings, spec)
+        plan = Plan(manifest.kind, manifest.spec, inputs, len(larger.parts))
+        return switch(manifest.uri, plan, larger, dict(watch.seconds))
+
+
+def _check(embeddings: Manifest, info: IndexInfo) -> None:
+    check_same_encoder(info.encoder, embeddings.extra["encoder"], "the embeddings to append")
+    if embeddings.rows == 0:
+        raise InputError(f"'{embeddings.uri}' holds no embeddings; there is nothing to append.")
+    if embeddings.extra["modality"] != info.modality:
+        raise InputError(f"The index holds {info.modality}s and '{embeddings.uri}' {embeddings.extra['modality']}s.")
+
+
+def _add(
+    get_spark: SessionSource, embeddings: Manifest, info: IndexInfo, writer: PartWriter, watch: Stopwatch
+) -> IndexInfo:
+    """*Driver.* One more part, and the records that belong to it."""
+    reader = VectorReader(dataset_files(embeddings, "embeddings", info.rows), info.dim)
+    shards = ShardFileWriter(
+        output=writer.output,
+        generation=writer.generation,
+        records=dataset_files(embeddings, "records", info.rows),
+        embeddings=reader.files,
+        dim=info.dim,
+        vectors=bool(info.vectors),
+    )
+    with watch("add"):
+        if is_exact(info.key):
+            index = new_index(info.key, info.dim, info.metric)
+            for first, vectors in reader.blocks():
+                index.add_with_ids(vectors, np.arange(first, first + len(vectors), dtype=np.int64))
+            parts = [writer.write(index, 0)]
+            files = [shards(number) for number in range(len(shards.records))]
+        else:
+            parts = add_distributed(get_spark(), emptied(local_path(writer.output, info.parts[0])), reader, 1, writer)
+            files = map_shards(get_spark(), shards)
+    return dataclasses.replace(
+        info,
+        generation=writer.generation,
+        parts=(*info.parts, *parts),
+        records=(*info.records, *(records for records, _ in files)),
+        vectors=(*info.vectors, *(vectors for _, vectors in files if vectors is not None)),
+    )
+
+
+def emptied(path: str) -> Any:
+    """*Worker.* The quantizers of a part without its vectors, which are mapped and never touched."""
+    faiss = load_faiss()
+    index = faiss.read_index(path, faiss.IO_FLAG_MMAP)
+    inner = faiss.extract_index_ivf(index)
+    lists = faiss.ArrayInvertedLists(inner.nlist, inner.code_size)
+    inner.replace_invlists(lists, True)
+    lists.this.disown()  # the index owns them now
+    inner.ntotal = index.ntotal = 0
+    return index
+
+
+def _tuned(parts: PartSet, larger: IndexInfo, before: IndexInfo, embeddings: Manifest, spec: IndexSpec) -> IndexInfo:
+    """*Driver.* Search settings that reach the goal for the new vectors too."""
+    reader = VectorReader(dataset_files(embeddings, "embeddings", before.rows), before.dim)
+    _, rows = draw_positions(reader.count, 0, TEST_QUERIES, spec.seed)
+    positions = rows + reader.first
+    queries = reader.take(positions)
+    complete = dataclasses.replace(before.settings, nprobe=ALL_LISTS, ef=ALL_LISTS, rerank=RERANKS[-1])
+    _, true = parts.search(queries, RECALL_AT + 1, complete)
+    settings, measured = measure(parts, before.key, spec.recall, Questions(queries, true, positions), None)
+    if lists_of(before.key) and settings.nprobe > DRIFT * before.settings.nprobe:
+        log.warning(
+            "the new vectors need %d lists per query, the old ones %d: build the index again when there is time",
+            settings.nprobe,
+            before.settings.nprobe,
+        )
+    best = max(settings, before.settings, key=lambda s: (s.rerank, s.nprobe))
+    return dataclasses.replace(larger, settings=best, measured={**before.measured, "appended": measured})

@@ -1,0 +1,187 @@
+"""*Driver.* describe-set: how a set of images as a whole is described by each class of text.
+
+For each image and class its best text; from these the distribution of best scores and the top tags, with pictures.
+
+<output>/best/00000.parquet    one row per image and class
+<output>/summary.json          what the page shows
+<output>/describe.html         the page; stands alone
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from clip_spark import schema, storage
+from clip_spark.describe_page import describe_page
+from clip_spark.errors import InputError, SpecError
+from clip_spark.index.layout import check_same_encoder, read_index
+from clip_spark.index.parts import MISSING
+from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
+from clip_spark.report import Table
+from clip_spark.search import Searcher, Wanted
+from clip_spark.session import SessionSource
+from clip_spark.shard_queries import open_searcher, shard_blocks
+from clip_spark.shards import Receipt, ShardWriter
+from clip_spark.specs.search import DescribeSpec
+from clip_spark.tasks import run_shards
+
+MOST_CLASSES = 50
+SUMMARY, PAGE = "summary.json", "describe.html"
+BEST = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("uri", pa.string()),
+        ("class", pa.string()),
+        ("score", pa.float32()),
+        ("tag_id", pa.string()),
+        ("text", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class DescribeTask:
+    """*Worker.* The best text of each class for the images of one shard; picklable."""
+
+    images: str
+    index: str
+    output: str
+    plan: str
+    generation: str
+    classes: tuple[tuple[str, str], ...]
+
+    def __call__(self, shard: int) -> Receipt:
+        """Write the best texts of one shard; `classes` are (name, SQL condition) pairs."""
+        searcher = open_searcher(self.index, self.generation)
+        with ShardWriter(self.output, self.plan, shard, {"best": BEST}) as writer:
+            for records, vectors in shard_blocks(self.images, shard, searcher.info.dim, [schema.RECORD_ID, "uri"]):
+                for name, condition in self.classes:
+                    with writer.watch("search"):
+                        table = best_texts(searcher, records, vectors, name, condition)
+                    writer.write("best", table)
+            return writer.finish()
+
+
+def best_texts(searcher: Searcher, records: pa.Table, vectors: np.ndarray, name: str, condition: str) -> pa.Table:
+    """*Worker.* Rows of BEST: for each image (float32 (m, d)) the best of the texts that fulfil a condition."""
+    scores, positions = searcher.search_positions(vectors, Wanted(1, where=condition))
+    found = np.flatnonzero((positions != MISSING).any(axis=1))
+    texts = searcher.records.take(positions[found, 0] if len(found) else np.empty(0, np.int64), ["record_id", "text"])
+    images = records.take(pa.array(found))
+    values = [
+        images.column(schema.RECORD_ID),
+        images.column("uri"),
+        pa.array([name] * len(found), pa.string()),
+        pa.array(scores[found, 0] if len(found) else [], pa.float32()),
+        texts.column(schema.RECORD_ID),
+        texts.column("text"),
+    ]
+    return pa.table(values, names=BEST.names).cast(BEST)
+
+
+def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
+    """*Driver.* Describe a set of images.
+
+    Raises:
+        SpecError: the texts have no such column, or it has too many values to be classes.
+        ModelError: images and texts were embedded by different encoders.
+    """
+    images = read_manifest(spec.embeddings, "embeddings")
+    index, info = read_index(spec.index)
+    if (info.modality, images.extra["modality"]) != ("text", "image"):
+        raise InputError("describe-set needs --embeddings of images and an --index of texts.")
+    check_same_encoder(info.encoder, images.extra["encoder"], "these image embeddings")
+    inputs = {"embeddings": images.as_input(), "index": index.as_input()}
+    plan = Plan.of("description", spec, inputs, len(images.receipts))
+    run = begin_run(spec.output, plan, overwrite=spec.overwrite)
+    if run.manifest is not None:
+        return run.manifest
+    searcher = open_searcher(index.uri, info.generation)
+    classes = class_conditions(searcher, spec)
+    if pending := run.pending():
+        task = DescribeTask(images.uri, index.uri, run.output, plan.fingerprint, info.generation, classes)
+        run_shards(get_spark(), "describe-set", pending, task)
+    found = summary(run.output, images.rows, spec)
+    storage.write_json(storage.join(run.output, SUMMARY), found)
+    storage.write_bytes(storage.join(run.output, PAGE), describe_page(found).encode())
+    return run.commit({"page": PAGE, "classes": [name for name, _ in classes]})
+
+
+def class_conditions(searcher: Searcher, spec: DescribeSpec) -> tuple[tuple[str, str], ...]:
+    """*Driver.* (class, SQL condition) for each value of the column that says the class."""
+    searcher.check_columns([spec.classes])
+    values = searcher.records.table().column(spec.classes).unique().to_pylist()
+    names = sorted((str(value) for value in values if value is not None), key=lambda name: (len(name), name))
+    if not 0 < len(names) <= MOST_CLASSES:
+        raise SpecError(f"--classes {spec.classes} has {len(names)} values; 1 to {MOST_CLASSES} make sense as classes.")
+    also = f" and ({spec.where})" if spec.where else ""
+    quoted = [name.replace("'", "''") for name in names]
+    column = spec.classes.replace('"', '""')
+    return tuple(
+        (name, f"cast(\"{column}\" as varchar) = '{literal}'{also}")
+        for name, literal in zip(names, quoted, strict=True)
+    )
+
+
+def summary(output: str, images: int, spec: DescribeSpec) -> dict[str, Any]:
+    """*Driver.* Per class: figures of the best scores, and the top tags with example pictures."""
+    import duckdb
+
+    tables = [_read_best(file.uri) for file in storage.list_files(storage.join(output, "best"))]
+    with duckdb.connect() as connection:
+        connection.register("best", pa.concat_tables(tables))
+        figures = connection.execute(FIGURES).fetchall()
+        tags = connection.execute(TOP_TAGS, [spec.examples, spec.top]).fetchall()
+    classes = [
+        {
+            "class": name,
+            "images": count,
+            "mean": mean,
+            "quantiles": quantiles,
+            "tags": [
+                {"text": text, "images": times, "mean": score, "examples": uris}
+                for owner, text, times, score, uris in tags
+                if owner == name
+            ],
+        }
+        for name, count, mean, quantiles in figures
+    ]
+    return {"images": images, "column": spec.classes, "classes": classes}
+
+
+FIGURES = """
+    SELECT class, count(*), avg(score), quantile_cont(score, [0.1, 0.5, 0.9])
+    FROM best GROUP BY class ORDER BY len(class), class"""
+TOP_TAGS = """
+    SELECT class, text, count(*) AS images, avg(score), list_slice(list(uri ORDER BY score DESC, uri), 1, ?)
+    FROM best GROUP BY class, tag_id, text
+    QUALIFY row_number() OVER (PARTITION BY class ORDER BY count(*) DESC, text) <= ?
+    ORDER BY class, images DESC, text"""
+
+
+def _read_best(uri: str) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    with storage.open_read(uri) as stream:
+        return pq.read_table(stream)
+
+
+def preview(manifest: Manifest) -> list[Table]:
+    """*Driver.* Each class with its scores and first tags."""
+    found = storage.read_json(storage.join(manifest.uri, SUMMARY))
+    rows = [
+        (
+            each["class"],
+            each["images"],
+            each["mean"],
+            *each["quantiles"],
+            ", ".join(f"{tag['text']} ({tag['images']})" for tag in each["tags"][:8]),
+        )
+        for each in found["classes"]
+    ]
+    columns = (found["column"], "images", "mean best score", "10 %", "median", "90 %", "top tags (images)")
+    return [Table(f"the set by {found['column']}", columns, rows)]

@@ -1,0 +1,31 @@
+"""*Driver.* remove-records: take records of an index down; without Spark."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from clip_spark.console import guarded, show_table
+from clip_spark.settings import parse_spec
+from clip_spark.specs.search import RemoveSpec
+
+EXAMPLES = (
+    ("take one record down", "clip-spark remove-records --index index/ --ids 0f3a..."),
+    ("and erase all that was taken down", """clip-spark remove-records --index index/ --where "n = 1" --compact"""),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """*Driver.* Parse, remove, report; returns the exit status."""
+
+    def work() -> None:
+        spec, _ = parse_spec("clip-spark remove-records", RemoveSpec, EXAMPLES, argv)
+        from clip_spark.remove import remove_records
+
+        show_table(remove_records(spec))
+
+    return guarded("remove-records", work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,267 @@
+"""Compare build-index and search with autofaiss and bare Faiss: same vectors, same queries, same machine, one run.
+
+    python scripts/bench_index.py make --rows 100000 --work bench/        # vectors, as an embeddings dataset
+    python scripts/bench_index.py run --work bench/ --json bench.json     # every candidate in a process of its own
+
+Candidates: ours; autofaiss with its own choices, local and on Spark; bare Faiss with our key. A candidate that fails or
+runs out of time is a result and is printed as such. Times on a busy machine mean little: CPU seconds are given too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "tests")]
+QUERIES, AT = 500, 10
+CANDIDATES = ("ours", "faiss", "autofaiss local", "autofaiss pyspark")
+
+
+def make_vectors(rows: int, dim: int, queries: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors like CLIP's: concepts grouped into topics, Zipf-like frequencies, noise, and an offset per modality.
+
+    Returns:
+        float32 (rows, dim) of the one kind and (queries, dim) of the other, unit length; the kinds share concepts but
+        not the offset, so a query's neighbours are far away in angle, as a text's pictures are.
+    """
+    random = np.random.default_rng(seed)
+    concepts, topics = max(50, rows // 50), max(10, rows // 2000)
+    unit = lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True)  # noqa: E731
+    normal = lambda *shape: random.standard_normal(shape, dtype=np.float32)  # noqa: E731
+    centres = 0.7 * unit(normal(topics, dim))[random.integers(topics, size=concepts)] + 0.7 * unit(
+        normal(concepts, dim)
+    )
+    weights = 1 / np.arange(1, concepts + 1) ** 0.7
+    offsets = unit(normal(2, dim))
+
+    def draw(count: int, offset: np.ndarray) -> np.ndarray:
+        out = centres[random.choice(concepts, size=count, p=weights / weights.sum())]
+        for start in range(0, count, 50_000):
+            block = out[start : start + 50_000]
+            block += 0.8 / np.sqrt(dim) * normal(*block.shape) + offset
+        return unit(out)
+
+    return draw(rows, offsets[0]), draw(queries, offsets[1])
+
+
+def make(work: Path, rows: int, dim: int) -> None:
+    """Write the vectors, the queries and the exact answers."""
+    from helpers_embeddings import numbered, write_embeddings
+
+    from clip_spark.index.tune import exact_hits
+
+    vectors, cross = make_vectors(rows, dim, QUERIES)
+    write_embeddings(work / "embeddings", vectors, numbered(rows), shard_rows=50_000)
+    write_embeddings(work / "queries", cross, numbered(QUERIES, "query"), modality="image")
+    own = np.sort(np.random.default_rng(1).choice(rows, QUERIES, replace=False))
+    truths = [exact_hits([(0, vectors)], np.ascontiguousarray(q), AT + 1)[1] for q in (vectors[own], cross)]
+    np.savez(
+        work / "truth.npz", own=own, own_queries=vectors[own], cross=cross, own_true=truths[0], cross_true=truths[1]
+    )
+
+
+def build_ours(work: Path, rows: int) -> Any:
+    """build-index with its defaults, tuned with the other kind too; returns a search function and the bytes."""
+    from clip_spark.build import build_index
+    from clip_spark.search import Searcher
+    from clip_spark.session import session_source
+    from clip_spark.specs.search import IndexSpec
+
+    spec = IndexSpec(
+        embeddings=str(work / "embeddings"), queries=str(work / "queries"), output=str(work / "ours"), overwrite=True
+    )
+    manifest = build_index(session_source("bench"), spec)
+    start = time.perf_counter()
+    searcher = Searcher.open(manifest.uri)
+    opened = time.perf_counter() - start
+    info = searcher.info
+    return {
+        "search": lambda q, k: searcher.parts.search(q, k)[1],
+        "note": f"{info.key} nprobe={info.settings.nprobe}",
+        "index_bytes": sum(part.bytes for part in info.parts),
+        "open_ms": opened * 1e3,
+        "key": info.key,
+        "nprobe": info.settings.nprobe,
+        "stages": json.loads((work / "ours" / "report.json").read_text())["seconds_by_stage"],
+    }
+
+
+def build_faiss(work: Path, rows: int) -> Any:
+    """Bare Faiss: read, train with its own defaults, add, write; the key and nprobe of ours."""
+    import faiss
+
+    from clip_spark.index.reader import VectorReader, dataset_files
+    from clip_spark.manifest import read_manifest
+
+    ours = json.loads((work / "ours.json").read_text())
+    reader = VectorReader(dataset_files(read_manifest(str(work / "embeddings")), "embeddings"), ours["dim"])
+    vectors = np.concatenate([block for _, block in reader.blocks()])
+    index = faiss.index_factory(vectors.shape[1], ours["key"], faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors[np.sort(np.random.default_rng(0).choice(rows, min(rows, 64 * index.nlist), replace=False))])
+    index.add(vectors)
+    index.nprobe = ours["nprobe"]
+    return _opened(index, str(work / "faiss.index"), f"{ours['key']} nprobe={ours['nprobe']}", ours["nprobe"])
+
+
+def _opened(index: Any, path: str, note: str, nprobe: int) -> Any:
+    import faiss
+
+    faiss.write_index(index, path)
+    start = time.perf_counter()
+    opened = faiss.read_index(path, faiss.IO_FLAG_MMAP)
+    seconds = time.perf_counter() - start
+    if nprobe:
+        opened.nprobe = nprobe
+    size = os.path.getsize(path)
+    return {"search": lambda q, k: opened.search(q, k)[1], "note": note, "index_bytes": size, "open_ms": seconds * 1e3}
+
+
+def build_autofaiss(work: Path, distributed: str | None) -> Any:
+    """autofaiss.build_index with its own choices."""
+    import autofaiss
+    import faiss
+
+    out = work / f"autofaiss-{distributed}"
+    out.mkdir(exist_ok=True)
+    if distributed:
+        from clip_spark.session import session_source
+
+        session_source("bench")()
+    index, found = autofaiss.build_index(
+        embeddings=str(work / "embeddings" / "embeddings"),
+        file_format="parquet",
+        embedding_column_name="embedding",
+        index_path=str(out / "knn.index"),
+        index_infos_path=str(out / "infos.json"),
+        ids_path=None,
+        distributed=distributed,
+        temporary_indices_folder=str(out / "temporary"),
+        metric_type="ip",
+    )
+    if index is None:
+        raise RuntimeError(f"build_index returned {(index, found)}")
+    start = time.perf_counter()
+    opened = faiss.read_index(str(out / "knn.index"), faiss.IO_FLAG_MMAP)
+    seconds = time.perf_counter() - start
+    size = os.path.getsize(out / "knn.index")
+    note = f"{found['index_key']} {found['index_param']}"
+    return {"search": lambda q, k: opened.search(q, k)[1], "note": note, "index_bytes": size, "open_ms": seconds * 1e3}
+
+
+def one(name: str, work: Path) -> dict[str, Any]:
+    """Build and measure one candidate in this process."""
+    rows = json.loads((work / "embeddings" / "manifest.json").read_text())["totals"]["rows"]
+    start = time.perf_counter()
+    if name == "ours":
+        built = build_ours(work, rows)
+    elif name == "faiss":
+        built = build_faiss(work, rows)
+    else:
+        built = build_autofaiss(work, "pyspark" if name.endswith("pyspark") else None)
+    wall = time.perf_counter() - start
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    search = built.pop("search")
+    return {
+        "candidate": name,
+        "build_seconds": wall,
+        "build_cpu_seconds": sum(u.ru_utime + u.ru_stime for u in used),
+        "peak_mb_python": max(u.ru_maxrss for u in used) / 1024,
+        **built,
+        **quality(search, work),
+    }
+
+
+def quality(search: Any, work: Path) -> dict[str, float]:
+    """Recall@10 on both kinds of queries, and times."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from clip_spark.index.tune import recall
+
+    truth = np.load(work / "truth.npz")
+    own, cross = truth["own_queries"], truth["cross"]
+    search(cross[:8], AT)  # pages in
+    found = {
+        "recall_self": recall(search(own, AT + 1), truth["own_true"], truth["own"]),
+        "recall_cross": recall(search(cross, AT), truth["cross_true"]),
+    }
+    singles, batches = [], []
+    for _ in range(3):
+        start = time.perf_counter()
+        for row in range(200):
+            search(cross[row : row + 1], AT)
+        singles.append((time.perf_counter() - start) / 200 * 1e3)
+        start = time.perf_counter()
+        search(cross, AT)
+        batches.append((time.perf_counter() - start) / len(cross) * 1e3)
+    with ThreadPoolExecutor(2) as pool:
+        start = time.perf_counter()
+        list(pool.map(lambda row: search(cross[row % QUERIES][None], AT), range(600)))
+        rate = 600 / (time.perf_counter() - start)
+    return {**found, "ms_single": min(singles), "ms_batched": min(batches), "qps_2_threads": rate}
+
+
+def run(work: Path, names: list[str], limit: int) -> list[dict[str, Any]]:
+    """Every candidate in a process of its own; a failure is a row too."""
+    results = []
+    for name in names:
+        command = [sys.executable, __file__, "one", "--work", str(work), "--name", name]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+            lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+            failure = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            result = json.loads(lines[-1]) if lines else {"candidate": name, "failed": failure[:300]}
+        except subprocess.TimeoutExpired:
+            result = {"candidate": name, "failed": f"not done after {limit} s"}
+        if name == "ours" and "failed" not in result:
+            dim = json.loads((work / "embeddings" / "manifest.json").read_text())["extra"]["dim"]
+            (work / "ours.json").write_text(json.dumps({**result, "dim": dim}))
+        results.append(result)
+        print(json.dumps(result), flush=True)
+    return results
+
+
+def show(results: list[dict[str, Any]]) -> None:
+    """A table for a person."""
+    columns = ("build_seconds", "build_cpu_seconds", "peak_mb_python", "recall_self", "recall_cross", "ms_single",
+               "ms_batched", "qps_2_threads", "open_ms")  # fmt: skip
+    print(f"{'candidate':<20}" + "".join(f"{name:>18}" for name in columns) + "  index")
+    for each in results:
+        cells = "".join(f"{each[name]:>18.3f}" for name in columns) if "failed" not in each else f"  {each['failed']}"
+        print(f"{each['candidate']:<20}{cells}  {each.get('note', '')}")
+
+
+def main() -> None:
+    """Parse and dispatch."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["make", "run", "one"])
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--name", default="ours")
+    parser.add_argument("--candidates", default=",".join(CANDIDATES))
+    parser.add_argument("--limit", type=int, default=1800, help="seconds per candidate")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    options.work = options.work.resolve()
+    if options.action == "make":
+        make(options.work, options.rows, options.dim)
+    elif options.action == "one":
+        print(json.dumps(one(options.name, options.work)))
+    else:
+        results = run(options.work, options.candidates.split(","), options.limit)
+        show(results)
+        if options.json:
+            options.json.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

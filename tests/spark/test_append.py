@@ -1,0 +1,39 @@
+"""Appending to inverted lists: same quantizers, complete ids, recall for the new vectors too."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from helpers_embeddings import numbered, unit_vectors, write_embeddings
+
+from clip_spark.build import build_index
+from clip_spark.index.layout import read_index
+from clip_spark.index.parts import open_parts
+from clip_spark.index.writer import stored_ids
+from clip_spark.search import Searcher
+from clip_spark.specs.search import IndexSpec
+
+pytestmark = pytest.mark.spark
+
+
+@pytest.mark.parametrize("key", ["IVF16,Flat", "IVF16,SQ8"])
+def test_appended_vectors_are_found(spark, tmp_path: Path, key: str) -> None:
+    vectors = unit_vectors(3000)
+    texts = numbered(3000)
+    write_embeddings(tmp_path / "a", vectors[:2000], texts[:2000])
+    write_embeddings(tmp_path / "b", vectors[2000:], texts[2000:])
+    spec = IndexSpec(embeddings=str(tmp_path / "a"), output=str(tmp_path / "index"), index_key=key, parts=2)
+    build_index(lambda: spark, spec)
+    spec = IndexSpec(**{**vars(spec), "embeddings": str(tmp_path / "b"), "append": True})
+    manifest = build_index(lambda: spark, spec)
+    _, info = read_index(manifest.uri)
+    ids = np.concatenate([stored_ids(index) for index in open_parts(manifest.uri, info).indexes])
+    np.testing.assert_array_equal(np.sort(ids), np.arange(3000))
+    assert info.measured["appended"]["recall_at_10"] >= 0.95
+    for row in (0, 2000, 2999):
+        assert Searcher.open(manifest.uri).search_embedding(vectors[row], 1)[0].record["text"] == texts[row]

@@ -1,0 +1,85 @@
+"""Records are taken down and erased; embeddings are appended. Exact indexes, so no Spark."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from helpers_embeddings import ENCODER, numbered, unit_vectors, write_embeddings
+
+from clip_spark.build import build_index
+from clip_spark.errors import InputError, ModelError
+from clip_spark.index.layout import read_index
+from clip_spark.remove import remove_records
+from clip_spark.search import Searcher
+from clip_spark.specs.search import IndexSpec, RemoveSpec
+
+ROWS = 300
+VECTORS = unit_vectors(2 * ROWS)
+TEXTS = numbered(2 * ROWS)
+
+
+def no_spark():
+    raise AssertionError("no session is needed here")
+
+
+def build(folder: Path, **options):
+    if not (folder / "emb").exists():
+        write_embeddings(folder / "emb", VECTORS[:ROWS], TEXTS[:ROWS], shard_rows=120)
+    spec = IndexSpec(**{"embeddings": str(folder / "emb"), "output": str(folder / "index"), "parts": 2, **options})
+    return build_index(no_spark, spec)
+
+
+def texts(folder: Path, query: np.ndarray, k: int) -> list[str]:
+    return [hit.record["text"] for hit in Searcher.open(str(folder / "index")).search_embedding(query, k)]
+
+
+def expected(query: np.ndarray, rows: np.ndarray) -> list[str]:
+    return [TEXTS[i] for i in rows[np.argsort(-(VECTORS[rows] @ query), kind="stable")]]
+
+
+def test_erased_records_leave_no_bytes_and_the_others_answer_as_before(tmp_path: Path) -> None:
+    build(tmp_path)
+    query = unit_vectors(1, seed=8)[0]
+    gone = [i for i in range(ROWS) if str(i).endswith("3")]
+    spec = RemoveSpec(index=str(tmp_path / "index"), where="text like '%3'", compact=True)
+    assert ("removed now", len(gone)) in remove_records(spec).rows
+    kept = np.setdiff1d(np.arange(ROWS), gone)
+    assert texts(tmp_path, query, ROWS) == expected(query, kept)
+    data = b"".join(path.read_bytes() for path in (tmp_path / "index" / "parts").rglob("*") if path.is_file())
+    assert b"text 293" not in data and VECTORS[293].tobytes() not in data and VECTORS[294].tobytes() in data
+    assert len(list((tmp_path / "index" / "parts").iterdir())) == 1
+    assert build(tmp_path).extra["generation"] == read_index(str(tmp_path / "index"))[1].generation
+
+
+def test_removing_nothing_is_said(tmp_path: Path) -> None:
+    build(tmp_path)
+    with pytest.raises(InputError, match="nothing was removed"):
+        remove_records(RemoveSpec(index=str(tmp_path / "index"), ids=("nonsense",)))
+
+
+def test_appended_embeddings_answer_like_one_set(tmp_path: Path) -> None:
+    build(tmp_path)
+    more = tmp_path / "more"
+    write_embeddings(more, VECTORS[ROWS:], TEXTS[ROWS:], shard_rows=200)
+    manifest = build(tmp_path, embeddings=str(more), append=True)
+    assert manifest.rows == 2 * ROWS
+    for query in unit_vectors(3, seed=8):
+        assert texts(tmp_path, query, 20) == expected(query, np.arange(2 * ROWS))[:20]
+    assert build(tmp_path, embeddings=str(more), append=True).created == manifest.created
+    searcher = Searcher.open(str(tmp_path / "index"))
+    record = searcher.search_embedding(VECTORS[ROWS + 5], 1)[0].record
+    assert record["text"] == TEXTS[ROWS + 5]
+    np.testing.assert_allclose(searcher.embedding_of(record["record_id"]), VECTORS[ROWS + 5], atol=1e-6)
+
+
+def test_appending_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    build(tmp_path)
+    other = {**ENCODER, "model": "other", "weights_sha256": "x"}
+    write_embeddings(tmp_path / "other", VECTORS[:5], TEXTS[:5], encoder=other)
+    with pytest.raises(ModelError, match="embeddings to append come from 'other'"):
+        build(tmp_path, embeddings=str(tmp_path / "other"), append=True)
