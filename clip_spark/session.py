@@ -74,6 +74,7 @@ def get_session(app_name: str, master: str = "", settings: Mapping[str, str] | N
     conf.setAll([(key, value) for key, value in DEFAULTS.items() if not conf.contains(key)])
     spark = SparkSession.builder.appName(app_name).config(conf=conf).getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
+    spark.sparkContext.environment.setdefault("TQDM_DISABLE", "1")  # workers share our terminal in local mode
     return spark
 
 

@@ -20,6 +20,8 @@ STEPS = (
     "embed-images",
     "build-index",
     "tag-images",
+    "search-index",
+    "describe-set",
 )
 
 
