@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 STAGES = {
     "full_knn_request_time": "seconds for a whole search",
     "text_clip_inference_time": "seconds to encode a text",
-    "image_prepro_time": "seconds to decode and resize a picture",
-    "image_clip_inference_time": "seconds to encode a picture",
+    "image_prepro_time": "seconds to decode a picture",
+    "image_clip_inference_time": "seconds to resize and encode a picture",
     "knn_index_time": "seconds to search the index",
     "metadata_get_time": "seconds to read records",
 }

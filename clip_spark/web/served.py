@@ -12,6 +12,7 @@ import numpy as np
 
 from clip_spark import schema
 from clip_spark.errors import InputError
+from clip_spark.images.decode import open_picture
 from clip_spark.index.parts import MISSING
 from clip_spark.search import Wanted
 from clip_spark.web.errors import NotFound
@@ -75,9 +76,9 @@ class ServedIndex:
         """The embedding of a picture file, float32 (d,); raises Rejected for bytes that are no usable picture."""
         encoder = self.searcher.encoder
         with self.timings("image_prepro_time"):
-            pixels = np.stack([encoder.prepare(data)])  # a copy that torch may own
+            picture = open_picture(data)
         with _encoding, self.timings("image_clip_inference_time"):
-            return encoder.encode_pixels(pixels)[0]
+            return encoder.encode_images([picture])[0]
 
     def embedding_of(self, record_id: str) -> np.ndarray:
         """The stored embedding of a record, float32 (d,); raises NotFound."""

@@ -149,6 +149,16 @@ def test_a_picture_finds_itself(page: Any, url: str, way: str, client: Any, tmp_
     assert page.locator("#query").is_visible()
 
 
+def test_near_duplicates_can_be_hidden(page: Any, url: str, client: Any) -> None:
+    open_page(page, f"{url}?q=cat")
+    page.locator("#options a", has_text="Hide near-duplicates").click()
+    expect(page.locator("#options [aria-pressed=true]")).to_have_count(1)
+    expected = client.get("/search", params={"q": "cat", "unique": 0.95}).json()["hits"]
+    expect(page.locator("#results .caption span:first-child").first).to_have_text(expected[0]["title"])
+    assert "unique=0.95" in page.url
+    assert titles(page)[: len(expected)] == [hit["title"] for hit in expected]
+
+
 def test_details_lead_to_the_texts_of_a_picture(page: Any, url: str) -> None:
     open_page(page, f"{url}?q=cat")
     page.locator(".card").first.hover()

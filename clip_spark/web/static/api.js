@@ -20,9 +20,12 @@ export const PAGE = 40;
 export const listIndices = () => ask("indices");
 export const sample = (index, signal) => ask("sample", { index, k: 24 }, { signal });
 
+/** Where the API answers a view that has words or a record. */
+export const address = (view) => `search?${new URLSearchParams(Object.entries(view).filter(([, value]) => value))}`;
+
 /** One page of hits for a view (see state.js). */
 export function search(view, offset, signal) {
-  const page = { index: view.index, k: PAGE, offset };
+  const page = { index: view.index, unique: view.unique, k: PAGE, offset };
   if (view.file) return ask("search", page, { method: "POST", body: view.file, headers: { "Content-Type": "application/octet-stream" }, signal });
   return ask("search", { q: view.q, like: view.like, of: view.of, ...page }, { signal });
 }

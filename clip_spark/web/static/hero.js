@@ -1,5 +1,6 @@
 // What is shown before a search: what can be searched, examples from the index itself, and the query that led here.
 
+import { address } from "./api.js";
 import { $, el, number } from "./dom.js";
 import { href } from "./state.js";
 
@@ -39,10 +40,21 @@ function ofRecord(hit) {
   return [hit.title, hit.picture ? `${hit.picture}&size=256` : null];
 }
 
+const SAME = "0.95";
+
+/** What can be done with the hits: without near-duplicates, or as JSON. */
+export function showOptions(view) {
+  const { file, ...rest } = view;
+  const toggle = el("a", { href: href({ ...rest, unique: view.unique ? null : SAME }), "data-view": "", "data-keep": "", role: "button", "aria-pressed": String(Boolean(view.unique)) }, "Hide near-duplicates");
+  const json = file ? null : el("a", { href: address(rest), target: "_blank" }, "JSON");
+  $("options").replaceChildren(...[toggle, json].filter(Boolean));
+  $("options").hidden = false;
+}
+
 /** The choice of index; hidden when there is none to make. */
 export function showIndices(indices, chosen, linkTo) {
   $("indices").hidden = indices.length < 2;
   $("indices").replaceChildren(...indices.map((index) => el("a",
-    { href: linkTo(index.name), "data-view": "", "data-index": index.name, "aria-current": index.name === chosen ? "page" : null },
+    { href: linkTo(index.name), "data-view": "", "data-keep": "", "aria-current": index.name === chosen ? "page" : null },
     index.name, el("small", {}, number(index.rows)))));
 }

@@ -4,7 +4,7 @@ import { listIndices, PAGE, sample, search } from "./api.js";
 import { ghosts, hitItem } from "./cards.js";
 import { showDetails } from "./details.js";
 import { $, number, plural } from "./dom.js";
-import { showHero, showIndices, showQuery } from "./hero.js";
+import { showHero, showIndices, showOptions, showQuery } from "./hero.js";
 import { currentView, go, href, inIndex } from "./state.js";
 import { watchInput } from "./input.js";
 
@@ -36,7 +36,7 @@ function frame() {
   document.title = view.q ? `${view.q} · clip-spark` : "clip-spark";
   document.body.classList.toggle("asked", asked());
   $("words").value = view.q || "";
-  $("hero").hidden = $("query").hidden = $("error").hidden = $("more").hidden = true;
+  $("hero").hidden = $("query").hidden = $("options").hidden = $("error").hidden = $("more").hidden = true;
   $("status").textContent = "";
   $("results").className = index.kind === "image" ? "pictures" : "texts";
   $("results").replaceChildren(...ghosts(index.kind, 12));
@@ -54,6 +54,7 @@ async function startPage(signal) {
 async function firstPage(signal) {
   const answer = await search(view, 0, signal);
   showQuery(view, answer);
+  showOptions(view);
   shown.best = answer.hits[0]?.score ?? 0;
   put(answer.hits, true);
   shown.more = answer.more;
@@ -112,7 +113,7 @@ function follow(event) {
   if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || event.button) return;
   event.preventDefault();
   const given = Object.fromEntries(new URL(link.href).searchParams);
-  show(link.dataset.index && view.file ? { file: view.file, index: link.dataset.index } : given);
+  show("keep" in link.dataset && view.file ? { ...given, file: view.file } : given);
   $("results").focus({ preventScroll: true }); // the link that had the focus is gone
 }
 

@@ -3,12 +3,12 @@
 
 const uploads = new Map();
 
-/** {q, like, of, index, file}: at most one of q, like and file is set; none is the start page. */
+/** {q, like, of, index, unique, file}: at most one of q, like and file is set; none is the start page. */
 export function currentView() {
   const given = new URLSearchParams(location.search);
   const get = (name) => given.get(name) || null;
   const file = uploads.get(history.state?.upload) || null;
-  return { q: file ? null : get("q"), like: get("like"), of: get("of"), index: get("index"), file };
+  return { q: file ? null : get("q"), like: get("like"), of: get("of"), index: get("index"), unique: get("unique"), file };
 }
 
 export function href(view) {
@@ -27,7 +27,8 @@ export function go(view) {
 
 /** The same question to another index. A record is named together with the index that it lies in. */
 export function inIndex(view, index, first) {
-  if (!view.like) return { q: view.q, index };
+  const { q, like, unique } = view;
+  if (!like) return { q, index, unique };
   const home = view.of || view.index || first;
-  return { like: view.like, of: home === index ? null : home, index };
+  return { like, of: home === index ? null : home, index, unique };
 }
