@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from clip_spark import corpus, schema, storage
 from clip_spark.corpus import CorpusFile, Piece
+from clip_spark.corpus.listing import LINE_ENDINGS
 from clip_spark.errors import InputError, nearest
 from clip_spark.manifest import Manifest, Plan, Run, begin_run
 from clip_spark.report import Table
@@ -50,7 +51,7 @@ def make_records(get_spark: SessionSource, spec: RecordsSpec) -> Manifest:
         InputError: the rows are missing, empty, or lack the column.
         OutputError: the output folder holds another run.
     """
-    files = corpus.list_corpus(spec.rows, "rows", corpus.TEXT_ENDINGS + TABLE_ENDINGS)
+    files = corpus.list_corpus(spec.rows, "rows", LINE_ENDINGS + TABLE_ENDINGS)
     columns = _plan_schema(files, spec)
     shards = spec.shards or max(1, -(-sum(file.weight for file in files) // SHARD_BYTES))
     plan = Plan.of("records", spec, {"rows": corpus.as_input(files, spec.rows)}, shards)

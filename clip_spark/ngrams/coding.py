@@ -6,6 +6,7 @@ was killed does not start from nothing. A damaged or missing work file is made a
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -16,11 +17,16 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from clip_spark import corpus, storage
-from clip_spark.corpus import Split
+from clip_spark.corpus import Piece, Split
 from clip_spark.ngrams import totals
-from clip_spark.ngrams.tokenizer import RunTokenizer, Tokens
+from clip_spark.ngrams.tokenizer import Tokenizer, Tokens, make_tokenizer
+from clip_spark.specs.text import CountSpec
+from clip_spark.text import decode, is_utf8
 
 LINE_END = b"\n"
+DAMAGED_FILE = "cut short or garbled"
+Reject = tuple[str, str, str]
+"""Source, reason, message."""
 COUNT_CODES = 1 << 20
 
 
@@ -33,12 +39,14 @@ class Coded:
         counts: int64 (v,), occurrences of each.
         codes: int32 (tokens,), the text as positions in `words`.
         sums: totals of the split: lines, bytes, tokens, ...
+        rejects: files and lines that were left out.
     """
 
     words: pa.Array
     counts: np.ndarray
     codes: np.ndarray
     sums: dict[str, int]
+    rejects: list[Reject]
 
     @property
     def is_word(self) -> np.ndarray:
@@ -46,12 +54,26 @@ class Coded:
         return ~pa.compute.starts_with(self.words, LINE_END).to_numpy(zero_copy_only=False)
 
 
-def code_split(split: Split, tokenizer: RunTokenizer, orders: tuple[int, ...]) -> Coded:
-    """*Worker.* Read and tokenise a split."""
+def code_split(split: Split, spec: CountSpec) -> Coded:
+    """*Worker.* Read and tokenise a split; a file that is cut short or garbled is rejected as a whole."""
+    tokenizer = make_tokenizer(spec)
     sums: Counter[str] = Counter()
-    words, codes = _one_dictionary([_dictionary(*tokens) for tokens in _tokens(split, tokenizer, sums)])
-    coded = Coded(words, _occurrences(codes, len(words)), codes, {})
-    return Coded(words, coded.counts, codes, {**sums, **_sums(coded, orders)})
+    blocks: list[pa.DictionaryArray] = []
+    rejects: list[Reject] = []
+    for piece in split:
+        of_piece: Counter[str] = Counter()
+        try:
+            found = [_dictionary(*tokens) for tokens in _tokens(piece, spec, tokenizer, of_piece, rejects)]
+        except Exception as error:
+            if not corpus.is_damage(error):
+                raise
+            rejects.append((piece.uri, DAMAGED_FILE, f"{type(error).__name__}: {error}"))
+            continue
+        blocks += found
+        sums += of_piece
+    words, codes = _one_dictionary(blocks)
+    coded = Coded(words, _occurrences(codes, len(words)), codes, {}, rejects)
+    return dataclasses.replace(coded, sums={**sums, **_sums(coded, spec.orders)})
 
 
 def _occurrences(codes: np.ndarray, words: int) -> np.ndarray:
@@ -62,18 +84,35 @@ def _occurrences(codes: np.ndarray, words: int) -> np.ndarray:
     return counts
 
 
-def _tokens(split: Split, tokenizer: RunTokenizer, sums: Counter[str]) -> Iterator[Tokens]:
+def _tokens(
+    piece: Piece, spec: CountSpec, tokenizer: Tokenizer, sums: Counter[str], rejects: list[Reject]
+) -> Iterator[Tokens]:
     inside_line = False
-    for piece in split:
-        for block in corpus.read_blocks(piece):
-            sums["bytes"] += len(block)
-            sums["lines"] += block.count(LINE_END)
-            yield tokenizer(block, inside_line=inside_line)
-            inside_line = not block.endswith(LINE_END)
-        if inside_line:  # the last line of a file may lack its end
-            sums["lines"] += 1
-            yield LINE_END, np.ones(1, np.int32)
-            inside_line = False
+    for block in corpus.read_text(piece, spec.text_field, lambda *reject: rejects.append(reject)):
+        sums["bytes"] += len(block)
+        sums["lines"] += block.count(LINE_END)
+        if not is_utf8(block):
+            block = _mended(block, piece.uri, spec.invalid_utf8, sums, rejects)
+        yield tokenizer(block, inside_line=inside_line)
+        inside_line = not block.endswith(LINE_END)
+    if inside_line:  # the last line of a file may lack its end
+        sums["lines"] += 1
+        yield LINE_END, np.ones(1, np.int32)
+
+
+def _mended(block: bytes, source: str, policy: str, sums: Counter[str], rejects: list[Reject]) -> bytes:
+    """*Worker.* The block as UTF-8: bad bytes replaced by U+FFFD, or the lines that hold them left out."""
+    lines = block.split(LINE_END)
+    for number, line in enumerate(lines):
+        if is_utf8(line):
+            continue
+        if policy == "reject":
+            rejects.append((source, "not UTF-8", repr(line[:100])))
+            lines[number] = b""
+        else:
+            sums["lines_with_replaced_bytes"] += 1
+            lines[number] = decode(line).encode()
+    return LINE_END.join(lines)
 
 
 def _dictionary(data: bytes, lengths: np.ndarray) -> pa.DictionaryArray:
@@ -108,20 +147,19 @@ def _sums(coded: Coded, orders: tuple[int, ...]) -> dict[str, int]:
     return {"tokens": int(coded.counts[is_word].sum()), **positions}
 
 
-def coded_split(uri: str, split: Split, tokenizer: RunTokenizer, orders: tuple[int, ...]) -> Coded:
+def coded_split(uri: str, split: Split, spec: CountSpec) -> Coded:
     """*Worker.* A split from its work file at `uri`, or from the corpus if there is none."""
     if storage.exists(uri):
         return read_coded(uri)
-    coded = code_split(split, tokenizer, orders)
+    coded = code_split(split, spec)
     write_coded(uri, coded)
     return coded
 
 
 def write_coded(uri: str, coded: Coded) -> None:
     """*Worker.* Write a work file; it appears whole or not at all."""
-    words = pa.table({"word": coded.words, "count": coded.counts}).replace_schema_metadata(
-        {"sums": json.dumps(coded.sums)}
-    )
+    about = {"about": json.dumps([coded.sums, coded.rejects])}
+    words = pa.table({"word": coded.words, "count": coded.counts}).replace_schema_metadata(about)
     with storage.open_write(uri) as stream:
         for table in (words, pa.table({"code": coded.codes})):
             with pa.ipc.new_stream(stream, table.schema) as writer:
@@ -132,6 +170,8 @@ def read_coded(uri: str) -> Coded:
     """*Worker.* The inverse of `write_coded`."""
     source = pa.BufferReader(storage.read_bytes(uri))
     words, codes = (pa.ipc.open_stream(source).read_all().combine_chunks() for _ in range(2))
-    sums = json.loads(words.schema.metadata[b"sums"])
+    sums, rejects = json.loads(words.schema.metadata[b"about"])
     code = codes["code"].combine_chunks().to_numpy()
-    return Coded(words["word"].combine_chunks(), words["count"].to_numpy(), code, sums)
+    return Coded(
+        words["word"].combine_chunks(), words["count"].to_numpy(), code, sums, [tuple(reject) for reject in rejects]
+    )

@@ -19,13 +19,14 @@ from clip_spark.ngrams import coding, runs, unnumbered, vocabulary
 from clip_spark.ngrams.coding import Coded
 from clip_spark.ngrams.keys import Layout
 from clip_spark.ngrams.shard import Part, write_counts
-from clip_spark.ngrams.tokenizer import RunTokenizer
 from clip_spark.ngrams.vocabulary import FrequentWords, Vocabulary
 from clip_spark.shards import Receipt, ShardWriter, shard_name
 from clip_spark.specs.text import CountSpec
 
 CHUNK_POSITIONS = 1 << 15
 """Positions of a text that are packed at once, so that they stay in a core's cache."""
+COUNT_POSITIONS = 1 << 23
+"""Positions whose keys are held and sorted at once: 64 MiB."""
 NumberedSplit = tuple[int, Split]
 
 
@@ -39,9 +40,8 @@ class Source:
     def read(self, item: NumberedSplit) -> Coded:
         """*Worker.* From the work file, else from the corpus."""
         number, split = item
-        tokenizer = RunTokenizer(lower=self.spec.lower)
         uri = storage.join(self.work, f"{shard_name(number)}.arrow")
-        return coding.coded_split(uri, split, tokenizer, self.spec.orders)
+        return coding.coded_split(uri, split, self.spec)
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,9 @@ class SecondPass:
         words = vocabulary.split_words(coded, self.shards) if self._sums_words() else [None] * self.shards
         keys, texts = self._longer(coded)
         for shard in sorted(self.pending):
-            sums = coded.sums if shard == min(self.pending) else {}
-            yield shard, Part(words[shard], keys[shard], texts[shard], sums)
+            is_first = shard == min(self.pending)
+            sums, rejects = (coded.sums, coded.rejects) if is_first else ({}, [])
+            yield shard, Part(words[shard], keys[shard], texts[shard], sums, rejects)
 
     def _sums_words(self) -> bool:
         """*Worker.* True if single words are wanted that the vocabulary does not hold."""
@@ -104,21 +105,27 @@ class SecondPass:
         known: Vocabulary = self.words.value
         numbers = known.numbers(coded.words)
         layout = Layout(known.bits, max(orders))
-        run = runs.count_keys(pack_text(numbers, coded.codes, layout))
+        starts = range(0, max(1, len(coded.codes)), COUNT_POSITIONS)
+        run = runs.merge_all(
+            (runs.count_keys(pack_text(numbers, coded.codes, layout, start)) for start in starts), layout
+        )
         keys = list(runs.encode_parts(run, layout.cuts(run.columns, self.shards)))
         if known.complete:
             return keys, [None] * self.shards
         return keys, unnumbered.split_texts(coded, numbers, orders, self.shards)
 
 
-def pack_text(numbers: np.ndarray, codes: np.ndarray, layout: Layout) -> tuple[np.ndarray, ...]:
-    """*Worker.* Keys of all n-grams of a coded text, in its order."""
-    codes = np.concatenate([codes, np.zeros(layout.order - 1, np.int32)])
+def pack_text(numbers: np.ndarray, codes: np.ndarray, layout: Layout, start: int) -> tuple[np.ndarray, ...]:
+    """*Worker.* Keys of the n-grams that begin in codes [start, start + COUNT_POSITIONS), in the order of the text."""
+    beyond = layout.order - 1
+    end = min(start + COUNT_POSITIONS, len(codes))
     numbers = np.append(numbers, np.uint64(0))
-    codes[len(codes) - layout.order + 1 :] = len(numbers) - 1
-    starts = range(0, max(1, len(codes) - layout.order + 1), CHUNK_POSITIONS)
-    chunks = [layout.pack(numbers[codes[start : start + CHUNK_POSITIONS + layout.order - 1]]) for start in starts]
-    return tuple(np.concatenate(parts) for parts in zip(*chunks, strict=True))
+    part = np.full(end - start + beyond, len(numbers) - 1, np.int32)
+    found = codes[start : end + beyond]
+    part[: len(found)] = found
+    starts = range(0, max(1, end - start), CHUNK_POSITIONS)
+    chunks = [layout.pack(numbers[part[first : first + CHUNK_POSITIONS + beyond]]) for first in starts]
+    return tuple(np.concatenate(columns) for columns in zip(*chunks, strict=True))
 
 
 @dataclass(frozen=True)

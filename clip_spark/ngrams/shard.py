@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from clip_spark import schema
 from clip_spark.ngrams import runs, totals
+from clip_spark.ngrams.coding import Reject
 from clip_spark.ngrams.keys import Layout
 from clip_spark.ngrams.runs import Run
 from clip_spark.ngrams.unnumbered import sum_texts
@@ -28,6 +29,7 @@ class Part(NamedTuple):
     keys: bytes
     texts: pa.Table | None
     sums: dict[str, int]
+    rejects: list[Reject]
 
 
 class _Gathered:
@@ -42,6 +44,8 @@ class _Gathered:
         """The runs of all parts; words, texts and totals are put aside on the way."""
         for part in parts:
             self._writer.counters.update(part.sums)
+            for reject in part.rejects:
+                self._writer.reject(*reject)
             if part.words is not None:
                 self.words = _added(self.words, part.words, sum_words)
             if part.texts is not None:

@@ -9,10 +9,13 @@ those of `text.WORDPUNCT` on every input. Order between lines does not matter: n
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
+
+from clip_spark.specs.text import CountSpec
 
 SPACE, WORD, OTHER, LINE_END = 0, 1, 2, 3
 CODE_POINTS = 0x110000
@@ -37,8 +40,9 @@ def class_table(other: int = OTHER) -> np.ndarray:
 class RunTokenizer:
     """*Worker.* Tokens are runs of one class: wordpunct, or runs of anything but white space."""
 
-    def __init__(self, *, lower: bool, punctuation_apart: bool = True) -> None:
+    def __init__(self, *, lower: bool, nfkc: bool = False, punctuation_apart: bool = True) -> None:
         self._lower = lower
+        self._nfkc = nfkc
         self._table = class_table(OTHER if punctuation_apart else WORD)
         self._ascii = self._table[:128].tobytes() + bytes(128)
         self._spaces = bytes(i for i in range(128) if self._ascii[i] == SPACE)
@@ -59,6 +63,7 @@ class RunTokenizer:
         return block.translate(None, self._spaces), run_lengths(classes)
 
     def _of_text(self, text: str) -> Tokens:
+        text = unicodedata.normalize("NFKC", text) if self._nfkc else text
         text = text.lower() if self._lower else text
         points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
         classes = self._table[points]
@@ -69,21 +74,37 @@ class RunTokenizer:
 
 
 class RegexTokenizer:
-    """*Worker.* Tokens are the matches of a regular expression, line by line."""
+    """*Worker.* Tokens are the matches of a regular expression, line by line; white space inside one becomes `_`."""
 
-    def __init__(self, pattern: str, *, lower: bool) -> None:
-        self._find: Callable[[str], list[str]] = re.compile(pattern).findall
+    def __init__(self, pattern: str, *, lower: bool, nfkc: bool = False) -> None:
+        self._pattern = re.compile(pattern)
         self._lower = lower
+        self._nfkc = nfkc
 
     def __call__(self, block: bytes, *, inside_line: bool = False) -> Tokens:
         """Tokens of a block of UTF-8."""
-        text = block.decode()
+        text = unicodedata.normalize("NFKC", block.decode()) if self._nfkc else block.decode()
         lines = (text.lower() if self._lower else text).split("\n")
-        tokens = [token for line in lines for token in (*filter(None, self._find(line)), "\n")]
+        tokens = [token for line in lines for token in (*self._find(line), "\n")]
         if not block.endswith(b"\n"):
             tokens.pop()
         encoded = [token.encode() for token in tokens]
         return b"".join(encoded), np.fromiter(map(len, encoded), np.int32, len(encoded))
+
+    def _find(self, line: str) -> Iterator[str]:
+        found = ("_".join(match[0].split()) for match in self._pattern.finditer(line))
+        return filter(None, found)
+
+
+Tokenizer = RunTokenizer | RegexTokenizer
+
+
+def make_tokenizer(spec: CountSpec) -> Tokenizer:
+    """*Worker.* The tokenizer that a spec names."""
+    name, _, pattern = spec.tokenizer.partition(":")
+    if name == "regex":
+        return RegexTokenizer(pattern, lower=spec.lower, nfkc=spec.nfkc)
+    return RunTokenizer(lower=spec.lower, nfkc=spec.nfkc, punctuation_apart=name == "wordpunct")
 
 
 def run_lengths(classes: np.ndarray) -> np.ndarray:

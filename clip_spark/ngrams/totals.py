@@ -16,6 +16,9 @@ BY_ORDER = ("positions", "distinct", "survivors")
 """n-grams counted with repeats; different ones; different ones that reach the min count."""
 
 
+OF_CORPUS = ("lines", "bytes", "tokens", "lines_with_replaced_bytes")
+
+
 def key(name: str, order: int) -> str:
     """*Pure.* Name of a counter that holds one of BY_ORDER for one order."""
     return f"{name}_{order}"
@@ -25,11 +28,12 @@ def extra(least: Mapping[int, int], receipts: Sequence[Receipt]) -> dict[str, An
     """*Pure.* What a manifest of counts says beside its receipts.
 
     Returns:
-        lines, bytes, tokens; `orders`: order (as text, for JSON) -> min_count, positions, distinct, survivors.
+        OF_CORPUS, and `orders`: order (as text, for JSON) -> min_count, positions, distinct, survivors. `distinct` is
+        known for words only, unless nothing was cut.
     """
     sums: Counter[str] = sum((Counter(receipt.counters) for receipt in receipts), Counter())
     orders = {
         str(n): {"min_count": count, **{name: int(sums[key(name, n)]) for name in BY_ORDER}}
         for n, count in least.items()
     }
-    return {**{name: int(sums[name]) for name in ("lines", "bytes", "tokens")}, "orders": orders}
+    return {**{name: int(sums[name]) for name in OF_CORPUS}, "orders": orders}

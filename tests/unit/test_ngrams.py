@@ -17,6 +17,7 @@ from clip_spark.corpus import Piece
 from clip_spark.ngrams import coding, runs, vocabulary
 from clip_spark.ngrams.keys import Layout, slices
 from clip_spark.ngrams.tokenizer import CODE_POINTS, RegexTokenizer, RunTokenizer, Tokens, class_table
+from clip_spark.specs.text import CountSpec
 
 LINES = st.text(
     st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("aB_1.,- \t\n\r\x00\x1c\u2028\u0301ßİΣσ🙂日"))
@@ -62,7 +63,8 @@ def test_a_regex_tokenizer_finds_what_findall_finds() -> None:
 def test_a_split_as_numbers_is_the_text(tmp_path: Path) -> None:
     text = "one two\n\nnaïve two ; one\nlast"
     (tmp_path / "a.txt").write_text(text)
-    coded = coding.code_split((Piece(str(tmp_path / "a.txt"), None),), RunTokenizer(lower=True), (1, 2))
+    spec = CountSpec(corpus=("x",), output="x", orders=(1, 2))
+    coded = coding.code_split((Piece(str(tmp_path / "a.txt"), None),), spec)
     words = [word.decode() for word in coded.words.take(pa.array(coded.codes)).to_pylist()]
     assert sorted(word for word in words if "\n" not in word) == sorted(wordpunct_tokenize(text))
     assert coded.sums == {"bytes": len(text.encode()), "lines": 4, "tokens": 7, "positions_1": 7, "positions_2": 4}

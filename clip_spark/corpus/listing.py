@@ -1,25 +1,20 @@
-"""*Driver and worker.* A corpus: which files it is made of, who reads what, and the bytes in blocks of whole lines.
-
-A line ends with `\\n`; a lone `\\r` is white space inside a line. Big uncompressed files are split by byte
-ranges: the range that holds the first byte of a line reads all of it.
-"""
+"""*Driver.* A corpus: which files it is made of, and which task reads what."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO
 
 from clip_spark import storage
 from clip_spark.errors import InputError
 from clip_spark.specs.base import fingerprint
-from clip_spark.text import BYTE_ORDER_MARK
 
-COMPRESSIONS = {".gz": "gzip"}
-TEXT_ENDINGS = (".txt", ".text", ".md")
-BLOCK_BYTES = 256 << 10
-"""Bytes that are read and worked on at once: they and what is made of them stay in a core's cache."""
-LONG_LINE_BYTES = 4 << 20
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
+LINE_ENDINGS = (".txt", ".text", ".md")
+FIELD_ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".tar")
+TEXT_ENDINGS = LINE_ENDINGS + FIELD_ENDINGS
+WHOLE_ENDINGS = (".csv", ".tsv", ".parquet", ".tar")
+"""Formats that one task reads as a whole; anything else is lines, and can be cut at any line end."""
 SPLIT_BYTES = 32 << 20
 """Bytes of text that one task reads: few enough to bound its memory, many enough for repeats to be combined."""
 COMPRESSED_WEIGHT = 4
@@ -90,7 +85,9 @@ def _list_place(uri: str, option: str, endings: tuple[str, ...]) -> list[CorpusF
     is_place = len(listed) > 1 or listed[0].uri.rstrip("/") != uri
     files = [file for file in listed if not is_place or plain_name(file.uri).endswith(endings)]
     if not files:
-        raise InputError(f"--{option} '{uri}' holds {len(listed)} files, none of them {' '.join(endings)} (or .gz).")
+        raise InputError(
+            f"--{option} '{uri}' holds {len(listed)} files, none of them {' '.join(endings)} (or compressed)."
+        )
     return [CorpusFile(f.uri, _relative(f.uri, uri), f.bytes, f.stamp) for f in files]
 
 
@@ -130,77 +127,9 @@ def plan_splits(files: Sequence[CorpusFile], split_bytes: int = SPLIT_BYTES) -> 
 
 
 def _pieces(file: CorpusFile, split_bytes: int) -> list[tuple[Piece, int]]:
-    if file.compression or file.bytes <= split_bytes:
+    can_cut = not file.compression and not plain_name(file.uri).endswith(WHOLE_ENDINGS)
+    if not can_cut or file.bytes <= split_bytes:
         return [(Piece(file.uri, file.compression), file.weight)] if file.bytes else []
     parts = -(-file.bytes // split_bytes)
     cuts = [file.bytes * i // parts for i in range(parts + 1)]
     return [(Piece(file.uri, None, a, b), b - a) for a, b in zip(cuts, cuts[1:], strict=False)]
-
-
-def read_blocks(
-    piece: Piece, block_bytes: int = BLOCK_BYTES, long_line_bytes: int = LONG_LINE_BYTES
-) -> Iterator[bytes]:
-    """*Worker.* The bytes of a piece in blocks that end at line ends, so that memory does not grow with the file.
-
-    The last line of a file may lack its `\\n`; a line longer than `long_line_bytes` comes in parts that end at a space.
-    """
-    with storage.open_read(piece.uri, piece.compression) as stream:
-        held: list[bytes] = []
-        for data in _read_parts(stream, piece, block_bytes):
-            cut = data.rfind(b"\n") + 1
-            if not cut and sum(map(len, held)) + len(data) > long_line_bytes:
-                cut = data.rfind(b" ") + 1
-            if cut:
-                yield b"".join([*held, data[:cut]])
-                held = []
-            if cut < len(data):
-                held.append(data[cut:])
-        if held:
-            yield b"".join(held)
-
-
-def _read_parts(stream: IO[bytes], piece: Piece, part_bytes: int) -> Iterator[bytes]:
-    """*Worker.* The bytes of the lines that begin in a piece, in parts of at most `part_bytes`."""
-    if piece.end is None:
-        if head := _without_mark(stream):
-            yield head
-        yield from iter(lambda: stream.read(part_bytes), b"")
-        return
-    data = _seek_first_line(stream, piece)
-    while data or stream.tell() < piece.end:
-        data += stream.read(max(0, min(part_bytes, piece.end - stream.tell())))
-        if not data:  # the file has become shorter since it was listed
-            return
-        yield data
-        last, data = data[-1:], b""
-        if stream.tell() >= piece.end and last != b"\n":  # a line that crosses the end belongs to this piece
-            data = stream.readline(part_bytes)
-
-
-def _seek_first_line(stream: IO[bytes], piece: Piece) -> bytes:
-    """*Worker.* Go to the first line that begins in a byte range; returns what was read of it."""
-    if piece.start == 0:
-        return _without_mark(stream) if (piece.end or 0) >= len(BYTE_ORDER_MARK) else b""
-    stream.seek(piece.start - 1)
-    while chunk := stream.readline(BLOCK_BYTES):  # a line may be longer than memory
-        if chunk.endswith(b"\n"):
-            break
-    return b""
-
-
-def _without_mark(stream: IO[bytes]) -> bytes:
-    head = stream.read(len(BYTE_ORDER_MARK))
-    return b"" if head == BYTE_ORDER_MARK else head
-
-
-def read_lines(piece: Piece) -> Iterator[bytes]:
-    """*Worker.* The lines of a piece without their ends."""
-    held = b""
-    for block in read_blocks(piece):
-        *lines, rest = block.split(b"\n")
-        if lines:
-            lines[0] = held + lines[0]
-        held = rest if lines else held + rest
-        yield from lines
-    if held:
-        yield held
