@@ -93,6 +93,7 @@ def set_up_logging() -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         logging.getLogger("clip_spark").addHandler(handler)
+        logging.getLogger("clip_spark").propagate = False  # open_clip gives the root logger a handler: lines came twice
     logging.getLogger("clip_spark").setLevel(logging.INFO)
     logging.getLogger("py4j").setLevel(logging.ERROR)
 

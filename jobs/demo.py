@@ -119,7 +119,7 @@ def next_commands(options: DemoOptions) -> str:
             "Next:",
             f'  clip-spark search --index {work}/image-index --text "a cat with hearts" -k 5',
             f'  clip-spark search --index {work}/ngram-index --text "music" -k 5',
-            f"  clip-spark serve --index {work}/image-index",
+            f"  clip-spark serve --index pictures={work}/image-index,words={work}/ngram-index",
             "  clip-spark demo --corpus YOUR_TEXTS --images YOUR_PICTURES --work my-out",
         ]
     )
