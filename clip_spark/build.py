@@ -10,7 +10,7 @@ import numpy as np
 
 from clip_spark import storage
 from clip_spark.append import append_embeddings
-from clip_spark.distributed import add_distributed, map_shards
+from clip_spark.distributed import add_distributed, exact_distributed, map_shards, take_distributed
 from clip_spark.errors import DatasetError, InputError
 from clip_spark.generation import new_generation, served, switch
 from clip_spark.index import keys
@@ -19,19 +19,18 @@ from clip_spark.index.parts import open_parts
 from clip_spark.index.reader import VectorReader, dataset_files
 from clip_spark.index.shard_files import ShardFileWriter
 from clip_spark.index.train import draw_positions, new_index, train_index, train_rows
+from clip_spark.index.tune import RECALL_AT, Questions
 from clip_spark.index.writer import PartWriter
 from clip_spark.manifest import Manifest, Plan, read_manifest
-from clip_spark.measure import ask, measure, spot_check
+from clip_spark.measure import measure, spot_check
 from clip_spark.report import Table
 from clip_spark.session import SessionSource
 from clip_spark.shards import Stopwatch
-from clip_spark.specs.search import MOST_PARTS, IndexSpec, memory_bytes
+from clip_spark.specs.search import IndexSpec, memory_bytes
 
 log = logging.getLogger(__name__)
 
 TEST_QUERIES = 512
-TRAIN_BYTES = 4 << 30
-"""Most memory for the training sample."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class IndexPlan:
 
     def drawn(self) -> tuple[np.ndarray, np.ndarray]:
         """*Pure.* Positions to train on, and positions to test with."""
-        train = train_rows(self.key, self.reader.count, self.reader.dimension, TRAIN_BYTES)
+        train = train_rows(self.key, self.reader.count, self.reader.dimension, task_bytes(self.spec))
         return draw_positions(self.reader.count, train, TEST_QUERIES, self.spec.seed)
 
     @property
@@ -82,7 +81,7 @@ def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
     watch = Stopwatch()
     with new_generation(output, plan.as_plan) as generation:
         info = _build(get_spark, plan, PartWriter(output, generation), watch)
-        info = _measure(plan, output, info, watch)
+        info = _measure(get_spark, plan, info, watch, output)
         return switch(output, plan.as_plan, info, dict(watch.seconds))
 
 
@@ -99,8 +98,13 @@ def plan_index(spec: IndexSpec) -> IndexPlan:
     memory = memory_bytes("max-index-memory", spec.max_index_memory)
     key = spec.index_key or keys.choose_key(reader.count, dim, memory)
     keys.check_key(key, reader.count)
-    parts = spec.parts or keys.choose_parts(key, reader.count, dim, MOST_PARTS)
+    parts = spec.parts or keys.choose_parts(key, reader.count, dim, task_bytes(spec))
     return IndexPlan(spec, embeddings, queries, reader, key, min(parts, reader.count))
+
+
+def task_bytes(spec: IndexSpec) -> int:
+    """*Pure.* Most bytes of a part, or of the training sample; as much again is needed to work on it."""
+    return memory_bytes("max-build-memory", spec.max_build_memory) // 2
 
 
 def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch: Stopwatch) -> IndexInfo:
@@ -110,7 +114,9 @@ def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch:
     train, _ = plan.drawn()
     if not exact:
         with watch("train"):
-            trained = train_index(plan.key, plan.spec.metric, plan.reader.take(train), plan.spec.seed)
+            sample = take_distributed(get_spark(), plan.reader, train, writer)
+            trained = train_index(plan.key, plan.spec.metric, sample, plan.spec.seed)
+            del sample
     with watch("add"):
         parts = (
             _add_exact(plan, writer)
@@ -171,17 +177,22 @@ def check_files(files: list[IndexFile], rows: int) -> tuple[IndexFile, ...]:
     return ordered
 
 
-def _measure(plan: IndexPlan, output: str, info: IndexInfo, watch: Stopwatch) -> IndexInfo:
+def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: Stopwatch, output: str) -> IndexInfo:
     """*Driver.* Choose search settings by measured recall, and check that vectors find themselves."""
     parts = open_parts(output, info)
     with watch("measure"):
         _, positions = plan.drawn()
-        own = ask(plan.reader, parts, plan.key, plan.reader.take(positions), positions)
-        cross = None
+
+        def ask(queries: np.ndarray, own: np.ndarray | None) -> Questions:
+            if keys.is_exact(plan.key):  # its own search is the exact one
+                return Questions(queries, parts.search(queries, RECALL_AT + 1)[1], own)
+            return Questions(queries, exact_distributed(get_spark(), plan.reader, queries, RECALL_AT + 1), own)
+
+        own, cross = ask(plan.reader.take(positions), positions), None
         if plan.queries is not None:
             other = VectorReader(dataset_files(plan.queries, "embeddings"), plan.reader.dimension)
             _, wanted = draw_positions(other.count, 0, TEST_QUERIES, plan.spec.seed)
-            cross = ask(plan.reader, parts, plan.key, other.take(wanted), None)
+            cross = ask(other.take(wanted), None)
         settings, measured = measure(parts, plan.key, plan.spec.recall, own, cross)
         spot_check(parts, settings, plan.key, own)
     return replace(info, settings=settings, measured={**measured, "queries": len(positions)})

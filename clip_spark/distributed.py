@@ -7,14 +7,20 @@ called once per merged index and returns a dict with `index_path`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from clip_spark import storage
 from clip_spark.errors import TaskError
 from clip_spark.index.layout import BUILDING, IndexFile
-from clip_spark.index.reader import VectorReader
+from clip_spark.index.parts import merge
+from clip_spark.index.reader import VectorFile, VectorReader
 from clip_spark.index.shard_files import ShardFileWriter
+from clip_spark.index.tune import exact_hits
 from clip_spark.index.writer import PartWriter
 from clip_spark.tasks import MOST_TASKS, root_cause
 
@@ -58,9 +64,56 @@ def add_distributed(
 
 def map_shards(spark: SparkSession, writer: ShardFileWriter) -> list[tuple[IndexFile, IndexFile | None]]:
     """*Driver.* Write the records (and vectors) of all shards on the executors."""
-    numbers = range(len(writer.records))
+    return _map(spark, range(len(writer.records)), writer)
+
+
+def take_distributed(
+    spark: SparkSession, reader: VectorReader, positions: np.ndarray, writer: PartWriter
+) -> np.ndarray:
+    """*Driver.* Vectors at sorted positions, float32 (m, d).
+
+    Tasks read the shards and leave what was asked for in `building/`; the driver reads only that, and Spark's limit on
+    the size of results does not apply.
+    """
+    folder = storage.join(writer.output, BUILDING, writer.generation, "sample")
+    mine = [positions[slice(*np.searchsorted(positions, (file.start, file.end)))] for file in reader.files]
+    items = [(f"{number:06d}.f32", rows) for number, rows in enumerate(mine) if len(rows)]
+
+    def write(item: tuple[str, np.ndarray]) -> None:
+        storage.write_bytes(storage.join(folder, item[0]), reader.take(item[1]).tobytes())
+
+    _map(spark, items, write)
+    out = np.empty((len(positions), reader.dimension), np.float32)
+    at = 0
+    for name, rows in items:
+        data = storage.read_bytes(storage.join(folder, name))
+        out[at : at + len(rows)] = np.frombuffer(data, np.float32).reshape(-1, reader.dimension)
+        at += len(rows)
+    return out
+
+
+def exact_distributed(spark: SparkSession, reader: VectorReader, queries: np.ndarray, k: int) -> np.ndarray:
+    """*Driver.* The true k nearest of each query, int64 (n, k): every vector is compared, file by file."""
+    tasks = min(len(reader.files), 3 * spark.sparkContext.defaultParallelism)
+
+    def search(files: Iterable[VectorFile]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        blocks = (block for file in files for block in reader.blocks(file.start, file.end))
+        yield exact_hits(blocks, queries, k)
+
+    with _failures():
+        return merge(spark.sparkContext.parallelize(reader.files, tasks).mapPartitions(search).collect(), k)[1]
+
+
+def _map(spark: SparkSession, items: Sequence[Any], work: Callable[[Any], Any]) -> list[Any]:
+    with _failures():
+        return spark.sparkContext.parallelize(items, min(len(items), MOST_TASKS)).map(work).collect()
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Whatever Py4J wraps becomes one sentence."""
     try:
-        return spark.sparkContext.parallelize(numbers, min(len(numbers), MOST_TASKS)).map(writer).collect()
+        yield
     except Exception as error:
         raise TaskError(f"build-index stopped: {root_cause(error)} What was served before still is.") from error
 

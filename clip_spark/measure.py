@@ -5,33 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import numpy as np
-
 from clip_spark.errors import DatasetError
-from clip_spark.index.keys import is_exact
 from clip_spark.index.layout import SearchSettings
 from clip_spark.index.parts import PartSet
-from clip_spark.index.reader import VectorReader
-from clip_spark.index.tune import RECALL_AT, Questions, exact_hits, milliseconds_per_query, tune
+from clip_spark.index.tune import RECALL_AT, Questions, milliseconds_per_query, tune
 
 log = logging.getLogger(__name__)
-
-
-def ask(reader: VectorReader, parts: PartSet, key: str, queries: np.ndarray, own: np.ndarray | None) -> Questions:
-    """*Driver.* Test queries with their exact answers.
-
-    Args:
-        reader: the vectors of the index.
-        parts: the index; its own search is the exact one where nothing is left out.
-        key: of the index.
-        queries: float32 (n, d).
-        own: their positions, or None for queries of the other kind.
-    """
-    if is_exact(key):
-        _, true = parts.search(queries, RECALL_AT + 1)
-    else:
-        _, true = exact_hits(reader.blocks(), queries, RECALL_AT + 1)
-    return Questions(queries, true, own)
 
 
 def measure(

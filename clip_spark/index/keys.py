@@ -6,6 +6,7 @@ import math
 import re
 
 from clip_spark.errors import SpecError
+from clip_spark.specs.search import MOST_PARTS
 
 EXACT_BELOW = 10_000
 """Vectors up to which every search is exact; a scan of these takes about a millisecond."""
@@ -13,8 +14,6 @@ LEAST_ROWS_PER_LIST = 39
 """Faiss warns below this many training vectors per list."""
 HNSW_FROM_LISTS = 16_384
 """Comparing a query with so many centroids one by one takes longer than looking into the lists."""
-PART_BYTES = 2 << 30
-"""A part is held in memory by the task that builds it."""
 ID_BYTES = 8
 
 
@@ -84,6 +83,16 @@ def bytes_per_vector(key: str, dim: int) -> int:
     return code + ID_BYTES
 
 
-def choose_parts(key: str, rows: int, dim: int, most: int) -> int:
-    """*Pure.* So many parts that each is at most PART_BYTES, but never more than `most`."""
-    return max(1, min(most, math.ceil(rows * bytes_per_vector(key, dim) / PART_BYTES)))
+def choose_parts(key: str, rows: int, dim: int, part_bytes: int) -> int:
+    """*Pure.* So many parts that each is at most `part_bytes`, for the task that builds a part holds it in memory.
+
+    Raises:
+        SpecError: more than MOST_PARTS would be needed.
+    """
+    parts = max(1, math.ceil(rows * bytes_per_vector(key, dim) / part_bytes))
+    if parts > MOST_PARTS:
+        needed = math.ceil(parts / MOST_PARTS * 2 * part_bytes / (1 << 30))
+        raise SpecError(
+            f"{rows:,} vectors need {parts} parts, {MOST_PARTS} are possible; raise --max-build-memory to {needed}G."
+        )
+    return parts

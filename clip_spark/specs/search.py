@@ -30,6 +30,7 @@ class IndexSpec(Spec):
     parts: int = option("Faiss files of the index; 0 chooses from the number of vectors", 0)
     recall: float = option("recall@10 against exact search that the search parameters must reach", 0.95)
     max_index_memory: str = option("memory that the index may take when it is searched, such as 16G", "16G")
+    max_build_memory: str = option("memory of each task and of the driver while it is built, such as 4G", "4G")
     metric: str = option("ip (inner product, which is the cosine) or l2", "ip")
     index_key: str = option("Faiss index factory key; empty chooses from size and memory", "")
     queries: str = option("embeddings of the other kind (URI) to tune cross-modal recall with", "", content=False)
@@ -44,6 +45,9 @@ class IndexSpec(Spec):
         if not 0 < self.recall <= 1:
             raise SpecError(f"--recall is {self.recall}; it must be above 0 and at most 1.")
         memory_bytes("max-index-memory", self.max_index_memory)
+        least = memory_bytes("max-build-memory", "512M")
+        if memory_bytes("max-build-memory", self.max_build_memory) < least:
+            raise SpecError(f"--max-build-memory is '{self.max_build_memory}'; it must be at least 512M.")
 
 
 @dataclass(frozen=True, kw_only=True)
