@@ -1,7 +1,8 @@
 # clip-spark: `make help` lists the targets. Needs Python 3.11 or 3.12 and Java 17 or 21; installs the rest into .venv.
 
 VENV   ?= .venv
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
+# The first that runs and is of a supported version: a version manager's shim may be on the path and start nothing.
+PYTHON ?= $(shell for python in python3.12 python3.11 python3; do sh scripts/check_machine.sh python $$python && echo $$python && break; done)
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 WORK   ?= demo-out
@@ -16,7 +17,7 @@ install: $(STAMP)  ## create .venv and install everything into it
 
 # Reinstalled only when what is to be installed has changed; the code itself is installed in place.
 $(STAMP): setup.py constraints.txt
-	@sh scripts/check_machine.sh "$(PYTHON)"
+	@sh scripts/check_machine.sh all "$(PYTHON)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,check]'
 	@touch $(STAMP)

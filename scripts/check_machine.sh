@@ -1,10 +1,20 @@
 #!/bin/sh
-# Says in one sentence what is missing on this machine, with the command that installs it. $1: the Python to use.
+# check_machine.sh python PYTHON: succeeds where that Python runs and is of a supported version; says nothing.
+# check_machine.sh all PYTHON: says in one sentence what is missing on this machine, and how to install it.
 set -u
 
-python=${1:-}
-if [ -z "$python" ] || ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
-    found=$([ -n "$python" ] && "$python" --version 2>&1 || echo none)
+what=$1
+python=${2:-}
+
+supported() { "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
+
+if [ "$what" = python ]; then
+    supported
+    exit
+fi
+
+if ! supported; then
+    found=$("${python:-python3}" --version 2>/dev/null || echo none)
     echo "clip-spark needs Python 3.11 or 3.12 (found: $found); install one, for example: apt-get install python3.11 python3.11-venv" >&2
     exit 2
 fi
