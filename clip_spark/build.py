@@ -26,7 +26,7 @@ from clip_spark.measure import measure, spot_check
 from clip_spark.report import Table
 from clip_spark.session import SessionSource
 from clip_spark.shards import Stopwatch
-from clip_spark.specs.search import IndexSpec, memory_bytes
+from clip_spark.specs.search import IndexSpec, memory_bytes, task_bytes
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class IndexPlan:
 
     def drawn(self) -> tuple[np.ndarray, np.ndarray]:
         """*Pure.* Positions to train on, and positions to test with."""
-        train = train_rows(self.key, self.reader.count, self.reader.dimension, task_bytes(self.spec))
+        train = train_rows(self.key, self.reader.count, self.reader.dimension, task_bytes(self.spec.max_build_memory))
         return draw_positions(self.reader.count, train, TEST_QUERIES, self.spec.seed)
 
     @property
@@ -98,13 +98,8 @@ def plan_index(spec: IndexSpec) -> IndexPlan:
     memory = memory_bytes("max-index-memory", spec.max_index_memory)
     key = spec.index_key or keys.choose_key(reader.count, dim, memory)
     keys.check_key(key, reader.count)
-    parts = spec.parts or keys.choose_parts(key, reader.count, dim, task_bytes(spec))
+    parts = spec.parts or keys.choose_parts(key, reader.count, dim, task_bytes(spec.max_build_memory))
     return IndexPlan(spec, embeddings, queries, reader, key, min(parts, reader.count))
-
-
-def task_bytes(spec: IndexSpec) -> int:
-    """*Pure.* Most bytes of a part, or of the training sample; as much again is needed to work on it."""
-    return memory_bytes("max-build-memory", spec.max_build_memory) // 2
 
 
 def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch: Stopwatch) -> IndexInfo:

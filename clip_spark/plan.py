@@ -15,7 +15,7 @@ from clip_spark.manifest import read_manifest
 from clip_spark.report import Table
 from clip_spark.settings import read_yaml
 from clip_spark.specs.plan import PlanSpec, amount
-from clip_spark.specs.search import MOST_PARTS, memory_bytes
+from clip_spark.specs.search import memory_bytes, task_bytes
 
 ID_BYTES = 36
 """A record id in parquet: 32 hex digits and their length."""
@@ -138,7 +138,7 @@ def model_rates(rates: Mapping[str, Any], model: str) -> Mapping[str, Any]:
 def index_of(rows: int, dimension: int, spec: PlanSpec) -> tuple[str, int]:
     """*Pure.* Factory key and parts that build-index would choose."""
     key = choose_key(rows, dimension, memory_bytes("max-index-memory", spec.max_index_memory))
-    return key, choose_parts(key, rows, dimension, MOST_PARTS)
+    return key, choose_parts(key, rows, dimension, task_bytes(spec.max_build_memory))
 
 
 def index_table(sizes: Sizes, rates: Mapping[str, Any], spec: PlanSpec) -> Table:

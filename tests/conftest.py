@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,16 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests run from a checkout, installed or not
 
 pytest_plugins = ["tests.services.pytest_services"]
+
+
+@pytest.fixture(autouse=True)
+def fresh_logging() -> Iterator[None]:
+    """A command sets up logging for its process; the next test is another one."""
+    yield
+    logger = logging.getLogger("clip_spark")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
 """*Worker.* Pictures to model input: the geometry of the model's own open_clip transform, the arithmetic in batches.
 
 open_clip's transform resizes, crops, converts to RGB, divides by 255 and normalises each picture by itself. Here each
-picture keeps 8-bit pixels (a quarter of the bytes on the way to the device), and the arithmetic is done per batch. For
-the usual geometry (shortest side to the model's size, centre crop) only the pixels inside the crop are computed, at
-most two grey levels (in 255) from open_clip's: a picture of 1 x 10,000 pixels costs as much as any other, where
-open_clip would first blow it up to 224 x 2,240,000.
+picture keeps 8-bit pixels (a quarter of the bytes on the way to the device), and the arithmetic is done per batch: the
+same pixels, to the bit. Only of very long pictures the part inside the crop alone is computed (a few grey levels of 255
+from open_clip's, for Pillow orders its two passes by the size of the result): a picture of 1 x 10,000 pixels costs as
+much as any other, where open_clip would first blow it up to 224 x 2,240,000.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+LONG = 4
+"""Pictures more than so many times as long as wide are not resized as a whole."""
 FAST_OVERSIZE = 2
 """The fast decoder leaves at least twice the model's size for the exact resize."""
 
@@ -50,7 +52,7 @@ class PicturePreparer:
             image, size = open_with_size(picture, self._at_least)
         else:
             image, size = picture, picture.size
-        if self._size:
+        if self._size and max(image.size) > LONG * min(image.size):
             return np.asarray(resize_and_crop(image, self._size).convert("RGB")), size
         for step in self._geometry:
             image = step(image)

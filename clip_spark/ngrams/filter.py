@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,10 +14,12 @@ import pyarrow.parquet as pq
 from clip_spark import schema, storage
 from clip_spark.errors import InputError
 from clip_spark.manifest import Manifest, Plan, Run, begin_run, read_manifest
-from clip_spark.ngrams import select
-from clip_spark.ngrams.select import Words
+from clip_spark.ngrams import cleaning, select
+from clip_spark.ngrams.cleaning import Lists
+from clip_spark.ngrams.select import Selection, Words
 from clip_spark.session import SessionSource
 from clip_spark.shards import Receipt, ShardWriter
+from clip_spark.specs.base import fingerprint
 from clip_spark.specs.text import FilterSpec
 from clip_spark.tasks import run_shards
 
@@ -24,20 +28,21 @@ if TYPE_CHECKING:
 
 STEP = "filter-ngrams"
 SHARD_ROWS = 100_000
-FEW_ROWS = 2_000_000
-"""Up to so many records the selection is merged into one ranking; beyond, each shard of counts gives a shard."""
 
 
 @dataclass(frozen=True)
 class _Source:
-    """*Worker.* Where words and their counts are; loaded once per worker, and only when the rank needs them."""
+    """*Worker.* Shards of counts and what selects from them; words are loaded once per worker, if a rank needs them."""
 
+    spec: FilterSpec
+    lists: Lists
     files: tuple[str, ...]
     tokens: int
-    rank: str
 
-    def words(self) -> Words | None:
-        return None if self.rank == "count" else _load_words(self.files, self.tokens)
+    def select(self, uri: str) -> Selection:
+        """*Worker.* The rows of one shard that may be in the result."""
+        words = None if self.spec.rank == "count" else _load_words(self.files, self.tokens)
+        return select.select(read_counts(uri), self.spec, self.lists, words)
 
 
 @lru_cache(maxsize=1)
@@ -61,17 +66,38 @@ def filter_ngrams(get_spark: SessionSource, spec: FilterSpec) -> Manifest:
         OutputError: the output folder holds another run.
     """
     counts = read_manifest(spec.counts, "counts")
+    lists = cleaning.read_lists(spec)
     _check_rank(spec, counts)
-    few = _most_rows(spec, counts) if spec.top else FEW_ROWS + 1
-    shards = max(1, -(-few // SHARD_ROWS)) if few <= FEW_ROWS else len(counts.receipts)
-    run = begin_run(
-        spec.output, Plan.of("records", spec, {"counts": counts.as_input()}, shards), overwrite=spec.overwrite
-    )
+    shards = max(1, -(-_most_rows(spec, counts) // SHARD_ROWS)) if spec.top else len(counts.receipts)
+    inputs = {"counts": counts.as_input(), "lists": _lists_input(spec, lists)}
+    run = begin_run(spec.output, Plan.of("records", spec, inputs, shards), overwrite=spec.overwrite)
     if run.manifest:
         return run.manifest
     if run.pending():
-        (_write_ranking if few <= FEW_ROWS else _write_by_shard)(get_spark(), spec, run, counts)
-    return run.commit({"rank": spec.rank, "orders": counts.extra["orders"], "tokens": counts.extra["tokens"]})
+        source = _source(spec, counts, lists)
+        if spec.top:
+            _write_ranking(get_spark(), spec, run, source)
+        else:
+            _write_by_shard(get_spark(), run, source)
+    about = {"rank": spec.rank, "orders": counts.extra["orders"], "tokens": counts.extra["tokens"]}
+    return run.commit({**about, "dropped": _dropped(run.receipts())})
+
+
+def _lists_input(spec: FilterSpec, lists: Lists) -> dict[str, Any]:
+    """*Driver.* The lists as an input of the plan: another content is another run, whatever the file is called."""
+    names = [name for name in (spec.stop_words, spec.keep_list, spec.drop_list) if name]
+    contents = [sorted(entries) for entries in (lists.stop_words, lists.keep, lists.drop)]
+    return {"uri": ",".join(names), "fingerprint": fingerprint(contents)}
+
+
+def _dropped(receipts: Sequence[Receipt]) -> dict[str, dict[str, int]]:
+    """*Driver.* Reason -> order -> n-grams that are not in the result for it."""
+    sums: Counter[str] = sum((Counter(receipt.counters) for receipt in receipts), Counter())
+    dropped: dict[str, dict[str, int]] = {}
+    for name, rows in sorted(sums.items()):
+        reason, _, order = name.rpartition("_")
+        dropped.setdefault(reason, {})[order] = int(rows)
+    return dropped
 
 
 def _check_rank(spec: FilterSpec, counts: Manifest) -> None:
@@ -79,7 +105,12 @@ def _check_rank(spec: FilterSpec, counts: Manifest) -> None:
     if spec.rank == "count":
         return
     orders = counts.extra["orders"]
-    rarest = min(max(spec.min_count, order["min_count"]) for order in orders.values())
+    ranked = [order for n, order in orders.items() if not spec.orders or int(n) in spec.orders]
+    if not ranked:
+        raise InputError(f"'{spec.counts}' holds n-grams of order {', '.join(orders)}; --orders asks for others.")
+    if spec.rank == "log-likelihood" and set(spec.orders) != {2}:
+        raise InputError("--rank log-likelihood is defined for pairs; add --orders 2.")
+    rarest = min(max(spec.min_count, order["min_count"]) for order in ranked)
     if "1" not in orders or orders["1"]["min_count"] > rarest:
         raise InputError(
             f"--rank {spec.rank} needs the counts of single words down to {rarest}, and '{spec.counts}' lacks them; "
@@ -91,43 +122,34 @@ def _most_rows(spec: FilterSpec, counts: Manifest) -> int:
     return sum(min(spec.top, order["survivors"]) for order in counts.extra["orders"].values())
 
 
-def _source(spec: FilterSpec, counts: Manifest) -> _Source:
-    return _Source(tuple(counts.files("counts")), counts.extra["tokens"], spec.rank)
+def _source(spec: FilterSpec, counts: Manifest, lists: Lists) -> _Source:
+    return _Source(spec, lists, tuple(counts.files("counts")), counts.extra["tokens"])
 
 
-def _write_ranking(spark: SparkSession, spec: FilterSpec, run: Run, counts: Manifest) -> None:
+def _write_ranking(spark: SparkSession, spec: FilterSpec, run: Run, source: _Source) -> None:
     """*Driver.* Best of each shard on the workers, best of those in a tree, then a few shards in the order of rank."""
-    source = _source(spec, counts)
-    select_file = partial(_select_file, spec=spec, source=source)
-    rdd = spark.sparkContext.parallelize(source.files, len(source.files)).map(select_file)
-    merged = rdd.treeReduce(partial(_merge, top=spec.top))
+    selected = spark.sparkContext.parallelize(source.files, len(source.files)).map(source.select)
+    rows, dropped = selected.treeReduce(partial(select.merge, top=spec.top))
     shards = run.plan.shards
     for number in run.pending():
-        start, end = (merged.num_rows * i // shards for i in (number, number + 1))
-        _write(merged.slice(start, end - start), run.output, run.plan.fingerprint, number)
+        start, end = (rows.num_rows * i // shards for i in (number, number + 1))
+        part = Selection(rows.slice(start, end - start), dropped if number == 0 else Counter())
+        _write(part, run.output, run.plan.fingerprint, number)
 
 
-def _select_file(uri: str, spec: FilterSpec, source: _Source) -> pa.Table:
-    return select.select(read_counts(uri), spec, source.words())
-
-
-def _merge(left: pa.Table, right: pa.Table, top: int) -> pa.Table:
-    return select.best(pa.concat_tables([left, right]), top)
-
-
-def _write_by_shard(spark: SparkSession, spec: FilterSpec, run: Run, counts: Manifest) -> None:
+def _write_by_shard(spark: SparkSession, run: Run, source: _Source) -> None:
     """*Driver.* One shard of records for each shard of counts, ranked within itself."""
-    source = _source(spec, counts)
-    work = partial(_write_file, spec=spec, source=source, output=run.output, plan=run.plan.fingerprint)
+    work = partial(_write_file, source=source, output=run.output, plan=run.plan.fingerprint)
     run_shards(spark, STEP, [(number, source.files[number]) for number in run.pending()], work)
 
 
-def _write_file(item: tuple[int, str], spec: FilterSpec, source: _Source, output: str, plan: str) -> Receipt:
+def _write_file(item: tuple[int, str], source: _Source, output: str, plan: str) -> Receipt:
     number, uri = item
-    return _write(_select_file(uri, spec, source), output, plan, number)
+    return _write(source.select(uri), output, plan, number)
 
 
-def _write(scored: pa.Table, output: str, plan: str, number: int) -> Receipt:
+def _write(selection: Selection, output: str, plan: str, number: int) -> Receipt:
     with ShardWriter(output, plan, number, {"records": select.RECORDS}) as writer:
-        writer.write("records", select.as_records(scored))
+        writer.counters.update(selection.dropped)
+        writer.write("records", select.as_records(selection.rows))
         return writer.finish()

@@ -22,8 +22,12 @@ def show_counts(manifest: Manifest) -> list[Table]:
 
 
 def show_records(manifest: Manifest) -> list[Table]:
-    """*Driver.* The best n-grams of each order."""
-    return _top(manifest, "records", "score")
+    """*Driver.* What was dropped and why, and the best n-grams of each order."""
+    dropped = manifest.extra["dropped"]
+    orders = list(manifest.extra["orders"])
+    rows = [(reason, *(by_order.get(n, 0) for n in orders)) for reason, by_order in dropped.items()]
+    table = Table("dropped", ("reason", *(f"n = {n}" for n in orders)), rows)
+    return [*([table] if rows else []), *_top(manifest, "records", "score")]
 
 
 def _top(manifest: Manifest, folder: str, by: str) -> list[Table]:

@@ -1,22 +1,31 @@
 """*Worker.* Score, cut and rank rows of counts; columns in, columns out.
 
-Scores are nltk's (nltk.metrics.association): with N tokens and c(x) the count of x,
-pmi = log2 c(w1..wn) + (n-1) log2 N - sum of log2 c(wi). The pmi of a single word is 0.
+Scores are nltk's (nltk.metrics.association), with N tokens and c(x) the count of x:
+
+    pmi             log2 c(w1..wn) + (n-1) log2 N - sum of log2 c(wi); 0 for a single word
+    npmi            pmi / ((n-1) (log2 N - log2 c(w1..wn))), from -1 to 1 for pairs (Bouma 2009); 0 for a single word
+    log-likelihood  2 * sum of observed * ln(observed / expected) over the table of a pair (Dunning 1993)
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from clip_spark import schema
+from clip_spark.ngrams.cleaning import REASONS, Lists, reasons
 from clip_spark.specs.text import FilterSpec
 
 SCORED = schema.COUNTS.append(pa.field("score", pa.float64()))
 RECORDS = pa.schema([("record_id", pa.string()), ("kind", pa.string()), *SCORED])
+BELOW_TOP = "below the top"
+TINY = 1e-20
+"""nltk's guard against the logarithm of 0."""
 BEST_FIRST = [("n", "ascending"), ("score", "descending"), ("count", "descending"), ("text", "ascending")]
 """Ties are broken by count, then by the bytes of the text: the result does not depend on how work was split."""
 
@@ -41,8 +50,15 @@ def score(counts: pa.Table, rank: str, words: Words | None) -> pa.Table:
     if rank == "count" or words is None:
         scores = counts["count"].cast(pa.float64())
     else:
-        scores = pa.array(pmi(counts, words))
+        scores = pa.array(ASSOCIATIONS[rank](counts, words))
     return counts.append_column("score", scores).cast(SCORED)
+
+
+def _word_counts(counts: pa.Table, words: Words) -> np.ndarray:
+    """*Worker.* Counts of the words of all rows, one row after the other, float64."""
+    tokens = pc.list_flatten(pc.split_pattern(counts["text"].combine_chunks(), " "))
+    ids = pc.index_in(tokens, words.text).to_numpy(zero_copy_only=False).astype(np.int64)
+    return words.count[ids].astype(np.float64)
 
 
 def pmi(counts: pa.Table, words: Words) -> np.ndarray:
@@ -50,12 +66,33 @@ def pmi(counts: pa.Table, words: Words) -> np.ndarray:
     orders = counts["n"].to_numpy()
     if not len(orders):
         return np.zeros(0)
-    tokens = pc.list_flatten(pc.split_pattern(counts["text"].combine_chunks(), " "))
-    ids = pc.index_in(tokens, words.text).to_numpy(zero_copy_only=False)
-    logs = np.log2(words.count.astype(np.float64))[ids.astype(np.int64)]
     starts = np.concatenate([[0], np.cumsum(orders)[:-1]])
-    together = np.log2(counts["count"].to_numpy().astype(np.float64))
-    return together + (orders - 1) * np.log2(float(words.tokens)) - np.add.reduceat(logs, starts)
+    alone = np.add.reduceat(np.log2(_word_counts(counts, words)), starts)
+    return np.log2(counts["count"].to_numpy()) + (orders - 1) * np.log2(float(words.tokens)) - alone
+
+
+def npmi(counts: pa.Table, words: Words) -> np.ndarray:
+    """*Worker.* pmi divided by the most that it can be for an n-gram of this count."""
+    most = (counts["n"].to_numpy() - 1) * (np.log2(float(words.tokens)) - np.log2(counts["count"].to_numpy()))
+    return pmi(counts, words) / np.where(most > 0, most, 1.0)
+
+
+def log_likelihood(counts: pa.Table, words: Words) -> np.ndarray:
+    """*Worker.* Likelihood ratio of pairs, float64; 0 for other orders."""
+    scores = np.zeros(counts.num_rows)
+    is_pair = counts["n"].to_numpy() == 2
+    pairs = counts.filter(pa.array(is_pair))
+    both = pairs["count"].to_numpy().astype(np.float64)
+    first, second = _word_counts(pairs, words).reshape(-1, 2).T
+    neither = np.maximum(words.tokens - first - second + both, 0)  # a line's last word begins no pair
+    table = [both, second - both, first - both, neither]
+    for cell, observed in enumerate(table):
+        expected = (observed + table[cell ^ 1]) * (observed + table[cell ^ 2]) / words.tokens
+        scores[is_pair] += 2 * observed * np.log(observed / (expected + TINY) + TINY)
+    return scores
+
+
+ASSOCIATIONS = {"pmi": pmi, "npmi": npmi, "log-likelihood": log_likelihood}
 
 
 def best(scored: pa.Table, top: int) -> pa.Table:
@@ -68,10 +105,34 @@ def best(scored: pa.Table, top: int) -> pa.Table:
     return rows.filter(pa.array(rank_in_order < top))
 
 
-def select(counts: pa.Table, spec: FilterSpec, words: Words | None) -> pa.Table:
+class Selection(NamedTuple):
+    """Rows of SCORED that may be in the result, and how many others were dropped: `reason_order` -> rows."""
+
+    rows: pa.Table
+    dropped: Counter[str]
+
+
+def select(counts: pa.Table, spec: FilterSpec, lists: Lists, words: Words | None) -> Selection:
     """*Worker.* The rows of one shard of counts that may be in the result, scored and sorted."""
-    kept = counts.filter(pc.greater_equal(counts["count"], spec.min_count))
-    return best(score(kept, spec.rank, words), spec.top)
+    why = reasons(counts, spec, lists)
+    kept = score(counts.filter(pa.array(why < 0)), spec.rank, words)
+    orders = counts["n"].to_numpy()[why >= 0].tolist()
+    dropped = Counter(f"{REASONS[place]}_{n}" for place, n in zip(why[why >= 0].tolist(), orders, strict=True))
+    return cut(Selection(kept, dropped), spec.top)
+
+
+def merge(left: Selection, right: Selection, top: int) -> Selection:
+    """*Pure.* The best of both."""
+    return cut(Selection(pa.concat_tables([left.rows, right.rows]), left.dropped + right.dropped), top)
+
+
+def cut(selection: Selection, top: int) -> Selection:
+    """*Pure.* At most `top` rows of each order (0: all), best first; what is cut off is counted."""
+    kept = best(selection.rows, top)
+    below = Counter(selection.rows["n"].to_pylist())
+    below.subtract(kept["n"].to_pylist())
+    dropped = Counter({f"{BELOW_TOP}_{n}": rows for n, rows in below.items() if rows})
+    return Selection(kept, selection.dropped + dropped)
 
 
 def as_records(scored: pa.Table) -> pa.Table:

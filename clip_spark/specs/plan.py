@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from clip_spark.errors import SpecError
 from clip_spark.specs.base import check_at_least, option
-from clip_spark.specs.search import memory_bytes
+from clip_spark.specs.search import memory_bytes, task_bytes
 
 DECIMAL = {"K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12}
 
@@ -37,11 +37,13 @@ class PlanSpec:
     cores: int = option("cores that count and index at the same time", 64)
     shard_rows: int = option("rows per embedding shard", 50_000)
     max_index_memory: str = option("memory that the index may take when it is searched", "16G")
+    max_build_memory: str = option("memory of each task and of the driver while it is built, such as 4G", "4G")
 
     def __post_init__(self) -> None:
         for name, value in (("gpus", self.gpus), ("cores", self.cores), ("shard-rows", self.shard_rows)):
             check_at_least(name, value, 1)
         memory_bytes("max-index-memory", self.max_index_memory)
+        task_bytes(self.max_build_memory)
         given = (self.corpus, self.corpus_bytes, self.images, self.pictures, self.records, self.texts)
         if not any(given):
             raise SpecError("There is nothing to plan; give --corpus, --images or --records, or their sizes.")

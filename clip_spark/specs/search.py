@@ -22,6 +22,15 @@ def memory_bytes(name: str, text: str) -> int:
     return int(float(found[1]) * UNITS[found[2]])
 
 
+def task_bytes(text: str) -> int:
+    """*Pure.* Most bytes of a part, or of the training sample, with --max-build-memory `text`: the half of it,
+    for as much again is needed to work on it; raises SpecError for less than 512M."""
+    memory = memory_bytes("max-build-memory", text)
+    if memory < 512 << 20:
+        raise SpecError(f"--max-build-memory is '{text}'; it must be at least 512M.")
+    return memory // 2
+
+
 @dataclass(frozen=True, kw_only=True)
 class IndexSpec(Spec):
     """build-index: embeddings -> index."""
@@ -45,9 +54,7 @@ class IndexSpec(Spec):
         if not 0 < self.recall <= 1:
             raise SpecError(f"--recall is {self.recall}; it must be above 0 and at most 1.")
         memory_bytes("max-index-memory", self.max_index_memory)
-        least = memory_bytes("max-build-memory", "512M")
-        if memory_bytes("max-build-memory", self.max_build_memory) < least:
-            raise SpecError(f"--max-build-memory is '{self.max_build_memory}'; it must be at least 512M.")
+        task_bytes(self.max_build_memory)
 
 
 @dataclass(frozen=True, kw_only=True)

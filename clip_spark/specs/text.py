@@ -73,8 +73,8 @@ class FilterSpec(Spec):
     rank: str = option("which n-grams are best: " + ", ".join(RANKS), "count")
     orders: tuple[int, ...] = option("only n-grams of these lengths; empty keeps all", ())
     min_count: int = option("drop n-grams seen less often than this", 1)
-    punctuation: str = option("drop n-grams with punctuation: no, edges or anywhere", "no")
-    digits: str = option("drop n-grams with a token of digits: no, edges or anywhere", "no")
+    punctuation: str = option("drop n-grams with punctuation: keep (none is dropped), edges or anywhere", "keep")
+    digits: str = option("drop n-grams with a token of digits: keep (none is dropped), edges or anywhere", "keep")
     stop_words: str = option("a language (de, en, es, fr, it, nl, pt) or a file (URI) of words; empty: none", "")
     stop_words_at: str = option("where a stop word drops an n-gram: edges or anywhere", "edges")
     min_length: int = option("drop n-grams of fewer characters", 1)
@@ -88,7 +88,7 @@ class FilterSpec(Spec):
         for order in self.orders:
             check_choice("orders", order, ORDERS)
         for name in ("punctuation", "digits"):
-            check_choice(name, getattr(self, name), ("no", *PLACES))
+            check_choice(name, getattr(self, name), ("keep", *PLACES))
         check_choice("stop-words-at", self.stop_words_at, PLACES)
         for name, least in (("top", 0), ("min_count", 1), ("min_length", 1), ("max_length", 0)):
             check_at_least(name.replace("_", "-"), getattr(self, name), least)

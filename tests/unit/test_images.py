@@ -67,11 +67,12 @@ KINDS = {
 
 @pytest.mark.parametrize("size", [(64, 64), (200, 100), (65, 130), (30, 20), (3, 90)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_pixels_equal_open_clips_to_two_grey_levels(transform: Any, kind: str, size: tuple[int, int]) -> None:
+def test_pixels_equal_open_clips(transform: Any, kind: str, size: tuple[int, int]) -> None:
     data = KINDS[kind](photograph(*size))
     pixels, stored = PicturePreparer(transform).with_size(data)
     assert pixels.shape == (64, 64, 3) and pixels.dtype == np.uint8 and stored == size
-    assert np.abs(pixels.astype(int) - reference(transform, data)).max() <= 2
+    levels = 2 if size == (3, 90) else 0  # so long a picture is only computed inside the crop
+    assert np.abs(pixels.astype(int) - reference(transform, data)).max() <= levels
 
 
 @pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1)])

@@ -19,12 +19,12 @@ LAYERS = {
     },
     WORKER: {
         "encoders", "devices", "images", "index", "search", "query", "sidecars", "expression", "answers",
-        "contact_sheet",
-        "shard_queries",
+        "contact_sheet", "shard_queries",
     },
     DRIVER: {
         "session", "tasks", "progress", "console", "pipeline", "corpus", "ngrams", "records",
-        "embed", "build", "measure", "distributed", "generation", "tag", "remove", "append", "search_job", "describe", "describe_page", "submit", "plan", "clean",
+        "embed", "build", "measure", "distributed", "generation", "tag", "remove", "append",
+        "search_job", "describe", "describe_page", "submit", "plan", "clean",
     },
     TOP: {"jobs", "web"},
 }  # fmt: skip

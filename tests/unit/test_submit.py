@@ -69,7 +69,11 @@ def test_an_emr_serverless_run_fits_the_services_model(_aws: None) -> None:
     client = session.get_session().create_client("emr-serverless", region_name="us-east-1")
     request = emr_serverless_request(JOB)
     with Stubber(client) as stub:
-        answer = {"applicationId": "a", "jobRunId": "r", "arn": "arn:aws:emr-serverless:us-east-1:123456789012:/applications/a/jobruns/r"}
+        answer = {
+            "applicationId": "a",
+            "jobRunId": "r",
+            "arn": "arn:aws:emr-serverless:us-east-1:123456789012:/applications/a/jobruns/r",
+        }
         stub.add_response("start_job_run", answer, request)
         assert client.start_job_run(**request)["jobRunId"] == "r"
     spark = request["jobDriver"]["sparkSubmit"]
