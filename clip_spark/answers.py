@@ -1,4 +1,4 @@
-"""*Pure.* Hits as a table for a terminal, as JSON lines, and as files: .jsonl, .csv, .parquet, .html."""
+"""*Worker.* Hits as a table for a terminal, as JSON lines, as files (.jsonl, .csv, .parquet), and as contact sheets."""
 
 from __future__ import annotations
 
@@ -13,26 +13,31 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from clip_spark import storage
-from clip_spark.contact_sheet import PAGE, picture_tag
+from clip_spark.contact_sheet import PAGE, Cell, draw_sheet, picture_tag
 from clip_spark.query import Answer
 from clip_spark.report import Table
-from clip_spark.search import Hit
+from clip_spark.search import Hit, hit_column
 
 SHOWN = ("text", "caption", "uri", "n", "count")
 """Columns of records that a terminal has room for."""
 
 
-def answer_table(answer: Answer) -> Table:
-    """*Pure.* Hits for a terminal; columns without any value are left out."""
+def answer_table(answer: Answer, wanted: Sequence[str] = ()) -> Table:
+    """*Pure.* Hits for a terminal: the wanted columns, or those that people look at; empty ones are left out."""
     query, hits = answer
-    columns = [name for name in SHOWN if any(hit.record.get(name) not in (None, "") for hit in hits)]
+    columns = [name for name in wanted or SHOWN if any(hit.record.get(name) not in (None, "") for hit in hits)]
     rows = [(hit.rank, hit.score, *(hit.record.get(name) for name in columns)) for hit in hits]
-    return Table(query, ("rank", "score", *columns), rows)
+    return Table(query, ("rank", "score", *map(hit_column, columns)), rows)
 
 
 def hit_json(query: str, hit: Hit) -> dict[str, Any]:
     """*Pure.* A hit as one JSON object: query, rank, score and the columns of the record that have a value."""
-    record = {name: value for name, value in hit.record.items() if value is not None}
+    return {name: value for name, value in hit_row(query, hit).items() if value is not None}
+
+
+def hit_row(query: str, hit: Hit) -> dict[str, Any]:
+    """*Pure.* A hit as one row: query, rank, score and all columns of the record."""
+    record = {hit_column(name): value for name, value in hit.record.items()}
     return {"query": query, "rank": hit.rank, "score": round(hit.score, 6), **record}
 
 
@@ -45,13 +50,10 @@ def json_lines(answers: Sequence[Answer]) -> str:
 def save_answers(uri: str, answers: Sequence[Answer]) -> None:
     """*Worker.* Write hits in the format of the file's ending, which the spec has checked."""
     ending = uri.rsplit(".", 1)[-1]
-    if ending == "html":
-        data = contact_sheet(answers).encode()
-    elif ending == "jsonl":
+    if ending == "jsonl":
         data = json_lines(answers).encode()
     else:
-        answered = [(query, hit) for query, hits in answers for hit in hits]
-        rows = [{"query": query, "rank": hit.rank, "score": hit.score, **hit.record} for query, hit in answered]
+        rows = [hit_row(query, hit) for query, hits in answers for hit in hits]
         data = _table_bytes(pa.Table.from_pylist(rows), ending)
     storage.write_bytes(uri, data)
 
@@ -66,7 +68,18 @@ def _table_bytes(table: pa.Table, ending: str) -> bytes:
     return sink.getvalue()
 
 
-def contact_sheet(answers: Sequence[Answer]) -> str:
+def save_sheet(uri: str, answers: Sequence[Answer]) -> None:
+    """*Worker.* Write a contact sheet in the format of the file's ending, which the spec has checked."""
+    if uri.endswith(".png"):
+        cells = [
+            (query, [Cell(str(hit.record.get("uri") or ""), _caption(hit)) for hit in hits]) for query, hits in answers
+        ]
+        storage.write_bytes(uri, draw_sheet(cells))
+    else:
+        storage.write_bytes(uri, sheet_page(answers).encode())
+
+
+def sheet_page(answers: Sequence[Answer]) -> str:
     """*Worker.* One HTML page with the hits of all queries; pictures are inside it as thumbnails."""
     sections = []
     for query, hits in answers:
@@ -76,7 +89,10 @@ def contact_sheet(answers: Sequence[Answer]) -> str:
 
 
 def _cell(hit: Hit) -> str:
-    text = hit.record.get("text") or hit.record.get("caption") or hit.record.get("uri") or ""
     picture = picture_tag(str(hit.record["uri"])) if hit.record.get("uri") else ""
-    caption = f"{hit.rank}. {html.escape(str(text))} <b>{hit.score:.3f}</b>"
-    return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
+    return f"<figure>{picture}<figcaption>{html.escape(_caption(hit))} <b>{hit.score:.3f}</b></figcaption></figure>"
+
+
+def _caption(hit: Hit) -> str:
+    text = hit.record.get("text") or hit.record.get("caption") or storage.name(str(hit.record.get("uri") or ""))
+    return f"{hit.rank}. {text}"

@@ -12,20 +12,20 @@ from clip_spark.distributed import add_distributed, map_shards
 from clip_spark.errors import InputError
 from clip_spark.generation import new_generation, switch
 from clip_spark.index.cache import local_path
-from clip_spark.index.keys import is_exact, lists_of
-from clip_spark.index.layout import IndexInfo, check_same_encoder, read_index
+from clip_spark.index.keys import choose_parts, is_exact, lists_of
+from clip_spark.index.layout import IndexInfo, check_files, check_same_encoder, read_index
 from clip_spark.index.library import load_faiss
 from clip_spark.index.parts import ALL_LISTS, PartSet, open_parts
 from clip_spark.index.reader import VectorReader, dataset_files
 from clip_spark.index.shard_files import ShardFileWriter
 from clip_spark.index.train import draw_positions, new_index
-from clip_spark.index.tune import RECALL_AT, RERANKS, Questions
+from clip_spark.index.tune import RECALL_AT, Questions, exact_hits
 from clip_spark.index.writer import PartWriter
 from clip_spark.manifest import Manifest, Plan, read_manifest
-from clip_spark.measure import measure
+from clip_spark.measure import Goal, measure, spot_check
 from clip_spark.session import SessionSource
 from clip_spark.shards import Stopwatch
-from clip_spark.specs.search import IndexSpec
+from clip_spark.specs.search import IndexSpec, task_bytes
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +49,12 @@ def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
     inputs = {**manifest.inputs, f"embeddings-{len(manifest.inputs) + 1}": embeddings.as_input()}
     watch = Stopwatch()
     with new_generation(manifest.uri, Plan(manifest.kind, manifest.spec, inputs, 1)) as generation:
-        larger = _add(get_spark, embeddings, info, PartWriter(manifest.uri, generation), watch)
+        most = task_bytes(spec.max_build_memory)
+        reader = VectorReader(dataset_files(embeddings, "embeddings", info.rows), info.dim)
+        with watch("add"):
+            larger = _add(get_spark, embeddings, reader, info, PartWriter(manifest.uri, generation), most)
         with watch("measure"):
-            larger = _tuned(open_parts(manifest.uri, larger), larger, info, embeddings, spec)
+            larger = _tuned(open_parts(manifest.uri, larger), larger, info, reader, spec)
         plan = Plan(manifest.kind, manifest.spec, inputs, len(larger.parts))
         return switch(manifest.uri, plan, larger, dict(watch.seconds))
 
@@ -65,10 +68,14 @@ def _check(embeddings: Manifest, info: IndexInfo) -> None:
 
 
 def _add(
-    get_spark: SessionSource, embeddings: Manifest, info: IndexInfo, writer: PartWriter, watch: Stopwatch
+    get_spark: SessionSource,
+    embeddings: Manifest,
+    reader: VectorReader,
+    info: IndexInfo,
+    writer: PartWriter,
+    part_bytes: int,
 ) -> IndexInfo:
-    """*Driver.* One more part, and the records that belong to it."""
-    reader = VectorReader(dataset_files(embeddings, "embeddings", info.rows), info.dim)
+    """*Driver.* More parts of at most `part_bytes`, and the records that belong to them."""
     shards = ShardFileWriter(
         output=writer.output,
         generation=writer.generation,
@@ -77,21 +84,23 @@ def _add(
         dim=info.dim,
         vectors=bool(info.vectors),
     )
-    with watch("add"):
-        if is_exact(info.key):
-            index = new_index(info.key, info.dim, info.metric)
-            for first, vectors in reader.blocks():
-                index.add_with_ids(vectors, np.arange(first, first + len(vectors), dtype=np.int64))
-            parts = [writer.write(index, 0)]
-            files = [shards(number) for number in range(len(shards.records))]
-        else:
-            parts = add_distributed(get_spark(), emptied(local_path(writer.output, info.parts[0])), reader, 1, writer)
-            files = map_shards(get_spark(), shards)
+    if is_exact(info.key):
+        index = new_index(info.key, info.dim, info.metric)
+        for first, vectors in reader.blocks():
+            index.add_with_ids(vectors, np.arange(first, first + len(vectors), dtype=np.int64))
+        parts = [writer.write(index, 0)]
+        files = [shards(number) for number in range(len(shards.records))]
+    else:
+        count = choose_parts(info.key, reader.count, info.dim, part_bytes)
+        trained = emptied(local_path(writer.output, info.parts[0]))
+        parts = add_distributed(get_spark(), trained, reader, count, writer)
+        files = map_shards(get_spark(), shards)
+    end = reader.first + reader.count
     return dataclasses.replace(
         info,
         generation=writer.generation,
-        parts=(*info.parts, *parts),
-        records=(*info.records, *(records for records, _ in files)),
+        parts=(*info.parts, *check_files(parts, reader.first, end)),
+        records=(*info.records, *check_files([records for records, _ in files], reader.first, end)),
         vectors=(*info.vectors, *(vectors for _, vectors in files if vectors is not None)),
     )
 
@@ -108,15 +117,14 @@ def emptied(path: str) -> Any:
     return index
 
 
-def _tuned(parts: PartSet, larger: IndexInfo, before: IndexInfo, embeddings: Manifest, spec: IndexSpec) -> IndexInfo:
+def _tuned(parts: PartSet, larger: IndexInfo, before: IndexInfo, reader: VectorReader, spec: IndexSpec) -> IndexInfo:
     """*Driver.* Search settings that reach the goal for the new vectors too."""
-    reader = VectorReader(dataset_files(embeddings, "embeddings", before.rows), before.dim)
     _, rows = draw_positions(reader.count, 0, TEST_QUERIES, spec.seed)
     positions = rows + reader.first
     queries = reader.take(positions)
-    complete = dataclasses.replace(before.settings, nprobe=ALL_LISTS, ef=ALL_LISTS, rerank=RERANKS[-1])
-    _, true = parts.search(queries, RECALL_AT + 1, complete)
-    settings, measured = measure(parts, before.key, spec.recall, Questions(queries, true, positions), None)
+    spot_check(parts, positions, queries)
+    goal = Goal(spec.recall, spec.max_query_ms)
+    settings, measured = measure(parts, before.key, goal, Questions(queries, _true(parts, queries), positions), None)
     if lists_of(before.key) and settings.nprobe > DRIFT * before.settings.nprobe:
         log.warning(
             "the new vectors need %d lists per query, the old ones %d: build the index again when there is time",
@@ -125,3 +133,11 @@ def _tuned(parts: PartSet, larger: IndexInfo, before: IndexInfo, embeddings: Man
         )
     best = max(settings, before.settings, key=lambda s: (s.rerank, s.nprobe))
     return dataclasses.replace(larger, settings=best, measured={**before.measured, "appended": measured})
+
+
+def _true(parts: PartSet, queries: np.ndarray) -> np.ndarray:
+    """*Driver.* The true nearest of each query in all parts, int64 (n, RECALL_AT + 1); old embeddings may be gone."""
+    if parts.store is not None:  # the parts are compressed
+        return exact_hits(parts.store.blocks(), queries, RECALL_AT + 1)[1]
+    complete = dataclasses.replace(parts.settings, nprobe=ALL_LISTS, ef=ALL_LISTS if parts.settings.ef else 0)
+    return parts.search(queries, RECALL_AT + 1, complete)[1]

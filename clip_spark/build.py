@@ -10,19 +10,26 @@ import numpy as np
 
 from clip_spark import storage
 from clip_spark.append import append_embeddings
-from clip_spark.distributed import add_distributed, exact_distributed, map_shards, take_distributed
-from clip_spark.errors import DatasetError, InputError
+from clip_spark.distributed import add_distributed, exact_distributed, map_shards, train_distributed
+from clip_spark.errors import InputError
 from clip_spark.generation import new_generation, served, switch
 from clip_spark.index import keys
-from clip_spark.index.layout import IndexFile, IndexInfo, SearchSettings, check_same_encoder, read_index
+from clip_spark.index.layout import (
+    IndexFile,
+    IndexInfo,
+    SearchSettings,
+    check_files,
+    check_same_encoder,
+    read_index,
+)
 from clip_spark.index.parts import open_parts
 from clip_spark.index.reader import VectorReader, dataset_files
 from clip_spark.index.shard_files import ShardFileWriter
-from clip_spark.index.train import draw_positions, new_index, train_index, train_rows
+from clip_spark.index.train import TrainRecipe, draw_positions, new_index, train_rows
 from clip_spark.index.tune import RECALL_AT, Questions
 from clip_spark.index.writer import PartWriter
 from clip_spark.manifest import Manifest, Plan, read_manifest
-from clip_spark.measure import measure, spot_check
+from clip_spark.measure import Goal, measure, spot_check
 from clip_spark.report import Table
 from clip_spark.session import SessionSource
 from clip_spark.shards import Stopwatch
@@ -96,8 +103,9 @@ def plan_index(spec: IndexSpec) -> IndexPlan:
     dim = int(embeddings.extra["dim"])
     reader = VectorReader(dataset_files(embeddings, "embeddings"), dim)
     memory = memory_bytes("max-index-memory", spec.max_index_memory)
-    key = spec.index_key or keys.choose_key(reader.count, dim, memory)
+    key = spec.index_key or keys.choose_key(reader.count, dim, memory, spec.max_query_ms)
     keys.check_key(key, reader.count)
+    new_index(key, dim, spec.metric)  # Faiss refuses what it cannot build before anything is read
     parts = spec.parts or keys.choose_parts(key, reader.count, dim, task_bytes(spec.max_build_memory))
     return IndexPlan(spec, embeddings, queries, reader, key, min(parts, reader.count))
 
@@ -109,9 +117,8 @@ def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch:
     train, _ = plan.drawn()
     if not exact:
         with watch("train"):
-            sample = take_distributed(get_spark(), plan.reader, train, writer)
-            trained = train_index(plan.key, plan.spec.metric, sample, plan.spec.seed)
-            del sample
+            recipe = TrainRecipe(plan.key, plan.spec.metric, plan.spec.seed)
+            trained = train_distributed(get_spark(), plan.reader, train, writer, recipe)
     with watch("add"):
         parts = (
             _add_exact(plan, writer)
@@ -128,8 +135,8 @@ def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch:
         metric=plan.spec.metric,
         key=plan.key,
         settings=SearchSettings(),
-        parts=check_files(parts, plan.reader.count),
-        records=check_files([records for records, _ in files], plan.reader.count),
+        parts=check_files(parts, 0, plan.reader.count),
+        records=check_files([records for records, _ in files], 0, plan.reader.count),
         vectors=tuple(vectors for _, vectors in files if vectors is not None),
         generation=writer.generation,
         train_rows=len(train),
@@ -159,19 +166,6 @@ def _shard_files(plan: IndexPlan, writer: PartWriter) -> ShardFileWriter:
     )
 
 
-def check_files(files: list[IndexFile], rows: int) -> tuple[IndexFile, ...]:
-    """*Pure.* Files in the order of their positions; raises DatasetError unless they hold 0 ... rows - 1 once each."""
-    ordered = tuple(sorted(files, key=lambda file: file.start))
-    expected = 0
-    for file in ordered:
-        if file.start != expected:
-            raise DatasetError(f"'{file.path}' starts at {file.start} where {expected} was due; build the index again.")
-        expected = file.end
-    if expected != rows:
-        raise DatasetError(f"The index holds {expected} vectors, the embeddings {rows}; build it again.")
-    return ordered
-
-
 def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: Stopwatch, output: str) -> IndexInfo:
     """*Driver.* Choose search settings by measured recall, and check that vectors find themselves."""
     parts = open_parts(output, info)
@@ -188,8 +182,9 @@ def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: 
             other = VectorReader(dataset_files(plan.queries, "embeddings"), plan.reader.dimension)
             _, wanted = draw_positions(other.count, 0, TEST_QUERIES, plan.spec.seed)
             cross = ask(other.take(wanted), None)
-        settings, measured = measure(parts, plan.key, plan.spec.recall, own, cross)
-        spot_check(parts, settings, plan.key, own)
+        spot_check(parts, positions, own.queries)
+        goal = Goal(plan.spec.recall, plan.spec.max_query_ms)
+        settings, measured = measure(parts, plan.key, goal, own, cross)
     return replace(info, settings=settings, measured={**measured, "queries": len(positions)})
 
 

@@ -30,6 +30,8 @@ from clip_spark.specs.search import DescribeSpec
 from clip_spark.tasks import run_shards
 
 MOST_CLASSES = 50
+BINS_PER_UNIT = 100
+"""Bins of the distribution of scores are a hundredth wide."""
 SUMMARY, PAGE = "summary.json", "describe.html"
 BEST = pa.schema(
     [
@@ -95,13 +97,14 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
     if (info.modality, images.extra["modality"]) != ("text", "image"):
         raise InputError("describe-set needs --embeddings of images and an --index of texts.")
     check_same_encoder(info.encoder, images.extra["encoder"], "these image embeddings")
+    searcher = open_searcher(index.uri, info.generation)
+    classes = class_conditions(searcher, spec)
+    searcher.search_positions(np.zeros((0, info.dim), np.float32), Wanted(1, where=classes[0][1]))  # --where is checked
     inputs = {"embeddings": images.as_input(), "index": index.as_input()}
     plan = Plan.of("description", spec, inputs, len(images.receipts))
     run = begin_run(spec.output, plan, overwrite=spec.overwrite)
     if run.manifest is not None:
         return run.manifest
-    searcher = open_searcher(index.uri, info.generation)
-    classes = class_conditions(searcher, spec)
     if pending := run.pending():
         task = DescribeTask(images.uri, index.uri, run.output, plan.fingerprint, info.generation, classes)
         run_shards(get_spark(), "describe-set", pending, task)
@@ -135,6 +138,7 @@ def summary(output: str, images: int, spec: DescribeSpec) -> dict[str, Any]:
     with duckdb.connect() as connection:
         connection.register("best", pa.concat_tables(tables))
         figures = connection.execute(FIGURES).fetchall()
+        bins = connection.execute(BINS, [BINS_PER_UNIT]).fetchall()
         tags = connection.execute(TOP_TAGS, [spec.examples, spec.top]).fetchall()
     classes = [
         {
@@ -142,6 +146,7 @@ def summary(output: str, images: int, spec: DescribeSpec) -> dict[str, Any]:
             "images": count,
             "mean": mean,
             "quantiles": quantiles,
+            "bins": {str(low): number for owner, low, number in bins if owner == name},
             "tags": [
                 {"text": text, "images": times, "mean": score, "examples": uris}
                 for owner, text, times, score, uris in tags
@@ -150,12 +155,14 @@ def summary(output: str, images: int, spec: DescribeSpec) -> dict[str, Any]:
         }
         for name, count, mean, quantiles in figures
     ]
-    return {"images": images, "column": spec.classes, "classes": classes}
+    return {"images": images, "column": spec.classes, "bins_per_unit": BINS_PER_UNIT, "classes": classes}
 
 
 FIGURES = """
     SELECT class, count(*), avg(score), quantile_cont(score, [0.1, 0.5, 0.9])
     FROM best GROUP BY class ORDER BY len(class), class"""
+BINS = """
+    SELECT class, floor(score * ?)::int AS low, count(*) FROM best GROUP BY class, low ORDER BY class, low"""
 TOP_TAGS = """
     SELECT class, text, count(*) AS images, avg(score), list_slice(list(uri ORDER BY score DESC, uri), 1, ?)
     FROM best GROUP BY class, tag_id, text

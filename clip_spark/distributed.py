@@ -17,11 +17,13 @@ import numpy as np
 from clip_spark import storage
 from clip_spark.errors import TaskError
 from clip_spark.index.layout import BUILDING, IndexFile
+from clip_spark.index.library import load_faiss
 from clip_spark.index.parts import merge
 from clip_spark.index.reader import VectorFile, VectorReader
 from clip_spark.index.shard_files import ShardFileWriter
+from clip_spark.index.train import TrainRecipe, train_index
 from clip_spark.index.tune import exact_hits
-from clip_spark.index.writer import PartWriter
+from clip_spark.index.writer import HashingStream, PartWriter, read_faiss, write_faiss
 from clip_spark.tasks import MOST_TASKS, root_cause
 
 if TYPE_CHECKING:
@@ -67,13 +69,13 @@ def map_shards(spark: SparkSession, writer: ShardFileWriter) -> list[tuple[Index
     return _map(spark, range(len(writer.records)), writer)
 
 
-def take_distributed(
-    spark: SparkSession, reader: VectorReader, positions: np.ndarray, writer: PartWriter
-) -> np.ndarray:
-    """*Driver.* Vectors at sorted positions, float32 (m, d).
+def train_distributed(
+    spark: SparkSession, reader: VectorReader, positions: np.ndarray, writer: PartWriter, recipe: TrainRecipe
+) -> Any:
+    """*Driver.* An empty index whose quantizers were trained on the vectors at some sorted positions.
 
-    Tasks read the shards and leave what was asked for in `building/`; the driver reads only that, and Spark's limit on
-    the size of results does not apply.
+    Tasks read the shards and leave what was asked for in `building/`; one more task trains on that, with all cores of
+    its executor. So the driver never holds the sample, and may be small.
     """
     folder = storage.join(writer.output, BUILDING, writer.generation, "sample")
     mine = [positions[slice(*np.searchsorted(positions, (file.start, file.end)))] for file in reader.files]
@@ -83,13 +85,22 @@ def take_distributed(
         storage.write_bytes(storage.join(folder, item[0]), reader.take(item[1]).tobytes())
 
     _map(spark, items, write)
-    out = np.empty((len(positions), reader.dimension), np.float32)
-    at = 0
-    for name, rows in items:
-        data = storage.read_bytes(storage.join(folder, name))
-        out[at : at + len(rows)] = np.frombuffer(data, np.float32).reshape(-1, reader.dimension)
-        at += len(rows)
-    return out
+    threads = threads_per_task(spark, 1)
+    dimension, total, names = reader.dimension, len(positions), [name for name, _ in items]
+
+    def train(target: str) -> None:
+        load_faiss().omp_set_num_threads(threads)  # PySpark gives each task one
+        sample, at = np.empty((total, dimension), np.float32), 0
+        for name in names:
+            part = np.frombuffer(storage.read_bytes(storage.join(folder, name)), np.float32).reshape(-1, dimension)
+            sample[at : at + len(part)] = part
+            at += len(part)
+        with storage.open_write(target) as stream:
+            write_faiss(train_index(recipe.key, recipe.metric, sample, recipe.seed), HashingStream(stream))
+
+    trained = storage.join(folder, "trained.index")
+    _map(spark, [trained], train)
+    return read_faiss(trained)
 
 
 def exact_distributed(spark: SparkSession, reader: VectorReader, queries: np.ndarray, k: int) -> np.ndarray:

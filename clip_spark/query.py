@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 
-from clip_spark import storage
+from clip_spark import schema, storage
 from clip_spark.errors import InputError, Rejected, SpecError
 from clip_spark.expression import Term, parse_expression
 from clip_spark.search import Hit, Searcher, Wanted
@@ -12,17 +14,45 @@ from clip_spark.specs.search import SearchSpec
 
 Answer = tuple[str, list[Hit]]
 """A query as the user wrote it, and its hits."""
+SHEET_COLUMNS = ("uri", "caption", "text")
+"""What a contact sheet needs of a record."""
 
 
 def run_query(spec: SearchSpec) -> list[Answer]:
     """*Worker.* Open the index and answer all queries of a command."""
     searcher = Searcher.open(spec.index, verify=spec.verify)
-    wanted = Wanted(spec.k, spec.offset, spec.threshold, spec.where, spec.unique)
+    columns = columns_of(searcher, spec)
+    wanted = Wanted(spec.k, spec.offset, spec.threshold, spec.where, spec.unique, columns)
     if spec.like:
         return [(f"like {spec.like}", searcher.search_like_wanted(spec.like, wanted))]
-    queries = queries_of(spec)
-    vectors = np.stack([combine(searcher, terms) for _, terms in queries])
-    return list(zip([name for name, _ in queries], searcher.search(vectors, wanted), strict=True))
+    if spec.batch.endswith(".npy"):
+        vectors = read_vectors(spec.batch)
+        names = [f"{storage.name(spec.batch)} row {row}" for row in range(len(vectors))]
+    else:
+        queries = queries_of(spec)
+        names = [name for name, _ in queries]
+        vectors = np.stack([combine(searcher, terms) for _, terms in queries])
+    return list(zip(names, searcher.search(vectors, wanted), strict=True))
+
+
+def columns_of(searcher: Searcher, spec: SearchSpec) -> tuple[str, ...]:
+    """*Worker.* Columns of the records that a command needs; none means all."""
+    searcher.check_columns(spec.columns)
+    if not spec.columns:
+        return ()
+    for_pictures = [name for name in SHEET_COLUMNS if spec.show and name in searcher.records.columns]
+    return tuple(dict.fromkeys([schema.RECORD_ID, *spec.columns, *for_pictures]))
+
+
+def read_vectors(uri: str) -> np.ndarray:
+    """*Worker.* Embeddings in a .npy file, float32 (n, d)."""
+    try:
+        vectors = np.load(io.BytesIO(read_file(uri, "file of embeddings")), allow_pickle=False)
+    except ValueError as error:
+        raise InputError(f"'{uri}' is not a .npy file of numbers; write one with numpy.save.") from error
+    if vectors.ndim != 2 or vectors.dtype.kind != "f" or len(vectors) == 0:
+        raise InputError(f"'{uri}' holds {vectors.dtype} of shape {vectors.shape}; it must hold floats (n, d).")
+    return vectors.astype(np.float32)
 
 
 def queries_of(spec: SearchSpec) -> list[tuple[str, list[Term]]]:

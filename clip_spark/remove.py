@@ -37,7 +37,7 @@ def remove_records(spec: RemoveSpec) -> Table:
     wanted = _meant(spec, searcher)
     if len(wanted) == 0 and (spec.ids or spec.where):
         raise InputError(f"No record of '{spec.index}' is meant by --ids or --where; nothing was removed.")
-    ids = searcher.records.take(wanted, [schema.RECORD_ID]).column(0).to_pylist() if len(wanted) else []
+    ids = searcher.records.take(wanted, [schema.RECORD_ID]).column(0).drop_null().to_pylist() if len(wanted) else []
     everything = add_removed(searcher.manifest.uri, ids)
     if spec.compact:
         compact(searcher.manifest, searcher.info, searcher.records.find_all(everything))

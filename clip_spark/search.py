@@ -19,7 +19,7 @@ from clip_spark.index.parts import MISSING, PartSet, open_parts
 from clip_spark.index.records import RecordReader
 from clip_spark.index.removals import Removals
 from clip_spark.index.selection import Selection, select_where
-from clip_spark.index.unique import drop_near_duplicates
+from clip_spark.index.unique import search_unique
 from clip_spark.manifest import MANIFEST, Manifest, read_manifest
 from clip_spark.shards import UNIT_TOLERANCE
 from clip_spark.specs.encode import EncoderSpec
@@ -27,8 +27,15 @@ from clip_spark.specs.encode import EncoderSpec
 log = logging.getLogger(__name__)
 
 LATEST_CONDITIONS = 16
-UNIQUE_FETCH = 4
-"""How many times as many hits are fetched where near-duplicates are dropped."""
+
+
+HIT_COLUMNS = ("query", "query_id", "rank", "score")
+"""What a hit says itself; n-grams have a `score` of their own."""
+
+
+def hit_column(name: str) -> str:
+    """*Pure.* What a record's column is called in a row that is a hit: `record_score` for `score`."""
+    return f"record_{name}" if name in HIT_COLUMNS else name
 
 
 @dataclass(frozen=True)
@@ -179,11 +186,15 @@ class Searcher:
             raise SpecError(f"The offset is {wanted.offset}; it must be at least 0.")
         selection = self._selection(wanted.where) if wanted.where else None
         last = wanted.offset + wanted.k
-        fetched = last * UNIQUE_FETCH if wanted.unique else last
-        scores, positions = self.parts.search(embeddings, fetched, selection=selection)
-        positions = np.where(scores >= wanted.threshold, positions, MISSING)
+
+        def ask(rows: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+            scores, positions = self.parts.search(rows, most, selection=selection)
+            return scores, np.where(scores >= wanted.threshold, positions, MISSING)
+
         if wanted.unique:
-            scores, positions = drop_near_duplicates(scores, positions, self.parts.vectors, wanted.unique)
+            scores, positions = search_unique(ask, embeddings, last, self.parts.vectors, wanted.unique)
+        else:
+            scores, positions = ask(embeddings, last)
         return scores[:, wanted.offset : last], positions[:, wanted.offset : last]
 
     def check_columns(self, columns: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from clip_spark.index.layout import check_same_encoder, read_index
 from clip_spark.index.parts import MISSING
 from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
 from clip_spark.report import Table
-from clip_spark.search import Searcher, Wanted
+from clip_spark.search import Searcher, Wanted, hit_column
 from clip_spark.session import SessionSource
 from clip_spark.shard_queries import open_searcher, shard_blocks
 from clip_spark.shards import Receipt, ShardWriter
@@ -73,7 +73,7 @@ class SearchTask:
 def hit_schema(searcher: Searcher, columns: tuple[str, ...]) -> pa.Schema:
     """*Worker.* Columns of a hits file: the fixed ones, and those of the records that were asked for."""
     fields = {field.name: field for field in searcher.records.schema}
-    return pa.schema([*HITS, *(fields[name] for name in columns)])
+    return pa.schema([*HITS, *(fields[name].with_name(hit_column(name)) for name in columns)])
 
 
 def search_index(get_spark: SessionSource, spec: SearchIndexSpec) -> Manifest:
@@ -87,15 +87,15 @@ def search_index(get_spark: SessionSource, spec: SearchIndexSpec) -> Manifest:
     index, info = read_index(spec.index)
     check_same_encoder(info.encoder, queries.extra["encoder"], "the queries")
     wanted = Wanted(spec.k, 0, spec.threshold, spec.where, spec.unique)
+    searcher = open_searcher(index.uri, info.generation)  # mistakes are found here, before the folder is taken
+    searcher.check_columns(spec.columns)
+    searcher.search_positions(np.zeros((0, info.dim), np.float32), wanted)
     inputs = {"queries": queries.as_input(), "index": index.as_input()}
     plan = Plan.of("hits", spec, inputs, len(queries.receipts))
     run = begin_run(spec.output, plan, overwrite=spec.overwrite)
     if run.manifest is not None:
         return run.manifest
     if pending := run.pending():
-        searcher = open_searcher(index.uri, info.generation)  # mistakes are found here, before a session
-        searcher.check_columns(spec.columns)
-        searcher.search_positions(np.zeros((0, info.dim), np.float32), wanted)
         task = SearchTask(queries.uri, index.uri, run.output, plan.fingerprint, info.generation, wanted, spec.columns)
         run_shards(get_spark(), "search-index", pending, task)
     return run.commit({"queries": queries.rows, "k": spec.k, "columns": list(spec.columns)})

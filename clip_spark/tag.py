@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +20,7 @@ from clip_spark.report import Table
 from clip_spark.search import Searcher, Wanted
 from clip_spark.session import SessionSource
 from clip_spark.shard_queries import open_searcher, shard_blocks
-from clip_spark.shards import Receipt, ShardWriter
+from clip_spark.shards import Receipt, ShardWriter, shard_name
 from clip_spark.sidecars import write_sidecars
 from clip_spark.specs.search import TagSpec, parse_quotas
 from clip_spark.tasks import run_shards
@@ -46,19 +49,38 @@ class TagTask:
     generation: str
     wanted: tuple[Wanted, ...]
     sidecars: bool
+    jsonl: bool
 
     def __call__(self, shard: int) -> Receipt:
+        """Write the tags of one shard."""
         searcher = open_searcher(self.index, self.generation)
+        lines: list[str] = []
         with ShardWriter(self.output, self.plan, shard, {"tags": schema.TAGS}) as writer:
             for records, vectors in shard_blocks(self.images, shard, searcher.info.dim, IMAGE_COLUMNS):
                 with writer.watch("search"):
                     table = tag_block(searcher, records, vectors, self.wanted)
                 writer.write("tags", table)
                 writer.counters["images"] += len(vectors)
+                if self.jsonl:
+                    lines += tag_lines(table)
                 if self.sidecars:
                     with writer.watch("sidecars"):
                         writer.counters.update(write_sidecars(table))
+            if self.jsonl:
+                uri = storage.join(self.output, "jsonl", f"{shard_name(shard)}.jsonl")
+                storage.write_bytes(uri, "".join(lines).encode())
             return writer.finish()
+
+
+def tag_lines(tags: pa.Table) -> list[str]:
+    """*Pure.* One JSON line per picture that has tags: image_id, uri and its tags, best first."""
+    lines = []
+    for (image_id, uri), rows in groupby(tags.to_pylist(), key=itemgetter("image_id", "uri")):
+        mine = [{name: row[name] for name in ("text", "score", "tag_id", "n")} for row in rows]
+        for tag in mine:
+            tag["score"] = round(tag["score"], 6)
+        lines.append(json.dumps({"image_id": image_id, "uri": uri, "tags": mine}, ensure_ascii=False) + "\n")
+    return lines
 
 
 def tag_block(searcher: Searcher, records: pa.Table, vectors: np.ndarray, wanted: Sequence[Wanted]) -> pa.Table:
@@ -130,7 +152,16 @@ def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
         return run.manifest
     pending = run.pending()
     if pending:
-        task = TagTask(images.uri, index.uri, run.output, plan.fingerprint, info.generation, wanted, spec.sidecars)
+        task = TagTask(
+            images=images.uri,
+            index=index.uri,
+            output=run.output,
+            plan=plan.fingerprint,
+            generation=info.generation,
+            wanted=wanted,
+            sidecars=spec.sidecars,
+            jsonl=spec.jsonl,
+        )
         run_shards(get_spark(), "tag-images", pending, task)
     return run.commit({"images": images.rows, "k": spec.k, "quotas": list(spec.quotas)})
 

@@ -14,7 +14,7 @@ EXAMPLES = (
     ("the five nearest to a picture, as JSON lines", "clip-spark search --index index/ --image cat.jpg -k 5 --json"),
     ("what is like a hit", "clip-spark search --index index/ --like 0f3a..."),
     ("what is wanted and what is not", """clip-spark search --index index/ --query '"beach" + sea.jpg - "people"'"""),
-    ("a page of pictures", "clip-spark search --index index/ --text dog --unique 0.95 --save dogs.html"),
+    ("a page of pictures", "clip-spark search --index index/ --text dog --unique 0.95 --show dogs.html"),
     ("only some records", """clip-spark search --index index/ --text dog --where "n = 2 and count > 100\""""),
 )
 
@@ -24,17 +24,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         spec, options = parse_spec("clip-spark search", SearchSpec, EXAMPLES, argv)
-        from clip_spark.answers import answer_table, json_lines, save_answers
+        from clip_spark.answers import answer_table, json_lines, save_answers, save_sheet
         from clip_spark.query import run_query
 
         answers = run_query(spec)
         if spec.save:
             save_answers(spec.save, answers)
+        if spec.show:
+            save_sheet(spec.show, answers)
         if options.json:
             sys.stdout.write(json_lines(answers))
             return
         for answer in answers:
-            show_table(answer_table(answer))
+            show_table(answer_table(answer, spec.columns))
 
     return guarded("search", work)
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from clip_spark import storage
+from clip_spark.encoders.weights import cache_folder
 from clip_spark.errors import DatasetError
 from clip_spark.index.layout import IndexFile, IndexInfo
 
-CACHE = "CLIP_SPARK_CACHE"
-"""Environment variable: the folder for fetched files; default `~/.cache/clip-spark`."""
 BLOCK_BYTES = 8 << 20
 ADVICE = "build the index again with --overwrite"
 
@@ -36,13 +37,29 @@ def local_path(index_uri: str, file: IndexFile) -> str:
 
 
 def _fetched(uri: str, file: IndexFile) -> str:
-    folder = os.environ.get(CACHE) or os.path.join(os.path.expanduser("~"), ".cache", "clip-spark")
+    folder = str(cache_folder())
     path = os.path.join(folder, file.sha256)
     if os.path.exists(path) and os.path.getsize(path) == file.bytes:
         return path
-    os.makedirs(folder, exist_ok=True)
-    # Another process may fetch the same file: each writes its own name, and the last rename wins with equal bytes.
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix=storage.TEMPORARY)
+    with _one_at_a_time(folder):
+        if not os.path.exists(path):  # a neighbour may have fetched it meanwhile
+            _fetch(uri, file, path)
+    return path
+
+
+@contextmanager
+def _one_at_a_time(folder: str) -> Iterator[None]:
+    """Held by one process (and one thread of it) of the machine, so that what all workers need is fetched once."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # let go when the descriptor closes, or its process dies
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _fetch(uri: str, file: IndexFile, path: str) -> None:
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), suffix=storage.TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as target:
             found = _copy(uri, target)
@@ -53,7 +70,6 @@ def _fetched(uri: str, file: IndexFile) -> str:
         with suppress(FileNotFoundError):
             os.remove(temporary)
         raise
-    return path
 
 
 def _copy(uri: str, target: object) -> str:

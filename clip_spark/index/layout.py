@@ -12,11 +12,12 @@ So an index answers by itself: it may be moved, and its embeddings may be archiv
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from clip_spark.errors import ModelError
+from clip_spark import __version__
+from clip_spark.errors import DatasetError, ModelError
 from clip_spark.manifest import Manifest, read_manifest
 
 PARTS, BUILDING = "parts", "building"
@@ -115,10 +116,44 @@ class IndexInfo:
         return IndexInfo(**{**plain, **files})
 
 
+NEEDED = frozenset({"encoder", "modality", "dim", "metric", "key", "settings", *FILES})
+"""Fields without which an index cannot be searched."""
+
+
 def read_index(uri: str) -> tuple[Manifest, IndexInfo]:
-    """*Anywhere.* The manifest of an index and what it says."""
+    """*Anywhere.* The manifest of an index and what it says.
+
+    Raises:
+        InputError: there is no index.
+        DatasetError: it was built by a clip-spark that writes other fields.
+    """
     manifest = read_manifest(uri, "index")
-    return manifest, IndexInfo.from_json(manifest.extra)
+    try:
+        return manifest, IndexInfo.from_json(manifest.extra)
+    except (KeyError, TypeError) as error:
+        builder = manifest.versions.get("clip_spark", "of an unknown version")
+        lacking = ", ".join(sorted(NEEDED - manifest.extra.keys())) or "fields of the known shape"
+        raise DatasetError(
+            f"The index '{manifest.uri}' was built by clip-spark {builder} and lacks {lacking}, which {__version__} "
+            "needs; build it again with --overwrite."
+        ) from error
+
+
+def check_files(files: Sequence[IndexFile], start: int, end: int) -> tuple[IndexFile, ...]:
+    """*Pure.* Files in the order of their positions.
+
+    Raises:
+        DatasetError: they do not hold the positions start ... end - 1 once each.
+    """
+    ordered = tuple(sorted(files, key=lambda file: file.start))
+    expected = start
+    for file in ordered:
+        if file.start != expected:
+            raise DatasetError(f"'{file.path}' starts at {file.start} where {expected} was due; build the index again.")
+        expected = file.end
+    if expected != end:
+        raise DatasetError(f"The files of the index end at position {expected} where {end} was due; build it again.")
+    return ordered
 
 
 def part_path(generation: str, number: int) -> str:

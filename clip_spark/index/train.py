@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,15 @@ ROWS_PER_LIST = 64
 LEAST_TRAIN_ROWS = 10_000
 ITERATIONS = 10
 OPQ_ITERATIONS, OPQ_ROWS = 8, 32_768
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """What a training task must know beside the sample; the seed is that of the k-means start."""
+
+    key: str
+    metric: str
+    seed: int
 
 
 def train_rows(key: str, rows: int, dim: int, memory: int) -> int:

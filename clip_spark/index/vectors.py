@@ -13,6 +13,7 @@ from clip_spark.index.layout import IndexFile
 from clip_spark.index.library import load_faiss
 from clip_spark.index.records import OPEN_FILES, split
 
+BLOCK_ROWS = 16_384
 RERANK_BYTES = 64 << 20
 """Candidate vectors held at once."""
 
@@ -39,6 +40,12 @@ class VectorStore:
             out[at : at + len(rows)] = self._open(number)[rows - self._starts[number]]
             at += len(rows)
         return out[inverse.reshape(-1)]
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """All vectors: (position of the first, float32 (m, d)) with m <= BLOCK_ROWS."""
+        for number, file in enumerate(self.files):
+            for first in range(0, file.rows, BLOCK_ROWS):
+                yield file.start + first, self._open(number)[first : first + BLOCK_ROWS].astype(np.float32)
 
     def rescore(self, queries: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """Cosines of queries and their candidates.

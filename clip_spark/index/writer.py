@@ -53,6 +53,12 @@ def write_faiss(index: Any, stream: HashingStream) -> None:
     faiss.write_index(index, faiss.PyCallbackIOWriter(stream.write, WRITE_BYTES))
 
 
+def read_faiss(uri: str) -> Any:
+    """*Worker.* A Faiss index from its bytes, all of it in memory; for empty ones, whose bytes are few."""
+    faiss = load_faiss()
+    return faiss.deserialize_index(np.frombuffer(storage.read_bytes(uri), np.uint8))
+
+
 class HashingStream:
     """*Worker.* Passes bytes on and keeps their sha256 and number."""
 

@@ -39,6 +39,7 @@ class IndexSpec(Spec):
     parts: int = option("Faiss files of the index; 0 chooses from the number of vectors", 0)
     recall: float = option("recall@10 against exact search that the search parameters must reach", 0.95)
     max_index_memory: str = option("memory that the index may take when it is searched, such as 16G", "16G")
+    max_query_ms: float = option("milliseconds that a query may take; recall comes first, and a warning says so", 10.0)
     max_build_memory: str = option("memory of each task and of the driver while it is built, such as 4G", "4G")
     metric: str = option("ip (inner product, which is the cosine) or l2", "ip")
     index_key: str = option("Faiss index factory key; empty chooses from size and memory", "")
@@ -53,6 +54,8 @@ class IndexSpec(Spec):
             raise SpecError(f"--parts is {self.parts}; at most {MOST_PARTS} are possible.")
         if not 0 < self.recall <= 1:
             raise SpecError(f"--recall is {self.recall}; it must be above 0 and at most 1.")
+        if self.max_query_ms <= 0:
+            raise SpecError(f"--max-query-ms is {self.max_query_ms}; it must be above 0.")
         memory_bytes("max-index-memory", self.max_index_memory)
         task_bytes(self.max_build_memory)
 
@@ -68,6 +71,7 @@ class TagSpec(Spec):
     threshold: float = option("least score (cosine) of a tag", -1.0)
     where: str = option("SQL condition on the texts' columns that says which may be tags", "")
     unique: float = option("drop tags whose cosine with a better one is at least this; 0 keeps all", 0.0)
+    jsonl: bool = option("also write the tags as jsonl/00000.jsonl ..., one line per picture", False)
     sidecars: bool = option("also write <stem>.knn beside each picture, as clip-grams does", False)
 
     def __post_init__(self) -> None:
@@ -116,7 +120,7 @@ class DescribeSpec(Spec):
         check_at_least("examples", self.examples, 0)
 
 
-SAVED = ("jsonl", "csv", "parquet", "html")
+SAVED, SHEETS = ("jsonl", "csv", "parquet"), ("html", "png")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,13 +132,15 @@ class SearchSpec:
     image: str = option("search for a picture (path or URI)", "")
     like: str = option("search for what is like a record of the index (its record_id)", "")
     query: str = option('weighted query, such as \'"beach" + 0.5 * sea.jpg - "people"\'', "")
-    batch: str = option("file with one text to search for per line", "")
+    batch: str = option("file with one text to search for per line, or a .npy with one embedding per row", "")
     k: int = option("hits per query", 10)
     offset: int = option("leave out so many hits at the beginning", 0)
     threshold: float = option("least score (cosine) of a hit", -1.0)
     where: str = option("SQL condition on the records' columns, such as \"n = 2 and text like '%dog%'\"", "")
     unique: float = option("drop hits whose cosine with a better one is at least this, such as 0.95; 0 keeps all", 0.0)
-    save: str = option("also write the hits to a file: .jsonl, .csv, .parquet, or .html with pictures", "")
+    columns: tuple[str, ...] = option("columns of the records to show and save; empty means all", ())
+    save: str = option("also write the hits to a file: .jsonl, .csv or .parquet", "")
+    show: str = option("also write a contact sheet of the hits' pictures: .html or .png", "")
     verify: bool = option("read the whole index first and compare its hashes", False)
 
     def __post_init__(self) -> None:
@@ -148,6 +154,8 @@ class SearchSpec:
             raise SpecError(f"Give one of {', '.join(f'--{name}' for name in ways)}; found {found}.")
         if self.save:
             check_choice("save", self.save.rsplit(".", 1)[-1], SAVED)
+        if self.show:
+            check_choice("show", self.show.rsplit(".", 1)[-1], SHEETS)
 
 
 @dataclass(frozen=True, kw_only=True)

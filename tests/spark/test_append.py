@@ -21,7 +21,7 @@ from clip_spark.specs.search import IndexSpec
 pytestmark = pytest.mark.spark
 
 
-@pytest.mark.parametrize("key", ["IVF16,Flat", "IVF16,SQ8"])
+@pytest.mark.parametrize("key", ["IVF16,Flat", "IVF16,SQ8", "OPQ8_32,IVF16,PQ8x8", "IVF16_HNSW8,Flat"])
 def test_appended_vectors_are_found(spark, tmp_path: Path, key: str) -> None:
     vectors = unit_vectors(3000)
     texts = numbered(3000)

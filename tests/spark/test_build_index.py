@@ -53,6 +53,15 @@ def test_parts_hold_all_vectors_once_and_reach_the_recall(spark, tmp_path: Path,
     assert overlap > 0.85  # queries that it was not tuned with
 
 
+def test_any_number_of_parts_gives_the_same_hits(spark, tmp_path: Path, embeddings) -> None:
+    folder, vectors = embeddings
+    found = []
+    for parts in (1, 4):
+        manifest = build(spark, folder, tmp_path / str(parts), parts=parts, index_key="IVF64,Flat")
+        found.append(Searcher.open(manifest.uri).search_embeddings(near(vectors[::100])))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("key", ["IVF64,SQ8", "OPQ8_32,IVF16,PQ8x8", "IVF64_HNSW8,Flat"])
 def test_compressed_keys_reach_the_recall_by_reranking(spark, tmp_path: Path, embeddings, key: str) -> None:
     folder, vectors = embeddings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -52,7 +53,10 @@ def test_hits_of_all_queries(spark, folder: Path) -> None:
     assert search_job.search_index(no_spark, spec).created == manifest.created
     assert len(search_job.preview(manifest)[0].rows) == 12  # the first shard
     with pytest.raises(SpecError, match="no column 'txt'.*Did you mean 'text'"):
-        search_job.search_index(no_spark, SearchIndexSpec(**{**vars(spec), "output": "other", "columns": ("txt",)}))
+        search_job.search_index(
+            no_spark, SearchIndexSpec(**{**vars(spec), "output": str(folder / "other"), "columns": ("txt",)})
+        )
+    assert not (folder / "other").exists()
 
 
 def test_the_description_of_a_set(spark, folder: Path) -> None:
@@ -69,5 +73,7 @@ def test_the_description_of_a_set(spark, folder: Path) -> None:
         count = Counter(TEXTS[mine[i]] for i in scores.argmax(axis=1))
         first = min(count, key=lambda text: (-count[text], text))
         assert row[-1].startswith(f"{first} ({count[first]})")
+    summary = json.loads((folder / "described" / "summary.json").read_text())
+    assert all(sum(each["bins"].values()) == 11 for each in summary["classes"])
     page = (folder / "described" / "describe.html").read_text()
-    assert "data:image/png;base64," in page and "<h2>class 3</h2>" in page
+    assert "data:image/png;base64," in page and "<h2>class 3</h2>" in page and page.count("<svg") == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -40,7 +41,9 @@ def test_tags_equal_brute_force_and_sidecars_hold_them(spark, tmp_path: Path, in
     vectors = unit_vectors(len(pictures), seed=3)
     names = [str(picture) for picture in pictures]
     write_embeddings(tmp_path / "emb", vectors, names, modality="image", shard_rows=4)
-    spec = TagSpec(embeddings=str(tmp_path / "emb"), index=index, output=str(tmp_path / "tags"), k=4, sidecars=True)
+    spec = TagSpec(
+        embeddings=str(tmp_path / "emb"), index=index, output=str(tmp_path / "tags"), k=4, sidecars=True, jsonl=True
+    )
     manifest = tag_images(lambda: spark, spec)
     rows = [row for uri in manifest.files("tags") for row in pq.read_table(uri).to_pylist()]
     expected = np.argsort(-(vectors @ unit_vectors(300).T), axis=1)[:, :4]
@@ -50,6 +53,9 @@ def test_tags_equal_brute_force_and_sidecars_hold_them(spark, tmp_path: Path, in
     assert (tmp_path / "pictures" / "1.knn").read_text().splitlines() == [f"text {i}" for i in expected[1]]
     assert (tmp_path / "pictures" / "0.JPG.knn").read_text().splitlines() == [f"text {i}" for i in expected[9]]
     assert (tmp_path / "pictures" / "0.png.knn").exists() and not (tmp_path / "pictures" / "0.knn").exists()
+    lines = "".join(path.read_text() for path in sorted((tmp_path / "tags" / "jsonl").iterdir())).splitlines()
+    assert [json.loads(line)["uri"] for line in lines] == names
+    assert [tag["text"] for line in lines for tag in json.loads(line)["tags"]] == [row["text"] for row in rows]
     assert tag_images(no_spark, spec).created == manifest.created
     assert preview(manifest)[0].rows[0][0] == "0.png"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,10 @@ from helpers_embeddings import ENCODER, numbered, unit_vectors, write_embeddings
 from clip_spark import storage
 from clip_spark.build import build_index
 from clip_spark.errors import DatasetError, InputError, ModelError, OutputError, SpecError
+from clip_spark.index import cache, keys
 from clip_spark.index.layout import read_index
+from clip_spark.index.reader import VectorReader
+from clip_spark.index.train import new_index
 from clip_spark.search import Searcher
 from clip_spark.specs.search import IndexSpec
 
@@ -152,3 +156,63 @@ def test_queries_of_another_encoder_are_refused(tmp_path: Path) -> None:
     spec = IndexSpec(embeddings=str(tmp_path / "emb"), queries=str(tmp_path / "q"), output=str(tmp_path / "index"))
     with pytest.raises(ModelError, match="built with 'fake' and the --queries come from 'other'"):
         build_index(no_spark, spec)
+
+
+def test_an_index_of_another_layout_is_one_sentence(tmp_path: Path) -> None:
+    _, manifest = build(tmp_path, 20)
+    place = tmp_path / "index" / "manifest.json"
+    value = storage.read_json(str(place))
+    storage.write_json(str(place), {**value, "extra": {k: v for k, v in value["extra"].items() if k != "records"}})
+    with pytest.raises(DatasetError, match="lacks records, which .* needs; build it again with --overwrite"):
+        Searcher.open(manifest.uri)
+    settings = {**value["extra"]["settings"], "of_the_future": 1}
+    storage.write_json(str(place), {**value, "extra": {**value["extra"], "settings": settings}})
+    with pytest.raises(DatasetError, match="build it again"):
+        Searcher.open(manifest.uri)
+    storage.write_json(str(place), {**value, "format_version": 99})
+    with pytest.raises(DatasetError, match="newer clip-spark .format 99.; upgrade"):
+        Searcher.open(manifest.uri)
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+def test_a_vector_under_a_wrong_position_is_found_before_the_commit(
+    tmp_path: Path, metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = VectorReader.take
+    monkeypatch.setattr(VectorReader, "take", lambda self, rows: np.roll(original(self, rows), 1, axis=0))
+    with pytest.raises(DatasetError, match="does not find itself"):
+        build(tmp_path, 50, metric=metric)
+    assert not (tmp_path / "index" / "manifest.json").exists() and not list((tmp_path / "index").rglob("*.index"))
+
+
+def test_a_time_that_the_recall_does_not_fit_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    build(tmp_path, 500, index_key="Flat", max_query_ms=1e-6)
+    assert "--max-query-ms asks for 1e-06; the recall is kept" in caplog.text
+    with pytest.raises(SpecError, match="must be above 0"):
+        IndexSpec(embeddings="e", output="o", max_query_ms=0)
+
+
+def test_the_key_follows_size_memory_and_time() -> None:
+    room = 1 << 34
+    assert keys.choose_key(9_999, 512, room) == "Flat"
+    assert keys.choose_key(9_999, 512, room, query_ms=1) == "IVF256,Flat"
+    assert keys.choose_key(1_000_000, 512, room) == "IVF4096,Flat"
+    assert keys.choose_key(1_000_000, 512, 1 << 30) == "IVF4096,SQ8"
+    assert keys.choose_key(1_000_000, 512, 1 << 28) == "OPQ128_512,IVF4096,PQ128x8"
+    assert keys.choose_key(100_000_000, 512, room) == "OPQ128_512,IVF32768_HNSW32,PQ128x8"
+    with pytest.raises(SpecError, match="raise --max-index-memory to"):
+        keys.choose_key(1_000_000, 512, 1 << 24)
+    with pytest.raises(SpecError, match="is not one that Faiss builds"):
+        new_index("IVF16,Nonsense", 32, "ip")
+
+
+def test_workers_of_one_machine_fetch_a_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, manifest = build(tmp_path, 20)
+    storage.filesystem("memory://shared")[0].put(manifest.uri, "/shared/index", recursive=True)
+    monkeypatch.setenv("CLIP_SPARK_CACHE", str(tmp_path / "cache"))
+    fetched: list[str] = []
+    original = cache._copy
+    monkeypatch.setattr(cache, "_copy", lambda uri, target: (fetched.append(uri), original(uri, target))[1])
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: Searcher.open("memory://shared/index"), range(4)))
+    assert len(fetched) == 1

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers_embeddings import numbered, unit_vectors, write_embeddings
 
-from clip_spark.answers import answer_table, save_answers
+from clip_spark.answers import answer_table, json_lines, save_answers, save_sheet
 from clip_spark.build import build_index
 from clip_spark.errors import InputError, SpecError
 from clip_spark.expression import Term, parse_expression
 from clip_spark.index.removals import add_removed
-from clip_spark.query import combine
-from clip_spark.search import Searcher, Wanted
+from clip_spark.query import combine, run_query
+from clip_spark.search import Hit, Searcher, Wanted
 from clip_spark.specs.search import IndexSpec, SearchSpec
 
 ROWS = 600
@@ -80,6 +82,17 @@ def test_near_duplicates_appear_once(searcher: Searcher) -> None:
     assert len({0, 1} & set(kept)) == 1 and len(kept) == 8
 
 
+def test_near_duplicates_do_not_shorten_a_page(tmp_path: Path) -> None:
+    vectors = np.concatenate([np.repeat(VECTORS[:1], 90, axis=0), VECTORS[2:12]])
+    write_embeddings(tmp_path / "emb", vectors, numbered(100))
+    build_index(
+        lambda: pytest.fail("no Spark"), IndexSpec(embeddings=str(tmp_path / "emb"), output=str(tmp_path / "i"))
+    )
+    hits = Searcher.open(str(tmp_path / "i")).search(VECTORS[:1], Wanted(k=5, unique=0.999))[0]
+    assert len(hits) == 5  # one of the ninety, which fill what is looked at first, and four others
+    assert hits[0].score > 0.999 > hits[1].score
+
+
 def test_expressions() -> None:
     assert parse_expression('"beach" + 0.5*img.jpg - "a - b" + id:0f') == [
         Term(1, "text", "beach"), Term(0.5, "image", "img.jpg"), Term(-1, "text", "a - b"), Term(1, "like", "0f"),
@@ -116,7 +129,14 @@ def test_what_was_removed_is_gone_at_once_and_for_good(tmp_path: Path) -> None:
     assert found(Searcher.open(str(tmp_path / "index"))) == expected
 
 
-@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet", "html"])
+def test_a_hit_keeps_its_score_beside_that_of_its_record() -> None:
+    answers = [("q", [Hit(1, 0.25, {"record_id": "a", "text": "dog", "score": 7.0})])]
+    assert json.loads(json_lines(answers)) == {
+        "query": "q", "rank": 1, "score": 0.25, "record_id": "a", "text": "dog", "record_score": 7.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
 def test_saved_hits(tmp_path: Path, searcher: Searcher, ending: str) -> None:
     answers = [("one & two", searcher.search(QUERY, Wanted(k=3))[0])]
     uri = str(tmp_path / f"hits.{ending}")
@@ -127,8 +147,49 @@ def test_saved_hits(tmp_path: Path, searcher: Searcher, ending: str) -> None:
         assert pq.read_table(uri).column("text").to_pylist() == texts
     else:
         content = Path(uri).read_text()
-        assert all(text in content for text in texts)
-        assert ("one &amp; two" in content) == (ending == "html")
+        assert all(text in content for text in texts) and "one & two" in content
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Hit]:
+    Image.new("RGB", (320, 200), "red").save(tmp_path / "red.png")
+    uris = [str(tmp_path / "red.png"), str(tmp_path / "lost.png")]
+    return [Hit(rank, 0.5, {"record_id": str(rank), "uri": uri, "caption": "<b>"}) for rank, uri in enumerate(uris, 1)]
+
+
+def test_a_contact_sheet_as_a_page(tmp_path: Path, pictures: list[Hit]) -> None:
+    save_sheet(str(tmp_path / "sheet.html"), [("one & two", pictures)])
+    page = (tmp_path / "sheet.html").read_text()
+    assert page.count("data:image/png;base64,") == 1 and "lost.png" in page
+    assert "one &amp; two" in page and "1. &lt;b&gt;" in page and "<b>0.500</b>" in page
+
+
+def test_a_contact_sheet_as_a_picture(tmp_path: Path, pictures: list[Hit]) -> None:
+    save_sheet(str(tmp_path / "sheet.png"), [("one", pictures), ("two", pictures * 4)])
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        colours = {colour: count for count, colour in sheet.getcolors(1 << 20)}
+        assert colours[(255, 0, 0)] == 5 * 160 * 100
+        assert sheet.height > 3 * 160 and sheet.width > 6 * 160
+
+
+def test_embeddings_from_a_file_are_queries(tmp_path: Path, index: str) -> None:
+    np.save(tmp_path / "q.npy", VECTORS[[5, 9]])
+    spec = SearchSpec(index=index, batch=str(tmp_path / "q.npy"), k=1, columns=("text",))
+    answers = run_query(spec)
+    assert [name for name, _ in answers] == ["q.npy row 0", "q.npy row 1"]
+    assert [set(hits[0].record) for _, hits in answers] == [{"record_id", "text"}] * 2
+    assert [hits[0].record["text"] for _, hits in answers] == ["text 5", "text 9"]
+    np.save(tmp_path / "q.npy", np.zeros((2, 32), np.float32))
+    with pytest.raises(SpecError, match="Query 0 has length 0"):
+        run_query(spec)
+    np.save(tmp_path / "q.npy", np.arange(32))
+    with pytest.raises(InputError, match="must hold floats"):
+        run_query(spec)
+    (tmp_path / "q.npy").write_text("dog")
+    with pytest.raises(InputError, match="is not a .npy file"):
+        run_query(spec)
+    with pytest.raises(SpecError, match="no column 'colour'"):
+        run_query(SearchSpec(index=index, batch=str(tmp_path / "q.npy"), columns=("colour",)))
 
 
 def test_a_search_needs_one_way_to_ask() -> None:
@@ -136,5 +197,6 @@ def test_a_search_needs_one_way_to_ask() -> None:
         SearchSpec(index="i")
     with pytest.raises(SpecError, match="found --text and --like"):
         SearchSpec(index="i", text="a", like="b")
-    with pytest.raises(SpecError, match="--save"):
-        SearchSpec(index="i", text="a", save="hits.doc")
+    for name in ("save", "show"):
+        with pytest.raises(SpecError, match=f"--{name} is 'doc'"):
+            SearchSpec(index="i", text="a", **{name: "hits.doc"})
