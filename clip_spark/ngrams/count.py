@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from clip_spark import corpus, storage
 from clip_spark.corpus import Split
 from clip_spark.manifest import Manifest, Plan, Run, begin_run
-from clip_spark.ngrams import passes, totals
+from clip_spark.ngrams import growth, passes, plots, summary, totals
+from clip_spark.ngrams.growth import Points
 from clip_spark.ngrams.vocabulary import make_vocabulary
 from clip_spark.session import SessionSource
+from clip_spark.shards import Stopwatch
 from clip_spark.specs.base import fingerprint
 from clip_spark.specs.text import CountSpec
 from clip_spark.tasks import collect
@@ -29,6 +31,7 @@ SHARD_BYTES = 32 << 20
 MOST_WORDS = 8_000_000
 """Words that the driver holds and broadcasts (about 15 bytes each)."""
 WORK = "_work"
+GROWTH = "growth.json"
 
 
 def count_ngrams(get_spark: SessionSource, spec: CountSpec) -> Manifest:
@@ -44,11 +47,24 @@ def count_ngrams(get_spark: SessionSource, spec: CountSpec) -> Manifest:
     run = begin_run(spec.output, plan, overwrite=spec.overwrite)
     if run.manifest:
         return run.manifest
+    watch = Stopwatch()
     if run.pending():
-        _count(get_spark(), spec, run, corpus.plan_splits(files))
-    manifest = run.commit(totals.extra(spec.least(), run.receipts()))
+        with watch("session"):
+            spark = get_spark()
+        _count(spark, spec, run, corpus.plan_splits(files))
+    extra = totals.extra(spec.least(), run.receipts())
+    report = summary.of_counts(extra, run.receipts(), _read_growth(run.output))
+    plots.draw(run.output, report)
+    manifest = run.commit(extra)
+    summary.add_to_report(manifest, report, watch.seconds)
     storage.remove_tree(storage.join(run.output, WORK))
     return manifest
+
+
+def _read_growth(output: str) -> Points:
+    """*Driver.* What the first pass of this run, or of one that this run resumes, left; none if only words count."""
+    place = storage.join(output, WORK, GROWTH)
+    return storage.read_json(place) if storage.exists(place) else []
 
 
 def _count(spark: SparkSession, spec: CountSpec, run: Run, splits: list[Split]) -> None:
@@ -56,19 +72,22 @@ def _count(spark: SparkSession, spec: CountSpec, run: Run, splits: list[Split]) 
     cut = fingerprint([run.plan.fingerprint, [[[p.uri, p.start, p.end] for p in split] for split in splits]])
     source = passes.Source(spec, storage.join(run.output, WORK, cut))
     items = spark.sparkContext.parallelize(list(enumerate(splits)), len(splits))
-    words = _broadcast_vocabulary(spark, source, items, run.plan.shards)
+    words = _broadcast_vocabulary(spark, source, items, run)
     shards, pending = run.plan.shards, frozenset(run.pending())
     parts = items.flatMap(passes.SecondPass(source, words, shards, pending)).partitionBy(shards, int)
     write = passes.WriteShard(source, words, run.output, run.plan.fingerprint, shards, pending)
     collect(spark, STEP, parts.mapPartitionsWithIndex(write), len(splits) + shards)
 
 
-def _broadcast_vocabulary(spark: SparkSession, source: passes.Source, items: Any, parts: int) -> Any:
+def _broadcast_vocabulary(spark: SparkSession, source: passes.Source, items: Any, run: Run) -> Any:
     """*Driver.* The words frequent enough to be part of an n-gram that is kept; None if only words are counted."""
     least = [count for n, count in source.spec.least().items() if n > 1]
     if not least:
         return None
-    words = items.flatMap(passes.FirstPass(source, parts)).partitionBy(parts, int)
+    splits, parts = items.getNumPartitions(), run.plan.shards
+    words = items.flatMap(passes.FirstPass(source, splits, parts)).partitionBy(parts, int)
     frequent = words.mapPartitions(passes.SumWords(min(least), -(-MOST_WORDS // parts)))
-    found = collect(spark, STEP, frequent, items.getNumPartitions() + parts)
+    found = collect(spark, STEP, frequent, splits + parts)
+    points = growth.curve([part.growth for part in found])
+    storage.write_json(storage.join(run.output, WORK, GROWTH), points)
     return spark.sparkContext.broadcast(make_vocabulary(found, min(least)))

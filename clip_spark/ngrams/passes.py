@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from clip_spark import schema, storage
 from clip_spark.corpus import Split
-from clip_spark.ngrams import coding, runs, unnumbered, vocabulary
+from clip_spark.ngrams import coding, growth, runs, unnumbered, vocabulary
 from clip_spark.ngrams.coding import Coded
+from clip_spark.ngrams.growth import GROUPS, SplitWords
 from clip_spark.ngrams.keys import Layout
-from clip_spark.ngrams.shard import Part, write_counts
+from clip_spark.ngrams.shard import About, Part, write_counts
 from clip_spark.ngrams.vocabulary import FrequentWords, Vocabulary
-from clip_spark.shards import Receipt, ShardWriter, shard_name
+from clip_spark.shards import Receipt, ShardWriter, Stopwatch, shard_name
 from clip_spark.specs.text import CountSpec
 
 CHUNK_POSITIONS = 1 << 15
@@ -46,13 +46,18 @@ class Source:
 
 @dataclass(frozen=True)
 class FirstPass:
-    """*Worker.* (part, words and counts) of one split."""
+    """*Worker.* (part, SplitWords) of one split."""
 
     source: Source
+    splits: int
     parts: int
 
-    def __call__(self, item: NumberedSplit) -> Iterator[tuple[int, pa.Table]]:
-        yield from enumerate(vocabulary.split_words(self.source.read(item), self.parts))
+    def __call__(self, item: NumberedSplit) -> Iterator[tuple[int, SplitWords]]:
+        coded = self.source.read(item)
+        group = item[0] * GROUPS // self.splits
+        points = growth.beginning(coded) if item[0] == 0 else []
+        for part, words in enumerate(vocabulary.split_words(coded, self.parts)):
+            yield part, SplitWords(group, words, points if part == 0 else [])
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,10 @@ class SumWords:
     least: int
     most_words: int
 
-    def __call__(self, items: Iterable[tuple[int, pa.Table]]) -> Iterator[FrequentWords]:
-        summed = vocabulary.sum_words([table for _, table in items])
-        yield vocabulary.most_frequent(summed, self.least, self.most_words)
+    def __call__(self, items: Iterable[tuple[int, SplitWords]]) -> Iterator[FrequentWords]:
+        parts = sorted((part for _, part in items), key=lambda part: part.group)
+        summed = vocabulary.sum_words([part.words for part in parts])
+        yield vocabulary.most_frequent(summed, self.least, self.most_words, growth.measure(parts))
 
 
 @dataclass(frozen=True)
@@ -85,12 +91,13 @@ class SecondPass:
 
     def __call__(self, item: NumberedSplit) -> Iterator[tuple[int, Part]]:
         coded = self.source.read(item)
-        words = vocabulary.split_words(coded, self.shards) if self._sums_words() else [None] * self.shards
-        keys, texts = self._longer(coded)
+        watch = Stopwatch()
+        with watch("sort"):
+            words = vocabulary.split_words(coded, self.shards) if self._sums_words() else [None] * self.shards
+            keys, texts = self._longer(coded)
+        about = About(coded.sums, coded.rejects, {**coded.seconds, **watch.seconds})
         for shard in sorted(self.pending):
-            is_first = shard == min(self.pending)
-            sums, rejects = (coded.sums, coded.rejects) if is_first else ({}, [])
-            yield shard, Part(words[shard], keys[shard], texts[shard], sums, rejects)
+            yield shard, Part(words[shard], keys[shard], texts[shard], about if shard == min(self.pending) else None)
 
     def _sums_words(self) -> bool:
         """*Worker.* True if single words are wanted that the vocabulary does not hold."""

@@ -26,6 +26,8 @@ RECORDS = pa.schema([("record_id", pa.string()), ("kind", pa.string()), *SCORED]
 BELOW_TOP = "below the top"
 TINY = 1e-20
 """nltk's guard against the logarithm of 0."""
+SCORE_DIGITS = 9
+"""Decimals of a score: what lies behind them is noise of the logarithms, and would order equal scores by chance."""
 BEST_FIRST = [("n", "ascending"), ("score", "descending"), ("count", "descending"), ("text", "ascending")]
 """Ties are broken by count, then by the bytes of the text: the result does not depend on how work was split."""
 
@@ -50,7 +52,7 @@ def score(counts: pa.Table, rank: str, words: Words | None) -> pa.Table:
     if rank == "count" or words is None:
         scores = counts["count"].cast(pa.float64())
     else:
-        scores = pa.array(ASSOCIATIONS[rank](counts, words))
+        scores = pa.array(np.round(ASSOCIATIONS[rank](counts, words), SCORE_DIGITS))
     return counts.append_column("score", scores).cast(SCORED)
 
 
@@ -66,8 +68,7 @@ def pmi(counts: pa.Table, words: Words) -> np.ndarray:
     orders = counts["n"].to_numpy()
     if not len(orders):
         return np.zeros(0)
-    starts = np.concatenate([[0], np.cumsum(orders)[:-1]])
-    alone = np.add.reduceat(np.log2(_word_counts(counts, words)), starts)
+    alone = np.add.reduceat(np.log2(_word_counts(counts, words)), np.cumsum(orders) - orders)
     return np.log2(counts["count"].to_numpy()) + (orders - 1) * np.log2(float(words.tokens)) - alone
 
 
@@ -116,9 +117,15 @@ def select(counts: pa.Table, spec: FilterSpec, lists: Lists, words: Words | None
     """*Worker.* The rows of one shard of counts that may be in the result, scored and sorted."""
     why = reasons(counts, spec, lists)
     kept = score(counts.filter(pa.array(why < 0)), spec.rank, words)
-    orders = counts["n"].to_numpy()[why >= 0].tolist()
-    dropped = Counter(f"{REASONS[place]}_{n}" for place, n in zip(why[why >= 0].tolist(), orders, strict=True))
-    return cut(Selection(kept, dropped), spec.top)
+    orders = counts["n"].to_numpy()
+    dropped = {reason: by_order(orders[why == place], reason) for place, reason in enumerate(REASONS)}
+    return cut(Selection(kept, sum(dropped.values(), Counter())), spec.top)
+
+
+def by_order(orders: np.ndarray, reason: str) -> Counter[str]:
+    """*Pure.* `reason_order` -> rows."""
+    rows = np.bincount(orders)
+    return Counter({f"{reason}_{n}": int(rows[n]) for n in np.flatnonzero(rows)})
 
 
 def merge(left: Selection, right: Selection, top: int) -> Selection:
@@ -129,10 +136,8 @@ def merge(left: Selection, right: Selection, top: int) -> Selection:
 def cut(selection: Selection, top: int) -> Selection:
     """*Pure.* At most `top` rows of each order (0: all), best first; what is cut off is counted."""
     kept = best(selection.rows, top)
-    below = Counter(selection.rows["n"].to_pylist())
-    below.subtract(kept["n"].to_pylist())
-    dropped = Counter({f"{BELOW_TOP}_{n}": rows for n, rows in below.items() if rows})
-    return Selection(kept, selection.dropped + dropped)
+    below = by_order(selection.rows["n"].to_numpy(), BELOW_TOP) - by_order(kept["n"].to_numpy(), BELOW_TOP)
+    return Selection(kept, selection.dropped + below)
 
 
 def as_records(scored: pa.Table) -> pa.Table:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clip_spark import schema
-from clip_spark.ngrams import runs, totals
+from clip_spark.ngrams import runs, summary, totals
 from clip_spark.ngrams.coding import Reject
 from clip_spark.ngrams.keys import Layout
 from clip_spark.ngrams.runs import Run
@@ -22,14 +22,21 @@ MERGE_TABLES = 64
 """Tables that are held before they are summed up."""
 
 
+class About(NamedTuple):
+    """What a split tells besides n-grams, to one shard only: totals, rejects, seconds by stage."""
+
+    sums: dict[str, int]
+    rejects: list[Reject]
+    seconds: dict[str, float]
+
+
 class Part(NamedTuple):
     """What one split tells one shard."""
 
     words: pa.Table | None
     keys: bytes
     texts: pa.Table | None
-    sums: dict[str, int]
-    rejects: list[Reject]
+    about: About | None
 
 
 class _Gathered:
@@ -43,15 +50,22 @@ class _Gathered:
     def keys(self, parts: Iterable[Part]) -> Iterator[Run]:
         """The runs of all parts; words, texts and totals are put aside on the way."""
         for part in parts:
-            self._writer.counters.update(part.sums)
-            for reject in part.rejects:
-                self._writer.reject(*reject)
+            self._note(part.about)
             if part.words is not None:
                 self.words = _added(self.words, part.words, sum_words)
             if part.texts is not None:
                 self.texts = _added(self.texts, part.texts, sum_texts)
             if part.keys:
                 yield runs.decode(part.keys)
+
+    def _note(self, about: About | None) -> None:
+        if about is None:
+            return
+        self._writer.counters.update(about.sums)
+        for reject in about.rejects:
+            self._writer.reject(*reject)
+        for stage, seconds in about.seconds.items():
+            self._writer.watch.seconds[stage] += seconds
 
 
 def _added(tables: list[pa.Table], table: pa.Table, sum_up: Callable[[Sequence[pa.Table]], pa.Table]) -> list[pa.Table]:
@@ -75,12 +89,13 @@ def write_counts(
             elif n == 1 or vocabulary is None:
                 table = _words(gathered.words, at_least, writer)
             else:
-                kept = runs.prefixes(merged, layout, n)
-                kept = runs.filtered(kept, kept.counts >= at_least)
+                kept, more = runs.prefixes(merged, layout, n), texts.filter(pc.field("n") == n)
+                writer.counters[totals.key("distinct", n)] += len(kept) + more.num_rows
+                kept, more = runs.filtered(kept, kept.counts >= at_least), more.filter(pc.field("count") >= at_least)
                 table = _table(n, _join(kept, layout, vocabulary, n), kept.counts)
-                more = texts.filter((pc.field("n") == n) & (pc.field("count") >= at_least))
                 table = pa.concat_tables([table, more.cast(schema.COUNTS)])
         writer.counters[totals.key("survivors", n)] += table.num_rows
+        writer.counters.update(summary.frequencies(n, table["count"].to_numpy()))
         writer.write("counts", _by_count(table))
 
 

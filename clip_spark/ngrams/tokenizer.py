@@ -107,6 +107,13 @@ def make_tokenizer(spec: CountSpec) -> Tokenizer:
     return RunTokenizer(lower=spec.lower, nfkc=spec.nfkc, punctuation_apart=name == "wordpunct")
 
 
+def find_words(tokenizer: Tokenizer, line: str) -> list[str]:
+    """*Pure.* The tokens of one line of text, in order, as the counts have them."""
+    data, lengths = tokenizer(line.encode())
+    ends = np.cumsum(lengths).tolist()
+    return [data[end - length : end].decode() for end, length in zip(ends, lengths.tolist(), strict=True)]
+
+
 def run_lengths(classes: np.ndarray) -> np.ndarray:
     """*Pure.* Lengths (int32) of the runs of equal classes, runs of white space left out.
 

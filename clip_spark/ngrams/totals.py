@@ -13,7 +13,7 @@ from typing import Any
 from clip_spark.shards import Receipt
 
 BY_ORDER = ("positions", "distinct", "survivors")
-"""n-grams counted with repeats; different ones; different ones that reach the min count."""
+"""n-grams counted with repeats; different ones that were looked at; different ones that reach the min count."""
 
 
 OF_CORPUS = ("lines", "bytes", "tokens", "lines_with_replaced_bytes")
@@ -28,8 +28,9 @@ def extra(least: Mapping[int, int], receipts: Sequence[Receipt]) -> dict[str, An
     """*Pure.* What a manifest of counts says beside its receipts.
 
     Returns:
-        OF_CORPUS, and `orders`: order (as text, for JSON) -> min_count, positions, distinct, survivors. `distinct` is
-        known for words only, unless nothing was cut.
+        OF_CORPUS, and `orders`: order (as text, for JSON) -> min_count, positions, distinct, survivors. `distinct`
+        counts all words; of longer n-grams only those whose words all reach the smallest min count of these orders,
+        because the others cannot reach it either and are never looked at.
     """
     sums: Counter[str] = sum((Counter(receipt.counters) for receipt in receipts), Counter())
     orders = {

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clip_spark.ngrams.coding import Coded
+from clip_spark.ngrams.growth import Growth
 
 LEAST_BITS = 8
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
@@ -86,18 +87,26 @@ def sum_words(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 class FrequentWords(NamedTuple):
-    """The frequent words of one part (WORDS), whether these are all, and how many different words it has."""
+    """What one part tells the driver.
+
+    Attributes:
+        words: its frequent words (WORDS).
+        complete: whether these are all.
+        distinct: how many different words it has.
+        growth: see growth.py.
+    """
 
     words: pa.Table
     complete: bool
     distinct: int
+    growth: Growth
 
 
-def most_frequent(summed: pa.Table, least: int, most_words: int) -> FrequentWords:
+def most_frequent(summed: pa.Table, least: int, most_words: int, growth: Growth) -> FrequentWords:
     """*Pure.* Of summed words those that are counted `least` times, at most `most_words`."""
     frequent = summed.filter(pc.greater_equal(summed["count"], least))
     kept = frequent.take(pa.array(np.arange(min(most_words, frequent.num_rows))))
-    return FrequentWords(kept, frequent.num_rows <= most_words, summed.num_rows)
+    return FrequentWords(kept, frequent.num_rows <= most_words, summed.num_rows, growth)
 
 
 def make_vocabulary(parts: Sequence[FrequentWords], least: int) -> Vocabulary:

@@ -1,42 +1,31 @@
-"""count-ngrams and filter-ngrams on Spark equal collections.Counter and nltk."""
+"""count-ngrams on Spark equals collections.Counter, whatever dies or is damaged on the way."""
 
 from __future__ import annotations
 
 import gzip
-import math
+import importlib
+import json
+import os
 import random
-import re
-from collections import Counter
-from collections.abc import Sequence
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import pyarrow.parquet as pq
+import PIL.Image
 import pytest
-from nltk.metrics.association import BigramAssocMeasures, TrigramAssocMeasures
 
 from clip_spark.errors import InputError
 from clip_spark.manifest import Manifest
+from clip_spark.ngrams import count, passes, plots
 from clip_spark.ngrams.count import count_ngrams
-from clip_spark.ngrams.filter import filter_ngrams
-from clip_spark.specs.text import CountSpec, FilterSpec
+from clip_spark.specs.text import CountSpec
+from tests.helpers_ngrams import oracle, random_lines, rows
 
 pytestmark = pytest.mark.spark
-
-
-def oracle(lines: Sequence[str], orders: Sequence[int], least: int = 1, lower: bool = True) -> dict[Any, int]:
-    """(n, text) -> count, by the simplest program there is."""
-    counts: Counter[Any] = Counter()
-    for line in lines:
-        tokens = re.findall(r"\w+|[^\w\s]+", line.lower() if lower else line)
-        for n in orders:
-            counts.update((n, " ".join(tokens[i : i + n])) for i in range(len(tokens) - n + 1))
-    return {key: count for key, count in counts.items() if count >= least}
-
-
-def rows(manifest: Manifest, folder: str) -> list[dict[str, Any]]:
-    """All rows, in the order of the shards."""
-    return [row for file in manifest.files(folder) for row in pq.read_table(file).to_pylist()]
 
 
 def counted(manifest: Manifest) -> dict[Any, int]:
@@ -44,27 +33,6 @@ def counted(manifest: Manifest) -> dict[Any, int]:
     found = [((row["n"], row["text"]), row["count"]) for row in rows(manifest, "counts")]
     assert len(found) == len(dict(found))
     return dict(found)
-
-
-def random_lines(seed: int, lines: int = 300) -> list[str]:
-    """Lines of few words, so that n-grams repeat; with punctuation, capitals and other scripts."""
-    rng = random.Random(seed)
-    words = [
-        "the",
-        "The",
-        "cat",
-        "dog-house",
-        "naïve",
-        "日本語",
-        "e\u0301",
-        "привет",
-        "🙂🙂",
-        "a_b",
-        "3.5",
-        "(x)",
-        "ΟΔΟΣ",
-    ]
-    return [" ".join(rng.choices(words, weights=range(len(words), 0, -1), k=rng.randrange(12))) for _ in range(lines)]
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +75,93 @@ def test_a_bounded_vocabulary_changes_no_count(
     assert counted(count_ngrams(lambda: spark, spec)) == oracle(lines, (1, 2, 3), 2)
 
 
+@dataclass(frozen=True)
+class DiesOnce:
+    """Does its work, and at its first attempt dies before Spark hears of it, as an executor does without memory."""
+
+    work: Any
+    marker: str
+
+    def __call__(self, *args: Any) -> list[Any]:
+        done = list(self.work(*args))
+        with suppress(FileExistsError), open(self.marker, "x"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
+
+
+@pytest.mark.parametrize("name", ["FirstPass", "SumWords", "SecondPass", "WriteShard"])
+def test_a_killed_worker_changes_no_count(
+    spark: Any, place: Path, lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    marker = tmp_path / "died"
+    victim = {name: lambda *args: DiesOnce(getattr(passes, name)(*args), str(marker))}
+    monkeypatch.setattr(count, "passes", SimpleNamespace(**{**vars(passes), **victim}))
+    by_value = importlib.import_module("pyspark.cloudpickle")  # workers cannot import this file
+    by_value.register_pickle_by_value(sys.modules[__name__])
+    spec = CountSpec(corpus=(str(place),), output=str(tmp_path / "out"), min_count=(1,), shards=3)
+    assert counted(count_ngrams(lambda: spark, spec)) == oracle(lines, (1, 2, 3))
+    assert marker.exists()
+
+
+def test_one_ngram_may_be_a_third_of_the_corpus(spark: Any, tmp_path: Path) -> None:
+    lines = random_lines(seed=3) + ["spam spam spam spam"] * 300
+    (tmp_path / "a.txt").write_text("\n".join(lines))
+    manifest = count_ngrams(
+        lambda: spark, CountSpec(corpus=(str(tmp_path / "a.txt"),), output=str(tmp_path / "out"), shards=4)
+    )
+    found = counted(manifest)
+    assert found == oracle(lines, (1, 2, 3), 2)
+    assert found[2, "spam spam"] > 0.3 * manifest.extra["orders"]["2"]["positions"]
+
+
+def test_a_file_cut_short_is_a_reject_and_the_rest_is_counted(
+    spark: Any, place: Path, lines: list[str], tmp_path: Path
+) -> None:
+    whole = gzip.compress(random.Random(5).randbytes(10_000).hex().encode())
+    (tmp_path / "bad.txt.gz").write_bytes(whole[: len(whole) // 2])
+    corpus = (str(place), str(tmp_path / "bad.txt.gz"))
+    manifest = count_ngrams(lambda: spark, CountSpec(corpus=corpus, output=str(tmp_path / "out"), min_count=(1,)))
+    assert counted(manifest) == oracle(lines, (1, 2, 3))
+    assert manifest.rejects == {"cut short or garbled": 1}
+    (reject,) = rows(manifest, "rejects")
+    assert reject["source"].endswith("bad.txt.gz")
+
+
+def test_the_report_has_figures_and_plots(spark: Any, place: Path, lines: list[str], tmp_path: Path) -> None:
+    count_ngrams(lambda: spark, CountSpec(corpus=(str(place),), output=str(tmp_path / "out"), min_count=(2,)))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    everything = oracle(lines, (1, 2, 3))
+    words = [count for (n, _), count in everything.items() if n == 1]
+    assert report["corpus"]["lines"] == report["rows_in"] == len(lines)
+    assert report["corpus"]["tokens"] == sum(words)
+    assert report["growth"][-1] == [sum(words), len(words)]
+    for n in (1, 2, 3):
+        of_order = [count for (order, _), count in everything.items() if order == n]
+        for rank, least in report["ranks"][str(n)]:
+            assert rank == sum(count >= least for count in of_order)
+    assert {"tokenise", "sort", "merge", "decode", "write", "session"} <= report["seconds_by_stage"].keys()
+    for name in (plots.RANK_FREQUENCY, plots.GROWTH):
+        width, height = PIL.Image.open(tmp_path / "out" / name).size
+        assert width > 600 and height > 400
+
+
+def test_without_matplotlib_one_line_says_so(
+    spark: Any, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with caplog.at_level("INFO", "clip_spark"):
+        count_ngrams(lambda: spark, CountSpec(corpus=(str(place),), output=str(tmp_path / "out")))
+    assert [record for record in caplog.messages if "clip-spark[plot]" in record]
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
+@pytest.mark.parametrize("text", [" \t\n\n", "?! ...\n", "word", "\0\n"])
+def test_a_corpus_of_almost_nothing(spark: Any, tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.txt").write_text(text)
+    spec = CountSpec(corpus=(str(tmp_path / "a.txt"),), output=str(tmp_path / "out"), min_count=(1,))
+    assert counted(count_ngrams(lambda: spark, spec)) == oracle([text], (1, 2, 3))
+
+
 def test_totals(spark: Any, place: Path, lines: list[str], tmp_path: Path) -> None:
     manifest = count_ngrams(lambda: spark, CountSpec(corpus=(str(place),), output=str(tmp_path / "out")))
     everything = oracle(lines, (1, 2, 3))
@@ -132,48 +187,3 @@ def test_a_finished_step_starts_no_session(spark: Any, place: Path, tmp_path: Pa
 def test_a_missing_corpus_starts_no_session(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         count_ngrams(lambda: pytest.fail("a session was started"), CountSpec(corpus=("nowhere",), output=str(tmp_path)))
-
-
-@pytest.fixture(scope="module")
-def counts(spark: Any, place: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    output = str(tmp_path_factory.mktemp("counts") / "out")
-    count_ngrams(lambda: spark, CountSpec(corpus=(str(place),), output=output, min_count=(1,), shards=3))
-    return output
-
-
-@pytest.mark.parametrize("top", [0, 7])
-def test_pmi_equals_nltk(spark: Any, counts: str, lines: list[str], tmp_path: Path, top: int) -> None:
-    spec = FilterSpec(counts=counts, output=str(tmp_path / "out"), rank="pmi", top=top, min_count=2)
-    found = rows(filter_ngrams(lambda: spark, spec), "records")
-    everything = oracle(lines, (1, 2, 3))
-    tokens = sum(count for (n, _), count in everything.items() if n == 1)
-    for row in found:
-        words = [everything[1, word] for word in row["text"].split(" ")]
-        if row["n"] == 2:
-            expected = BigramAssocMeasures.pmi(row["count"], tuple(words), tokens)
-        elif row["n"] == 3:
-            expected = TrigramAssocMeasures.pmi(row["count"], (0, 0, 0), tuple(words), tokens)
-        else:
-            expected = 0.0
-        assert math.isclose(row["score"], expected, abs_tol=1e-9)
-    survivors = oracle(lines, (1, 2, 3), least=2)
-    per_order = Counter(n for n, _ in survivors)
-    assert len(found) == sum(min(top, count) if top else count for count in per_order.values())
-
-
-def test_ranking_by_count_is_sorted_and_ties_are_alphabetic(
-    spark: Any, counts: str, lines: list[str], tmp_path: Path
-) -> None:
-    spec = FilterSpec(counts=counts, output=str(tmp_path / "out"), top=20)
-    found = [(row["n"], row["text"], row["count"]) for row in rows(filter_ngrams(lambda: spark, spec), "records")]
-    expected = []
-    for n in (1, 2, 3):
-        of_order = [(n, text, count) for (order, text), count in oracle(lines, (n,)).items() if order == n]
-        expected += sorted(of_order, key=lambda row: (-row[2], row[1].encode()))[:20]
-    assert found == expected
-
-
-def test_pmi_without_words_is_refused(spark: Any, place: Path, tmp_path: Path) -> None:
-    count_ngrams(lambda: spark, CountSpec(corpus=(str(place),), output=str(tmp_path / "c"), orders=(2,)))
-    with pytest.raises(InputError, match="single words"):
-        filter_ngrams(lambda: spark, FilterSpec(counts=str(tmp_path / "c"), output=str(tmp_path / "r"), rank="pmi"))

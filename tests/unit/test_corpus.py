@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clip_spark import corpus
@@ -55,12 +55,18 @@ def test_small_files_share_a_task_and_big_ones_are_cut() -> None:
     assert [(p.start, p.end) for split in splits[1:4] for p in split] == [(0, 83), (83, 166), (166, 250)]
 
 
-@settings(deadline=None)
+@pytest.fixture(scope="module")
+def lines_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all examples: making a folder for each is slow on a busy machine."""
+    return tmp_path_factory.mktemp("lines")
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200).map(lambda b: b.replace(b"\xef", b"\n")), st.integers(1, 60), st.integers(1, 50))
 def test_every_line_is_read_once_wherever_ranges_and_blocks_end(
-    tmp_path_factory: pytest.TempPathFactory, data: bytes, split_bytes: int, block_bytes: int
+    lines_folder: Path, data: bytes, split_bytes: int, block_bytes: int
 ) -> None:
-    path = write(tmp_path_factory.mktemp("lines"), "a.txt", data)
+    path = write(lines_folder, "a.txt", data)
     files = [CorpusFile(path, "a.txt", len(data), "")]
     blocks = [
         list(corpus.read_blocks(piece, block_bytes))

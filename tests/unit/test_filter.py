@@ -17,8 +17,10 @@ from clip_spark.errors import InputError, SpecError
 from clip_spark.ngrams import cleaning, select
 from clip_spark.ngrams.cleaning import Lists, read_lists
 from clip_spark.ngrams.select import Words
+from clip_spark.ngrams.tokenizer import RegexTokenizer, RunTokenizer, Tokenizer
 from clip_spark.specs.text import FilterSpec
 
+WORDPUNCT = RunTokenizer(lower=True)
 SENTENCE = "the cat sat on the mat . the cat , 3 cats and the big dog saw the cat on the mat !"
 TEXT = SENTENCE.split()
 COUNTS = [Counter(zip(*(TEXT[i:] for i in range(n)), strict=False)) for n in (1, 2, 3)]
@@ -42,7 +44,7 @@ def spec(**options: Any) -> FilterSpec:
 
 def kept(counts: pa.Table, **options: Any) -> list[str]:
     chosen = spec(**options)
-    return select.select(counts, chosen, read_lists(chosen), WORDS).rows["text"].to_pylist()
+    return select.select(counts, chosen, read_lists(chosen, WORDPUNCT), WORDS).rows["text"].to_pylist()
 
 
 def test_pmi_of_pairs_and_triples_is_nltks() -> None:
@@ -96,12 +98,49 @@ def test_keep_and_drop_lists(tmp_path: Path) -> None:
     assert not {"the cat", "mat"} & set(kept(ALL, drop_list=path))
     (tmp_path / "empty.txt").write_text("\n")
     with pytest.raises(InputError, match="is empty"):
-        read_lists(spec(keep_list=str(tmp_path / "empty.txt")))
+        read_lists(spec(keep_list=str(tmp_path / "empty.txt")), WORDPUNCT)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "expected"),
+    [
+        (WORDPUNCT, "new york ' s ﬁne"),
+        (RunTokenizer(lower=False, nfkc=True), "New York ' s fine"),
+        (RunTokenizer(lower=True, punctuation_apart=False), "new york's ﬁne"),
+        (RegexTokenizer(r"\w+", lower=True), "new york s ﬁne"),
+    ],
+)
+def test_entries_of_lists_take_the_form_of_the_counts(tmp_path: Path, tokenizer: Tokenizer, expected: str) -> None:
+    (tmp_path / "list.txt").write_text("\ufeff  New  York's ﬁne\r\n")
+    chosen = spec(keep_list=str(tmp_path / "list.txt"), drop_list=str(tmp_path / "list.txt"))
+    assert read_lists(chosen, tokenizer) == Lists(keep=frozenset({expected}), drop=frozenset({expected}))
+
+
+def test_a_stop_word_with_an_apostrophe_drops_its_parts(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("Don't\nÎle\n")
+    lists = read_lists(spec(stop_words=str(tmp_path / "list.txt")), WORDPUNCT)
+    assert lists.stop_words == {"don", "t", "île"}
+    assert lists.is_stop_word("Don") and not lists.is_stop_word("'")
+
+
+def test_emoji_and_marks_are_no_punctuation() -> None:
+    assert not any(map(cleaning.is_punctuation, ["a", "3", "❤️", "👍🏽", "ि", "☂", ",🙂"]))
+    assert all(map(cleaning.is_punctuation, ["€", "_", "--", "\0", "…", "\ufffd"]))
+
+
+def test_equal_scores_are_ordered_by_count() -> None:
+    """Without rounding the noise of the logarithms decides."""
+    counts = table([(2, f"a{i} b{i}", i) for i in range(1, 40)])
+    words = [(f"{name}{i}", i) for i in range(1, 40) for name in "ab"]
+    known = Words(pa.array([word for word, _ in words]), np.array([count for _, count in words]), 10_007)
+    found = select.select(counts, spec(rank="npmi"), Lists(), known).rows
+    assert set(found["score"].to_pylist()) == {1.0}
+    assert found["count"].to_pylist() == list(range(39, 0, -1))
 
 
 def test_every_dropped_row_has_one_reason() -> None:
     chosen = spec(punctuation="anywhere", stop_words="en", digits="edges", min_count=2, top=1)
-    rows, dropped = select.select(ALL, chosen, read_lists(chosen), WORDS)
+    rows, dropped = select.select(ALL, chosen, read_lists(chosen, WORDPUNCT), WORDS)
     assert rows.num_rows + sum(dropped.values()) == ALL.num_rows
     assert dropped["below the top_1"] == 1  # cat and mat come twice or more and are no stop words: cat is kept
     assert rows["text"].to_pylist()[0] == "cat"
@@ -120,5 +159,5 @@ def test_the_best_do_not_depend_on_the_shards(rank: str) -> None:
 
 def test_an_unknown_language_is_refused_with_the_known_ones() -> None:
     with pytest.raises(SpecError, match="de, en"):
-        read_lists(spec(stop_words="eng"))
+        read_lists(spec(stop_words="eng"), WORDPUNCT)
     assert all(len(text.split()) > 80 for text in cleaning.languages().values())
