@@ -71,9 +71,7 @@ def _table_bytes(table: pa.Table, ending: str) -> bytes:
 def save_sheet(uri: str, answers: Sequence[Answer]) -> None:
     """*Worker.* Write a contact sheet in the format of the file's ending, which the spec has checked."""
     if uri.endswith(".png"):
-        cells = [
-            (query, [Cell(str(hit.record.get("uri") or ""), _caption(hit)) for hit in hits]) for query, hits in answers
-        ]
+        cells = [(query, [_drawn(hit) for hit in hits]) for query, hits in answers]
         storage.write_bytes(uri, draw_sheet(cells))
     else:
         storage.write_bytes(uri, sheet_page(answers).encode())
@@ -96,3 +94,7 @@ def _cell(hit: Hit) -> str:
 def _caption(hit: Hit) -> str:
     text = hit.record.get("text") or hit.record.get("caption") or storage.name(str(hit.record.get("uri") or ""))
     return f"{hit.rank}. {text}"
+
+
+def _drawn(hit: Hit) -> Cell:
+    return Cell(str(hit.record.get("uri") or ""), f"{_caption(hit)} ({hit.score:.3f})")

@@ -43,9 +43,10 @@ def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
     """
     manifest, info = read_index(spec.output)
     embeddings = read_manifest(spec.embeddings, "embeddings")
-    if embeddings.content_fingerprint in {source["fingerprint"] for source in manifest.inputs.values()}:
-        return manifest
     _check(embeddings, info)
+    held = {source["fingerprint"] for name, source in manifest.inputs.items() if name != "queries"}
+    if embeddings.content_fingerprint in held:
+        return manifest
     inputs = {**manifest.inputs, f"embeddings-{len(manifest.inputs) + 1}": embeddings.as_input()}
     watch = Stopwatch()
     with new_generation(manifest.uri, Plan(manifest.kind, manifest.spec, inputs, 1)) as generation:

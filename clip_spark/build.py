@@ -192,7 +192,7 @@ def preview(manifest: Manifest) -> list[Table]:
     """*Driver.* What the index is and how good."""
     _, info = read_index(manifest.uri)
     rows = [
-        ("vectors", info.rows),
+        ("vectors", sum(part.rows for part in info.parts)),
         ("numbers per vector", info.dim),
         ("kind", info.key),
         ("parts", len(info.parts)),

@@ -65,7 +65,9 @@ def draw_sheet(sections: Sequence[tuple[str, Sequence[Cell]]]) -> bytes:
     """*Worker.* A PNG with the cells of each query below its text."""
     from PIL import Image, ImageDraw, ImageFont
 
-    step_x, step_y = THUMBNAIL + MARGIN, THUMBNAIL + 2 * LINE + MARGIN
+    pictures = {cell.uri: thumbnail(cell.uri) for _, cells in sections for cell in cells if cell.uri}
+    tall = max([picture.height for picture in pictures.values() if picture is not None], default=0)
+    step_x, step_y = THUMBNAIL + MARGIN, tall + 2 * LINE + MARGIN
     heights = [TITLE + step_y * -(-len(cells) // COLUMNS) for _, cells in sections]
     sheet = Image.new("RGB", (COLUMNS * step_x + MARGIN, sum(heights) + MARGIN), "white")
     draw, small, big = ImageDraw.Draw(sheet), ImageFont.load_default(12), ImageFont.load_default(18)
@@ -74,11 +76,11 @@ def draw_sheet(sections: Sequence[tuple[str, Sequence[Cell]]]) -> bytes:
         draw.text((MARGIN, top), title, "black", big)
         for number, cell in enumerate(cells):
             left, upper = MARGIN + number % COLUMNS * step_x, top + TITLE + number // COLUMNS * step_y
-            picture = thumbnail(cell.uri) if cell.uri else None
+            picture = pictures.get(cell.uri)
             if picture is not None:
-                sheet.paste(picture, (left, upper), picture)
+                sheet.paste(picture, (left, upper + tall - picture.height), picture)
             for line, text in enumerate(_lines(cell.caption, lambda text: small.getlength(text))):
-                draw.text((left, upper + THUMBNAIL + line * LINE), text, "black", small)
+                draw.text((left, upper + tall + line * LINE), text, "black", small)
         top += height
     return _png(sheet)
 

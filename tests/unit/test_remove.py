@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers_embeddings import ENCODER, numbered, unit_vectors, write_embeddings
 
-from clip_spark.build import build_index
+from clip_spark.build import build_index, preview
 from clip_spark.errors import InputError, ModelError
 from clip_spark.index.layout import read_index
 from clip_spark.remove import remove_records
@@ -83,3 +83,20 @@ def test_appending_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     write_embeddings(tmp_path / "other", VECTORS[:5], TEXTS[:5], encoder=other)
     with pytest.raises(ModelError, match="embeddings to append come from 'other'"):
         build(tmp_path, embeddings=str(tmp_path / "other"), append=True)
+
+
+def test_the_queries_of_a_build_are_not_part_of_the_index(tmp_path: Path) -> None:
+    write_embeddings(tmp_path / "q", VECTORS[:5], numbered(5, "p"), modality="image")
+    build(tmp_path, queries=str(tmp_path / "q"))
+    with pytest.raises(InputError, match="The index holds texts and .* images"):
+        build(tmp_path, embeddings=str(tmp_path / "q"), append=True)
+
+
+def test_a_second_erasure_leaves_what_is_gone_alone(tmp_path: Path) -> None:
+    build(tmp_path)
+    for condition in ("text = 'text 7'", "text is null or text = 'text 8'"):
+        remove_records(RemoveSpec(index=str(tmp_path / "index"), where=condition, compact=True))
+    kept = np.setdiff1d(np.arange(ROWS), [7, 8])
+    query = unit_vectors(1, seed=8)[0]
+    assert texts(tmp_path, query, ROWS) == expected(query, kept)
+    assert preview(read_index(str(tmp_path / "index"))[0])[0].rows[0] == ("vectors", ROWS - 2)
