@@ -40,7 +40,15 @@ setup(
         "clip_spark": ["demo/model/*", "demo/pictures/*", "demo/text/*", "demo/*.md", "web/static/*", "ngrams/*/*"],
         "clip_spark.conf": ["spark/*", "pipelines/*", "rates/*"],
     },
-    install_requires=["numpy>=1.26,<2", "pyarrow>=18,<26", "pandas>=2.2,<3", "fsspec>=2025.2", "pyyaml", "rich", "tqdm"],
+    install_requires=[
+        "numpy>=1.26,<2",
+        "pyarrow>=18,<26",
+        "pandas>=2.2,<3",
+        "fsspec>=2025.2",
+        "pyyaml",
+        "rich",
+        "tqdm",
+    ],
     extras_require={
         "spark": SPARK,
         "encode": ENCODE,

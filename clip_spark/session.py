@@ -24,6 +24,8 @@ LOCAL_DEFAULTS = {
     "spark.driver.memory": "4g",  # in local mode the driver is the executor: Spark's default 1g spills at once
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
+    # The JVM only moves bytes here: its optimising compiler and parallel collector would take cores from the workers.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
 DEFAULTS = {
     "spark.ui.showConsoleProgress": "false",  # our own progress line knows rows; Spark's would overwrite it
