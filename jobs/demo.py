@@ -23,7 +23,7 @@ from clip_spark.report import Table
 from clip_spark.session import session_source
 from clip_spark.settings import Parser
 
-QUERIES = ("a happy dog", "flag of Japan", "something sweet to eat")
+QUERIES = ("dog", "broken heart", "flag of Japan")
 HITS = 5
 
 
@@ -117,8 +117,8 @@ def next_commands(options: DemoOptions) -> str:
     return "\n".join(
         [
             "Next:",
-            f'  clip-spark search --index {work}/image-index --text "a cat with hearts" -k 5',
-            f'  clip-spark search --index {work}/ngram-index --text "music" -k 5',
+            f'  clip-spark search --index {work}/image-index --text "pizza slice" -k 5',
+            f'  clip-spark search --index {work}/ngram-index --text "crying face" -k 5',
             f"  clip-spark serve --index pictures={work}/image-index,words={work}/ngram-index",
             "  clip-spark demo --corpus YOUR_TEXTS --images YOUR_PICTURES --work my-out",
         ]

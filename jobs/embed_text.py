@@ -19,6 +19,10 @@ JOB = Job(
             "with OpenAI's model, and words around every text that the records do not have",
             "clip-spark embed-text --records records/ --model ViT-B/32 --prefix 'a photo of a ' --output emb/",
         ),
+        (
+            "each text said in two ways, the mean of both: better tags",
+            "clip-spark embed-text --records records/ --templates 'a photo of a {},a drawing of a {}' --output emb/",
+        ),
     ),
     next_command="clip-spark build-index --embeddings {output} --output index/",
 )

@@ -582,7 +582,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("build/demo"), help="folder of tarballs and the checkpoint")
     parser.add_argument("--output", type=Path, default=Path("clip_spark/demo"), help="folder whose model/ is written")
     parser.add_argument("--steps", type=int, default=1100, help="steps of both towers together")
-    parser.add_argument("--tuning-steps", type=int, nargs=3, default=[300, 160, 300], help="of texts, both, texts")
+    rounds = "of texts, both, and texts as often as numbers follow"
+    parser.add_argument("--tuning-steps", type=int, nargs="+", default=[300, 160, 300, 400, 400, 400], help=rounds)
     parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints")
     parser.add_argument("--threads", type=int, default=2, help="threads of the CPU")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
@@ -602,8 +603,10 @@ def main(argv: list[str] | None = None) -> int:
     words, gallery = read_words(emoji), read_gallery(emoji, arguments.work)
     train(run, words, gallery, recipe, arguments)
     model.load_state_dict(run.average)
-    for tune, steps in zip((tune_texts, tune_both, tune_texts), arguments.tuning_steps, strict=True):
-        tune(model, words, gallery, recipe, steps)
+    for number, steps in enumerate(arguments.tuning_steps):  # the second round trains both towers, the others texts
+        (tune_both if number == 1 else tune_texts)(
+            model, words, gallery, replace(recipe, seed=recipe.seed + number), steps
+        )
     export_model(model.state_dict(), arguments.output / "model")
     log.info("%d steps in %.0f s", run.step, run.seconds)
     report_figures(arguments, emoji)

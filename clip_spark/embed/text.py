@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,6 +20,9 @@ from clip_spark.session import SessionSource
 from clip_spark.shards import Receipt, ShardWriter
 from clip_spark.specs.encode import EmbedTextSpec
 from clip_spark.tasks import run_shards
+
+if TYPE_CHECKING:
+    from clip_spark.encoders.encoder import Encoder
 
 MOST_SHARD_ROWS, LEAST_SHARD_ROWS, WANTED_SHARDS = 50_000, 1_000, 64
 SLICE_ROWS = 16_384
@@ -63,8 +68,8 @@ def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
         spark = get_spark()
         threads = devices.threads_per_task(spark.sparkContext, len(items))
         task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
-        run_shards(spark, "embed-text", items, TextWork(task, spec.prefix), devices.gpu_profile(spark))
-    return run.commit({**facts(run, "text", spec.price_per_hour), "prefix": spec.prefix})
+        run_shards(spark, "embed-text", items, TextWork(task, spec.said), devices.gpu_profile(spark))
+    return run.commit({**facts(run, "text", spec.price_per_hour), "templates": list(spec.said)})
 
 
 def plan_shards(records: Manifest, shard_rows: int) -> list[RecordShard]:
@@ -114,7 +119,7 @@ class TextWork:
     """*Worker.* Embeds one shard of records; picklable."""
 
     task: EncodeTask
-    prefix: str
+    templates: tuple[str, ...]
 
     def __call__(self, shard: RecordShard) -> Receipt:
         """Write the shard."""
@@ -127,10 +132,22 @@ class TextWork:
             for table in timed(slices, writer.watch, "read"):
                 table = keep_texts(table, writer)
                 texts = table.column("text").to_pylist()
-                vectors = encoder.encode_texts(texts, self.prefix)
+                vectors = encode_templates(encoder, texts, self.templates)
                 write_rows(writer, table, vectors)
             usage.add_to(writer)
             return writer.finish()
+
+
+def encode_templates(encoder: Encoder, texts: Sequence[str], templates: Sequence[str]) -> np.ndarray:
+    """*Worker.* Unit vectors of texts, float32 (n, d): the mean over templates with {} in place of the text.
+
+    Several templates make a text say what all its pictures share (Radford et al. 2021, section 3.1.4).
+    """
+    sums = [encoder.encode_texts([template.replace("{}", text) for text in texts]) for template in templates]
+    if len(sums) == 1:
+        return sums[0]
+    mean = np.sum(sums, axis=0)
+    return mean / np.linalg.norm(mean, axis=1, keepdims=True)
 
 
 def records_schema(uri: str) -> pa.Schema:

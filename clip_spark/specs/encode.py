@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clip_spark.errors import SpecError
 from clip_spark.specs.base import Spec, check_at_least, check_choice, check_not_empty, option
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -38,6 +39,7 @@ class EmbedTextSpec(Spec):
     model: str = option(MODEL_HELP, "demo")
     precision: str = option(PRECISION_HELP, "auto")
     prefix: str = option("put before every text for the encoder only, such as 'a photo of a '", "")
+    templates: tuple[str, ...] = option("instead of a prefix: texts with {} in place of the record's, averaged", ())
     batch_size: int = option("tokens per forward pass; 0 chooses by device", 0, content=False)
     shard_rows: int = option("most rows of an embedding shard; 0 chooses from the number of records", 0)
     price_per_hour: float = option(PRICE_HELP, 0.0, content=False)
@@ -47,11 +49,21 @@ class EmbedTextSpec(Spec):
         check_at_least("batch-size", self.batch_size, 0)
         check_at_least("shard-rows", self.shard_rows, 0)
         check_at_least("price-per-hour", self.price_per_hour, 0)
+        if self.prefix and self.templates:
+            raise SpecError("--prefix and --templates exclude each other; write the prefix into the templates.")
+        for template in self.templates:
+            if template.count("{}") != 1:
+                raise SpecError(f"--templates has '{template}'; each needs {{}} once, such as 'a photo of a {{}}'.")
 
     @property
     def encoder(self) -> EncoderSpec:
         """The encoder's part."""
         return EncoderSpec(self.model, self.precision)
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What the encoder is told of a record: texts with {} in place of the record's."""
+        return self.templates or (self.prefix + "{}",)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,7 +45,7 @@ def test_a_second_demo_computes_nothing(
     before = {path: path.stat().st_mtime_ns for path in (work / "demo-out").rglob("manifest.json")}
     assert main(["demo"]) == 0
     assert before == {path: path.stat().st_mtime_ns for path in (work / "demo-out").rglob("manifest.json")}
-    assert "happy dog" in capfd.readouterr().out
+    assert "broken heart" in capfd.readouterr().out
 
 
 def test_every_command_of_the_readme_works(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

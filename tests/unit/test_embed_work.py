@@ -19,12 +19,13 @@ from clip_spark.embed import preview
 from clip_spark.embed import text as embed_text_module
 from clip_spark.embed.images import ImageWork
 from clip_spark.embed.task import EncodeTask, agree, facts, write_rows
-from clip_spark.embed.text import TextWork, plan_shards
-from clip_spark.encoders import EncoderSpec
-from clip_spark.errors import ModelError
+from clip_spark.embed.text import TextWork, encode_templates, plan_shards
+from clip_spark.encoders import EncoderSpec, load_encoder
+from clip_spark.errors import ModelError, SpecError
 from clip_spark.images import plan as image_plan
 from clip_spark.manifest import Manifest, Plan, begin_run
 from clip_spark.shards import ShardWriter, read_embeddings
+from clip_spark.specs.encode import EmbedTextSpec
 
 TEXTS = [f"{colour} {thing}" for thing in ("dog", "cat", "big house", " ") for colour in ("red", "blue", "")]
 COLUMNS = pa.schema([("record_id", pa.string()), ("kind", pa.string()), ("text", pa.string()), ("own", pa.int64())])
@@ -61,12 +62,25 @@ def vectors_of(manifest: Manifest) -> np.ndarray:
     return np.concatenate([v for v in map(read_embeddings, manifest.files("embeddings")) if len(v)])
 
 
+def test_templates_are_averaged_to_unit_vectors() -> None:
+    encoder, texts = load_encoder(SPEC), ["dog", "red apple"]
+    mean = encoder.encode_texts(texts, "a ") + encoder.encode_texts([f"{text} outside" for text in texts])
+    found = encode_templates(encoder, texts, ("a {}", "{} outside"))
+    np.testing.assert_allclose(found, mean / np.linalg.norm(mean, axis=1, keepdims=True), atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"templates": ("a photo",)}, {"templates": ("a {}",), "prefix": "a "}])
+def test_templates_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="templates"):
+        EmbedTextSpec(records="r", output="o", **options)
+
+
 def test_any_plan_gives_the_same_rows(records: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = run_here(tmp_path / "whole", plan_shards(records, 0), lambda task: TextWork(task, "a "), "text")
+    whole = run_here(tmp_path / "whole", plan_shards(records, 0), lambda task: TextWork(task, ("a {}",)), "text")
     monkeypatch.setattr(embed_text_module, "SLICE_ROWS", 2)
     for shard_rows in (1, 4, 5):
         shards = plan_shards(records, shard_rows)
-        again = run_here(tmp_path / str(shard_rows), shards, lambda task: TextWork(task, "a "), "text")
+        again = run_here(tmp_path / str(shard_rows), shards, lambda task: TextWork(task, ("a {}",)), "text")
         assert rows_of(again) == rows_of(whole)
         np.testing.assert_allclose(vectors_of(again), vectors_of(whole), atol=1e-5)
     usable = [text for text in TEXTS if text.strip()]
