@@ -10,13 +10,13 @@ For each image and class its best text; from these the distribution of best scor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from clip_spark import schema, storage
 from clip_spark.describe_page import describe_page
+from clip_spark.describe_summary import BINS_PER_UNIT, summarise
 from clip_spark.errors import InputError, SpecError
 from clip_spark.index.layout import check_same_encoder, read_index
 from clip_spark.index.parts import MISSING
@@ -30,8 +30,6 @@ from clip_spark.specs.search import DescribeSpec
 from clip_spark.tasks import run_shards
 
 MOST_CLASSES = 50
-BINS_PER_UNIT = 100
-"""Bins of the distribution of scores are a hundredth wide."""
 SUMMARY, PAGE = "summary.json", "describe.html"
 BEST = pa.schema(
     [
@@ -108,7 +106,9 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
     if pending := run.pending():
         task = DescribeTask(images.uri, index.uri, run.output, plan.fingerprint, info.generation, classes)
         run_shards(get_spark(), "describe-set", pending, task)
-    found = summary(run.output, images.rows, spec)
+    files = [storage.join(run.output, path) for receipt in run.receipts() if receipt.rows for path in receipt.files]
+    summaries = summarise(get_spark(), files, spec.top, spec.examples) if files else []
+    found = {"images": images.rows, "column": spec.classes, "bins_per_unit": BINS_PER_UNIT, "classes": summaries}
     storage.write_json(storage.join(run.output, SUMMARY), found)
     storage.write_bytes(storage.join(run.output, PAGE), describe_page(found).encode())
     return run.commit({"page": PAGE, "classes": [name for name, _ in classes]})
@@ -128,53 +128,6 @@ def class_conditions(searcher: Searcher, spec: DescribeSpec) -> tuple[tuple[str,
         (name, f"cast(\"{column}\" as varchar) = '{literal}'{also}")
         for name, literal in zip(names, quoted, strict=True)
     )
-
-
-def summary(output: str, images: int, spec: DescribeSpec) -> dict[str, Any]:
-    """*Driver.* Per class: figures of the best scores, and the top tags with example pictures."""
-    import duckdb
-
-    tables = [_read_best(file.uri) for file in storage.list_files(storage.join(output, "best"))]
-    with duckdb.connect() as connection:
-        connection.register("best", pa.concat_tables(tables))
-        figures = connection.execute(FIGURES).fetchall()
-        bins = connection.execute(BINS, [BINS_PER_UNIT]).fetchall()
-        tags = connection.execute(TOP_TAGS, [spec.examples, spec.top]).fetchall()
-    classes = [
-        {
-            "class": name,
-            "images": count,
-            "mean": mean,
-            "quantiles": quantiles,
-            "bins": {str(low): number for owner, low, number in bins if owner == name},
-            "tags": [
-                {"text": text, "images": times, "mean": score, "examples": uris}
-                for owner, text, times, score, uris in tags
-                if owner == name
-            ],
-        }
-        for name, count, mean, quantiles in figures
-    ]
-    return {"images": images, "column": spec.classes, "bins_per_unit": BINS_PER_UNIT, "classes": classes}
-
-
-FIGURES = """
-    SELECT class, count(*), avg(score), quantile_cont(score, [0.1, 0.5, 0.9])
-    FROM best GROUP BY class ORDER BY len(class), class"""
-BINS = """
-    SELECT class, floor(score * ?)::int AS low, count(*) FROM best GROUP BY class, low ORDER BY class, low"""
-TOP_TAGS = """
-    SELECT class, text, count(*) AS images, avg(score), list_slice(list(uri ORDER BY score DESC, uri), 1, ?)
-    FROM best GROUP BY class, tag_id, text
-    QUALIFY row_number() OVER (PARTITION BY class ORDER BY count(*) DESC, text) <= ?
-    ORDER BY class, images DESC, text"""
-
-
-def _read_best(uri: str) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    with storage.open_read(uri) as stream:
-        return pq.read_table(stream)
 
 
 def preview(manifest: Manifest) -> list[Table]:

@@ -39,6 +39,7 @@ class PartSet:
         self.vectors = store or PartVectors(self.indexes, self.rows)
         self._removals = removals
         self._without = lru_cache(8)(self._subtract)
+        self._unfiltered = lru_cache(8)(self._parameters)
 
     def allowed(self, selection: Selection | None) -> Selection | None:
         """A selection minus what is removed now; None means everything."""
@@ -78,16 +79,19 @@ class PartSet:
     def _search_parts(
         self, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
     ) -> tuple[np.ndarray, np.ndarray]:
-        found = [self._search_part(index, queries, k, settings, selector) for index in self.indexes]
-        return merge(found, k)
+        chosen = self._unfiltered(settings) if selector is None else self._parameters(settings, selector)
+        return merge([self._search_part(*each, queries, k) for each in zip(self.indexes, chosen, strict=True)], k)
 
-    def _search_part(
-        self, index: Any, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
-    ) -> tuple[np.ndarray, np.ndarray]:
-        scores, positions = index.search(queries, k, params=parameters(index, settings, selector))
+    def _parameters(self, settings: SearchSettings, selector: Any = None) -> list[Any]:
+        """One for each part; searches only read them, so threads may share them."""
+        return [parameters(index, settings, selector) for index in self.indexes]
+
+    def _search_part(self, index: Any, chosen: Any, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        scores, positions = index.search(queries, k, params=chosen)
         if self.metric == "l2":  # of unit vectors: |a - b|^2 = 2 - 2 cos
             scores = 1.0 - scores / 2.0
-        scores[positions == MISSING] = -np.inf
+        if positions[:, -1:].min(initial=0) == MISSING:  # they come last
+            scores[positions == MISSING] = -np.inf
         return scores, positions
 
 
@@ -106,10 +110,13 @@ def widened(settings: SearchSettings, rows: int, selection: Selection | None) ->
 def merge(found: Sequence[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
     """*Pure.* The best k of several results per query; equal scores in the order of positions, so that the number of
     parts changes nothing."""
+    if len(found) == 1 and (found[0][0][:, 1:] < found[0][0][:, :-1]).all():  # sorted, and no two are equal
+        return found[0][0][:, :k], found[0][1][:, :k]
     scores = np.concatenate([part[0] for part in found], axis=1)
     positions = np.concatenate([part[1] for part in found], axis=1)
     order = np.lexsort((positions, -scores), axis=1)[:, :k]
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(positions, order, 1)
+    rows = np.arange(len(scores))[:, None]
+    return scores[rows, order], positions[rows, order]
 
 
 def parameters(index: Any, settings: SearchSettings, selector: Any) -> Any:

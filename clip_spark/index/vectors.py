@@ -75,17 +75,13 @@ class PartVectors:
 
     def take(self, positions: np.ndarray) -> np.ndarray:
         """Vectors at positions (int64, any order), float32 (m, d)."""
-        places = np.stack([array[positions] for array in self._places()], axis=1)
-        return np.stack([self._vector(*place) for place in places.tolist()])
-
-    def _vector(self, part: int, number: int, offset: int) -> np.ndarray:
-        faiss = load_faiss()
-        index = self._indexes[part]
-        if isinstance(index, faiss.IndexIDMap):
-            return index.index.reconstruct(offset)
-        vector = np.empty(index.d, np.float32)
-        faiss.extract_index_ivf(index).reconstruct_from_offset(number, offset, faiss.swig_ptr(vector))
-        return vector
+        part, number, offset = (array[positions] for array in self._places())
+        where = part.astype(np.int64) << 32 | number
+        order = np.argsort(where, kind="stable")
+        out = np.empty((len(positions), self._indexes[0].d), np.float32)
+        for one, rows in split(where[order], order):
+            out[rows] = stored_rows(self._indexes[one >> 32], one & 0xFFFFFFFF, offset[rows])
+        return out
 
     def _find_places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Part, list and offset of each position, as small integers."""
@@ -94,6 +90,19 @@ class PartVectors:
             for which, ids in enumerate(ids_by_list(index)):
                 part[ids], number[ids], offset[ids] = at, which, np.arange(len(ids))
         return part, number, offset
+
+
+def stored_rows(index: Any, number: int, offsets: np.ndarray) -> np.ndarray:
+    """*Worker.* Vectors out of one inverted list of an uncompressed part, float32 (m, d); any list if it has none."""
+    faiss = load_faiss()
+    if isinstance(index, faiss.IndexIDMap):
+        return index.index.reconstruct_batch(offsets.astype(np.int64))
+    lists = faiss.extract_index_ivf(index).invlists
+    pointer = lists.get_codes(number)
+    codes = faiss.rev_swig_ptr(pointer, lists.list_size(number) * lists.code_size)
+    taken = codes.view(np.float32).reshape(-1, index.d)[offsets]
+    lists.release_codes(number, pointer)
+    return taken
 
 
 def ids_by_list(index: Any) -> Iterator[np.ndarray]:

@@ -70,6 +70,8 @@ def test_the_description_of_a_set(spark, folder: Path) -> None:
         mine = np.arange(order, 90, 3)
         scores = IMAGES @ VECTORS[mine].T
         np.testing.assert_allclose(row[2], scores.max(axis=1).mean(), atol=1e-5)
+        wanted = np.quantile(scores.max(axis=1), [0.1, 0.5, 0.9], method="inverted_cdf")
+        np.testing.assert_allclose(row[3:6], wanted, atol=1e-4)
         count = Counter(TEXTS[mine[i]] for i in scores.argmax(axis=1))
         first = min(count, key=lambda text: (-count[text], text))
         assert row[-1].startswith(f"{first} ({count[first]})")

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "clip_spark"
 GROUND, WORKER, DRIVER, TOP = range(4)
 LAYERS = {
     GROUND: {
-        "", "errors", "specs", "settings", "schema", "storage", "stores", "shards", "receipts", "manifest", "report",
+        "", "errors", "specs", "settings", "schema", "storage", "stores", "listings", "shards", "receipts", "manifest", "report",
         "text",
         "demo",
     },
@@ -24,7 +24,7 @@ LAYERS = {
     DRIVER: {
         "session", "tasks", "progress", "console", "pipeline", "corpus", "ngrams", "records",
         "embed", "build", "measure", "distributed", "generation", "tag", "remove", "append",
-        "search_job", "describe", "describe_page", "submit", "plan", "clean",
+        "search_job", "describe", "describe_page", "describe_summary", "submit", "plan", "clean",
     },
     TOP: {"jobs", "web"},
 }  # fmt: skip
