@@ -66,7 +66,7 @@ def add_distributed(
 
 def map_shards(spark: SparkSession, writer: ShardFileWriter) -> list[tuple[IndexFile, IndexFile | None]]:
     """*Driver.* Write the records (and vectors) of all shards on the executors."""
-    return _map(spark, range(len(writer.records)), writer)
+    return map_items(spark, "build-index", range(len(writer.records)), writer)
 
 
 def train_distributed(
@@ -84,7 +84,7 @@ def train_distributed(
     def write(item: tuple[str, np.ndarray]) -> None:
         storage.write_bytes(storage.join(folder, item[0]), reader.take(item[1]).tobytes())
 
-    _map(spark, items, write)
+    map_items(spark, "build-index", items, write)
     threads = threads_per_task(spark, 1)
     dimension, total, names = reader.dimension, len(positions), [name for name, _ in items]
 
@@ -99,7 +99,7 @@ def train_distributed(
             write_faiss(train_index(recipe.key, recipe.metric, sample, recipe.seed), HashingStream(stream))
 
     trained = storage.join(folder, "trained.index")
-    _map(spark, [trained], train)
+    map_items(spark, "build-index", [trained], train)
     return read_faiss(trained)
 
 
@@ -111,22 +111,28 @@ def exact_distributed(spark: SparkSession, reader: VectorReader, queries: np.nda
         blocks = (block for file in files for block in reader.blocks(file.start, file.end))
         yield exact_hits(blocks, queries, k)
 
-    with _failures():
+    with _failures("build-index"):
         return merge(spark.sparkContext.parallelize(reader.files, tasks).mapPartitions(search).collect(), k)[1]
 
 
-def _map(spark: SparkSession, items: Sequence[Any], work: Callable[[Any], Any]) -> list[Any]:
-    with _failures():
+def map_items(spark: SparkSession, step: str, items: Sequence[Any], work: Callable[[Any], Any]) -> list[Any]:
+    """*Driver.* What `work` makes of each item, one task for each.
+
+    Raises:
+        TaskError: a task failed for good.
+    """
+    spark.sparkContext.setJobGroup(step, f"clip-spark {step}: {len(items)} files", interruptOnCancel=True)
+    with _failures(step):
         return spark.sparkContext.parallelize(items, min(len(items), MOST_TASKS)).map(work).collect()
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def _failures(step: str) -> Iterator[None]:
     """Whatever Py4J wraps becomes one sentence."""
     try:
         yield
     except Exception as error:
-        raise TaskError(f"build-index stopped: {root_cause(error)} What was served before still is.") from error
+        raise TaskError(f"{step} stopped: {root_cause(error)} What was served before still is.") from error
 
 
 def _as_list(written: Any) -> list[dict[str, Any]]:

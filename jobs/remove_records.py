@@ -1,4 +1,4 @@
-"""*Driver.* remove-records: take records of an index down; without Spark."""
+"""*Driver.* remove-records: take records of an index down; with --compact a Spark job erases them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from clip_spark.console import guarded, show_table
+from clip_spark.session import session_source
 from clip_spark.settings import parse_spec
 from clip_spark.specs.search import RemoveSpec
 
@@ -19,10 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """*Driver.* Parse, remove, report; returns the exit status."""
 
     def work() -> None:
-        spec, _ = parse_spec("clip-spark remove-records", RemoveSpec, EXAMPLES, argv)
+        spec, options = parse_spec("clip-spark remove-records", RemoveSpec, EXAMPLES, argv)
         from clip_spark.remove import remove_records
 
-        show_table(remove_records(spec))
+        source = session_source("clip-spark remove-records", options.master, dict(options.conf))
+        show_table(remove_records(source, spec))
 
     return guarded("remove-records", work)
 

@@ -86,6 +86,7 @@ def build_ours(work: Path, rows: int) -> Any:
     info = searcher.info
     return {
         "search": lambda q, k: searcher.parts.search(q, k)[1],
+        "bare": bare_search(searcher),
         "note": f"{info.key} nprobe={info.settings.nprobe}",
         "index_bytes": sum(part.bytes for part in info.parts),
         "open_ms": opened * 1e3,
@@ -93,6 +94,24 @@ def build_ours(work: Path, rows: int) -> Any:
         "nprobe": info.settings.nprobe,
         "stages": json.loads((work / "ours" / "report.json").read_text())["seconds_by_stage"],
     }
+
+
+def bare_search(searcher: Any) -> Any:
+    """Faiss itself on our first part with our nprobe, where that part is the whole index."""
+    import faiss
+
+    if len(searcher.parts.indexes) > 1 or searcher.info.settings.rerank:
+        return None
+    index = faiss.read_index(faiss_path(searcher), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+    faiss.extract_index_ivf(index).nprobe = searcher.info.settings.nprobe
+    return lambda q, k: index.search(q, k)[1]
+
+
+def faiss_path(searcher: Any) -> str:
+    """The file of the first part."""
+    from clip_spark.index.cache import local_path
+
+    return local_path(searcher.manifest.uri, searcher.info.parts[0])
 
 
 def build_faiss(work: Path, rows: int) -> Any:
@@ -169,7 +188,8 @@ def one(name: str, work: Path) -> dict[str, Any]:
         built = build_autofaiss(work, "pyspark" if name.endswith("pyspark") else None)
     wall = time.perf_counter() - start
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    search = built.pop("search")
+    search, bare = built.pop("search"), built.pop("bare", None)
+    against = beside(search, bare, np.load(work / "truth.npz")["cross"]) if bare else {}
     return {
         "candidate": name,
         "build_seconds": wall,
@@ -177,7 +197,26 @@ def one(name: str, work: Path) -> dict[str, Any]:
         "peak_mb_python": max(u.ru_maxrss for u in used) / 1024,
         **built,
         **quality(search, work),
+        **against,
     }
+
+
+def beside(search: Any, bare: Any, queries: np.ndarray, rounds: int = 15) -> dict[str, float]:
+    """Our search and bare Faiss on the same file in turn: median times, and how fast ours is in Faiss's time."""
+    times: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for name, ask in (("ours", search), ("bare", bare)):
+            start = time.perf_counter()
+            for row in range(100):
+                ask(queries[row : row + 1], AT)
+            middle = time.perf_counter()
+            ask(queries, AT)
+            times.setdefault(f"{name}_single", []).append((middle - start) / 100 * 1e3)
+            times.setdefault(f"{name}_batched", []).append((time.perf_counter() - middle) / len(queries) * 1e3)
+    found = {f"ms_{name}_in_turn": float(np.median(each)) for name, each in times.items()}
+    for kind in ("single", "batched"):
+        found[f"share_of_bare_{kind}"] = found[f"ms_bare_{kind}_in_turn"] / found[f"ms_ours_{kind}_in_turn"]
+    return found
 
 
 def quality(search: Any, work: Path) -> dict[str, float]:

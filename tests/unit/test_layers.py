@@ -13,8 +13,8 @@ PACKAGE = ROOT / "clip_spark"
 GROUND, WORKER, DRIVER, TOP = range(4)
 LAYERS = {
     GROUND: {
-        "", "errors", "specs", "settings", "schema", "storage", "stores", "listings", "shards", "receipts", "manifest", "report",
-        "text",
+        "", "errors", "specs", "settings", "schema", "storage", "stores", "shards", "receipts", "manifest", "report",
+        "listings", "text",
         "demo",
     },
     WORKER: {
@@ -23,7 +23,7 @@ LAYERS = {
     },
     DRIVER: {
         "session", "tasks", "progress", "console", "pipeline", "corpus", "ngrams", "records",
-        "embed", "build", "measure", "distributed", "generation", "tag", "remove", "append",
+        "embed", "build", "measure", "distributed", "generation", "tag", "remove", "compact", "append",
         "search_job", "describe", "describe_page", "describe_summary", "submit", "plan", "clean",
     },
     TOP: {"jobs", "web"},
