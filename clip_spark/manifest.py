@@ -111,9 +111,13 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """*Pure.* Ready for JSON, `uri` left out: a dataset may be moved."""
-        value = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "uri"}
+        return {**self.head_to_json(), "receipts": [receipt.to_json() for receipt in self.receipts]}
+
+    def head_to_json(self) -> dict[str, Any]:
+        """*Pure.* The same without the receipts."""
+        kept = [f.name for f in dataclasses.fields(self) if f.name not in ("uri", "receipts")]
         totals = {"rows": self.rows, "shards": len(self.receipts), "rejects": self.rejects}
-        return {**value, "totals": totals, "receipts": [receipt.to_json() for receipt in self.receipts]}
+        return {**{name: getattr(self, name) for name in kept}, "totals": totals}
 
 
 def read_manifest(uri: str, *kinds: str) -> Manifest:
@@ -205,9 +209,8 @@ class Run:
 
 def write_manifest(manifest: Manifest) -> None:
     """*Driver.* Make a dataset official; the receipts of very many shards go into files of their own first."""
-    value = manifest.to_json()
-    if paths := write_parts(manifest.uri, manifest.receipts):
-        value = {**value, "receipts": [], "receipt_parts": paths}
+    paths = write_parts(manifest.uri, manifest.receipts)
+    value = {**manifest.head_to_json(), "receipts": [], "receipt_parts": paths} if paths else manifest.to_json()
     storage.write_json(storage.join(manifest.uri, MANIFEST), value)
 
 
@@ -283,17 +286,25 @@ def _check_complete(plan: Plan, receipts: list[Receipt]) -> None:
 
 def _check_files(output: str, receipts: list[Receipt]) -> None:
     """*Driver.* The folders that receipts name hold exactly the files that receipts name, with their sizes."""
-    promised = {path: size for receipt in receipts for path, size in receipt.files.items()}
-    folders = {path.split("/", 1)[0] for path in promised} | {REJECTS}
+    folders = {path.split("/", 1)[0] for receipt in receipts for path in receipt.files} | {REJECTS}
     for folder in sorted(folders):
-        place = storage.join(output, folder)
-        found = {f"{folder}/{storage.name(file.uri)}": file.bytes for file in storage.list_files(place)}
-        wanted = {path: size for path, size in promised.items() if path.startswith(folder + "/")}
-        if found != wanted:
-            odd = sorted(found.items() ^ wanted.items())[0][0]
+        wanted = {
+            path: size for receipt in receipts for path, size in receipt.files.items() if path.startswith(folder + "/")
+        }
+        odd = _first_odd(wanted, storage.iter_files(storage.join(output, folder)), folder)
+        if odd:
             raise DatasetError(
                 f"'{storage.join(output, odd)}' is missing, cut short or not listed by any receipt; use --overwrite."
             )
+
+
+def _first_odd(wanted: dict[str, int], found: Iterable[storage.FileInfo], folder: str) -> str:
+    """*Pure.* A path that is not as wanted, or an empty string; empties `wanted`."""
+    for file in found:
+        path = f"{folder}/{storage.name(file.uri)}"
+        if wanted.pop(path, None) != file.bytes:
+            return path
+    return next(iter(wanted), "")
 
 
 def report(manifest: Manifest, driver_seconds: float) -> dict[str, Any]:

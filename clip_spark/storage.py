@@ -21,6 +21,7 @@ from fsspec.core import OpenFile, url_to_fs
 from fsspec.registry import registry as loaded_clients
 
 from clip_spark.errors import DatasetError, InputError, StorageError, nearest
+from clip_spark.listings import walk
 from clip_spark.stores import clear_errors, client_settings
 
 TEMPORARY = ".tmp"
@@ -38,7 +39,7 @@ def _configure() -> None:
 _configure()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileInfo:
     """One file of a listing: where, how many bytes, and a stamp (mtime or etag) that changes when it is rewritten."""
 
@@ -112,29 +113,23 @@ def is_folder(uri: str) -> bool:
         return bool(fs.isdir(path))
 
 
-def _stamp(info: dict[str, Any]) -> str:
-    found = next((info[key] for key in ("ETag", "etag", "mtime", "LastModified", "updated") if info.get(key)), "")
-    return str(found).strip('"')
-
-
 def list_files(uri: str) -> list[FileInfo]:
     """*Driver.* All files below a folder (or the file itself, or what a glob matches), sorted by URI.
 
     Hidden files and temporary files are left out; a missing place gives an empty list.
     """
+    return sorted(iter_files(uri), key=lambda file: file.uri)
+
+
+def iter_files(uri: str) -> Iterator[FileInfo]:
+    """*Driver.* The same files one by one in no order, so that a million of them need no memory."""
     fs, path = filesystem(uri)
     fs.invalidate_cache()
-    try:
-        with clear_errors(uri, "listed"):
-            found = fs.glob(path, detail=True) if any(c in path for c in "*?[") else fs.find(path, detail=True)
-    except FileNotFoundError:
-        return []
-    files = [
-        FileInfo(fs.unstrip_protocol(key) if not is_local(uri) else key, int(info["size"] or 0), _stamp(info))
-        for key, info in found.items()
-        if info["type"] == "file" and not _is_hidden(key[len(path) :] if key.startswith(path) else name(key))
-    ]
-    return sorted(files, key=lambda file: file.uri)
+    local = is_local(uri)
+    with suppress(FileNotFoundError), clear_errors(uri, "listed"):
+        for place, size, stamp in walk(fs, path):
+            if not _is_hidden(place[len(path) :] if place.startswith(path) else name(place)):
+                yield FileInfo(place if local else fs.unstrip_protocol(place), size, stamp)
 
 
 def _is_hidden(relative: str) -> bool:

@@ -35,6 +35,15 @@ def test_files_are_written_listed_and_read(bucket: str) -> None:
     assert storage.list_files(bucket) == [] and not storage.exists(f"{bucket}/a/1.txt")
 
 
+def test_a_listing_has_every_page_and_nothing_beside_the_folder(bucket: str) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda n: storage.write_bytes(f"{bucket}/a/{n:05d}", b"1"), range(1005)))  # a page has 1,000
+    storage.write_bytes(f"{bucket}/ab", b"1")
+    found = storage.list_files(f"{bucket}/a")
+    assert [storage.name(file.uri) for file in found] == [f"{n:05d}" for n in range(1005)]
+    assert [file.uri for file in storage.list_files(f"{bucket}/ab")] == [f"{bucket}/ab"]
+
+
 def test_a_broken_upload_leaves_nothing(bucket: str, s3: S3Server) -> None:
     with pytest.raises(ZeroDivisionError), storage.open_write(f"{bucket}/big.bin") as stream:
         for _ in range(3):

@@ -18,7 +18,7 @@ LAYERS = {
         "demo",
     },
     WORKER: {
-        "encoders", "devices", "images", "index", "search", "query", "sidecars", "expression", "answers",
+        "encoders", "devices", "apart", "images", "index", "search", "query", "sidecars", "expression", "answers",
         "contact_sheet", "shard_queries",
     },
     DRIVER: {

@@ -37,6 +37,14 @@ def test_listing_takes_globs_single_files_and_absent_places(tmp_path: Path) -> N
     assert storage.list_files(str(tmp_path / "absent")) == []
 
 
+def test_a_linked_file_is_listed_and_a_circle_of_folders_ends(tmp_path: Path) -> None:
+    storage.write_bytes(str(tmp_path / "data" / "a.txt"), b"12")
+    (tmp_path / "data" / "link.txt").symlink_to(tmp_path / "data" / "a.txt")
+    (tmp_path / "data" / "circle").symlink_to(tmp_path / "data")
+    found = storage.list_files(str(tmp_path / "data"))
+    assert [(storage.name(file.uri), file.bytes) for file in found] == [("a.txt", 2), ("link.txt", 2)]
+
+
 def test_remote_listing_keeps_the_scheme() -> None:
     storage.write_bytes("memory://listed/x/a.txt", b"1")
     assert [f.uri for f in storage.list_files("memory://listed")] == ["memory:///listed/x/a.txt"]
