@@ -20,6 +20,8 @@ from clip_spark.describe_summary import BINS_PER_UNIT, summarise
 from clip_spark.errors import InputError, SpecError
 from clip_spark.index.layout import check_same_encoder, read_index
 from clip_spark.index.parts import MISSING
+from clip_spark.index.records import RecordReader
+from clip_spark.index.selection import check_where
 from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
 from clip_spark.report import Table
 from clip_spark.search import Searcher, Wanted
@@ -95,9 +97,9 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
     if (info.modality, images.extra["modality"]) != ("text", "image"):
         raise InputError("describe-set needs --embeddings of images and an --index of texts.")
     check_same_encoder(info.encoder, images.extra["encoder"], "these image embeddings")
-    searcher = open_searcher(index.uri, info.generation)
-    classes = class_conditions(searcher, spec)
-    searcher.search_positions(np.zeros((0, info.dim), np.float32), Wanted(1, where=classes[0][1]))  # --where is checked
+    texts = RecordReader(index.uri, info.records)
+    classes = class_conditions(texts, spec)
+    check_where(texts, classes[0][1])
     inputs = {"embeddings": images.as_input(), "index": index.as_input()}
     plan = Plan.of("description", spec, inputs, len(images.receipts))
     run = begin_run(spec.output, plan, overwrite=spec.overwrite)
@@ -114,10 +116,10 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
     return run.commit({"page": PAGE, "classes": [name for name, _ in classes]})
 
 
-def class_conditions(searcher: Searcher, spec: DescribeSpec) -> tuple[tuple[str, str], ...]:
+def class_conditions(texts: RecordReader, spec: DescribeSpec) -> tuple[tuple[str, str], ...]:
     """*Driver.* (class, SQL condition) for each value of the column that says the class."""
-    searcher.check_columns([spec.classes])
-    values = searcher.records.table().column(spec.classes).unique().to_pylist()
+    texts.check_columns([spec.classes])
+    values = texts.table().column(spec.classes).unique().to_pylist()
     names = sorted((str(value) for value in values if value is not None), key=lambda name: (len(name), name))
     if not 0 < len(names) <= MOST_CLASSES:
         raise SpecError(f"--classes {spec.classes} has {len(names)} values; 1 to {MOST_CLASSES} make sense as classes.")

@@ -37,7 +37,7 @@ def run_query(spec: SearchSpec) -> list[Answer]:
 
 def columns_of(searcher: Searcher, spec: SearchSpec) -> tuple[str, ...]:
     """*Worker.* Columns of the records that a command needs; none means all."""
-    searcher.check_columns(spec.columns)
+    searcher.records.check_columns(spec.columns)
     if not spec.columns:
         return ()
     for_pictures = [name for name in SHEET_COLUMNS if spec.show and name in searcher.records.columns]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from clip_spark import schema, storage
-from clip_spark.errors import InputError, SpecError, nearest
+from clip_spark.errors import InputError, SpecError
 from clip_spark.index.cache import verify_files
 from clip_spark.index.layout import IndexInfo, check_same_encoder, read_index
 from clip_spark.index.parts import MISSING, PartSet, open_parts
@@ -196,15 +195,6 @@ class Searcher:
         else:
             scores, positions = ask(embeddings, last)
         return scores[:, wanted.offset : last], positions[:, wanted.offset : last]
-
-    def check_columns(self, columns: Sequence[str]) -> None:
-        """Raise SpecError unless the records have all of these columns."""
-        for name in columns:
-            if name not in self.records.columns:
-                known = ", ".join(self.records.columns)
-                raise SpecError(
-                    f"The records have no column '{name}', only {known}.{nearest(name, self.records.columns)}"
-                )
 
     def _select(self, condition: str) -> Selection:
         return select_where(self.records, self.info.rows, condition)

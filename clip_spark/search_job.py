@@ -10,6 +10,8 @@ import pyarrow as pa
 from clip_spark import schema, storage
 from clip_spark.index.layout import check_same_encoder, read_index
 from clip_spark.index.parts import MISSING
+from clip_spark.index.records import RecordReader
+from clip_spark.index.selection import check_where
 from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
 from clip_spark.report import Table
 from clip_spark.search import Searcher, Wanted, hit_column
@@ -87,9 +89,10 @@ def search_index(get_spark: SessionSource, spec: SearchIndexSpec) -> Manifest:
     index, info = read_index(spec.index)
     check_same_encoder(info.encoder, queries.extra["encoder"], "the queries")
     wanted = Wanted(spec.k, 0, spec.threshold, spec.where, spec.unique)
-    searcher = open_searcher(index.uri, info.generation)  # mistakes are found here, before the folder is taken
-    searcher.check_columns(spec.columns)
-    searcher.search_positions(np.zeros((0, info.dim), np.float32), wanted)
+    records = RecordReader(index.uri, info.records)  # mistakes are found here, before the folder is taken
+    records.check_columns(spec.columns)
+    if spec.where:
+        check_where(records, spec.where)
     inputs = {"queries": queries.as_input(), "index": index.as_input()}
     plan = Plan.of("hits", spec, inputs, len(queries.receipts))
     run = begin_run(spec.output, plan, overwrite=spec.overwrite)

@@ -15,6 +15,8 @@ from clip_spark import schema, storage
 from clip_spark.errors import InputError
 from clip_spark.index.layout import IndexInfo, check_same_encoder, read_index
 from clip_spark.index.parts import MISSING, merge
+from clip_spark.index.records import RecordReader
+from clip_spark.index.selection import check_where
 from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
 from clip_spark.report import Table
 from clip_spark.search import Searcher, Wanted
@@ -144,7 +146,7 @@ def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
     wanted = searches(spec)
     for each in wanted:
         if each.where:  # a mistake in it is found here, before a session
-            open_searcher(index.uri, info.generation).search_positions(np.zeros((0, info.dim), np.float32), each)
+            check_where(RecordReader(index.uri, info.records), each.where)
     inputs = {"embeddings": images.as_input(), "index": index.as_input()}
     plan = Plan.of("tags", spec, inputs, len(images.receipts))
     run = begin_run(spec.output, plan, overwrite=spec.overwrite)

@@ -52,9 +52,20 @@ def select_where(records: RecordReader, rows: int, condition: str) -> Selection:
     Raises:
         SpecError: DuckDB does not understand it.
     """
+    mask = np.zeros(rows, bool)
+    mask[positions_where(records.table(), condition)] = True
+    return Selection(mask)
+
+
+def check_where(records: RecordReader, condition: str) -> None:
+    """*Driver.* Raise SpecError unless DuckDB understands the condition; reads no record."""
+    positions_where(records.schema.empty_table(), condition)
+
+
+def positions_where(table: pa.Table, condition: str) -> np.ndarray:
+    """*Worker.* The rows, int64, of a table that fulfil an SQL condition; SpecError if it cannot be used."""
     import duckdb
 
-    table = records.table()
     with duckdb.connect(config={"threads": 2}) as connection:
         # The condition may come over the network: it must not read files or load extensions.
         connection.execute("SET enable_external_access = false")
@@ -62,11 +73,8 @@ def select_where(records: RecordReader, rows: int, condition: str) -> Selection:
         position = pa.array(np.arange(table.num_rows, dtype=np.int64))
         connection.register("records", table.append_column(POSITION, position))
         try:
-            found = connection.execute(f"SELECT {POSITION} FROM records WHERE ({condition})").fetchnumpy()[POSITION]
+            return connection.execute(f"SELECT {POSITION} FROM records WHERE ({condition})").fetchnumpy()[POSITION]
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
             names = ", ".join(table.column_names)
             raise SpecError(f"The condition '{condition}' cannot be used: {reason} The columns are {names}.") from error
-    mask = np.zeros(rows, bool)
-    mask[found] = True
-    return Selection(mask)
