@@ -25,11 +25,25 @@ def task_context() -> Any:
     return module.TaskContext.get() if module is not None else None
 
 
+def is_retry() -> bool:
+    """*Worker.* True if the task was tried before (or is a speculative copy)."""
+    context = task_context()
+    return context is not None and int(context.attemptNumber()) > 0
+
+
 def assigned_gpu() -> str | None:
     """*Worker.* The address of the GPU that Spark gave to this task, or None."""
     context = task_context()
     found = context.resources().get("gpu") if context is not None else None
     return str(found.addresses[0]) if found is not None and found.addresses else None
+
+
+def shipped_file(name: str) -> str | None:
+    """*Worker.* The local path of a file that `spark-submit --files` (or `addFile`) brought to this task, or None."""
+    if task_context() is None:
+        return None
+    path = sys.modules["pyspark"].SparkFiles.get(name)
+    return path if os.path.isfile(path) else None
 
 
 def pick_device() -> str:

@@ -20,7 +20,7 @@ SessionSource = Callable[[], "SparkSession"]
 LEAST_JAVA = 17
 JAVA_HELP = "Install one, for example `apt-get install openjdk-17-jre-headless`, or set JAVA_HOME."
 LOCAL_DEFAULTS = {
-    "spark.master": "local[*]",
+    "spark.master": "local[*,2]",  # a task is tried twice, as on a cluster; the second time carefully (apart.py)
     "spark.driver.memory": "4g",  # in local mode the driver is the executor: Spark's default 1g spills at once
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",

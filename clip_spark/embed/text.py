@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import devices, storage
+from clip_spark.apart import Apart
 from clip_spark.embed.task import EncodeTask, Usage, facts, timed, write_rows
 from clip_spark.encoders import check_model
-from clip_spark.errors import DatasetError, InputError
+from clip_spark.errors import DatasetError, InputError, Rejected
 from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
 from clip_spark.schema import EMBEDDINGS, RECORD_ID
 from clip_spark.session import SessionSource
@@ -127,10 +128,15 @@ class TextWork:
         encoder.tokens_per_pass.request(self.task.batch_size)
         usage = Usage(encoder)
         folders = {"embeddings": EMBEDDINGS, "records": records_schema(shard.slices[0].uri)}
-        with ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer:
+        with (
+            ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer,
+            Apart(encoder.split) as split,
+        ):
             slices = read_slices(shard.slices, folders["records"])
             for table in timed(slices, writer.watch, "read"):
                 table = keep_texts(table, writer)
+                if devices.is_retry():
+                    table = keep_harmless(table, writer, split, self.templates)
                 texts = table.column("text").to_pylist()
                 vectors = encode_templates(encoder, texts, self.templates)
                 write_rows(writer, table, vectors)
@@ -187,3 +193,21 @@ def keep_texts(table: pa.Table, writer: ShardWriter) -> pa.Table:
     for index in (index for index, good in enumerate(usable) if not good):
         writer.reject(str(table.column(RECORD_ID)[index]), "no text", "the record's text is empty")
     return table if all(usable) else table.filter(pa.array(usable))
+
+
+def keep_harmless(
+    table: pa.Table, writer: ShardWriter, split: Apart[list[str], object], templates: Sequence[str]
+) -> pa.Table:
+    """*Worker.* The rows whose texts can be split into tokens; a text that ends the process that does it is rejected.
+
+    Only what comes before the model depends on a text's own characters: the model itself sees numbers of a vocabulary.
+    """
+    harmless = []
+    for record_id, text in zip(table.column(RECORD_ID).to_pylist(), table.column("text").to_pylist(), strict=True):
+        try:
+            split([template.replace("{}", text) for template in templates])
+            harmless.append(True)
+        except Rejected as error:
+            writer.reject(record_id, error.reason, error.message)
+            harmless.append(False)
+    return table.filter(pa.array(harmless, pa.bool_()))

@@ -33,6 +33,7 @@ class Encoder:
         dim: length of its vectors.
         preparers: fast or not -> one picture (bytes or PIL) to uint8 (height, width, 3), ready for `encode_pixels`.
         watch: seconds by stage since loading.
+        split: texts to tokens; picklable, to be tried in another process.
         tokens_per_pass: batch size of texts.
         pictures_per_pass: batch size of pictures.
         counters: tokens read, token states computed and texts cut since loading.
@@ -51,7 +52,7 @@ class Encoder:
         self._forward = Forward(device, self.precision)
         self._texts = TextEncoder(self._model, loaded.tokenizer, self._forward, self.watch, self.counters)
         self.pictures_per_pass = BatchSize(PICTURES[device.split(":")[0]])
-        self.tokens_per_pass = self._texts.batch
+        self.tokens_per_pass, self.split = self._texts.batch, self._texts.split
         self.preparers = {fast: PicturePreparer(loaded.transform, fast) for fast in (False, True)}
         self._preprocess, self._weights_sha256 = loaded.preprocess, loaded.weights_sha256
         self.dim = self.encode_texts(["a"]).shape[1]

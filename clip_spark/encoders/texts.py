@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class TextEncoder:
 
     Attributes:
         batch: token states per forward pass.
+        split: texts to tokens, the part that a text's own characters decide; picklable.
     """
 
     def __init__(self, model: Any, tokenizer: Any, forward: Forward, watch: Stopwatch, counters: Counter[str]) -> None:
@@ -38,6 +39,7 @@ class TextEncoder:
         fits = BulkTokenizer.fits(tokenizer)
         self._bulk = BulkTokenizer(tokenizer, self.context_length) if fits else None
         self._tower = causal_tower(model) if fits else None
+        self.split: Callable[[list[str]], Any] = self._bulk or tokenizer
         self.batch = BatchSize(TOKENS[forward.device.split(":")[0]])
 
     def __call__(self, texts: list[str]) -> np.ndarray:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clip_spark.devices import decode_threads
+from clip_spark.apart import Apart
+from clip_spark.devices import decode_threads, is_retry
 from clip_spark.errors import Rejected
 from clip_spark.images.ordered import map_ordered
 from clip_spark.images.records import ImageRow
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from clip_spark.encoders.encoder import Encoder
     from clip_spark.encoders.pictures import PicturePreparer
     from clip_spark.shards import ShardWriter
+
+Decode = Callable[[bytes], tuple[np.ndarray, tuple[int, int]]]
 
 
 @dataclass(frozen=True)
@@ -40,22 +44,27 @@ def prepared_pictures(
     At most two forward passes' worth of pictures wait, which bounds the memory.
     """
 
-    preparer = encoder.preparers[fast_decode]
+    with decoder(encoder.preparers[fast_decode]) as decode:
 
-    def work(item: FileEntry | Picture | Unreadable) -> Prepared | Unreadable:
-        return prepare(preparer, item)
+        def work(item: FileEntry | Picture | Unreadable) -> Prepared | Unreadable:
+            return prepare(decode, item)
 
-    results = map_ordered(work, part.read(), decode_threads(), ahead=2 * encoder.pictures_per_pass.size)
-    for result in results:
-        if isinstance(result, Unreadable):
-            writer.reject(result.uri, result.reason, result.message)
-        else:
-            writer.watch.seconds["read"] += result.read_seconds
-            writer.watch.seconds["decode"] += result.decode_seconds
-            yield result
+        results = map_ordered(work, part.read(), decode_threads(), ahead=2 * encoder.pictures_per_pass.size)
+        for result in results:
+            if isinstance(result, Unreadable):
+                writer.reject(result.uri, result.reason, result.message)
+            else:
+                writer.watch.seconds["read"] += result.read_seconds
+                writer.watch.seconds["decode"] += result.decode_seconds
+                yield result
 
 
-def prepare(preparer: PicturePreparer, item: FileEntry | Picture | Unreadable) -> Prepared | Unreadable:
+def decoder(preparer: PicturePreparer) -> AbstractContextManager[Decode]:
+    """*Worker.* Decodes here; when the task was tried before, in processes of its own: a picture may have ended it."""
+    return Apart(preparer.with_size) if is_retry() else nullcontext(preparer.with_size)
+
+
+def prepare(decode: Decode, item: FileEntry | Picture | Unreadable) -> Prepared | Unreadable:
     """*Worker.* Read a picture if that is still to be done, decode and resize it; runs in a thread."""
     start = time.perf_counter()
     picture = item.load() if isinstance(item, FileEntry) else item
@@ -63,7 +72,7 @@ def prepare(preparer: PicturePreparer, item: FileEntry | Picture | Unreadable) -
         return picture
     loaded = time.perf_counter()
     try:
-        pixels, (width, height) = preparer.with_size(picture.data)
+        pixels, (width, height) = decode(picture.data)
     except Rejected as error:
         return Unreadable(picture.uri, error.reason, error.message)
     row = ImageRow(replace(picture, data=b""), width, height, len(picture.data))

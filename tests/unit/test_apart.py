@@ -1,0 +1,61 @@
+"""Functions in child processes: what kills one is known, what only fails is told, nothing is left running."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from clip_spark import apart
+from clip_spark.apart import Apart, how_ended
+from clip_spark.errors import ClipSparkError, Rejected
+
+
+def length(text: str) -> int:
+    """Dies of one text, fails on another."""
+    if text.startswith("deadly"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if text == "bad":
+        raise Rejected("bad", "as such")
+    if text.startswith("/") and not Path(text).exists():  # dies once: the next process finds the file
+        Path(text).touch()
+        os._exit(3)
+    return len(text)
+
+
+def test_a_deadly_record_is_rejected_and_the_others_are_done() -> None:
+    with Apart(length) as work:
+        assert work("abc") == 3
+        with pytest.raises(Rejected, match="kills the process.*SIGSEGV"):
+            work("deadly")
+        with pytest.raises(Rejected, match="as such"):
+            work("bad")
+        assert work("abcd") == 4
+    assert multiprocessing.active_children() == []
+
+
+def test_a_record_is_not_blamed_for_one_dead_process(tmp_path: Path) -> None:
+    with Apart(length) as work:
+        assert work(str(tmp_path / "once")) == len(str(tmp_path / "once"))
+
+
+def test_threads_have_a_process_each() -> None:
+    with Apart(length) as work, ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, ["a" * n for n in range(1, 9)])) == list(range(1, 9))
+
+
+def test_when_everything_dies_no_record_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "MOST_DEADLY", 1)
+    with Apart(length) as work:
+        with pytest.raises(Rejected):
+            work("deadly 1")
+        with pytest.raises(ClipSparkError, match="More than 1 records"):
+            work("deadly 2")
+
+
+def test_ends_are_named() -> None:
+    assert (how_ended(-9), how_ended(3), how_ended(-99)) == ("SIGKILL", "exit status 3", "signal 99")
