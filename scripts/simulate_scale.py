@@ -2,7 +2,7 @@
 
     python scripts/simulate_scale.py --shards 1000 10000 100000              # local disk
     python scripts/simulate_scale.py --shards 1000 10000 --at s3://bucket/x  # an object store
-    python scripts/simulate_scale.py --files 100000 1000000                  # listing of small files
+    python scripts/simulate_scale.py --files 100000 1000000                  # listing and planning of pictures
 
 Nothing is encoded: the receipts and the files they name are written directly, each measurement in a process of its own.
 """
@@ -13,23 +13,25 @@ import argparse
 import json
 import multiprocessing
 import os
+import pickle
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from clip_spark import storage
+from clip_spark.images.plan import find_images, plan_shards
 from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
 from clip_spark.shards import Receipt, shard_name
 from clip_spark.storage import list_files
 
 FOLDERS = ("embeddings", "records")
-WRITERS = 2
+WRITERS, PUT_THREADS = 2, 16
 
 
 def plan_of(shards: int) -> Plan:
@@ -46,16 +48,25 @@ def receipt_of(shard: int, plan: str) -> Receipt:
 
 def write_some(output: str, numbers: range, plan: str) -> None:
     """Shards and receipts without sync or temporary names: this is not what is measured."""
-    for shard in numbers:
-        receipt = receipt_of(shard, plan)
-        contents = dict.fromkeys(receipt.files, b"x")
-        contents[f"receipts/{shard_name(shard)}.json"] = json.dumps(receipt.to_json()).encode()
-        for path, content in contents.items():
-            place = storage.join(output, path)
-            if storage.is_local(output):
-                Path(place).write_bytes(content)
-            else:
-                storage.write_bytes(place, content)
+    if storage.is_local(output):
+        for shard in numbers:
+            write_one(output, shard, plan)
+        return
+    with ThreadPoolExecutor(PUT_THREADS) as pool:
+        list(pool.map(lambda shard: write_one(output, shard, plan), numbers))
+
+
+def write_one(output: str, shard: int, plan: str) -> None:
+    """The files of one shard."""
+    receipt = receipt_of(shard, plan)
+    contents = dict.fromkeys(receipt.files, b"x")
+    contents[f"receipts/{shard_name(shard)}.json"] = json.dumps(receipt.to_json()).encode()
+    for path, content in contents.items():
+        place = storage.join(output, path)
+        if storage.is_local(output):
+            Path(place).write_bytes(content)
+        else:
+            storage.write_bytes(place, content)
 
 
 def prepare(output: str, shards: int) -> None:
@@ -65,7 +76,7 @@ def prepare(output: str, shards: int) -> None:
     if storage.is_local(output):
         for folder in (*FOLDERS, "receipts"):
             Path(output, folder).mkdir()
-    step = max(1, shards // (WRITERS * 4))
+    step = max(1, shards // (WRITERS * 50))
     with ProcessPoolExecutor(WRITERS, multiprocessing.get_context("spawn")) as pool:
         tasks = [
             pool.submit(write_some, output, range(start, min(start + step, shards)), plan.fingerprint)
@@ -104,16 +115,23 @@ def measure_shards(output: str, shards: int) -> dict[str, Any]:
     return figures
 
 
-def measure_files(folder: str, count: int) -> dict[str, Any]:
-    """List many small files in folders of 1,000."""
+def make_files(folder: str, count: int) -> None:
+    """Empty files in folders of 1,000."""
     for start in range(0, count, 1000):
         place = Path(folder, f"{start // 1000:06d}")
         place.mkdir(parents=True)
         for number in range(start, min(start + 1000, count)):
-            (place / f"{number:08d}.png").touch()
+            os.close(os.open(place / f"{number:08d}.png", os.O_CREAT))
+
+
+def measure_files(folder: str, count: int) -> dict[str, Any]:
+    """List and plan them as embed-images does, and pickle the plan's items as Spark gets them."""
     figures: dict[str, Any] = {"files": count, "start MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
-    assert len(timed("list", lambda: list_files(folder), figures)) == count
-    return figures
+    found = timed("list", lambda: find_images((folder,)), figures)
+    shards = timed("plan", lambda: plan_shards(found, 0), figures)
+    packed = timed("pickle", lambda: sum(len(pickle.dumps(shard)) for shard in shards), figures)
+    assert sum(len(shard.part.files) for shard in shards) == count
+    return {**figures, "tasks": len(shards), "pickled MB": round(packed / 1e6, 1)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -132,8 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for what, counts in (("shards", given.shards), ("files", given.files)):
             for count in counts:
                 place = storage.join(given.at or scratch, f"{what}-{count}")
-                if what == "shards":
-                    prepare(place, count)
+                (prepare if what == "shards" else make_files)(place, count)
                 subprocess.run([sys.executable, __file__, "--one", what, str(count), place], check=True)
                 storage.remove_tree(place)
     return 0

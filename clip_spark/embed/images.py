@@ -17,7 +17,6 @@ from clip_spark.manifest import Manifest, Plan, begin_run
 from clip_spark.schema import EMBEDDINGS
 from clip_spark.session import SessionSource
 from clip_spark.shards import Receipt, ShardWriter
-from clip_spark.specs.base import fingerprint
 from clip_spark.specs.encode import EmbedImagesSpec
 from clip_spark.tasks import run_shards
 
@@ -35,7 +34,7 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
     check_model(spec.model)
     found = find_images(spec.images)
     shards = plan_shards(found, spec.shard_rows)
-    inputs = {"images": {"uri": ",".join(spec.images), "fingerprint": fingerprint(found.stamps())}}
+    inputs = {"images": {"uri": ",".join(spec.images), "fingerprint": found.fingerprint}}
     run = begin_run(spec.output, Plan.of("embeddings", spec, inputs, len(shards)), overwrite=spec.overwrite)
     if run.manifest:
         return run.manifest

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from clip_spark import storage
@@ -38,16 +40,32 @@ class FoundImages:
     Attributes:
         files: single pictures.
         archives: tars and parquet files.
-        listed: every file that was found, for the fingerprint of the input.
+        fingerprint: what changes when any file that was found does.
     """
 
     files: tuple[FileEntry, ...]
     archives: tuple[TarPart | ParquetPart, ...]
-    listed: tuple[FileInfo, ...]
+    fingerprint: str
 
-    def stamps(self) -> list[list[object]]:
-        """What changes when any input does."""
-        return [[file.uri, file.bytes, file.stamp] for file in self.listed]
+
+class Stamps:
+    """*Driver.* `specs.base.fingerprint` of [[uri, bytes, stamp], ...] of all files, without that list in memory."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(b"[", digest_size=16)
+        self._between = b""
+
+    def add(self, files: Iterable[FileInfo]) -> None:
+        """Files in their order."""
+        for file in files:
+            row = json.dumps([file.uri, file.bytes, file.stamp], separators=(",", ":"), ensure_ascii=False)
+            self._hash.update(self._between + row.encode())
+            self._between = b","
+
+    def fingerprint(self) -> str:
+        """32 hex digits; the last call."""
+        self._hash.update(b"]")
+        return self._hash.hexdigest()
 
 
 def find_images(uris: tuple[str, ...]) -> FoundImages:
@@ -58,10 +76,10 @@ def find_images(uris: tuple[str, ...]) -> FoundImages:
     """
     files: list[FileEntry] = []
     archives: list[TarPart | ParquetPart] = []
-    listed: list[FileInfo] = []
+    stamps = Stamps()
     for uri in map(storage.absolute, uris):
         found = _list(uri)
-        listed += found
+        stamps.add(found)
         if len(found) == 1 and found[0].uri == uri and uri.lower().endswith(".txt"):
             files += _read_list(uri)
             continue
@@ -70,7 +88,7 @@ def find_images(uris: tuple[str, ...]) -> FoundImages:
             raise InputError(f"'{uri}' holds {len(found)} files but none that can be embedded; allowed: {ALLOWED}.")
         files += usable[0]
         archives += usable[1]
-    return FoundImages(tuple(files), tuple(archives), tuple(listed))
+    return FoundImages(tuple(files), tuple(archives), stamps.fingerprint())
 
 
 def _list(uri: str) -> list[FileInfo]:

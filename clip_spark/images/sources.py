@@ -7,7 +7,9 @@ be read comes out as an `Unreadable`, so that it is counted; it never stops the 
 from __future__ import annotations
 
 import json
+import pickle
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +49,7 @@ class Unreadable:
     message: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileEntry:
     """A single picture file, and the URIs of its caption and metadata if they lie beside it; not read yet."""
 
@@ -71,13 +73,21 @@ def _text(uri: str) -> str | None:
 
 @dataclass(frozen=True)
 class FilesPart:
-    """Some single files."""
+    """Some single files; pickled small, since the driver holds the parts of millions of files for Spark."""
 
     files: tuple[FileEntry, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        rows = [(file.uri, file.caption, file.metadata) for file in self.files]
+        return _unpacked, (zlib.compress(pickle.dumps(rows), 1),)
 
     def read(self) -> Iterator[FileEntry]:
         """The files in order, each to be loaded by the one who decodes it."""
         return iter(self.files)
+
+
+def _unpacked(packed: bytes) -> FilesPart:
+    return FilesPart(tuple(FileEntry(*row) for row in pickle.loads(zlib.decompress(packed))))
 
 
 @dataclass(frozen=True)

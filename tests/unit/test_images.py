@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from clip_spark.errors import InputError, Rejected
 from clip_spark.images.decode import open_picture
 from clip_spark.images.ordered import map_ordered
 from clip_spark.images.plan import find_images, plan_shards
-from clip_spark.images.sources import FilesPart, split_key
+from clip_spark.images.sources import FileEntry, FilesPart, split_key
+from clip_spark.specs.base import fingerprint
+from clip_spark.storage import list_files
 
 PIL = pytest.importorskip("PIL.Image")
 
@@ -156,3 +159,17 @@ def test_inputs_without_pictures_are_the_users_mistake(tmp_path: Path, name: str
 
 def test_keys_are_cut_at_the_first_dot_of_the_last_part() -> None:
     assert split_key("a.b/c.d/0001.seg.PNG") == ("a.b/c.d/0001", "seg.png")
+
+
+def test_a_part_of_many_files_travels_small_and_whole() -> None:
+    part = FilesPart(tuple(FileEntry(f"s3://bucket/pictures/{n:08d}.png", "", "") for n in range(10_000)))
+    packed = pickle.dumps(part)
+    assert pickle.loads(packed) == part
+    assert len(packed) < 10 * len(part.files)
+
+
+def test_the_inputs_fingerprint_is_that_of_their_listing(tmp_path: Path) -> None:
+    for name in ("b.png", "a.png"):
+        (tmp_path / name).touch()
+    stamps = [[file.uri, file.bytes, file.stamp] for file in list_files(str(tmp_path))]
+    assert find_images((str(tmp_path),)).fingerprint == fingerprint(stamps)
