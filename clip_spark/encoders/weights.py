@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from clip_spark import storage
+from clip_spark import devices, storage
 from clip_spark.errors import ModelError
 
 CACHE_VARIABLE = "CLIP_SPARK_CACHE"
@@ -28,6 +28,8 @@ def cache_folder() -> Path:
 def local_weights(uri: str) -> str:
     """*Worker.* A local path with the content of `uri`; a remote one is fetched once per node.
 
+    A local path may be the driver's alone: then the file of its name is taken that `spark-submit --files` has brought.
+
     The first process takes a lock and downloads, the others wait for it; the file appears under its name only when
     it is whole, and the name holds a hash of URI, size and stamp, so that rewritten weights are fetched again.
 
@@ -35,15 +37,18 @@ def local_weights(uri: str) -> str:
         ModelError: nothing is there, or it cannot be read.
     """
     if storage.is_local(uri):
-        if not os.path.isfile(storage.absolute(uri)):
+        path = storage.absolute(uri)
+        found = path if os.path.isfile(path) else devices.shipped_file(os.path.basename(path))
+        if found is None:
             raise ModelError(
-                f"The weights '{uri}' do not exist on this machine; a URI (s3://, gs://) serves all nodes."
+                f"The weights '{uri}' do not exist on this machine; a URI (s3://, gs://) serves all nodes, and so does "
+                "`spark-submit --files` with that path."
             )
-        return storage.absolute(uri)
-    found = storage.list_files(uri)
-    if not found:
+        return found
+    listed = storage.list_files(uri)
+    if not listed:
         raise ModelError(f"The weights '{uri}' do not exist.")
-    key = hashlib.blake2b(repr(found[0]).encode(), digest_size=12).hexdigest()
+    key = hashlib.blake2b(repr(listed[0]).encode(), digest_size=12).hexdigest()
     place = cache_folder() / f"{key}-{storage.name(uri)}"
     if not place.exists():
         _fetch_locked(uri, place)

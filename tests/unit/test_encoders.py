@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,39 @@ def test_trimmed_texts_equal_the_full_context(encoder: Any, reference: Any, batc
 def test_a_prefix_is_part_of_the_text(encoder: Any, reference: Any, prefix: str) -> None:
     found = encoder.encode_texts(TEXTS, prefix=prefix)
     np.testing.assert_allclose(found, reference_texts(reference, [prefix + text for text in TEXTS]), atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.permutations(TEXTS), st.integers(1, len(TEXTS)), st.integers(1, 60))
+def test_any_order_any_cut_and_any_batch_give_the_same_vectors(
+    encoder: Any, reference: Any, texts: list[str], cut: int, batch_size: int
+) -> None:
+    usual = encoder.tokens_per_pass.size
+    encoder.tokens_per_pass.request(batch_size)
+    found = np.concatenate([encoder.encode_texts(texts[start : start + cut]) for start in range(0, len(texts), cut)])
+    encoder.tokens_per_pass.request(usual)
+    np.testing.assert_allclose(found, reference_texts(reference, texts), atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_is_close_for_every_row(encoder: Any, precision: str) -> None:
+    half = load_encoder(EncoderSpec("demo", precision), "cpu")
+    texts = [*TEXTS, *(f"{a} {b} {number}" for a in TEXTS[:4] for b in "xyz" for number in range(20))]
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 256, (16, 4, 4, 3), dtype=np.uint8)
+    pixels = coarse.repeat(16, axis=1).repeat(16, axis=2)
+    assert (encoder.encode_texts(texts) * half.encode_texts(texts)).sum(axis=1).min() >= 0.9999
+    assert (encoder.encode_pixels(pixels) * half.encode_pixels(pixels)).sum(axis=1).min() >= 0.9999
+
+
+def test_encoders_run_without_spark() -> None:
+    code = """import sys
+sys.modules["pyspark"] = None  # any import of it fails
+from clip_spark.encoders import EncoderSpec, load_encoder
+from clip_spark.images.decode import open_picture
+print(load_encoder(EncoderSpec("demo")).encode_texts(["dog"]).shape[0])"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["1"], done.stderr
 
 
 def test_long_texts_are_counted(encoder: Any) -> None:
