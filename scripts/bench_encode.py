@@ -1,12 +1,12 @@
 """Compare the encoder with clip-retrieval 2.45 and with the bare forward pass: same weights, same inputs, alternating.
 
-    python scripts/bench_encode.py --peer-python peer/bin/python --samples 256 --rounds 3 --json bench.json
+    python scripts/bench_encode.py --peer-python peer/bin/python --samples 512 --rounds 3 --json bench.json
 
-Inputs are one webdataset tar of 640x480 JPEGs with captions of 1 to 3 words. Weights are random (speed does not depend
-on them). Seconds are from a loaded model to written files; `bare` has its tensors ready and writes nothing, and its
-texts are in batches of equal length, cut there. Each run is a process of its own. CPU seconds are those of the main
-process (clip-retrieval's reader processes are not counted): on a machine that others use too, they say more than
-seconds on the clock; take `--threads 1` then, for waiting threads spin.
+Inputs are webdataset tars of 640x480 JPEGs with captions of 1 to 3 words. Weights are random (speed does not depend on
+them). Ours is timed from a loaded model to a written shard, clip-retrieval over its full batches once it runs (see
+`bench_encode_peer.py`); `bare` is open_clip's forward pass on ready tensors and writes nothing, its texts in batches of
+equal length, cut there. Each run is a process of its own. CPU seconds are those of the main process (clip-retrieval's
+reader processes are not counted).
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import argparse
 import io
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,12 @@ def main() -> int:
     parser.add_argument("--peer-python", default="", help="interpreter that has clip-retrieval; none leaves it out")
     parser.add_argument("--work", default="", help="folder for inputs and weights, kept (default: a temporary one)")
     parser.add_argument("--samples", type=int, default=2048)
-    parser.add_argument("--peer-samples", type=int, default=256, help="clip-retrieval's rate does not depend on it")
+    parser.add_argument("--peer-samples", type=int, default=384, help="its first two batches are not timed")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--modalities", default="text,image")
     parser.add_argument("--json", help="file for all measurements")
+    parser.add_argument("--timeout", type=int, default=300, help="seconds that one run may take")
     parser.add_argument("--one", nargs=2, metavar=("ENGINE", "MODALITY"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -61,7 +63,7 @@ def main() -> int:
 
 
 def prepare(work: Path, samples: int, peer_samples: int) -> None:
-    """Weights and the tars; the peer's tar holds the first samples of ours."""
+    """Weights and the tars; the peer's hold the first samples of ours."""
     import open_clip
     import torch
 
@@ -69,27 +71,34 @@ def prepare(work: Path, samples: int, peer_samples: int) -> None:
     if not (work / "b32.pt").exists():
         torch.manual_seed(0)
         torch.save(open_clip.create_model("ViT-B-32").state_dict(), work / "b32.pt")
-    with tarfile.open(work / "samples.tar", "w") as ours, tarfile.open(work / "peer.tar", "w") as peers:
-        for number, (caption, picture) in enumerate(make_samples(samples)):
+    made = list(make_samples(samples))
+    write_tar(work / "samples.tar", made)
+    write_tar(work / "peer-0.tar", made[:peer_samples:2])  # one tar for each of its readers
+    write_tar(work / "peer-1.tar", made[1:peer_samples:2])
+
+
+def write_tar(path: Path, samples: list[tuple[str, str, bytes]]) -> None:
+    """A webdataset tar of (key, caption, JPEG)."""
+    with tarfile.open(path, "w") as tar:
+        for key, caption, picture in samples:
             for suffix, data in (("jpg", picture), ("txt", caption.encode())):
-                info = tarfile.TarInfo(f"{number:06d}.{suffix}")
+                info = tarfile.TarInfo(f"{key}.{suffix}")
                 info.size = len(data)
-                for tar in (ours, peers) if number < peer_samples else (ours,):
-                    tar.addfile(info, io.BytesIO(data))
+                tar.addfile(info, io.BytesIO(data))
 
 
-def make_samples(samples: int) -> Any:
-    """Captions from the bundled names, and smooth noise, which compresses about as photographs do."""
+def make_samples(samples: int) -> Iterator[tuple[str, str, bytes]]:
+    """Keys, captions from the bundled names, and smooth noise, which compresses about as photographs do."""
     from PIL import Image
 
     words = " ".join(p.read_text() for p in sorted((ROOT / "clip_spark/demo/text").glob("*.txt"))).lower().split()
     random = np.random.default_rng(0)
-    for _ in range(samples):
+    for number in range(samples):
         start, count = int(random.integers(len(words) - 3)), int(random.integers(1, 4))
         coarse = random.integers(0, 256, (60, 80, 3), dtype=np.uint8)
         stream = io.BytesIO()
         Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
-        yield " ".join(words[start : start + count]), stream.getvalue()
+        yield f"{number:06d}", " ".join(words[start : start + count]), stream.getvalue()
 
 
 def measure_all(work: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -100,7 +109,7 @@ def measure_all(work: Path, options: argparse.Namespace) -> list[dict[str, Any]]
         for modality in options.modalities.split(","):
             for engine in engines:
                 figures = run_process(engine, modality, work, options)
-                samples = options.peer_samples if engine == "clip-retrieval" else options.samples
+                samples = figures.pop("samples")
                 rates = {f"per_{name.removesuffix('s')}": samples / value for name, value in figures.items()}
                 results.append({"engine": engine, "modality": modality, "round": round_, **rates})
                 print(results[-1], file=sys.stderr, flush=True)
@@ -116,16 +125,28 @@ def run_process(engine: str, modality: str, work: Path, options: argparse.Namesp
         output = work / f"peer-{modality}"
         subprocess.run(["rm", "-rf", str(output)], check=True)
         script = str(ROOT / "scripts" / "bench_encode_peer.py")
-        arguments = [modality, str(work / "peer.tar"), str(output), str(work / "b32.pt"), str(options.threads)]
+        arguments = [modality, str(work / "peer-{0..1}.tar"), str(output), str(work / "b32.pt"), str(options.threads)]
         command = [options.peer_python, script, *arguments]
     else:
         command = [sys.executable, __file__, "--one", engine, modality, "--work", str(work)]
-        command += ["--threads", str(options.threads)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+        command += ["--threads", str(options.threads), "--samples", str(options.samples)]
+    said, errors = finished(command, environment, options.timeout)
+    lines = [line for line in said.splitlines() if line.startswith("RESULT ")]
     if not lines:
-        raise SystemExit(f"{engine} failed:\n{done.stderr[-3000:]}")
+        raise SystemExit(f"{engine} failed or took longer than {options.timeout} s:\n{errors[-3000:]}")
     return dict(json.loads(lines[-1].removeprefix("RESULT ")))
+
+
+def finished(command: list[str], environment: dict[str, str], timeout: int) -> tuple[str, str]:
+    """What a command says; after `timeout` seconds it and all processes that it started are ended."""
+    run = subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        return run.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(run.pid, signal.SIGKILL)
+        return run.communicate()
 
 
 def run_here(engine: str, modality: str, work: Path, options: argparse.Namespace) -> dict[str, float]:
@@ -139,7 +160,8 @@ def run_here(engine: str, modality: str, work: Path, options: argparse.Namespace
     work_of = bare_work(encoder, modality, work) if engine == "bare" else ours_work(encoder, modality, work)
     start, cpu = time.perf_counter(), time.process_time()
     work_of()
-    return {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu}
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
+    return {"samples": options.samples, "seconds": seconds, "cpu_seconds": cpu_seconds}
 
 
 def ours_work(encoder: Any, modality: str, work: Path) -> Callable[[], None]:
@@ -154,14 +176,20 @@ def ours_work(encoder: Any, modality: str, work: Path) -> Callable[[], None]:
         with ShardWriter(str(work / f"ours-{modality}"), "bench", 0, {"embeddings": EMBEDDINGS}) as writer:
             if modality == "image":
                 found = list(encode_pictures(encoder, prepared_pictures(encoder, part, writer)))
-                ids, vectors = [row.picture.uri for row, _ in found], np.stack([vector for _, vector in found])
+                ids, vectors = [key_of(row.picture.uri) for row, _ in found], np.stack([vector for _, vector in found])
             else:
                 pictures = [item for item in part.read() if isinstance(item, Picture)]
-                ids, vectors = [p.uri for p in pictures], encoder.encode_texts([p.caption or "" for p in pictures])
+                ids = [picture.caption or "" for picture in pictures]
+                vectors = encoder.encode_texts(ids)
             writer.write("embeddings", embedding_table(ids, vectors))
             writer.finish()
 
     return run
+
+
+def key_of(uri: str) -> str:
+    """webdataset's key of a member of a tar."""
+    return uri.removeprefix("tar://").partition(".")[0]
 
 
 def bare_work(encoder: Any, modality: str, work: Path) -> Callable[[], None]:
@@ -197,14 +225,18 @@ def bare_work(encoder: Any, modality: str, work: Path) -> Callable[[], None]:
 
 def least_cosine(work: Path, modality: str) -> float:
     """The smallest cosine between our vector and clip-retrieval's (which it stores as float16) of one sample."""
+    import pyarrow.parquet as pq
+
     from clip_spark.shards import read_embeddings
 
-    ours = read_embeddings(str(work / f"ours-{modality}" / "embeddings" / "00000.parquet"))
-    name = "img" if modality == "image" else "text"
-    peer = np.concatenate([np.load(p) for p in sorted((work / f"peer-{modality}").rglob(f"{name}_emb_*.npy"))])
-    peer = peer.astype(np.float32)
-    ours = ours[: len(peer)]
-    return float((ours * peer / np.linalg.norm(peer, axis=1, keepdims=True)).sum(axis=1).min())
+    shard = work / f"ours-{modality}" / "embeddings" / "00000.parquet"
+    ours = dict(zip(pq.read_table(shard).column("record_id").to_pylist(), read_embeddings(str(shard)), strict=True))
+    peer, name = work / f"peer-{modality}", "img" if modality == "image" else "text"
+    named = pq.read_table(next((peer / "metadata").glob("*.parquet")))
+    keys = named.column("image_path" if modality == "image" else "caption").to_pylist()
+    vectors = np.load(next((peer / f"{name}_emb").glob("*.npy"))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return float(min(ours[key] @ vector for key, vector in zip(keys, vectors, strict=True)))
 
 
 def summarise(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
