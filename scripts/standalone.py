@@ -55,21 +55,30 @@ class Cluster:
             return sum(worker["state"] == "ALIVE" for worker in self.status()["workers"])  # type: ignore[attr-defined]
         return 0
 
-    def add_worker(self, cores: int, memory: str) -> subprocess.Popen[bytes]:
-        """Start one more worker; it joins by itself."""
+    def add_worker(
+        self, cores: int, memory: str, host: str = LOOPBACK, inside: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start one more worker; it joins by itself.
+
+        Args:
+            cores: as Spark counts them.
+            memory: for all its executors.
+            host: an address of this machine; to Spark, workers on different ones are different machines.
+            inside: a command that runs the command that follows it, such as `nice -n 19`.
+        """
         number = len(self.processes)
         arguments = [
-            "org.apache.spark.deploy.worker.Worker", "--host", LOOPBACK, "--port", "0", "--webui-port", "0",
+            "org.apache.spark.deploy.worker.Worker", "--host", host, "--port", "0", "--webui-port", "0",
             "--cores", str(cores), "--memory", memory, "--work-dir", str(self.folder / f"work-{number}"), self.master,
         ]  # fmt: skip
-        return self.launch(arguments, f"worker-{number}")
+        return self.launch(arguments, f"worker-{number}", inside)
 
-    def launch(self, arguments: Sequence[str], name: str) -> subprocess.Popen[bytes]:
+    def launch(self, arguments: Sequence[str], name: str, inside: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """Start a Spark daemon in its own process group."""
         program = str(Path(self.env["SPARK_HOME"]) / "bin" / "spark-class")
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [program, *arguments],
+                [*inside, program, *arguments],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

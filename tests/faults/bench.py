@@ -24,6 +24,7 @@ from tests.services.proxy import FaultProxy, fault_proxy
 from tests.services.seaweed import BUCKET, S3Server, s3_server
 
 BASE = f"s3://{BUCKET}/base"
+DECOMMISSIONING = {"SPARK_WORKER_OPTS": "-Dspark.decommission.enabled=true"}
 TRIGGERS = ("first shard", "middle", "commit")
 
 
@@ -36,6 +37,7 @@ class Bench:
     cluster: Cluster
     folder: Path
     seconds: dict[str, float] = field(default_factory=dict)
+    extra: dict[str, str] = field(default_factory=dict)
 
     @property
     def submitter(self) -> Submitter:
@@ -47,10 +49,22 @@ class Bench:
         settings = {**SETTINGS, **self.submitter.executor_environment()}
         settings["spark.cores.max"] = "2"  # one executor on each worker; the other cores are for other drivers
         settings["spark.submit.pyFiles"] = str(self.folder / "clip_spark.zip")
+        settings |= self.extra
         source = session_source("clip-spark faults", self.cluster.master, settings)
         started = time.monotonic()
         step.job.run(source, step.spec(BASE, output))
         return time.monotonic() - started
+
+    @contextlib.contextmanager
+    def application(self, extra: dict[str, str]) -> Iterator[None]:
+        """A Spark application of its own, with more settings, for what is run inside the block."""
+        stop_application()
+        self.extra = extra
+        try:
+            yield
+        finally:
+            stop_application()
+            self.extra = {}
 
     def submit(self, step: FaultStep, output: str) -> subprocess.Popen[str]:
         """Start a step with a driver of its own, on one core."""
@@ -82,6 +96,15 @@ class Bench:
             self.proxy.choose = lambda method, path: ""
 
 
+def stop_application() -> None:
+    """End the application of this process, if there is one; the next run starts another."""
+    from pyspark.sql import SparkSession
+
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        active.stop()
+
+
 def is_moment(moment: str, name: str, receipts: int) -> bool:
     """Whether a PUT of `name` inside the output, after so many receipts, is the moment."""
     if moment == "commit":
@@ -97,7 +120,9 @@ def bench(folder: Path) -> Iterator[Bench]:
     with (
         s3_server(folder / "s3") as s3,
         fault_proxy(s3.port, lambda method, path: "") as proxy,
-        standalone_cluster(folder / "cluster", workers=2, cores=WORKER_CORES, memory=WORKER_MEMORY) as cluster,
+        standalone_cluster(
+            folder / "cluster", workers=2, cores=WORKER_CORES, memory=WORKER_MEMORY, env=DECOMMISSIONING
+        ) as cluster,
     ):
         os.environ.update({**s3.env(proxy.endpoint), "SPARK_LOCAL_IP": "127.0.0.1"})
         storage.forget_clients()

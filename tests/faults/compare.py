@@ -27,10 +27,11 @@ def difference(uri: str, reference: str) -> str:
         vectors = [np.concatenate([read_embeddings(file) for file in m.files("embeddings")]) for m in (found, wanted)]
         return "" if np.allclose(*vectors, atol=1e-5) else "other vectors"
     folders = {path.split("/", 1)[0] for receipt in wanted.receipts for path in receipt.files} - {"rejects"}
-    return next((f"other {name}" for name in sorted(folders) if _rows(found, name) != _rows(wanted, name)), "")
+    return next((f"other {name}" for name in sorted(folders) if rows_of(found, name) != rows_of(wanted, name)), "")
 
 
-def _rows(manifest: Manifest, folder: str) -> list[dict]:  # type: ignore[type-arg]
+def rows_of(manifest: Manifest, folder: str) -> list[dict]:  # type: ignore[type-arg]
+    """All rows of one folder, in order; fractions rounded."""
     tables = []
     for uri in manifest.files(folder):
         with storage.open_read(uri) as stream:

@@ -16,6 +16,8 @@ from clip_spark.errors import ClipSparkError
 from clip_spark.manifest import read_manifest
 from tests.faults.bench import BASE, TRIGGERS, Bench
 from tests.faults.compare import difference
+from tests.faults.machines import decommission, full_disk, late_worker, nothing_outlives, straggler
+from tests.faults.poison import only_poison_is_missing, poison
 from tests.faults.steps import COUNT, IMAGES, INDEX, TAGS, TEXT, FaultStep
 from tests.faults.victims import KILLS
 from tests.services.proxy import every
@@ -31,6 +33,7 @@ class Scenario:
     fault: str
     moment: str
     disturb: Callable[[Bench, Scenario, str], str]
+    judge: Callable[[str, str], str] = difference
 
     @property
     def name(self) -> str:
@@ -60,14 +63,21 @@ def run_scenario(running: Bench, scenario: Scenario, folder: str) -> Outcome:
     reference = f"{BASE}/{scenario.step.dataset}"
     try:
         how = scenario.disturb(running, scenario, output)
-        odd = difference(output, reference)
-        lost = read_manifest(reference).rows - read_manifest(output).rows
+        odd = scenario.judge(output, reference)
+        lost = accounted(reference) - accounted(output)
     except (ClipSparkError, AssertionError, subprocess.TimeoutExpired) as error:
         how, odd, lost = "", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", -1
     spent = time.monotonic() - started - running.seconds[scenario.step.command]
     running.proxy.choose = lambda method, path: ""
     left = len(find_leftovers(folder, older_than_hours=0, unfinished=True))
+    odd = odd or (f"{left} temporary objects are left" if left and "SIGKILL" not in scenario.fault else "")
     return Outcome(scenario, f"NO: {odd}" if odd else f"yes{how}", lost, max(0.0, spent), left)
+
+
+def accounted(uri: str) -> int:
+    """Rows and rejects of a dataset."""
+    found = read_manifest(uri)
+    return found.rows + sum(found.rejects.values())
 
 
 def kill_part(victim: str) -> Callable[[Bench, Scenario, str], str]:
@@ -122,6 +132,26 @@ def outage(running: Bench, scenario: Scenario, output: str) -> str:
     return ", failed clearly, run again"
 
 
+def stale_listings(running: Bench, scenario: Scenario, output: str) -> str:
+    """Listings of receipts show nothing of the run; the commit fails clearly, then it is run again."""
+    running.proxy.choose = lambda _method, path: "stale-list" if "list-type=2" in path and "receipts" in path else ""
+    with contextlib.suppress(ClipSparkError):
+        running.run(scenario.step, output)
+        raise AssertionError("the run did not fail")
+    assert running.proxy.seen["stale-list"], "no listing was stale"
+    running.proxy.choose = lambda _method, _path: ""
+    running.run(scenario.step, output)
+    return ", failed clearly, run again"
+
+
+def slow_bodies(running: Bench, scenario: Scenario, output: str) -> str:
+    """Every answer comes slowly, 0.2 s for each 64 KB."""
+    running.proxy.choose = every("slow-body", one_in=1)
+    before = running.proxy.seen["slow-body"]
+    running.run(scenario.step, output)
+    return f", {running.proxy.seen['slow-body'] - before} slow answers"
+
+
 def two_drivers(running: Bench, scenario: Scenario, output: str) -> str:
     """The same command twice at the same time."""
     both = [running.submit(scenario.step, output) for _ in range(2)]
@@ -160,4 +190,14 @@ def all_scenarios() -> list[Scenario]:
     found.append(Scenario(TEXT, "the store is down", "-", outage))
     found.append(Scenario(TEXT, "two drivers at once, the same options", "-", two_drivers))
     found.append(Scenario(TEXT, "two drivers at once, other options", "-", two_plans))
+    found += [Scenario(TEXT, "stale listings", "-", stale_listings), Scenario(TEXT, "slow answers", "-", slow_bodies)]
+    for step in (TEXT, IMAGES):
+        found.append(Scenario(step, "a record kills the process", "-", poison, only_poison_is_missing))
+    for step in (COUNT, TEXT):
+        found.append(Scenario(step, "a straggler, with speculation", "-", straggler))
+        found.append(Scenario(step, "a worker is decommissioned", "middle", decommission))
+    found.append(Scenario(COUNT, "a full disk on a worker", "-", full_disk))
+    found.append(Scenario(TEXT, "a worker joins late", "-", late_worker))
+    for step in (COUNT, TEXT, INDEX):
+        found.append(Scenario(step, "none: no process, thread or port is left", "-", nothing_outlives))
     return found

@@ -20,6 +20,16 @@ SLOW_DOWN = (
     b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>'
 )
 INTERNAL = b'<?xml version="1.0"?><Error><Code>InternalError</Code><Message>We encountered an error.</Message></Error>'
+NOTHING_LISTED = (
+    b'<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>bucket</Name>'
+    b"<KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated></ListBucketResult>"
+)
+ANSWERS = {
+    "503": ("503 Slow Down", SLOW_DOWN),
+    "500": ("500 Internal Server Error", INTERNAL),
+    "stale-list": ("200 OK", NOTHING_LISTED),
+}
+"""Faults that the proxy answers itself; a stale listing is one from before anything was written."""
 FAULTS = ("503", "500", "cut-request", "cut-body", "slow-body")
 
 
@@ -29,7 +39,7 @@ class FaultProxy:
 
     Attributes:
         target: port of the server.
-        choose: method and path of a request -> one of FAULTS, or "" to pass it on.
+        choose: method and path of a request -> one of FAULTS or ANSWERS, or "" to pass it on.
         seen: method or fault -> how often.
     """
 
@@ -63,7 +73,7 @@ class FaultProxy:
             client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.lower().startswith(b"expect:"))
         body = _read_exactly(client, length, rest)
-        if fault in ("503", "500"):
+        if fault in ANSWERS:
             client.sendall(_answer(fault, method == b"HEAD"))
             return False
         server.sendall(head + body)
@@ -125,10 +135,9 @@ def _read_exactly(source: socket.socket, length: int, got: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _answer(status: str, headless: bool) -> bytes:
-    body = b"" if headless else (SLOW_DOWN if status == "503" else INTERNAL)
-    text = "Slow Down" if status == "503" else "Internal Server Error"
-    head = f"HTTP/1.1 {status} {text}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
+def _answer(fault: str, headless: bool) -> bytes:
+    text, body = ANSWERS[fault][0], b"" if headless else ANSWERS[fault][1]
+    head = f"HTTP/1.1 {text}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"Connection: close\r\n\r\n" + body
 
 
