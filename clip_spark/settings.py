@@ -45,7 +45,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse_spec(
-    prog: str, spec_class: type[S], examples: Sequence[tuple[str, str]], argv: Sequence[str] | None
+    prog: str, spec_class: type[S], examples: Sequence[tuple[str, str]], argv: Sequence[str] | None, spark: bool = True
 ) -> tuple[S, RunOptions]:
     """*Driver.* Make a spec from arguments and `--config FILE.yaml`; the command line wins.
 
@@ -54,17 +54,18 @@ def parse_spec(
         spec_class: the dataclass whose fields are the options.
         examples: (what it does, command line) pairs for `--help`.
         argv: arguments, or None for those of the process.
+        spark: whether the command takes a Spark master and settings.
 
     Raises:
         SpecError: an unknown option or key, a bad value, or a missing required option.
     """
-    parser = _parser(prog, spec_class, examples)
+    parser = _parser(prog, spec_class, examples, spark)
     known, unknown = parser.parse_known_args(argv)
     if unknown:
         names = [f"--{_hyphens(f.name)}" for f in dataclasses.fields(spec_class)]  # type: ignore[arg-type]
         raise SpecError(f"There is no option {unknown[0]}.{nearest(unknown[0], names)} See `{prog} --help`.")
     given = vars(known)
-    options = RunOptions(given.pop("master"), tuple(given.pop("conf")), given.pop("json"))
+    options = _run_options(given)
     values = {**read_config(given.pop("config"), spec_class), **given}
     return make_spec(spec_class, values), options
 
@@ -137,7 +138,7 @@ def _scalar(name: str, value: Any, hint: type) -> Any:
         raise SpecError(f"--{name} is '{value}'; it must be {kind}.") from error
 
 
-def _parser(prog: str, spec_class: type, examples: Sequence[tuple[str, str]]) -> Parser:
+def _parser(prog: str, spec_class: type, examples: Sequence[tuple[str, str]], spark: bool) -> Parser:
     parser = Parser(
         prog=prog,
         description=(spec_class.__doc__ or "").strip(),
@@ -151,18 +152,23 @@ def _parser(prog: str, spec_class: type, examples: Sequence[tuple[str, str]]) ->
     own = [field for field in fields if field.name not in COMMON]
     for field in [*own, *(field for field in fields if field.name in COMMON)]:  # inputs first, as people read
         _add_option(parser, field, hints[field.name])
-    add_run_options(parser)
+    add_run_options(parser, spark)
     parser.add_argument("--config", default=None, metavar="FILE", help="YAML with any of these options")
     return parser
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
+def add_run_options(parser: argparse.ArgumentParser, spark: bool = True) -> None:
     """*Driver.* The options of RunOptions."""
-    parser.add_argument("--master", default="", help="Spark master; default: spark-submit's, else local[*]")
-    parser.add_argument(
-        "--conf", action="append", default=[], type=key_value, metavar="KEY=VALUE", help="a Spark setting; repeatable"
-    )
+    if spark:
+        text = "a Spark setting; repeatable"
+        parser.add_argument("--master", default="", help="Spark master; default: spark-submit's, else local[*]")
+        parser.add_argument("--conf", action="append", default=[], type=key_value, metavar="KEY=VALUE", help=text)
     parser.add_argument("--json", action="store_true", default=False, help="print the report as one JSON line")
+
+
+def _run_options(given: dict[str, Any]) -> RunOptions:
+    """*Pure.* The run options, taken out of what was given."""
+    return RunOptions(given.pop("master", ""), tuple(given.pop("conf", ())), given.pop("json"))
 
 
 def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
@@ -233,5 +239,4 @@ def parse_run(prog: str, argv: Sequence[str] | None) -> tuple[PipelineOptions, R
     parser.add_argument("--rebuild", action="store_true", help="replace outputs whose options or inputs have changed")
     add_run_options(parser)
     given = parser.parse_args(argv)
-    options = RunOptions(given.master, tuple(given.conf), given.json)
-    return PipelineOptions(given.config, dict(given.set), given.rebuild), options
+    return PipelineOptions(given.config, dict(given.set), given.rebuild), _run_options(vars(given))

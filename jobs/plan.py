@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, estimate, show; returns the exit status."""
 
     def work() -> None:
-        spec, _ = parse_spec("clip-spark plan", PlanSpec, EXAMPLES, argv)
+        spec, _ = parse_spec("clip-spark plan", PlanSpec, EXAMPLES, argv, spark=False)
         for table in plan(spec):
             if table.rows:
                 show_table(table)

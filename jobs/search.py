@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """*Driver.* Parse, search, show; returns the exit status."""
 
     def work() -> None:
-        spec, options = parse_spec("clip-spark search", SearchSpec, EXAMPLES, argv)
+        spec, options = parse_spec("clip-spark search", SearchSpec, EXAMPLES, argv, spark=False)
         from clip_spark.answers import answer_table, json_lines, save_answers, save_sheet
         from clip_spark.query import run_query
 

@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """*Driver.* Parse and serve until Ctrl-C; returns the exit status."""
 
     def work() -> None:
-        spec, options = parse_spec("clip-spark serve", ServeSpec, EXAMPLES, argv)
+        spec, options = parse_spec("clip-spark serve", ServeSpec, EXAMPLES, argv, spark=False)
         try:
             from clip_spark.web import server
         except ModuleNotFoundError as error:

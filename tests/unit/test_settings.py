@@ -66,3 +66,8 @@ def test_help_shows_options_defaults_and_examples(capsys: pytest.CaptureFixture[
     text = capsys.readouterr().out
     assert left.value.code == 0
     assert "--embeddings" in text and "(default: 10)" in text and "# tag them" in text
+
+
+def test_a_command_without_spark_has_no_spark_options() -> None:
+    with pytest.raises(SpecError, match="no option --master"):
+        parse_spec("clip-spark tag-images", TagSpec, (), ["--master", "local[1]"], spark=False)
