@@ -5,6 +5,7 @@ An encoding step is a map, not a shuffle: one item of the plan in, one shard out
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 MOST_TASKS = 20_000
 """Spark's driver keeps each task in memory; beyond this a task takes several shards."""
+
+LAST_FAILURE = re.compile(r"most recent failure: .*?\(TID \d+\) \([^)]*\): (.+)")
+"""What Spark says of a task that failed without a Python traceback: a full disk, a lost executor."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +101,12 @@ def collect(spark: SparkSession, step: str, rdd: Any, total: int) -> list[Any]:
 
 
 def root_cause(error: BaseException) -> str:
-    """*Pure.* The line of a Python traceback inside a Spark error that says what happened."""
+    """*Pure.* The line inside a Spark error that says what happened: a Python traceback's last, else the JVM's own."""
     if isinstance(error, ClipSparkError):
         return str(error)
     lines = [line.strip() for line in str(error).splitlines()]
-    causes = [line for line in lines if _looks_like_cause(line)]
-    return (causes[-1] if causes else lines[0] if lines else type(error).__name__).rstrip(".") + "."
+    causes = [line for line in lines if _looks_like_cause(line)] or LAST_FAILURE.findall(str(error)) or lines[:1]
+    return (causes[-1] if causes else type(error).__name__).rstrip(".") + "."
 
 
 def _looks_like_cause(line: str) -> bool:
