@@ -13,8 +13,7 @@ ABORTED = (
 
 def test_the_last_line_of_a_python_traceback_is_the_cause() -> None:
     text = (
-        ABORTED
-        + 'org.apache.spark.api.python.PythonException: Traceback\n  File "a.py"\nValueError: bad row\n\tat x'
+        ABORTED + 'org.apache.spark.api.python.PythonException: Traceback\n  File "a.py"\nValueError: bad row\n\tat x'
     )
     assert root_cause(RuntimeError(CALL + text)) == "ValueError: bad row."
 
