@@ -66,8 +66,9 @@ class Receipt:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Receipt:
-        """*Pure.* The inverse of `to_json`; reasons and stages are the same few texts in a million receipts."""
-        return Receipt(**{**value, **{name: _interned(value[name]) for name in SHARED_KEYS if value.get(name)}})
+        """*Pure.* The inverse of `to_json`; plan, reasons and stages are the same few texts in a million receipts."""
+        shared = {name: _interned(value[name]) for name in SHARED_KEYS if value.get(name)}
+        return Receipt(**{**value, **shared, "plan": sys.intern(value["plan"])})
 
 
 RECEIPT_FIELDS = tuple(field.name for field in dataclasses.fields(Receipt))

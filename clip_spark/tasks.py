@@ -1,4 +1,4 @@
-"""*Driver.* The engine of every step that maps planned shards: Spark tasks pull shards, each returns a receipt.
+"""*Driver.* The engine of every step that maps planned shards: each task leaves its receipt in the store.
 
 An encoding step is a map, not a shuffle: one item of the plan in, one shard out, order kept.
 """
@@ -27,7 +27,7 @@ LAST_FAILURE = re.compile(r"most recent failure: .*?\(TID \d+\) \([^)]*\): (.+)"
 
 @dataclass(frozen=True)
 class _Failure:
-    """The message of a mistake that no retry can mend, sent back instead of being raised."""
+    """The message of a mistake that no retry can mend; all that a task ever sends back."""
 
     message: str
 
@@ -38,11 +38,12 @@ class _Work:
 
     function: Callable[[Any], Receipt]
 
-    def __call__(self, item: Any) -> Receipt | _Failure:
+    def __call__(self, item: Any) -> list[_Failure]:
         try:
-            return self.function(item)
+            self.function(item)
         except UserError as error:
-            return _Failure(str(error))
+            return [_Failure(str(error))]
+        return []
 
 
 def run_shards(
@@ -51,14 +52,14 @@ def run_shards(
     items: Sequence[Item],
     work: Callable[[Item], Receipt],
     profile: Any = None,
-) -> list[Receipt]:
-    """*Driver.* Run `work` once for each item on the executors.
+) -> None:
+    """*Driver.* Run `work` once for each item on the executors; the receipts are in the store, not sent to the driver.
 
     Args:
         spark: the session.
         step: name for the Spark UI and the progress line, such as "embed-text".
         items: what the tasks get; one shard each, picklable and small.
-        work: picklable; writes its shard and returns the receipt; run again after a failure.
+        work: picklable; writes its shard and the receipt; run again after a failure.
         profile: a Spark ResourceProfile for tasks that need a GPU, else None.
 
     Raises:
@@ -66,15 +67,12 @@ def run_shards(
         TaskError: a task failed more often than Spark allows; finished shards stay, run again to go on.
     """
     if not items:
-        return []
-    rdd = spark.sparkContext.parallelize(items, min(len(items), MOST_TASKS)).map(_Work(work))
+        return
+    rdd = spark.sparkContext.parallelize(items, min(len(items), MOST_TASKS)).flatMap(_Work(work))
     if profile is not None:
         rdd = rdd.withResources(profile)
-    results = collect(spark, step, rdd, len(items))
-    for result in results:
-        if isinstance(result, _Failure):
-            raise UserError(result.message)
-    return results
+    for failure in collect(spark, step, rdd, len(items)):
+        raise UserError(failure.message)
 
 
 def collect(spark: SparkSession, step: str, rdd: Any, total: int) -> list[Any]:

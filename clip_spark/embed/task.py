@@ -82,8 +82,8 @@ def facts(run: Run, modality: str, price_per_hour: float) -> dict[str, Any]:
     """
     encoder = storage.read_json(storage.join(run.output, ENCODER))
     found = {"encoder": encoder, "modality": modality, "dim": encoder["dim"]}
-    rows = sum(receipt.rows for receipt in run.receipts())
-    if not price_per_hour or not rows:
+    rows = sum(receipt.rows for receipt in run.receipts()) if price_per_hour else 0
+    if not rows:
         return found
     cost = price_per_hour * (time.time() - run.started) / 3600
     return {**found, "cost": round(cost, 6), "cost_per_million": round(cost / rows * 1e6, 6)}

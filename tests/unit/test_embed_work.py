@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clip_spark import schema
+from clip_spark import devices, schema
 from clip_spark.embed import preview
 from clip_spark.embed import text as embed_text_module
 from clip_spark.embed.images import ImageWork
@@ -86,6 +86,33 @@ def test_any_plan_gives_the_same_rows(records: Manifest, tmp_path: Path, monkeyp
     usable = [text for text in TEXTS if text.strip()]
     assert [row["text"] for row in rows_of(whole)] == usable and whole.rejects == {"no text": len(TEXTS) - len(usable)}
     assert whole.extra["cost_per_million"] > 0 and {"encoder"} <= {table.title for table in preview(whole)}
+
+
+class SecondTry:
+    """The TaskContext of a task that was tried before."""
+
+    attemptNumber, cpus, resources = (lambda _: 1), (lambda _: 1), (lambda _: {})
+
+
+def test_a_second_try_gives_the_same_rows(records: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    for colour in ("red", "blue"):
+        (tmp_path / "in" / f"{colour}.png").write_bytes(picture(colour))
+    (tmp_path / "in" / "bad.png").write_bytes(b"no picture")
+    pictures = image_plan.plan_shards(image_plan.find_images((str(tmp_path / "in"),)), 0)
+    texts = plan_shards(records, 0)
+
+    def run(name: str) -> tuple[Manifest, Manifest]:
+        return (
+            run_here(tmp_path / f"t{name}", texts, lambda task: TextWork(task, ("a {}",)), "text"),
+            run_here(tmp_path / f"i{name}", pictures, lambda task: ImageWork(task, ()), "image"),
+        )
+
+    first = run("1")
+    monkeypatch.setattr(devices, "task_context", SecondTry)
+    for once, again in zip(first, run("2"), strict=True):
+        assert rows_of(again) == rows_of(once) and again.rejects == once.rejects
+        np.testing.assert_allclose(vectors_of(again), vectors_of(once), atol=1e-6)
 
 
 def tar_of(path: Path, members: dict[str, bytes]) -> None:
