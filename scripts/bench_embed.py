@@ -69,7 +69,7 @@ def read(pid: int, name: str) -> bytes:
     folder = Path(f"/proc/{pid}")
     try:
         if name == "children":
-            return b" ".join((task / "children").read_bytes() for task in (folder / "task").iterdir())
+            return b" ".join((task / "children").read_bytes() for task in (folder / "task").iterdir()).strip()
         return (folder / name).read_bytes()
     except OSError:
         return b""

@@ -32,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 ENGINES = ("ours", "bare", "clip-retrieval")
+LEAST_COSINE = 0.9999
+"""Vectors further from clip-retrieval's make the benchmark fail."""
 
 
 def main() -> int:
@@ -40,7 +42,7 @@ def main() -> int:
     parser.add_argument("--peer-python", default="", help="interpreter that has clip-retrieval; none leaves it out")
     parser.add_argument("--work", default="", help="folder for inputs and weights, kept (default: a temporary one)")
     parser.add_argument("--samples", type=int, default=2048)
-    parser.add_argument("--peer-samples", type=int, default=384, help="its first two batches are not timed")
+    parser.add_argument("--peer-samples", type=int, default=640, help="of 10 batches of 64, it times 4")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--modalities", default="text,image")
@@ -59,11 +61,11 @@ def main() -> int:
     if options.json:
         Path(options.json).write_text(json.dumps({"summary": summary, "runs": results}, indent=1) + "\n")
     show(summary)
-    return 0
+    return int(any(row["least_cosine"] is not None and row["least_cosine"] < LEAST_COSINE for row in summary))
 
 
 def prepare(work: Path, samples: int, peer_samples: int) -> None:
-    """Weights and the tars; the peer's hold the first samples of ours."""
+    """Weights and the tars; ours and the peer's begin with the same samples."""
     import open_clip
     import torch
 
@@ -71,8 +73,8 @@ def prepare(work: Path, samples: int, peer_samples: int) -> None:
     if not (work / "b32.pt").exists():
         torch.manual_seed(0)
         torch.save(open_clip.create_model("ViT-B-32").state_dict(), work / "b32.pt")
-    made = list(make_samples(samples))
-    write_tar(work / "samples.tar", made)
+    made = list(make_samples(max(samples, peer_samples)))
+    write_tar(work / "samples.tar", made[:samples])
     write_tar(work / "peer-0.tar", made[:peer_samples:2])  # one tar for each of its readers
     write_tar(work / "peer-1.tar", made[1:peer_samples:2])
 
@@ -236,7 +238,7 @@ def least_cosine(work: Path, modality: str) -> float:
     keys = named.column("image_path" if modality == "image" else "caption").to_pylist()
     vectors = np.load(next((peer / f"{name}_emb").glob("*.npy"))).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return float(min(ours[key] @ vector for key, vector in zip(keys, vectors, strict=True)))
+    return float(min(ours[key] @ vector for key, vector in zip(keys, vectors, strict=True) if key in ours))
 
 
 def summarise(results: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -117,11 +117,14 @@ def timed(items: Iterable[Item], watch: Stopwatch, stage: str) -> Iterator[Item]
 
 
 class Usage:
-    """*Worker.* What one shard took from the encoder: seconds by stage and counters since this was made."""
+    """*Worker.* What one shard took from the encoder: seconds by stage and counters since this was made.
+
+    The seconds of loading count for the first shard of the process, though they come before it.
+    """
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder, self._start = encoder, time.perf_counter()
-        self._seconds, self._counters = dict(encoder.watch.seconds), dict(encoder.counters)
+        self._seconds, self._counters = {**encoder.watch.seconds, "load": 0.0}, dict(encoder.counters)
 
     def add_to(self, writer: ShardWriter) -> None:
         """Add it to the figures of the shard's receipt."""
@@ -129,4 +132,5 @@ class Usage:
             writer.watch.seconds[stage] += seconds - self._seconds.get(stage, 0.0)
         for name, count in self._encoder.counters.items():
             writer.counters[name] += count - self._counters.get(name, 0)
+        self._encoder.watch.seconds["load"] = 0.0
         writer.watch.seconds["task"] += time.perf_counter() - self._start

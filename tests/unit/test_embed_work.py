@@ -18,7 +18,7 @@ from clip_spark import devices, schema
 from clip_spark.embed import preview
 from clip_spark.embed import text as embed_text_module
 from clip_spark.embed.images import ImageWork
-from clip_spark.embed.task import EncodeTask, agree, facts, write_rows
+from clip_spark.embed.task import EncodeTask, Usage, agree, facts, write_rows
 from clip_spark.embed.text import TextWork, encode_templates, plan_shards
 from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.errors import ModelError, SpecError
@@ -60,6 +60,16 @@ def rows_of(manifest: Manifest) -> list[dict[str, Any]]:
 
 def vectors_of(manifest: Manifest) -> np.ndarray:
     return np.concatenate([v for v in map(read_embeddings, manifest.files("embeddings")) if len(v)])
+
+
+def test_loading_counts_once(tmp_path: Path) -> None:
+    encoder = load_encoder(SPEC)
+    encoder.watch.seconds["load"] = 7.0
+    for number, expected in enumerate([7.0, 0.0]):
+        usage = Usage(encoder)
+        with ShardWriter(str(tmp_path), "plan", number, {}) as writer:
+            usage.add_to(writer)
+            assert writer.watch.seconds["load"] == expected
 
 
 def test_templates_are_averaged_to_unit_vectors() -> None:
