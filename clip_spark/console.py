@@ -46,8 +46,14 @@ class Job:
     next_command: str = ""
 
     def run(self, source: Any, spec: Any) -> Manifest:
-        """*Driver.* Do the work."""
-        return load(self.step)(source, spec)
+        """*Driver.* Do the work; Spark's page shows every stage of it under the step's name."""
+
+        def named() -> Any:
+            spark = source()
+            spark.sparkContext.setJobGroup(self.name, f"clip-spark {self.name}", interruptOnCancel=True)
+            return spark
+
+        return load(self.step)(named, spec)
 
 
 def load(name: str) -> Callable[..., Any]:

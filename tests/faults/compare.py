@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import storage
+from clip_spark.index.layout import read_index
 from clip_spark.manifest import Manifest, read_manifest
 from clip_spark.shards import read_embeddings
 
@@ -46,19 +49,19 @@ def _index_difference(found: Manifest) -> str:
 
     ids = []
     with tempfile.TemporaryDirectory() as folder:
-        for file in storage.list_files(storage.join(found.uri, "parts")):
-            if not file.uri.endswith(".index"):
-                continue
-            place = Path(folder) / storage.name(file.uri)
-            place.write_bytes(storage.read_bytes(file.uri))
+        for part in read_index(found.uri)[1].parts:
+            place = Path(folder) / storage.name(part.path)
+            place.write_bytes(storage.read_bytes(storage.join(found.uri, part.path)))
             index = faiss.read_index(str(place))
-            lists = faiss.extract_index_ivf(index).invlists if hasattr(faiss.downcast_index(index), "nprobe") else None
-            if lists is None:
-                ids.append(np.arange(index.ntotal))
-                continue
-            for number in range(lists.nlist):
-                size = lists.list_size(number)
-                if size:
-                    ids.append(faiss.rev_swig_ptr(lists.get_ids(number), size).copy())
+            flat = not hasattr(faiss.downcast_index(index), "nprobe")
+            ids += [part.start + np.arange(index.ntotal)] if flat else list(_listed_ids(faiss, index))
     all_ids = np.sort(np.concatenate(ids))
     return "" if np.array_equal(all_ids, np.arange(found.rows)) else f"{len(np.unique(all_ids))} of {found.rows} ids"
+
+
+def _listed_ids(faiss: Any, index: Any) -> Iterator[np.ndarray]:
+    """The ids of each inverted list that holds any."""
+    lists = faiss.extract_index_ivf(index).invlists
+    for number in range(lists.nlist):
+        if size := lists.list_size(number):
+            yield faiss.rev_swig_ptr(lists.get_ids(number), size).copy()

@@ -40,7 +40,11 @@ COUNT = FaultStep("count-ngrams", "counts", {"corpus": "{base}/in/text", "min-co
 FILTER = FaultStep("filter-ngrams", "ngrams", {"counts": "{base}/counts", "top": "600"})
 TEXT = FaultStep("embed-text", "text-embeddings", {"records": "{base}/ngrams", "shard-rows": "400"})
 IMAGES = FaultStep("embed-images", "image-embeddings", {"images": "{base}/in/pictures", "shard-rows": "12"})
-INDEX = FaultStep("build-index", "text-index", {"embeddings": "{base}/text-embeddings", "parts": "2"})
+INDEX = FaultStep(
+    "build-index",
+    "text-index",
+    {"embeddings": "{base}/text-embeddings", "parts": "2", "index-key": "IVF16,Flat"},  # chosen, so few would be Flat
+)
 TAGS = FaultStep(
     "tag-images", "tags", {"embeddings": "{base}/image-embeddings", "index": "{base}/text-index", "k": "3"}
 )
