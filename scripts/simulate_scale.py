@@ -93,17 +93,17 @@ def cpu_seconds() -> float:
 
 
 def timed(what: str, work: Callable[[], Any], figures: dict[str, Any]) -> Any:
-    """Run and note seconds and the peak of the process's memory so far."""
+    """Run; note seconds, and the peak of the process's memory so far."""
     wall, cpu = time.perf_counter(), cpu_seconds()
     value = work()
     figures[f"{what} s"] = round(time.perf_counter() - wall, 2)
     figures[f"{what} cpu s"] = round(cpu_seconds() - cpu, 2)
-    figures["peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    figures[f"{what} peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return value
 
 
 def measure_shards(output: str, shards: int) -> dict[str, Any]:
-    """Resume, commit and read back."""
+    """Resume, commit and read back; the last as another process would, so its memory comes on top here."""
     figures: dict[str, Any] = {"shards": shards, "start MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
     run = timed("begin", lambda: begin_run(output, plan_of(shards), overwrite=False), figures)
     assert timed("resume", run.pending, figures) == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,6 +57,34 @@ def test_when_everything_dies_no_record_is_blamed(monkeypatch: pytest.MonkeyPatc
             work("deadly 1")
         with pytest.raises(ClipSparkError, match="More than 1 records"):
             work("deadly 2")
+
+
+def pid(_: str) -> int:
+    """Of the process that works."""
+    return os.getpid()
+
+
+def is_alive(process: int) -> bool:
+    """False also for one that has ended and that nobody has waited for."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    return False
+
+
+def test_children_end_with_a_parent_that_is_killed() -> None:
+    parent = multiprocessing.get_context("fork").Process(target=_begin_and_die, args=(theirs := os.pipe(),))
+    parent.start()
+    child = int(os.read(theirs[0], 20))
+    parent.join()
+    deadline = time.monotonic() + 20
+    while is_alive(child):
+        assert time.monotonic() < deadline, "the child outlives its parent"
+        time.sleep(0.05)
+
+
+def _begin_and_die(pipe: tuple[int, int]) -> None:
+    os.write(pipe[1], str(Apart(pid)("")).encode())
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_ends_are_named() -> None:
