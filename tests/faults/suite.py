@@ -75,6 +75,8 @@ def write_table(place: Path, outcomes: Sequence[Outcome], version: str) -> None:
     lines = [rows[key] for key in order if key in rows]
     survived = sum(line.split(" | ")[3].startswith("yes") for line in lines)
     last = f"{survived} of {len(lines)} survived."
+    if len(lines) < len(order):
+        last += f" {len(order) - len(lines)} more scenarios of the suite have not been run yet."
     place.write_text("\n".join([HEAD, COLUMNS, "|---" * 8 + "|", *lines, "", last, ""]))
 
 
