@@ -7,54 +7,23 @@ was killed does not start from nothing. A damaged or missing work file is made a
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.ipc
 
-from clip_spark import corpus, storage
+from clip_spark import corpus
 from clip_spark.corpus import Piece, Split
 from clip_spark.ngrams import totals
+from clip_spark.ngrams.coded import LINE_END, Coded, Reject, read_coded, write_coded
 from clip_spark.ngrams.tokenizer import Tokenizer, Tokens, make_tokenizer
 from clip_spark.shards import Stopwatch
 from clip_spark.specs.text import CountSpec
 from clip_spark.text import decode, is_utf8
 
-LINE_END = b"\n"
 DAMAGED_FILE = "cut short or garbled"
-Reject = tuple[str, str, str]
-"""Source, reason, message."""
 COUNT_CODES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Coded:
-    """One split as numbers.
-
-    Attributes:
-        words: distinct tokens as UTF-8, binary (v,); those that begin with a line end separate lines.
-        counts: int64 (v,), occurrences of each.
-        codes: int32 (tokens,), the text as positions in `words`.
-        sums: totals of the split: lines, bytes, tokens, ...
-        rejects: files and lines that were left out.
-        seconds: stage -> seconds that it took to make this.
-    """
-
-    words: pa.Array
-    counts: np.ndarray
-    codes: np.ndarray
-    sums: dict[str, int]
-    rejects: list[Reject]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def is_word(self) -> np.ndarray:
-        """bool (v,): false for what separates lines."""
-        return ~pa.compute.starts_with(self.words, LINE_END).to_numpy(zero_copy_only=False)
 
 
 def code_split(split: Split, spec: CountSpec) -> Coded:
@@ -151,8 +120,8 @@ def _sums(coded: Coded, orders: tuple[int, ...]) -> dict[str, int]:
 
 
 def coded_split(uri: str, split: Split, spec: CountSpec) -> Coded:
-    """*Worker.* A split from its work file at `uri`, or from the corpus if there is none."""
-    if storage.exists(uri) and (found := _read_if_whole(uri)):
+    """*Worker.* A split from its work file at `uri`, or from the corpus if there is none that is whole."""
+    if found := read_coded(uri):
         return found
     watch = Stopwatch()
     with watch("tokenise"):
@@ -160,32 +129,3 @@ def coded_split(uri: str, split: Split, spec: CountSpec) -> Coded:
     coded = dataclasses.replace(coded, seconds=dict(watch.seconds))
     write_coded(uri, coded)
     return coded
-
-
-def _read_if_whole(uri: str) -> Coded | None:
-    try:
-        return read_coded(uri)
-    except Exception as error:
-        if corpus.is_damage(error) or isinstance(error, (ValueError, KeyError)):
-            return None
-        raise
-
-
-def write_coded(uri: str, coded: Coded) -> None:
-    """*Worker.* Write a work file; it appears whole or not at all."""
-    about = {"about": json.dumps([coded.sums, coded.rejects, coded.seconds])}
-    words = pa.table({"word": coded.words, "count": coded.counts}).replace_schema_metadata(about)
-    with storage.open_write(uri) as stream:
-        for table in (words, pa.table({"code": coded.codes})):
-            with pa.ipc.new_stream(stream, table.schema) as writer:
-                writer.write_table(table)
-
-
-def read_coded(uri: str) -> Coded:
-    """*Worker.* The inverse of `write_coded`."""
-    source = pa.BufferReader(storage.read_bytes(uri))
-    words, codes = (pa.ipc.open_stream(source).read_all().combine_chunks() for _ in range(2))
-    sums, rejects, seconds = json.loads(words.schema.metadata[b"about"])
-    rejects = [tuple(reject) for reject in rejects]
-    code = codes["code"].combine_chunks().to_numpy()
-    return Coded(words["word"].combine_chunks(), words["count"].to_numpy(), code, sums, rejects, seconds)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from clip_spark.ngrams.coding import Coded
+from clip_spark.ngrams.coded import Coded
 
 GROUPS = 64
 """Groups of neighbouring splits; so many points are made, however many splits there are."""

@@ -15,7 +15,7 @@ import numpy as np
 from clip_spark import schema, storage
 from clip_spark.corpus import Split
 from clip_spark.ngrams import coding, growth, runs, unnumbered, vocabulary
-from clip_spark.ngrams.coding import Coded
+from clip_spark.ngrams.coded import Coded
 from clip_spark.ngrams.growth import GROUPS, SplitWords
 from clip_spark.ngrams.keys import Layout
 from clip_spark.ngrams.shard import About, Part, write_counts

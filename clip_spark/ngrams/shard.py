@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from clip_spark import schema
 from clip_spark.ngrams import runs, summary, totals
-from clip_spark.ngrams.coding import Reject
+from clip_spark.ngrams.coded import Reject
 from clip_spark.ngrams.keys import Layout
 from clip_spark.ngrams.runs import Run
 from clip_spark.ngrams.unnumbered import sum_texts

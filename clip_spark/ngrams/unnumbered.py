@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clip_spark.ngrams.coding import Coded
+from clip_spark.ngrams.coded import Coded
 from clip_spark.ngrams.vocabulary import part_of_words
 
 TEXTS = pa.schema([("n", pa.int32()), ("text", pa.binary()), ("count", pa.int64())])

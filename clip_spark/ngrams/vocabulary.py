@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clip_spark.ngrams.coding import Coded
+from clip_spark.ngrams.coded import Coded
 from clip_spark.ngrams.growth import Growth
 
 LEAST_BITS = 8

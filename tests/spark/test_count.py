@@ -103,6 +103,34 @@ def test_a_killed_worker_changes_no_count(
     assert marker.exists()
 
 
+@dataclass(frozen=True)
+class DamagesWorkFiles:
+    """The second pass, which finds its work file damaged since the first one wrote it."""
+
+    work: Any
+    output: str
+    damage: str
+
+    def __call__(self, item: Any) -> list[Any]:
+        (path,) = Path(self.output).glob(f"_work/*/{item[0]:05d}.arrow")
+        data = path.read_bytes()
+        middle = len(data) // 2
+        path.write_bytes(data[:middle] if self.damage == "cut" else data[:middle] + b"?!" + data[middle + 2 :])
+        return list(self.work(item))
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbled"])
+def test_a_work_file_damaged_between_the_passes_changes_no_count(
+    spark: Any, place: Path, lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    output = str(tmp_path / "out")
+    second = {"SecondPass": lambda *args: DamagesWorkFiles(passes.SecondPass(*args), output, damage)}
+    monkeypatch.setattr(count, "passes", SimpleNamespace(**{**vars(passes), **second}))
+    importlib.import_module("pyspark.cloudpickle").register_pickle_by_value(sys.modules[__name__])
+    spec = CountSpec(corpus=(str(place),), output=output, min_count=(1,), shards=2)
+    assert counted(count_ngrams(lambda: spark, spec)) == oracle(lines, (1, 2, 3))
+
+
 def test_one_ngram_may_be_a_third_of_the_corpus(spark: Any, tmp_path: Path) -> None:
     lines = random_lines(seed=3) + ["spam spam spam spam"] * 300
     (tmp_path / "a.txt").write_text("\n".join(lines))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from clip_spark.corpus import Piece
 from clip_spark.ngrams import coding, runs, vocabulary
+from clip_spark.ngrams.coded import read_coded, write_coded
 from clip_spark.ngrams.keys import Layout, slices
 from clip_spark.ngrams.tokenizer import CODE_POINTS, RegexTokenizer, RunTokenizer, Tokens, class_table
 from clip_spark.specs.text import CountSpec
@@ -68,10 +69,26 @@ def test_a_split_as_numbers_is_the_text(tmp_path: Path) -> None:
     words = [word.decode() for word in coded.words.take(pa.array(coded.codes)).to_pylist()]
     assert sorted(word for word in words if "\n" not in word) == sorted(wordpunct_tokenize(text))
     assert coded.sums == {"bytes": len(text.encode()), "lines": 4, "tokens": 7, "positions_1": 7, "positions_2": 4}
-    coding.write_coded(str(tmp_path / "x"), coded)
-    again = coding.read_coded(str(tmp_path / "x"))
+    write_coded(str(tmp_path / "x"), coded)
+    again = read_coded(str(tmp_path / "x"))
+    assert again is not None
     assert again.words.equals(coded.words) and again.sums == coded.sums
     assert np.array_equal(again.codes, coded.codes) and np.array_equal(again.counts, coded.counts)
+
+
+def test_a_damaged_work_file_is_never_read_wherever_the_damage_is(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one two one\nthree\n")
+    split, spec = (Piece(str(tmp_path / "a.txt"), None),), CountSpec(corpus=("x",), output="x")
+    work = tmp_path / "00000.arrow"
+    codes = coding.coded_split(str(work), split, spec).codes
+    whole = work.read_bytes()
+    for place in range(len(whole)):
+        work.write_bytes(whole[:place])
+        assert read_coded(str(work)) is None
+        work.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert read_coded(str(work)) is None
+    assert np.array_equal(coding.coded_split(str(work), split, spec).codes, codes)  # from the corpus
+    assert read_coded(str(work)) is not None
 
 
 @pytest.mark.parametrize("parts", [1, 3, 100])
