@@ -13,7 +13,7 @@ import json
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -27,6 +27,7 @@ from clip_spark.specs.base import Spec, fingerprint
 
 FORMAT_VERSION = 1
 MANIFEST, REPORT = "manifest.json", "report.json"
+Refine = Callable[[dict[str, Any]], dict[str, Any]]
 VERSIONED = ("pyspark", "torch", "open_clip_torch", "faiss-cpu", "autofaiss", "numpy", "pyarrow", "pillow")
 
 
@@ -178,11 +179,12 @@ class Run:
         plan = self.plan.fingerprint
         return [r for r in self._reader.read() if r.plan == plan and r.shard < self.plan.shards]
 
-    def commit(self, extra: dict[str, Any] | None = None) -> Manifest:
+    def commit(self, extra: dict[str, Any] | None = None, refine: Refine | None = None) -> Manifest:
         """Check receipts against files, write report and manifest.
 
         Args:
             extra: what readers of this kind of dataset need to know (the encoder of embeddings, totals by order, ...).
+            refine: makes the report of this kind of dataset of the one that every dataset has.
 
         Raises:
             DatasetError: a shard or a file is missing, cut short, or not listed; the folder stays resumable.
@@ -201,7 +203,8 @@ class Run:
             extra=extra or {},
             uri=self.output,
         )
-        storage.write_json(storage.join(self.output, REPORT), report(manifest, time.time() - self.started))
+        found = report(manifest, time.time() - self.started)
+        storage.write_json(storage.join(self.output, REPORT), refine(found) if refine else found)
         check_plan(self.output, self.plan.fingerprint)
         write_manifest(manifest)
         return manifest

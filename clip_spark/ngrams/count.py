@@ -8,6 +8,7 @@ Both passes tokenise a split once: the first leaves the text as integers in a wo
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from clip_spark import corpus, storage
@@ -55,8 +56,7 @@ def count_ngrams(get_spark: SessionSource, spec: CountSpec) -> Manifest:
     extra = totals.extra(spec.least(), run.receipts())
     report = summary.of_counts(extra, run.receipts(), _read_growth(run.output))
     plots.draw(run.output, report)
-    manifest = run.commit(extra)
-    summary.add_to_report(manifest, report, watch.seconds)
+    manifest = run.commit(extra, partial(summary.refined, more=report, seconds=watch.seconds))
     storage.remove_tree(storage.join(run.output, WORK))
     return manifest
 

@@ -85,9 +85,8 @@ def filter_ngrams(get_spark: SessionSource, spec: FilterSpec) -> Manifest:
     dropped = _dropped(run.receipts())
     _check_not_empty(run, counts, dropped)
     about = {"rank": spec.rank, "orders": counts.extra["orders"], "tokens": counts.extra["tokens"]}
-    manifest = run.commit({**about, "dropped": dropped})
-    summary.add_to_report(manifest, summary.of_filter(counts, dropped), watch.seconds)
-    return manifest
+    report = summary.of_filter(counts, dropped)
+    return run.commit({**about, "dropped": dropped}, partial(summary.refined, more=report, seconds=watch.seconds))
 
 
 def _counted_as(counts: Manifest) -> CountSpec:

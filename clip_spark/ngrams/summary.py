@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from clip_spark import storage
-from clip_spark.manifest import REPORT, Manifest
+from clip_spark.manifest import Manifest
 from clip_spark.ngrams import totals
 from clip_spark.ngrams.growth import Points
 from clip_spark.shards import Receipt
@@ -66,9 +65,7 @@ def of_filter(counts: Manifest, dropped: Mapping[str, Mapping[str, int]]) -> dic
     return {"rows_in": counts.rows, "ngrams_by_order": orders}
 
 
-def add_to_report(manifest: Manifest, more: Mapping[str, Any], seconds: Mapping[str, float]) -> None:
-    """*Driver.* Put the figures of this kind of dataset in place of the bare counters of its receipts."""
-    place = storage.join(manifest.uri, REPORT)
-    report = {key: value for key, value in storage.read_json(place).items() if key != "counters"}
+def refined(report: dict[str, Any], more: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, Any]:
+    """*Pure.* The report of any dataset with the figures of this kind in place of the bare counters of its receipts."""
     stages = {**report["seconds_by_stage"], **{stage: round(value, 3) for stage, value in seconds.items()}}
-    storage.write_json(place, {**report, "seconds_by_stage": stages, **more})
+    return {**{key: report[key] for key in report if key != "counters"}, "seconds_by_stage": stages, **more}
