@@ -44,8 +44,10 @@ def main() -> int:
             path = options.output / f"{package}.txt"
             path.write_text("".join(texts(Path(scratch) / package)), encoding="utf-8", newline="\n")
             print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    sources = [options.output / f"{package}.txt" for package in options.packages]
+    counts = count_words(sources) if options.factor > 1 else Counter()
     for copy in range(1, options.factor):
-        reword(options.output, [options.output / f"{package}.txt" for package in options.packages], copy)
+        reword(options.output, sources, counts, copy)
     return 0
 
 
@@ -80,9 +82,13 @@ def strip(text: str, is_markup: bool) -> str:
     return text + "\n" if text else ""
 
 
-def reword(folder: Path, sources: list[Path], copy: int) -> None:
+def count_words(sources: list[Path]) -> Counter[str]:
+    """How often each word occurs in all the files."""
+    return Counter(word for path in sources for line in path.open(encoding="utf-8") for word in WORDS.findall(line))
+
+
+def reword(folder: Path, sources: list[Path], counts: Counter[str], copy: int) -> None:
     """Write each source again with its words swapped for others of about the same frequency."""
-    counts = Counter(word for path in sources for line in path.open(encoding="utf-8") for word in WORDS.findall(line))
     ranked = [word for word, _ in counts.most_common()]
     shuffled = list(ranked)
     rng = random.Random(copy)
