@@ -2,6 +2,7 @@
 
     python scripts/bench_index.py make --rows 100000 --work bench/        # vectors, as an embeddings dataset
     python scripts/bench_index.py run --work bench/ --json bench.json     # every candidate in a process of its own
+    python scripts/bench_index.py tags --work bench/                      # tagging with the index of `run`
 
 Candidates: ours; autofaiss with its own choices, local and on Spark; bare Faiss with our key. A candidate that fails or
 runs out of time is a result and is printed as such. Times on a busy machine mean little: CPU seconds are given too.
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -187,14 +187,11 @@ def one(name: str, work: Path) -> dict[str, Any]:
     else:
         built = build_autofaiss(work, "pyspark" if name.endswith("pyspark") else None)
     wall = time.perf_counter() - start
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     search, bare = built.pop("search"), built.pop("bare", None)
     against = beside(search, bare, np.load(work / "truth.npz")["cross"]) if bare else {}
     return {
         "candidate": name,
         "build_seconds": wall,
-        "build_cpu_seconds": sum(u.ru_utime + u.ru_stime for u in used),
-        "peak_mb_python": max(u.ru_maxrss for u in used) / 1024,
         **built,
         **quality(search, work),
         **against,
@@ -252,14 +249,7 @@ def run(work: Path, names: list[str], limit: int) -> list[dict[str, Any]]:
     """Every candidate in a process of its own; a failure is a row too."""
     results = []
     for name in names:
-        command = [sys.executable, __file__, "one", "--work", str(work), "--name", name]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
-            lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-            failure = (done.stderr.strip().splitlines() or ["no output"])[-1]
-            result = json.loads(lines[-1]) if lines else {"candidate": name, "failed": failure[:300]}
-        except subprocess.TimeoutExpired:
-            result = {"candidate": name, "failed": f"not done after {limit} s"}
+        result = run_one(work, name, limit)
         if name == "ours" and "failed" not in result:
             dim = json.loads((work / "embeddings" / "manifest.json").read_text())["extra"]["dim"]
             (work / "ours.json").write_text(json.dumps({**result, "dim": dim}))
@@ -268,9 +258,58 @@ def run(work: Path, names: list[str], limit: int) -> list[dict[str, Any]]:
     return results
 
 
+def run_one(work: Path, name: str, limit: int) -> dict[str, Any]:
+    """One candidate in a process of its own, with the peak memory of all its processes, a JVM's too."""
+    from scripts.bench_ngrams import Usage
+
+    command = [sys.executable, __file__, "one", "--work", str(work), "--name", name]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    usage = Usage(process.pid)
+    try:
+        said, complaints = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return {"candidate": name, "failed": f"not done after {limit} s", **usage.stop()}
+    lines = [line for line in said.splitlines() if line.startswith("{")]
+    failure = (complaints.strip().splitlines() or ["no output"])[-1]
+    return {**(json.loads(lines[-1]) if lines else {"candidate": name, "failed": failure[:300]}), **usage.stop()}
+
+
+def tags(work: Path) -> dict[str, float]:
+    """tag-images' worker, from read vectors to a written shard of tags, and bare Faiss, block by block in turn."""
+    import faiss
+    import pyarrow as pa
+
+    from clip_spark import schema
+    from clip_spark.search import Searcher, Wanted
+    from clip_spark.shard_queries import shard_blocks
+    from clip_spark.shards import ShardWriter
+    from clip_spark.tag import tag_block
+
+    searcher = Searcher.open(str(work / "ours"))
+    bare = bare_search(searcher)
+    seconds, rows = {"ours": 0.0, "bare": 0.0}, 0
+    shards = len(json.loads((work / "embeddings" / "manifest.json").read_text())["receipts"])
+    with ShardWriter(str(work / "tags"), "bench", 0, {"tags": schema.TAGS}) as writer:
+        for shard in range(shards):
+            for records, vectors in shard_blocks(str(work / "embeddings"), shard, searcher.info.dim, ["record_id"]):
+                images = pa.table([records["record_id"], records["record_id"]], names=["record_id", "uri"])
+                start = time.perf_counter()
+                writer.write("tags", tag_block(searcher, images, vectors, (Wanted(AT),)))
+                middle = time.perf_counter()
+                bare(vectors, AT)
+                seconds["ours"] += middle - start
+                seconds["bare"] += time.perf_counter() - middle
+                rows += len(vectors)
+        writer.finish()
+    threads = faiss.omp_get_max_threads()
+    return {"images": rows, "threads": threads, **seconds, "share_of_bare": seconds["bare"] / seconds["ours"]}
+
+
 def show(results: list[dict[str, Any]]) -> None:
     """A table for a person."""
-    columns = ("build_seconds", "build_cpu_seconds", "peak_mb_python", "recall_self", "recall_cross", "ms_single",
+    columns = ("build_seconds", "cpu_seconds", "peak_bytes", "recall_self", "recall_cross", "ms_single",
                "ms_batched", "qps_2_threads", "open_ms")  # fmt: skip
     print(f"{'candidate':<20}" + "".join(f"{name:>18}" for name in columns) + "  index")
     for each in results:
@@ -281,7 +320,7 @@ def show(results: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Parse and dispatch."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["make", "run", "one"])
+    parser.add_argument("action", choices=["make", "run", "one", "tags"])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=512)
@@ -293,6 +332,8 @@ def main() -> None:
     options.work = options.work.resolve()
     if options.action == "make":
         make(options.work, options.rows, options.dim)
+    elif options.action == "tags":
+        print(json.dumps(tags(options.work)))
     elif options.action == "one":
         print(json.dumps(one(options.name, options.work)))
     else:
