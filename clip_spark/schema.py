@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import pyarrow as pa
+
+from clip_spark.errors import SpecError, nearest
 
 RECORD_ID = "record_id"
 EMBEDDING = "embedding"
@@ -36,6 +39,14 @@ TAGS = pa.schema(
 def record_id(text_or_uri: str) -> str:
     """*Pure.* 32 hex digits (128 bits) of BLAKE2b; 64 bits would collide with a few per cent chance at 1e9 records."""
     return hashlib.blake2b(text_or_uri.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def check_columns(wanted: Sequence[str], columns: Sequence[str]) -> None:
+    """*Pure.* Raise SpecError unless records with these columns have all that are wanted."""
+    for name in wanted:
+        if name not in columns:
+            known = ", ".join(columns)
+            raise SpecError(f"The records have no column '{name}', only {known}.{nearest(name, columns)}")
 
 
 def id_checksum(ids: list[str]) -> str:

@@ -23,6 +23,10 @@ JOB = Job(
             "each text said in two ways, the mean of both: better tags",
             "clip-spark embed-text --records records/ --templates 'a photo of a {},a drawing of a {}' --output emb/",
         ),
+        (
+            "the captions of embedded pictures, under the pictures' ids",
+            "clip-spark embed-text --records image-emb/ --text-column caption --output caption-emb/",
+        ),
     ),
     next_command="clip-spark build-index --embeddings {output} --output index/",
 )

@@ -16,7 +16,7 @@ from clip_spark.embed.task import EncodeTask, Usage, facts, timed, write_rows
 from clip_spark.encoders import check_model
 from clip_spark.errors import DatasetError, InputError, Rejected
 from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
-from clip_spark.schema import EMBEDDINGS, RECORD_ID
+from clip_spark.schema import EMBEDDINGS, RECORD_ID, check_columns
 from clip_spark.session import SessionSource
 from clip_spark.shards import Receipt, ShardWriter
 from clip_spark.specs.encode import EmbedTextSpec
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from clip_spark.encoders.encoder import Encoder
 
 MOST_SHARD_ROWS, LEAST_SHARD_ROWS, WANTED_SHARDS = 50_000, 1_000, 64
+TEXT = "text"
 SLICE_ROWS = 16_384
 """Records that are in memory at once; texts of one slice share batches."""
 
@@ -48,15 +49,17 @@ class RecordShard:
 
 
 def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
-    """*Driver.* Embed every record of a dataset.
+    """*Driver.* Embed a column of every record of a dataset; ids are kept, so captions pair with their pictures.
 
     Raises:
         InputError: there is no dataset of records, or it is empty.
+        SpecError: the records have no such column.
         ModelError: the model is unknown or cannot be loaded.
     """
-    records = read_manifest(spec.records, "records")
+    records = read_manifest(spec.records, "records", "embeddings")
     check_model(spec.model)
     shards = plan_shards(records, spec.shard_rows)
+    check_columns([spec.text_column], records_schema(shards[0].slices[0].uri).names)
     run = begin_run(
         spec.output,
         Plan.of("embeddings", spec, {"records": records.as_input()}, len(shards)),
@@ -69,7 +72,7 @@ def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
         spark = get_spark()
         threads = devices.threads_per_task(spark.sparkContext, len(items))
         task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
-        run_shards(spark, "embed-text", items, TextWork(task, spec.said), devices.gpu_profile(spark))
+        run_shards(spark, "embed-text", items, TextWork(task, spec.said, spec.text_column), devices.gpu_profile(spark))
     return run.commit({**facts(run, "text", spec.price_per_hour), "templates": list(spec.said)})
 
 
@@ -121,23 +124,24 @@ class TextWork:
 
     task: EncodeTask
     templates: tuple[str, ...]
+    column: str = TEXT
 
     def __call__(self, shard: RecordShard) -> Receipt:
         """Write the shard."""
         encoder = self.task.load()
         encoder.tokens_per_pass.request(self.task.batch_size)
         usage = Usage(encoder)
-        folders = {"embeddings": EMBEDDINGS, "records": records_schema(shard.slices[0].uri)}
+        stored = records_schema(shard.slices[0].uri)
+        folders = {"embeddings": EMBEDDINGS, "records": with_text(stored.empty_table(), self.column).schema}
         with (
             ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer,
             Apart(encoder.split) as split,
         ):
-            slices = read_slices(shard.slices, folders["records"])
-            for table in timed(slices, writer.watch, "read"):
-                table = keep_texts(table, writer)
+            for table in timed(read_slices(shard.slices, stored), writer.watch, "read"):
+                table = keep_texts(with_text(table, self.column), writer)
                 if devices.is_retry():
                     table = keep_harmless(table, writer, split, self.templates)
-                texts = table.column("text").to_pylist()
+                texts = table.column(TEXT).to_pylist()
                 vectors = encode_templates(encoder, texts, self.templates)
                 write_rows(writer, table, vectors)
             usage.add_to(writer)
@@ -160,6 +164,14 @@ def records_schema(uri: str) -> pa.Schema:
     """*Worker.* The columns of a records file, the user's own among them."""
     with storage.open_read(uri) as stream:
         return pq.read_schema(stream).remove_metadata()
+
+
+def with_text(table: pa.Table, column: str) -> pa.Table:
+    """*Worker.* Records whose `text` is what is embedded: a copy of that column."""
+    if column == TEXT:
+        return table
+    others = [name for name in table.column_names if name != TEXT]
+    return table.select(others).append_column(TEXT, table.column(column).cast(pa.string()))
 
 
 def read_slices(slices: tuple[Slice, ...], arrow_schema: pa.Schema) -> Iterator[pa.Table]:
@@ -188,7 +200,7 @@ def _row_groups(metadata: pq.FileMetaData, part: Slice) -> tuple[list[int], int]
 
 def keep_texts(table: pa.Table, writer: ShardWriter) -> pa.Table:
     """*Worker.* The rows that have a text; the others are rejected."""
-    texts = table.column("text").to_pylist()
+    texts = table.column(TEXT).to_pylist()
     usable = [bool(text and text.strip()) for text in texts]
     for index in (index for index, good in enumerate(usable) if not good):
         writer.reject(str(table.column(RECORD_ID)[index]), "no text", "the record's text is empty")
@@ -203,7 +215,7 @@ def keep_harmless(
     Only what comes before the model depends on a text's own characters: the model itself sees numbers of a vocabulary.
     """
     harmless = []
-    for record_id, text in zip(table.column(RECORD_ID).to_pylist(), table.column("text").to_pylist(), strict=True):
+    for record_id, text in zip(table.column(RECORD_ID).to_pylist(), table.column(TEXT).to_pylist(), strict=True):
         try:
             split([template.replace("{}", text) for template in templates])
             harmless.append(True)

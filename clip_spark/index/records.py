@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clip_spark import schema
-from clip_spark.errors import InputError, SpecError, nearest
+from clip_spark.errors import InputError
 from clip_spark.index.cache import local_path
 from clip_spark.index.layout import IndexFile
 
@@ -44,10 +44,7 @@ class RecordReader:
 
     def check_columns(self, columns: Sequence[str]) -> None:
         """Raise SpecError unless the records have all of these columns; reads no record."""
-        for name in columns:
-            if name not in self.columns:
-                known = ", ".join(self.columns)
-                raise SpecError(f"The records have no column '{name}', only {known}.{nearest(name, self.columns)}")
+        schema.check_columns(columns, self.columns)
 
     def take(self, positions: np.ndarray, columns: Sequence[str] = ()) -> pa.Table:
         """Records at positions (int64, any order, doubles allowed) as a table in that order; no columns means all."""

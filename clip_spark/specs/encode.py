@@ -35,7 +35,8 @@ class EncoderSpec:
 class EmbedTextSpec(Spec):
     """embed-text: records -> embeddings."""
 
-    records: str = option("dataset of records (URI)", content=False)
+    records: str = option("dataset of records, or of image embeddings with their records (URI)", content=False)
+    text_column: str = option("column of the records to embed, such as the caption of pictures", "text")
     model: str = option(MODEL_HELP, "demo")
     precision: str = option(PRECISION_HELP, "auto")
     prefix: str = option("put before every text for the encoder only, such as 'a photo of a '", "")
@@ -46,6 +47,7 @@ class EmbedTextSpec(Spec):
 
     def __post_init__(self) -> None:
         EncoderSpec(self.model, self.precision)
+        check_not_empty("text-column", self.text_column)
         check_at_least("batch-size", self.batch_size, 0)
         check_at_least("shard-rows", self.shard_rows, 0)
         check_at_least("price-per-hour", self.price_per_hour, 0)
@@ -78,7 +80,7 @@ class EmbedImagesSpec(Spec):
     metadata_columns: tuple[str, ...] = option("keys of the .json beside a picture that become record columns", ())
     batch_size: int = option("pictures per forward pass; 0 chooses by device", 0, content=False)
     shard_rows: int = option("most pictures of a shard from single files; 0 chooses (a tar is always one shard)", 0)
-    fast_decode: bool = option("decode large JPEGs at a fraction of their size: 3 to 5 times faster, not exact", False)
+    fast_decode: bool = option("decode large JPEGs at a fraction of their size: 3 to 6 times faster, not exact", False)
     price_per_hour: float = option(PRICE_HELP, 0.0, content=False)
 
     def __post_init__(self) -> None:

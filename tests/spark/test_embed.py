@@ -21,7 +21,7 @@ import pytest
 from clip_spark import schema, storage
 from clip_spark.embed import embed_images, embed_text, preview
 from clip_spark.encoders import EncoderSpec, load_encoder
-from clip_spark.errors import InputError, ModelError
+from clip_spark.errors import InputError, ModelError, SpecError
 from clip_spark.manifest import Manifest, Plan, begin_run
 from clip_spark.shards import ShardWriter, read_embeddings
 from clip_spark.specs.encode import EmbedImagesSpec, EmbedTextSpec
@@ -102,6 +102,8 @@ def test_mistakes_are_found_before_any_session(tmp_path: Path) -> None:
         embed_text(no_session, EmbedTextSpec(records=records.uri, output=output, model="ViT-B/31"))
     with pytest.raises(InputError, match="holds no records"):
         embed_text(no_session, EmbedTextSpec(records=empty.uri, output=output))
+    with pytest.raises(SpecError, match="no column 'txet', only .* Did you mean 'text'"):
+        embed_text(no_session, EmbedTextSpec(records=records.uri, output=output, text_column="txet"))
     with pytest.raises(InputError, match="does not exist"):
         embed_images(no_session, EmbedImagesSpec(images=(str(tmp_path / "nothing"),), output=output))
 

@@ -171,6 +171,21 @@ def test_tars_and_parquet_become_shards(tmp_path: Path, fast: bool) -> None:
     assert vectors_of(manifest).shape == (3, manifest.extra["dim"])
 
 
+def test_captions_are_embedded_under_the_ids_of_their_pictures(tmp_path: Path) -> None:
+    members = {"1.png": picture("red"), "1.txt": b"red box", "2.png": picture("blue"), "3.png": picture("green")}
+    tar_of(tmp_path / "0.tar", members | {"3.txt": b"green box"})
+    shards = image_plan.plan_shards(image_plan.find_images((str(tmp_path / "0.tar"),)), 0)
+    images = run_here(tmp_path / "images", shards, lambda task: ImageWork(task, ()), "image")
+    captions = run_here(
+        tmp_path / "captions", plan_shards(images, 0), lambda task: TextWork(task, ("{}",), "caption"), "text"
+    )
+    pictured = [row for row in rows_of(images) if row["caption"]]
+    assert rows_of(captions) == [{**row, "text": row["caption"]} for row in pictured] and len(pictured) == 2
+    assert captions.rejects == {"no text": 1}
+    expected = load_encoder(SPEC).encode_texts(["red box", "green box"])
+    np.testing.assert_allclose(vectors_of(captions), expected, atol=1e-5)
+
+
 def test_a_vector_without_a_direction_is_rejected(tmp_path: Path) -> None:
     folders = {"embeddings": schema.EMBEDDINGS, "records": COLUMNS}
     rows = [{"record_id": str(number), "text": "x"} for number in range(3)]
