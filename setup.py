@@ -13,7 +13,7 @@ VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "clip_spark/__init__.py").
 # Why each bound is there is written beside the pins in constraints.txt.
 SPARK = ["pyspark>=3.5.6,<5"]
 ENCODE = ["torch", "torchvision", "open_clip_torch>=3.3,<4", "pillow>=10"]
-INDEX = ["autofaiss==2.18.0", "faiss-cpu>=1.10,<1.14", "duckdb>=1.1", "threadpoolctl>=3"]
+INDEX = ["autofaiss==2.18.0", "faiss-cpu>=1.10,<1.14", "duckdb>=1.1"]
 WEB = ["fastapi>=0.110", "uvicorn>=0.30", "prometheus-client"]
 PLOT = ["matplotlib>=3.8"]
 S3 = ["s3fs>=2025.2"]

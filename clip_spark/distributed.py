@@ -17,7 +17,7 @@ import numpy as np
 from clip_spark import storage
 from clip_spark.errors import TaskError
 from clip_spark.index.layout import BUILDING, IndexFile
-from clip_spark.index.library import use_threads
+from clip_spark.index.library import load_faiss
 from clip_spark.index.parts import merge
 from clip_spark.index.reader import VectorFile, VectorReader
 from clip_spark.index.shard_files import ShardFileWriter
@@ -89,7 +89,7 @@ def train_distributed(
     dimension, total, names = reader.dimension, len(positions), [name for name, _ in items]
 
     def train(target: str) -> None:
-        use_threads(threads)
+        load_faiss().omp_set_num_threads(threads)  # PySpark gives each task one
         sample, at = np.empty((total, dimension), np.float32), 0
         for name in names:
             part = np.frombuffer(storage.read_bytes(storage.join(folder, name)), np.float32).reshape(-1, dimension)

@@ -69,7 +69,7 @@ def make(work: Path, rows: int, dim: int) -> None:
     )
 
 
-def build_ours(work: Path, rows: int) -> Any:
+def build_ours(work: Path, memory: str) -> Any:
     """build-index with its defaults, tuned with the other kind too; returns a search function and the bytes."""
     from clip_spark.build import build_index
     from clip_spark.search import Searcher
@@ -77,7 +77,11 @@ def build_ours(work: Path, rows: int) -> Any:
     from clip_spark.specs.search import IndexSpec
 
     spec = IndexSpec(
-        embeddings=str(work / "embeddings"), queries=str(work / "queries"), output=str(work / "ours"), overwrite=True
+        embeddings=str(work / "embeddings"),
+        queries=str(work / "queries"),
+        output=str(work / "ours"),
+        overwrite=True,
+        max_build_memory=memory,
     )
     manifest = build_index(session_source("bench"), spec)
     start = time.perf_counter()
@@ -176,12 +180,12 @@ def build_autofaiss(work: Path, distributed: str | None) -> Any:
     return {"search": lambda q, k: opened.search(q, k)[1], "note": note, "index_bytes": size, "open_ms": seconds * 1e3}
 
 
-def one(name: str, work: Path) -> dict[str, Any]:
+def one(name: str, work: Path, memory: str) -> dict[str, Any]:
     """Build and measure one candidate in this process."""
     rows = json.loads((work / "embeddings" / "manifest.json").read_text())["totals"]["rows"]
     start = time.perf_counter()
     if name == "ours":
-        built = build_ours(work, rows)
+        built = build_ours(work, memory)
     elif name == "faiss":
         built = build_faiss(work, rows)
     else:
@@ -245,11 +249,11 @@ def quality(search: Any, work: Path) -> dict[str, float]:
     return {**found, "ms_single": min(singles), "ms_batched": min(batches), "qps_2_threads": rate}
 
 
-def run(work: Path, names: list[str], limit: int) -> list[dict[str, Any]]:
+def run(work: Path, names: list[str], limit: int, memory: str) -> list[dict[str, Any]]:
     """Every candidate in a process of its own; a failure is a row too."""
     results = []
     for name in names:
-        result = run_one(work, name, limit)
+        result = run_one(work, name, limit, memory)
         if name == "ours" and "failed" not in result:
             dim = json.loads((work / "embeddings" / "manifest.json").read_text())["extra"]["dim"]
             (work / "ours.json").write_text(json.dumps({**result, "dim": dim}))
@@ -258,11 +262,11 @@ def run(work: Path, names: list[str], limit: int) -> list[dict[str, Any]]:
     return results
 
 
-def run_one(work: Path, name: str, limit: int) -> dict[str, Any]:
+def run_one(work: Path, name: str, limit: int, memory: str) -> dict[str, Any]:
     """One candidate in a process of its own, with the peak memory of all its processes, a JVM's too."""
     from scripts.bench_ngrams import Usage
 
-    command = [sys.executable, __file__, "one", "--work", str(work), "--name", name]
+    command = [sys.executable, __file__, "one", "--work", str(work), "--name", name, "--max-build-memory", memory]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     usage = Usage(process.pid)
     try:
@@ -309,11 +313,11 @@ def tags(work: Path) -> dict[str, float]:
 
 def show(results: list[dict[str, Any]]) -> None:
     """A table for a person."""
-    columns = ("build_seconds", "cpu_seconds", "peak_bytes", "recall_self", "recall_cross", "ms_single",
-               "ms_batched", "qps_2_threads", "open_ms")  # fmt: skip
-    print(f"{'candidate':<20}" + "".join(f"{name:>18}" for name in columns) + "  index")
+    columns = ("build_seconds", "cpu_seconds", "peak_bytes", "peak_bytes_without_files", "recall_self",
+               "recall_cross", "ms_single", "ms_batched", "qps_2_threads", "open_ms")  # fmt: skip
+    print(f"{'candidate':<20}" + "".join(f"{name:>26}" for name in columns) + "  index")
     for each in results:
-        cells = "".join(f"{each[name]:>18.3f}" for name in columns) if "failed" not in each else f"  {each['failed']}"
+        cells = "".join(f"{each[name]:>26,.3f}" for name in columns) if "failed" not in each else f"  {each['failed']}"
         print(f"{each['candidate']:<20}{cells}  {each.get('note', '')}")
 
 
@@ -327,6 +331,7 @@ def main() -> None:
     parser.add_argument("--name", default="ours")
     parser.add_argument("--candidates", default=",".join(CANDIDATES))
     parser.add_argument("--limit", type=int, default=1800, help="seconds per candidate")
+    parser.add_argument("--max-build-memory", default="4G", help="of ours")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     options.work = options.work.resolve()
@@ -335,9 +340,9 @@ def main() -> None:
     elif options.action == "tags":
         print(json.dumps(tags(options.work)))
     elif options.action == "one":
-        print(json.dumps(one(options.name, options.work)))
+        print(json.dumps(one(options.name, options.work, options.max_build_memory)))
     else:
-        results = run(options.work, options.candidates.split(","), options.limit)
+        results = run(options.work, options.candidates.split(","), options.limit, options.max_build_memory)
         show(results)
         if options.json:
             options.json.write_text(json.dumps(results, indent=1))

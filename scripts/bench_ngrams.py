@@ -79,7 +79,7 @@ class Usage:
         import psutil
 
         self._root = psutil.Process(pid)
-        self._peak_bytes = 0
+        self._peak_bytes = self._peak_anonymous = 0
         self._cpu: dict[int, float] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -89,7 +89,7 @@ class Usage:
         import psutil
 
         while not self._done.wait(POLL_SECONDS):
-            total = 0
+            total = anonymous = 0
             try:
                 tree = [self._root, *self._root.children(recursive=True)]
             except psutil.Error:
@@ -98,22 +98,29 @@ class Usage:
                 try:
                     times = process.cpu_times()
                     self._cpu[process.pid] = times.user + times.system
-                    total += pss_bytes(process.pid)
+                    found = pss_bytes(process.pid)
+                    total, anonymous = total + found["Pss"], anonymous + found["Pss_Anon"]
                 except (psutil.Error, OSError):
                     continue
             self._peak_bytes = max(self._peak_bytes, total)
+            self._peak_anonymous = max(self._peak_anonymous, anonymous)
 
     def stop(self) -> dict[str, float]:
         """What was seen, whole life of the processes (the start of a session too)."""
         self._done.set()
         self._thread.join()
-        return {"peak_bytes": self._peak_bytes, "cpu_seconds": round(sum(self._cpu.values()), 2)}
+        return {
+            "peak_bytes": self._peak_bytes,
+            "peak_bytes_without_files": self._peak_anonymous,
+            "cpu_seconds": round(sum(self._cpu.values()), 2),
+        }
 
 
-def pss_bytes(pid: int) -> int:
-    """Memory of a process, its share of shared pages only."""
+def pss_bytes(pid: int) -> dict[str, int]:
+    """Memory of a process, its share of shared pages only: all of it (Pss), and without mapped files (Pss_Anon)."""
     with open(f"/proc/{pid}/smaps_rollup") as stream:
-        return next(int(line.split()[1]) * 1024 for line in stream if line.startswith("Pss:"))
+        rows = (line.split() for line in stream if line.startswith(("Pss:", "Pss_Anon:")))
+        return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows}
 
 
 def digest(output: str) -> dict[str, Any]:

@@ -20,15 +20,3 @@ def load_faiss() -> Any:
     import faiss
 
     return faiss
-
-
-def use_threads(count: int) -> None:
-    """*Worker.* Let Faiss and its OpenBLAS use so many threads in this process.
-
-    PySpark starts its workers with OMP_NUM_THREADS=1, which OpenBLAS reads when it is loaded; setting OpenMP's number
-    alone left the matrix products of k-means on one core (22 s instead of 11 for 1,024 lists on two cores).
-    """
-    from threadpoolctl import threadpool_limits
-
-    load_faiss()
-    threadpool_limits(count)

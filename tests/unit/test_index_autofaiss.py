@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 from clip_spark.errors import DatasetError
+from clip_spark.index.library import load_faiss
 from clip_spark.index.reader import VectorReader, dataset_files
 from clip_spark.index.train import train_index
 from clip_spark.index.writer import PartWriter, stored_ids
@@ -87,3 +88,20 @@ def test_vectors_that_would_poison_an_index_are_found(
     monkeypatch.undo()
     with pytest.raises(DatasetError, match="not finite or not of length 1"):
         list(VectorReader(dataset_files(manifest, "embeddings"), 32).blocks())
+
+
+@pytest.mark.parametrize("key", ["IVF8,Flat", "IVF8_HNSW32,SQ8"])
+def test_threads_do_not_change_what_is_trained(key: str) -> None:
+    faiss = load_faiss()
+    sample = unit_vectors(600)
+    before, found = faiss.omp_get_max_threads(), []
+    try:
+        for threads in (1, 3):
+            faiss.omp_set_num_threads(threads)
+            trained = train_index(key, "ip", sample, 5)
+            lists = faiss.extract_index_ivf(trained)
+            found.append(np.stack([lists.quantizer.reconstruct(number) for number in range(8)]))
+            assert lists.clustering_index is None
+    finally:
+        faiss.omp_set_num_threads(before)
+    np.testing.assert_array_equal(*found)
