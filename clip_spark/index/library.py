@@ -12,6 +12,8 @@ import os
 import sys
 from typing import Any
 
+import numpy as np
+
 
 def load_faiss() -> Any:
     """*Worker.* The faiss module."""
@@ -20,3 +22,45 @@ def load_faiss() -> Any:
     import faiss
 
     return faiss
+
+
+def search_preassigned(
+    index: Any, queries: np.ndarray, k: int, lists: np.ndarray, coarse: np.ndarray, chosen: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """*Worker.* Search inverted lists that are chosen already.
+
+    Faiss's Python method of this name takes no search parameters; the C++ one behind it does.
+
+    Args:
+        index: an IndexIVF.
+        queries: float32 (n, d).
+        k: hits per query.
+        lists: int64 (n, nprobe), numbers of the lists.
+        coarse: float32 (n, nprobe), scores of their centroids.
+        chosen: SearchParametersIVF of the same nprobe.
+
+    Returns:
+        scores float32 (n, k), positions int64 (n, k).
+    """
+    pointer = load_faiss().swig_ptr
+    scores, positions = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+    index.search_preassigned_c(
+        len(queries), pointer(queries), k, pointer(lists), pointer(coarse), pointer(scores), pointer(positions),
+        False, chosen,
+    )  # fmt: skip
+    return scores, positions
+
+
+def inverted_of(index: Any) -> Any:
+    """*Worker.* The inverted lists of a part; None for one that is searched completely."""
+    faiss = load_faiss()
+    return None if isinstance(index, faiss.IndexIDMap) else faiss.downcast_index(faiss.extract_index_ivf(index))
+
+
+def transformed(index: Any, queries: np.ndarray) -> np.ndarray:
+    """*Worker.* Queries as the inverted lists of a part see them, float32 (n, d'): rotated, where the part rotates."""
+    faiss = load_faiss()
+    if isinstance(index, faiss.IndexPreTransform):
+        for number in range(index.chain.size()):
+            queries = faiss.downcast_VectorTransform(index.chain.at(number)).apply(queries)
+    return queries

@@ -14,7 +14,7 @@ from clip_spark.errors import DatasetError
 from clip_spark.index.cache import ADVICE, local_path
 from clip_spark.index.keys import EXACT_BELOW
 from clip_spark.index.layout import IndexFile, IndexInfo, SearchSettings
-from clip_spark.index.library import load_faiss
+from clip_spark.index.library import inverted_of, load_faiss, search_preassigned, transformed
 from clip_spark.index.removals import Removals
 from clip_spark.index.selection import Selection
 from clip_spark.index.vectors import PartVectors, VectorStore
@@ -22,6 +22,8 @@ from clip_spark.index.vectors import PartVectors, VectorStore
 MISSING = -1
 """What Faiss returns in place of a hit when it finds fewer than k."""
 ALL_LISTS = 1 << 30
+FEW_QUERIES = 16
+"""Below Faiss's threshold for matrix products (20)."""
 
 
 class PartSet:
@@ -38,6 +40,8 @@ class PartSet:
         self.rows = info.rows
         self.vectors = store or PartVectors(self.indexes, self.rows)
         self._removals = removals
+        # downcast, for Python's wrapper of the base class cannot search
+        self._inverted = [inverted_of(index) for index in self.indexes]
         self._without = lru_cache(8)(self._subtract)
         self._unfiltered = lru_cache(8)(self._parameters)
 
@@ -79,15 +83,34 @@ class PartSet:
     def _search_parts(
         self, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
     ) -> tuple[np.ndarray, np.ndarray]:
+        if len(self.indexes) > 1 and len(queries) <= FEW_QUERIES and self._inverted[0] is not None:
+            return merge(self._search_lists(queries, k, settings, selector), k)
         chosen = self._unfiltered(settings) if selector is None else self._parameters(settings, selector)
         return merge([self._search_part(*each, queries, k) for each in zip(self.indexes, chosen, strict=True)], k)
+
+    def _search_lists(
+        self, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The lists to look into are found once, for all parts share one coarse quantizer.
+
+        Not for a batch: Faiss divides one among threads where each part does all of its search, but not here.
+        """
+        chosen = [inverted_parameters(lists, settings, selector) for lists in self._inverted]
+        queries = transformed(self.indexes[0], queries)
+        coarse, lists = self._inverted[0].quantizer.search(queries, chosen[0].nprobe, params=chosen[0].quantizer_params)
+        return [
+            self._as_cosines(*search_preassigned(index, queries, k, lists, coarse, each))
+            for index, each in zip(self._inverted, chosen, strict=True)
+        ]
 
     def _parameters(self, settings: SearchSettings, selector: Any = None) -> list[Any]:
         """One for each part; searches only read them, so threads may share them."""
         return [parameters(index, settings, selector) for index in self.indexes]
 
     def _search_part(self, index: Any, chosen: Any, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        scores, positions = index.search(queries, k, params=chosen)
+        return self._as_cosines(*index.search(queries, k, params=chosen))
+
+    def _as_cosines(self, scores: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.metric == "l2":  # of unit vectors: |a - b|^2 = 2 - 2 cos
             scores = 1.0 - scores / 2.0
         if positions[:, -1:].min(initial=0) == MISSING:  # they come last
@@ -122,16 +145,21 @@ def merge(found: Sequence[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.nd
 def parameters(index: Any, settings: SearchSettings, selector: Any) -> Any:
     """*Worker.* Settings as Faiss takes them per call; nothing is set on the index, which other threads share."""
     faiss = load_faiss()
-    chosen = {} if selector is None else {"sel": selector}
     if isinstance(index, faiss.IndexIDMap):
-        return faiss.SearchParameters(**chosen)
-    lists = faiss.extract_index_ivf(index).nlist
-    if settings.ef:
-        chosen["quantizer_params"] = faiss.SearchParametersHNSW(efSearch=min(settings.ef, lists))
-    inner = faiss.SearchParametersIVF(nprobe=min(settings.nprobe, lists), **chosen)
+        return faiss.SearchParameters(**({} if selector is None else {"sel": selector}))
+    inner = inverted_parameters(faiss.extract_index_ivf(index), settings, selector)
     if isinstance(index, faiss.IndexPreTransform):
         return faiss.SearchParametersPreTransform(index_params=inner)
     return inner
+
+
+def inverted_parameters(lists: Any, settings: SearchSettings, selector: Any) -> Any:
+    """*Worker.* The same for the inverted lists inside a part."""
+    faiss = load_faiss()
+    chosen = {} if selector is None else {"sel": selector}
+    if settings.ef:
+        chosen["quantizer_params"] = faiss.SearchParametersHNSW(efSearch=min(settings.ef, lists.nlist))
+    return faiss.SearchParametersIVF(nprobe=min(settings.nprobe, lists.nlist), **chosen)
 
 
 def open_parts(uri: str, info: IndexInfo, removals: Removals | None = None) -> PartSet:

@@ -13,7 +13,7 @@ from helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 from clip_spark.build import build_index
 from clip_spark.index.layout import read_index
-from clip_spark.index.parts import open_parts
+from clip_spark.index.parts import FEW_QUERIES, open_parts
 from clip_spark.index.writer import stored_ids
 from clip_spark.search import Searcher
 from clip_spark.specs.search import IndexSpec
@@ -72,6 +72,10 @@ def test_compressed_keys_reach_the_recall_by_reranking(spark, tmp_path: Path, em
     hits = searcher.search_embedding(vectors[777], 3)
     assert hits[0].record["text"] == "text 777" and abs(hits[0].score - 1) < 1e-3
     assert searcher.search_like(hits[0].record["record_id"], 2)[0].record == hits[1].record
+    queries = near(vectors[::100])
+    batch = [[hit.record for hit in hits] for hits in searcher.search_embeddings(queries)]
+    assert len(queries) > FEW_QUERIES  # so the lists of the batch are chosen part by part, those of one query once
+    assert batch == [[hit.record for hit in searcher.search_embedding(query)] for query in queries]
 
 
 def near(vectors: np.ndarray) -> np.ndarray:
