@@ -73,7 +73,8 @@ def positions_where(table: pa.Table, condition: str) -> np.ndarray:
         position = pa.array(np.arange(table.num_rows, dtype=np.int64))
         connection.register("records", table.append_column(POSITION, position))
         try:
-            return connection.execute(f"SELECT {POSITION} FROM records WHERE ({condition})").fetchnumpy()[POSITION]
+            found = connection.execute(f"SELECT {POSITION} FROM records WHERE ({condition})").fetchnumpy()
+            return np.asarray(found[POSITION])
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
             names = ", ".join(table.column_names)
