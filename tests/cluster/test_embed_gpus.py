@@ -25,7 +25,10 @@ def work(item):
     gpu, start = devices.assigned_gpu(), time.time()
     time.sleep(0.5)
     executor = devices.task_context().taskAttemptId() and os.environ.get("SPARK_EXECUTOR_DIRS", "")
-    return [executor, gpu, start, time.time(), devices.use_threads()]
+    with open(f"{told}/{item}.json", "w") as stream:
+        json.dump([executor, gpu, start, time.time(), devices.use_threads()], stream)
+
+told = sys.argv[2]
 
 spark = get_session("gpus", sys.argv[1], {
     "spark.executor.cores": "4", "spark.executor.memory": "512m", "spark.driver.bindAddress": "127.0.0.1",
@@ -35,7 +38,7 @@ spark = get_session("gpus", sys.argv[1], {
 })
 spark.sparkContext.setLogLevel("ERROR")
 spark.sparkContext.parallelize(range(64), 64).map(lambda item: time.sleep(0.2)).collect()  # both executors are up
-print("RESULT " + json.dumps(run_shards(spark, "gpus", list(range(16)), work, devices.gpu_profile(spark))))
+run_shards(spark, "gpus", list(range(16)), work, devices.gpu_profile(spark))
 spark.stop()
 """
 
@@ -48,12 +51,13 @@ def test_no_two_tasks_share_a_gpu_and_none_is_idle(tmp_path: Path) -> None:
     (tmp_path / "application.py").write_text(APPLICATION)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYSPARK_PYTHON": sys.executable}
     daemons = {"SPARK_WORKER_OPTS": options, "PYTHONPATH": str(ROOT)}
+    told = tmp_path / "told"
+    told.mkdir()
     with standalone_cluster(tmp_path / "cluster", workers=2, cores=4, memory="1g", env=daemons) as cluster:
-        command = [sys.executable, str(tmp_path / "application.py"), cluster.master]
+        command = [sys.executable, str(tmp_path / "application.py"), cluster.master, str(told)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    assert lines, done.stderr[-3000:]
-    tasks = json.loads(lines[0].removeprefix("RESULT "))
+    tasks = [json.loads(path.read_text()) for path in told.iterdir()]
+    assert len(tasks) == 16, done.stderr[-3000:]
     by_gpu: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for executor, gpu, start, stop, threads in tasks:
         by_gpu.setdefault((executor, gpu), []).append((start, stop))
