@@ -15,12 +15,12 @@ help:  ## this list
 
 install: $(STAMP)  ## create .venv and install everything into it
 
-# Reinstalled only when what is to be installed has changed; the code itself is installed in place. Python compiles what
-# is imported; pip would compile all of torch.
+# Reinstalled only when what is to be installed has changed; the code itself is installed in place. pip compiles it all:
+# where PYTHONDONTWRITEBYTECODE is set, every worker would else compile torch again, 3 seconds each time.
 $(STAMP): setup.py constraints.txt
 	@sh scripts/check_machine.sh all "$(PYTHON)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[all,test,check]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,check]'
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## run the main job on bundled data (WORK=folder)
