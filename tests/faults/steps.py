@@ -33,7 +33,12 @@ class FaultStep:
 
     def arguments(self, base: str, output: str) -> list[str]:
         """The same as a command line."""
-        return [text for key, value in self.values(base, output).items() for text in (f"--{key}", value)]
+        return [text for key, value in self.values(base, output).items() for text in (_flag(key), value)]
+
+
+def _flag(key: str) -> str:
+    """`--shards`, but `-k`."""
+    return f"--{key}" if len(key) > 1 else f"-{key}"
 
 
 COUNT = FaultStep("count-ngrams", "counts", {"corpus": "{base}/in/text", "min-count": "1", "shards": "4"})
