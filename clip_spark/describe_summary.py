@@ -47,9 +47,7 @@ def summarise(spark: SparkSession, files: Sequence[str], top: int, examples: int
         top: tags per class.
         examples: pictures per tag.
     """
-    context = spark.sparkContext
-    context.setJobGroup("describe-set", "clip-spark describe-set: summary")
-    shards = context.parallelize(files, len(files))
+    shards = spark.sparkContext.parallelize(files, len(files))
     bins: dict[str, dict[int, Bin]] = {}
     for (name, low), found in shards.flatMap(_bin_counts).reduceByKey(add_bins).collect():
         bins.setdefault(name, {})[low] = found

@@ -143,10 +143,10 @@ def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
     images = read_manifest(spec.embeddings, "embeddings")
     index, info = read_index(spec.index)
     _check_inputs(images, info, index.uri)
-    wanted = searches(spec)
+    wanted, texts = searches(spec), RecordReader(index.uri, info.records)
     for each in wanted:
         if each.where:  # a mistake in it is found here, before a session
-            check_where(RecordReader(index.uri, info.records), each.where)
+            check_where(texts, each.where)
     inputs = {"embeddings": images.as_input(), "index": index.as_input()}
     plan = Plan.of("tags", spec, inputs, len(images.receipts))
     run = begin_run(spec.output, plan, overwrite=spec.overwrite)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from clip_spark import schema
 from clip_spark.manifest import Manifest, Plan, begin_run
+from clip_spark.search import Searcher
 from clip_spark.shards import ShardWriter, embedding_table
 from clip_spark.specs.base import Spec, option
 
@@ -64,3 +65,13 @@ def write_embeddings(
 def numbered(rows: int, prefix: str = "text") -> list[str]:
     """`text 0`, `text 1`, ..."""
     return [f"{prefix} {number}" for number in range(rows)]
+
+
+def found_texts(index: Path, query: np.ndarray, k: int) -> list[str]:
+    """The texts of the k hits of one query, best first."""
+    return [hit.record["text"] for hit in Searcher.open(str(index)).search_embedding(query, k)]
+
+
+def true_texts(vectors: np.ndarray, names: list[str], query: np.ndarray, rows: np.ndarray) -> list[str]:
+    """The names of some rows, the nearest to a query first: brute force."""
+    return [names[i] for i in rows[np.argsort(-(vectors[rows] @ query), kind="stable")]]

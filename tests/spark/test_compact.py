@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_embeddings import numbered, unit_vectors, write_embeddings
+from helpers_embeddings import found_texts, numbered, true_texts, unit_vectors, write_embeddings
 
 from clip_spark.build import build_index, preview
 from clip_spark.index.layout import read_index
 from clip_spark.remove import remove_records
-from clip_spark.search import Searcher
 from clip_spark.specs.search import IndexSpec, RemoveSpec
 
 ROWS = 300
@@ -34,14 +33,6 @@ def build(folder: Path, **options):
     return build_index(no_spark, spec)
 
 
-def texts(folder: Path, query: np.ndarray, k: int) -> list[str]:
-    return [hit.record["text"] for hit in Searcher.open(str(folder / "index")).search_embedding(query, k)]
-
-
-def expected(query: np.ndarray, rows: np.ndarray) -> list[str]:
-    return [TEXTS[i] for i in rows[np.argsort(-(VECTORS[rows] @ query), kind="stable")]]
-
-
 def test_erased_records_leave_no_bytes_and_the_others_answer_as_before(spark, tmp_path: Path) -> None:
     build(tmp_path)
     query = unit_vectors(1, seed=8)[0]
@@ -49,7 +40,7 @@ def test_erased_records_leave_no_bytes_and_the_others_answer_as_before(spark, tm
     spec = RemoveSpec(index=str(tmp_path / "index"), where="text like '%3'", compact=True)
     assert ("removed now", len(gone)) in remove_records(lambda: spark, spec).rows
     kept = np.setdiff1d(np.arange(ROWS), gone)
-    assert texts(tmp_path, query, ROWS) == expected(query, kept)
+    assert found_texts(tmp_path / "index", query, ROWS) == true_texts(VECTORS, TEXTS, query, kept)
     data = b"".join(path.read_bytes() for path in (tmp_path / "index" / "parts").rglob("*") if path.is_file())
     assert b"text 293" not in data and VECTORS[293].tobytes() not in data and VECTORS[294].tobytes() in data
     assert len(list((tmp_path / "index" / "parts").iterdir())) == 1
@@ -62,5 +53,5 @@ def test_a_second_erasure_leaves_what_is_gone_alone(spark, tmp_path: Path) -> No
         remove_records(lambda: spark, RemoveSpec(index=str(tmp_path / "index"), where=condition, compact=True))
     kept = np.setdiff1d(np.arange(ROWS), [7, 8])
     query = unit_vectors(1, seed=8)[0]
-    assert texts(tmp_path, query, ROWS) == expected(query, kept)
+    assert found_texts(tmp_path / "index", query, ROWS) == true_texts(VECTORS, TEXTS, query, kept)
     assert preview(read_index(str(tmp_path / "index"))[0])[0].rows[0] == ("vectors", ROWS - 2)

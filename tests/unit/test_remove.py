@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_embeddings import ENCODER, numbered, unit_vectors, write_embeddings
+from helpers_embeddings import ENCODER, found_texts, numbered, true_texts, unit_vectors, write_embeddings
 
 from clip_spark.build import build_index
 from clip_spark.errors import InputError, ModelError
@@ -33,14 +33,6 @@ def build(folder: Path, **options):
     return build_index(no_spark, spec)
 
 
-def texts(folder: Path, query: np.ndarray, k: int) -> list[str]:
-    return [hit.record["text"] for hit in Searcher.open(str(folder / "index")).search_embedding(query, k)]
-
-
-def expected(query: np.ndarray, rows: np.ndarray) -> list[str]:
-    return [TEXTS[i] for i in rows[np.argsort(-(VECTORS[rows] @ query), kind="stable")]]
-
-
 def test_removing_nothing_is_said(tmp_path: Path) -> None:
     build(tmp_path)
     with pytest.raises(InputError, match="nothing was removed"):
@@ -54,7 +46,7 @@ def test_appended_embeddings_answer_like_one_set(tmp_path: Path) -> None:
     manifest = build(tmp_path, embeddings=str(more), append=True)
     assert manifest.rows == 2 * ROWS
     for query in unit_vectors(3, seed=8):
-        assert texts(tmp_path, query, 20) == expected(query, np.arange(2 * ROWS))[:20]
+        assert found_texts(tmp_path / "index", query, 20) == true_texts(VECTORS, TEXTS, query, np.arange(2 * ROWS))[:20]
     assert build(tmp_path, embeddings=str(more), append=True).created == manifest.created
     searcher = Searcher.open(str(tmp_path / "index"))
     record = searcher.search_embedding(VECTORS[ROWS + 5], 1)[0].record
