@@ -126,11 +126,17 @@ def decode_threads() -> int:
 
 
 def pick_precision(wanted: str, device: str) -> str:
-    """*Worker.* fp32, bf16 or fp16: what `auto` means on this device.
+    """*Worker.* What `auto` means on this device: fp32, bf16 or fp16.
 
     bf16 only where the hardware computes it; an emulated one is slower than fp32.
+
+    Raises:
+        UserError: int8 on a GPU.
     """
     import torch
+
+    if wanted == "int8" and device != CPU:
+        raise UserError(f"--precision int8 is for CPUs, and this task has {device}; use auto, which is faster there.")
 
     if wanted != "auto":
         return wanted

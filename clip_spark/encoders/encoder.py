@@ -10,6 +10,7 @@ import numpy as np
 
 from clip_spark.devices import pick_precision
 from clip_spark.encoders.forward import BatchSize, Forward
+from clip_spark.encoders.int8 import quantise
 from clip_spark.encoders.loading import load_model
 from clip_spark.encoders.pictures import PicturePreparer
 from clip_spark.encoders.texts import TextEncoder
@@ -29,7 +30,7 @@ class Encoder:
     Attributes:
         spec: what it was loaded from.
         device: `cpu` or `cuda:N`.
-        precision: fp32, bf16 or fp16.
+        precision: fp32, bf16, fp16, or int8 (of pictures; texts are then computed in fp32).
         dim: length of its vectors.
         preparers: fast or not -> one picture (bytes or PIL) to uint8 (height, width, 3), ready for `encode_pixels`.
         watch: seconds by stage since loading.
@@ -49,6 +50,8 @@ class Encoder:
             loaded = load_model(spec.model)
             # Pixels come channel by channel of one point: convolutions in that order are 1.6 times as fast on a CPU.
             self._model = loaded.model.to(device=device, memory_format=torch.channels_last)
+            if self.precision == "int8":
+                quantise(self._model.visual)
         self._forward = Forward(device, self.precision)
         self._texts = TextEncoder(self._model, loaded.tokenizer, self._forward, self.watch, self.counters)
         self.pictures_per_pass = BatchSize(PICTURES[device.split(":")[0]])

@@ -16,7 +16,7 @@ class Forward:
 
     Attributes:
         device: `cpu` or `cuda:N`.
-        precision: fp32, bf16 or fp16.
+        precision: bf16 and fp16 are torch's autocast, all else computes as the model is.
     """
 
     def __init__(self, device: str, precision: str) -> None:

@@ -44,7 +44,7 @@ def causal_tower(model: Any) -> TextTower | None:
     if pool != "argmax" or extra_token or tower.attn_mask is None:
         return None
     blocks = list(tower.transformer.resblocks)
-    if not all(map(_is_plain, blocks)):
+    if not all(map(is_plain, blocks)):
         return None
     return TextTower(
         token_embedding=tower.token_embedding,
@@ -55,7 +55,7 @@ def causal_tower(model: Any) -> TextTower | None:
     )
 
 
-def _is_plain(block: Any) -> bool:
+def is_plain(block: Any) -> bool:
     """*Worker.* True for a block whose arithmetic `_block` repeats: pre-norm, one packed projection with a bias."""
     import torch
     from open_clip.transformer import ResidualAttentionBlock

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from clip_spark.errors import SpecError
 from clip_spark.specs.base import Spec, check_at_least, check_choice, check_not_empty, option
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 MODEL_HELP = "demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32"
 PRECISION_HELP = "auto, fp32, bf16 or fp16; auto is bf16 where the device computes it, else fp32 (fp16 on old GPUs)"
+PICTURE_PRECISION_HELP = f"{PRECISION_HELP}; int8 is faster on CPUs without bf16, but not exact"
 
 PRICE_HELP = "what the cluster costs in an hour, in any currency; the result then says the cost of a million rows"
 
@@ -20,7 +21,8 @@ class EncoderSpec:
 
     Attributes:
         model: `demo`, `ARCH:PRETRAINED`, `ARCH:/path/or/uri/to/weights`, or an OpenAI name such as `ViT-B/32`.
-        precision: one of PRECISIONS; `auto` is bf16 where the device computes it natively, else fp32.
+        precision: one of PRECISIONS; `auto` is bf16 where the device computes it natively, else fp32; `int8` is for
+            pictures on CPUs.
     """
 
     model: str = "demo"
@@ -47,6 +49,8 @@ class EmbedTextSpec(Spec):
 
     def __post_init__(self) -> None:
         EncoderSpec(self.model, self.precision)
+        if self.precision == "int8":
+            raise SpecError("--precision int8 is for pictures; texts take auto, fp32, bf16 or fp16.")
         check_not_empty("text-column", self.text_column)
         check_at_least("batch-size", self.batch_size, 0)
         check_at_least("shard-rows", self.shard_rows, 0)
@@ -76,7 +80,7 @@ class EmbedImagesSpec(Spec):
         "folders of pictures, webdataset tars, parquet with image bytes, .txt lists of URIs", content=False
     )
     model: str = option(MODEL_HELP, "demo")
-    precision: str = option(PRECISION_HELP, "auto")
+    precision: str = option(PICTURE_PRECISION_HELP, "auto")
     metadata_columns: tuple[str, ...] = option("keys of the .json beside a picture that become record columns", ())
     batch_size: int = option("pictures per forward pass; 0 chooses by device", 0, content=False)
     shard_rows: int = option("most pictures of a shard from single files; 0 chooses (a tar is always one shard)", 0)

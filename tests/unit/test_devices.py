@@ -40,6 +40,8 @@ def test_without_a_gpu_it_is_the_cpu_in_fp32_or_native_bf16() -> None:
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     assert devices.pick_precision("auto", "cpu") == ("bf16" if native else "fp32")
     assert devices.pick_precision("fp32", "cpu") == "fp32"
+    with pytest.raises(UserError, match="int8 is for CPUs, and this task has cuda:0"):
+        devices.pick_precision("int8", "cuda:0")
 
 
 def test_a_gpu_that_torch_cannot_use_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

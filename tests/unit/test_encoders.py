@@ -85,6 +85,29 @@ def test_half_precision_is_close_for_every_row(encoder: Any, precision: str) -> 
     assert (encoder.encode_pixels(pixels) * half.encode_pixels(pixels)).sum(axis=1).min() >= 0.9999
 
 
+def test_int8_is_close_and_the_same_in_any_batch() -> None:
+    import torch
+    from open_clip.transformer import VisionTransformer
+
+    from clip_spark.encoders.int8 import quantise
+
+    torch.manual_seed(0)
+    tower = VisionTransformer(64, 16, width=128, layers=4, heads=4, mlp_ratio=4.0, output_dim=64).eval()
+    pictures = torch.randn(12, 3, 64, 64)
+    with torch.inference_mode():
+        exact = tower(pictures)
+        quantise(tower)
+        found, alone = tower(pictures), tower(pictures[3:4])
+    assert not torch.equal(found, exact)  # it is another computation
+    assert torch.nn.functional.cosine_similarity(found, exact).min() >= 0.999
+    torch.testing.assert_close(alone, found[3:4], atol=1e-5, rtol=0)
+
+
+def test_int8_needs_a_transformer() -> None:
+    with pytest.raises(ModelError, match="int8 is for vision transformers"):
+        load_encoder(EncoderSpec("demo", "int8"), "cpu")
+
+
 def test_encoders_run_without_spark() -> None:
     code = """import sys
 sys.modules["pyspark"] = None  # any import of it fails
