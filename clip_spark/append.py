@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clip_spark.distributed import add_distributed, map_shards
+from clip_spark.distributed import add_distributed, exact_distributed, map_shards
 from clip_spark.errors import InputError
 from clip_spark.generation import new_generation, switch
 from clip_spark.index.cache import local_path
 from clip_spark.index.keys import choose_parts, is_exact, lists_of
-from clip_spark.index.layout import IndexInfo, check_files, check_same_encoder, read_index
+from clip_spark.index.layout import IndexFile, IndexInfo, check_files, check_same_encoder, read_index
 from clip_spark.index.library import load_faiss
-from clip_spark.index.parts import ALL_LISTS, PartSet, open_parts
+from clip_spark.index.parts import ALL_LISTS, PartSet, open_part, open_parts
 from clip_spark.index.reader import VectorReader, dataset_files
 from clip_spark.index.shard_files import ShardFileWriter
 from clip_spark.index.train import draw_positions, new_index
 from clip_spark.index.tune import RECALL_AT, Questions, exact_hits
+from clip_spark.index.vectors import VectorStore
 from clip_spark.index.writer import PartWriter
 from clip_spark.manifest import Manifest, Plan, read_manifest
 from clip_spark.measure import Goal, measure, spot_check
@@ -27,9 +28,14 @@ from clip_spark.session import SessionSource
 from clip_spark.shards import Stopwatch
 from clip_spark.specs.search import IndexSpec, task_bytes
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 log = logging.getLogger(__name__)
 
 TEST_QUERIES = 512
+ASKED = RECALL_AT + 1
+"""One more than counts, for a stored vector finds itself."""
 DRIFT = 2
 """So many times the lists per query that were needed before: then the lists no longer fit the vectors."""
 
@@ -55,7 +61,7 @@ def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
         with watch("add"):
             larger = _add(get_spark, embeddings, reader, info, PartWriter(manifest.uri, generation), most)
         with watch("measure"):
-            larger = _tuned(open_parts(manifest.uri, larger), larger, info, reader, spec)
+            larger = _tuned(get_spark, manifest.uri, larger, info, reader, spec)
         plan = Plan(manifest.kind, manifest.spec, inputs, len(larger.parts))
         return switch(manifest.uri, plan, larger, dict(watch.seconds))
 
@@ -118,14 +124,23 @@ def emptied(path: str) -> Any:
     return index
 
 
-def _tuned(parts: PartSet, larger: IndexInfo, before: IndexInfo, reader: VectorReader, spec: IndexSpec) -> IndexInfo:
+def _tuned(
+    get_spark: SessionSource,
+    index_uri: str,
+    larger: IndexInfo,
+    before: IndexInfo,
+    reader: VectorReader,
+    spec: IndexSpec,
+) -> IndexInfo:
     """*Driver.* Search settings that reach the goal for the new vectors too."""
+    parts = open_parts(index_uri, larger)
     _, rows = draw_positions(reader.count, 0, TEST_QUERIES, spec.seed)
     positions = rows + reader.first
     queries = reader.take(positions)
     spot_check(parts, positions, queries)
+    true = parts.search(queries, ASKED)[1] if is_exact(larger.key) else _true(get_spark(), index_uri, larger, queries)
     goal = Goal(spec.recall, spec.max_query_ms)
-    settings, measured = measure(parts, before.key, goal, Questions(queries, _true(parts, queries), positions), None)
+    settings, measured = measure(parts, before.key, goal, Questions(queries, true, positions), None)
     if lists_of(before.key) and settings.nprobe > DRIFT * before.settings.nprobe:
         log.warning(
             "the new vectors need %d lists per query, the old ones %d: build the index again when there is time",
@@ -136,9 +151,20 @@ def _tuned(parts: PartSet, larger: IndexInfo, before: IndexInfo, reader: VectorR
     return dataclasses.replace(larger, settings=best, measured={**before.measured, "appended": measured})
 
 
-def _true(parts: PartSet, queries: np.ndarray) -> np.ndarray:
-    """*Driver.* The true nearest of each query in all parts, int64 (n, RECALL_AT + 1); old embeddings may be gone."""
-    if parts.store is not None:  # the parts are compressed
-        return exact_hits(parts.store.blocks(), queries, RECALL_AT + 1)[1]
-    complete = dataclasses.replace(parts.settings, nprobe=ALL_LISTS, ef=ALL_LISTS if parts.settings.ef else 0)
-    return parts.search(queries, RECALL_AT + 1, complete)[1]
+def _true(spark: SparkSession, index_uri: str, info: IndexInfo, queries: np.ndarray) -> np.ndarray:
+    """*Driver.* The true nearest of each query in all parts, int64 (n, ASKED), out of the index itself.
+
+    The embeddings of the old parts may be gone; compressed parts have their vectors beside them.
+    """
+
+    def of_vectors(file: IndexFile) -> tuple[np.ndarray, np.ndarray]:
+        return exact_hits(VectorStore(index_uri, [file], info.dim).blocks(), queries, ASKED)
+
+    def of_part(part: IndexFile) -> tuple[np.ndarray, np.ndarray]:
+        every = dataclasses.replace(info.settings, nprobe=ALL_LISTS, ef=ALL_LISTS if info.settings.ef else 0)
+        one = PartSet([open_part(index_uri, part)], info)
+        return one.search(queries, ASKED, every)
+
+    if info.vectors:
+        return exact_distributed(spark, info.vectors, of_vectors, ASKED)
+    return exact_distributed(spark, info.parts, of_part, ASKED)

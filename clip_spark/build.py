@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -23,10 +24,10 @@ from clip_spark.index.layout import (
     read_index,
 )
 from clip_spark.index.parts import open_parts
-from clip_spark.index.reader import VectorReader, dataset_files
+from clip_spark.index.reader import VectorFile, VectorReader, dataset_files
 from clip_spark.index.shard_files import ShardFileWriter
 from clip_spark.index.train import TrainRecipe, draw_positions, new_index, train_rows
-from clip_spark.index.tune import RECALL_AT, Questions
+from clip_spark.index.tune import RECALL_AT, Questions, exact_hits
 from clip_spark.index.writer import PartWriter
 from clip_spark.manifest import Manifest, Plan, read_manifest
 from clip_spark.measure import Goal, measure, spot_check
@@ -175,7 +176,8 @@ def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: 
         def ask(queries: np.ndarray, own: np.ndarray | None) -> Questions:
             if keys.is_exact(plan.key):  # its own search is the exact one
                 return Questions(queries, parts.search(queries, RECALL_AT + 1)[1], own)
-            return Questions(queries, exact_distributed(get_spark(), plan.reader, queries, RECALL_AT + 1), own)
+            search = partial(_file_hits, plan.reader, queries)
+            return Questions(queries, exact_distributed(get_spark(), plan.reader.files, search, RECALL_AT + 1), own)
 
         own, cross = ask(plan.reader.take(positions), positions), None
         if plan.queries is not None:
@@ -186,6 +188,11 @@ def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: 
         goal = Goal(plan.spec.recall, plan.spec.max_query_ms)
         settings, measured = measure(parts, plan.key, goal, own, cross)
     return replace(info, settings=settings, measured={**measured, "queries": len(positions)})
+
+
+def _file_hits(reader: VectorReader, queries: np.ndarray, file: VectorFile) -> tuple[np.ndarray, np.ndarray]:
+    """*Worker.* The true best of one embedding shard."""
+    return exact_hits(reader.blocks(file.start, file.end), queries, RECALL_AT + 1)
 
 
 def preview(manifest: Manifest) -> list[Table]:

@@ -10,6 +10,8 @@ For each image and class its best text; from these the distribution of best scor
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,20 +20,24 @@ from clip_spark import schema, storage
 from clip_spark.describe_page import describe_page
 from clip_spark.describe_summary import BINS_PER_UNIT, summarise
 from clip_spark.errors import InputError, SpecError
-from clip_spark.index.layout import check_same_encoder, read_index
+from clip_spark.index.layout import IndexFile, check_same_encoder, read_index
 from clip_spark.index.parts import MISSING
 from clip_spark.index.records import RecordReader
 from clip_spark.index.selection import check_where
-from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
+from clip_spark.manifest import Manifest, Plan, begin_run, finished, read_manifest
 from clip_spark.report import Table
 from clip_spark.search import Searcher, Wanted
 from clip_spark.session import SessionSource
 from clip_spark.shard_queries import open_searcher, shard_blocks
 from clip_spark.shards import Receipt, ShardWriter
 from clip_spark.specs.search import DescribeSpec
-from clip_spark.tasks import run_shards
+from clip_spark.tasks import MOST_TASKS, collect, run_shards
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 MOST_CLASSES = 50
+TOO_MANY = MOST_CLASSES + 1
 SUMMARY, PAGE = "summary.json", "describe.html"
 BEST = pa.schema(
     [
@@ -98,13 +104,15 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
         raise InputError("describe-set needs --embeddings of images and an --index of texts.")
     check_same_encoder(info.encoder, images.extra["encoder"], "these image embeddings")
     texts = RecordReader(index.uri, info.records)
-    classes = class_conditions(texts, spec)
-    check_where(texts, classes[0][1])
+    texts.check_columns([spec.classes])
+    if spec.where:
+        check_where(texts, spec.where)
     inputs = {"embeddings": images.as_input(), "index": index.as_input()}
     plan = Plan.of("description", spec, inputs, len(images.receipts))
+    if not spec.overwrite and (done := finished(spec.output, plan)) is not None:
+        return done
+    classes = class_conditions(get_spark(), texts, spec)  # a mistake here must not take the output
     run = begin_run(spec.output, plan, overwrite=spec.overwrite)
-    if run.manifest is not None:
-        return run.manifest
     if pending := run.pending():
         task = DescribeTask(images.uri, index.uri, run.output, plan.fingerprint, info.generation, classes)
         run_shards(get_spark(), "describe-set", pending, task)
@@ -116,18 +124,31 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
     return run.commit({"page": PAGE, "classes": [name for name, _ in classes]})
 
 
-def class_conditions(texts: RecordReader, spec: DescribeSpec) -> tuple[tuple[str, str], ...]:
-    """*Driver.* (class, SQL condition) for each value of the column that says the class."""
-    texts.check_columns([spec.classes])
-    values = texts.table().column(spec.classes).unique().to_pylist()
-    names = sorted((str(value) for value in values if value is not None), key=lambda name: (len(name), name))
-    if not 0 < len(names) <= MOST_CLASSES:
-        raise SpecError(f"--classes {spec.classes} has {len(names)} values; 1 to {MOST_CLASSES} make sense as classes.")
+def class_conditions(spark: SparkSession, texts: RecordReader, spec: DescribeSpec) -> tuple[tuple[str, str], ...]:
+    """*Driver.* (class, SQL condition) for each value of the column that says the class.
+
+    Raises:
+        SpecError: the column has no value, or too many.
+    """
+    uri, column = texts.uri, spec.classes
+
+    def values(file: IndexFile) -> list[str]:
+        found = RecordReader(uri, [file]).table()
+        if column not in found.column_names:  # another shard has it
+            return []
+        return [str(value) for value in found.column(column).drop_null().unique()[:TOO_MANY].to_pylist()]
+
+    files = spark.sparkContext.parallelize(texts.files, min(len(texts.files), MOST_TASKS))
+    distinct = files.flatMap(values).distinct(1).mapPartitions(lambda names: islice(names, TOO_MANY))
+    names = sorted(collect(spark, "describe-set", distinct, len(texts.files) + 1), key=lambda name: (len(name), name))
+    if not 0 < len(names) < TOO_MANY:
+        many = f"more than {MOST_CLASSES}" if names else "no"
+        raise SpecError(f"--classes {column} has {many} values; 1 to {MOST_CLASSES} make sense as classes.")
     also = f" and ({spec.where})" if spec.where else ""
     quoted = [name.replace("'", "''") for name in names]
-    column = spec.classes.replace('"', '""')
+    quoted_column = column.replace('"', '""')
     return tuple(
-        (name, f"cast(\"{column}\" as varchar) = '{literal}'{also}")
+        (name, f"cast(\"{quoted_column}\" as varchar) = '{literal}'{also}")
         for name, literal in zip(names, quoted, strict=True)
     )
 

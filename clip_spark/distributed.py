@@ -8,7 +8,6 @@ called once per merged index and returns a dict with `index_path`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +18,16 @@ from clip_spark.errors import TaskError
 from clip_spark.index.layout import BUILDING, IndexFile
 from clip_spark.index.library import load_faiss
 from clip_spark.index.parts import merge
-from clip_spark.index.reader import VectorFile, VectorReader
+from clip_spark.index.reader import VectorReader
 from clip_spark.index.shard_files import ShardFileWriter
 from clip_spark.index.train import TrainRecipe, train_index
-from clip_spark.index.tune import exact_hits
 from clip_spark.index.writer import HashingStream, PartWriter, read_faiss, write_faiss
-from clip_spark.tasks import MOST_TASKS, root_cause
+from clip_spark.tasks import MOST_TASKS, collect, root_cause
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+SERVED_STILL = "What was served before still is."
 BATCH_MEMORY = "128MB"
 """Vectors in flight per task, beside the part that it builds."""
 
@@ -60,7 +59,7 @@ def add_distributed(
         )
     except Exception as error:  # Py4J wraps whatever happened on an executor
         context.cancelJobGroup(group)  # its tasks would go on writing
-        raise TaskError(f"build-index stopped: {root_cause(error)} What was served before still is.") from error
+        raise TaskError(f"build-index stopped: {root_cause(error)} {SERVED_STILL}") from error
     return [IndexFile(**_without_path(found)) for found in _as_list(written)]
 
 
@@ -103,16 +102,24 @@ def train_distributed(
     return read_faiss(trained)
 
 
-def exact_distributed(spark: SparkSession, reader: VectorReader, queries: np.ndarray, k: int) -> np.ndarray:
-    """*Driver.* The true k nearest of each query, int64 (n, k): every vector is compared, file by file."""
-    tasks = min(len(reader.files), 3 * spark.sparkContext.defaultParallelism)
+def exact_distributed(
+    spark: SparkSession, items: Sequence[Any], search: Callable[[Any], tuple[np.ndarray, np.ndarray]], k: int
+) -> np.ndarray:
+    """*Driver.* The true k nearest of each of n queries, int64 (n, k): every vector is compared, item by item.
 
-    def search(files: Iterable[VectorFile]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        blocks = (block for file in files for block in reader.blocks(file.start, file.end))
-        yield exact_hits(blocks, queries, k)
+    Args:
+        spark: the session.
+        items: files, or parts, that together hold all vectors.
+        search: picklable; an item -> scores float32 (n, m), positions int64 (n, m) of its best.
+        k: hits per query.
+    """
+    tasks = min(len(items), 3 * spark.sparkContext.defaultParallelism)
 
-    with _failures("build-index"):
-        return merge(spark.sparkContext.parallelize(reader.files, tasks).mapPartitions(search).collect(), k)[1]
+    def best(mine: Iterable[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield merge([search(item) for item in mine], k)
+
+    rdd = spark.sparkContext.parallelize(items, tasks).mapPartitions(best)
+    return merge(collect(spark, "build-index", rdd, tasks, SERVED_STILL), k)[1]
 
 
 def map_items(spark: SparkSession, step: str, items: Sequence[Any], work: Callable[[Any], Any]) -> list[Any]:
@@ -121,18 +128,8 @@ def map_items(spark: SparkSession, step: str, items: Sequence[Any], work: Callab
     Raises:
         TaskError: a task failed for good.
     """
-    spark.sparkContext.setJobGroup(step, f"clip-spark {step}: {len(items)} files", interruptOnCancel=True)
-    with _failures(step):
-        return spark.sparkContext.parallelize(items, min(len(items), MOST_TASKS)).map(work).collect()
-
-
-@contextmanager
-def _failures(step: str) -> Iterator[None]:
-    """Whatever Py4J wraps becomes one sentence."""
-    try:
-        yield
-    except Exception as error:
-        raise TaskError(f"{step} stopped: {root_cause(error)} What was served before still is.") from error
+    rdd = spark.sparkContext.parallelize(items, min(len(items), MOST_TASKS)).map(work)
+    return collect(spark, step, rdd, len(items), SERVED_STILL)
 
 
 def _as_list(written: Any) -> list[dict[str, Any]]:

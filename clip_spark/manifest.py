@@ -240,6 +240,13 @@ def begin_run(output: str, plan: Plan, *, overwrite: bool) -> Run:
     return Run(output, plan, read_manifest(output) if committed else None)
 
 
+def finished(output: str, plan: Plan) -> Manifest | None:
+    """*Driver.* What a run of the very same plan has committed, or None; takes nothing."""
+    found = _found_plan(storage.absolute(output))
+    same = found is not None and found.fingerprint == plan.fingerprint
+    return read_manifest(output) if same and storage.exists(storage.join(output, MANIFEST)) else None
+
+
 def _take(output: str, plan: Plan) -> Plan:
     """*Driver.* Write the plan unless another driver was quicker; returns the plan that holds the folder now."""
     text = json.dumps({**dataclasses.asdict(plan), "fingerprint": plan.fingerprint}, indent=1, ensure_ascii=False)

@@ -21,6 +21,7 @@ Item = TypeVar("Item")
 MOST_TASKS = 20_000
 """Spark's driver keeps each task in memory; beyond this a task takes several shards."""
 
+RESUMES = "Finished shards are kept; run the same command again to go on."
 LAST_FAILURE = re.compile(r"most recent failure: .*?\(TID \d+\) \([^)]*\): (.+)")
 """What Spark says of a task that failed without a Python traceback: a full disk, a lost executor."""
 
@@ -75,7 +76,7 @@ def run_shards(
         raise UserError(failure.message)
 
 
-def collect(spark: SparkSession, step: str, rdd: Any, total: int) -> list[Any]:
+def collect(spark: SparkSession, step: str, rdd: Any, total: int, after: str = RESUMES) -> list[Any]:
     """*Driver.* The elements of an RDD of small results, with a progress line and one sentence for an error.
 
     Args:
@@ -83,6 +84,7 @@ def collect(spark: SparkSession, step: str, rdd: Any, total: int) -> list[Any]:
         step: name for the Spark UI and the progress line.
         rdd: what to compute; its elements must be few and small.
         total: how many tasks the progress line counts to.
+        after: what an error says of the state that the run leaves.
 
     Raises:
         TaskError: a task failed more often than Spark allows.
@@ -93,9 +95,7 @@ def collect(spark: SparkSession, step: str, rdd: Any, total: int) -> list[Any]:
         try:
             return rdd.collect()
         except Exception as error:  # Py4J wraps whatever happened on an executor
-            raise TaskError(
-                f"{step} stopped: {root_cause(error)} Finished shards are kept; run the same command again to go on."
-            ) from error
+            raise TaskError(f"{step} stopped: {root_cause(error)} {after}") from error
 
 
 def root_cause(error: BaseException) -> str:
