@@ -24,8 +24,9 @@ LOCAL_DEFAULTS = {
     "spark.driver.memory": "4g",  # in local mode the driver is the executor: Spark's default 1g spills at once
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    # The JVM only moves bytes here: its optimising compiler and parallel collector would take cores from the workers.
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    # The JVM only moves bytes here: its optimising compiler and parallel collector would take cores from the workers,
+    # and what it reserves for short-lived objects (a third of the heap) would be memory that it fills before it cleans.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xms64m -Xmn32m",
 }
 DEFAULTS = {
     "spark.ui.showConsoleProgress": "false",  # our own progress line knows rows; Spark's would overwrite it

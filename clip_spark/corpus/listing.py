@@ -15,8 +15,10 @@ FIELD_ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".tar")
 TEXT_ENDINGS = LINE_ENDINGS + FIELD_ENDINGS
 WHOLE_ENDINGS = (".csv", ".tsv", ".parquet", ".tar")
 """Formats that one task reads as a whole; anything else is lines, and can be cut at any line end."""
-SPLIT_BYTES = 32 << 20
+SPLIT_BYTES = 16 << 20
 """Bytes of text that one task reads: few enough to bound its memory, many enough for repeats to be combined."""
+MANY_SPLITS, LARGEST_SPLIT = 20_000, 64 << 20
+"""Of a corpus that would make more tasks (320 GB), the tasks read more, up to this."""
 COMPRESSED_WEIGHT = 4
 """A byte of a compressed file stands for about so many bytes of text."""
 
@@ -109,11 +111,12 @@ def as_input(files: Sequence[CorpusFile], uris: Sequence[str]) -> dict[str, str]
     return {"uri": ",".join(uris), "fingerprint": fingerprint(stamps)}
 
 
-def plan_splits(files: Sequence[CorpusFile], split_bytes: int = SPLIT_BYTES) -> list[Split]:
-    """*Driver.* Deal the files out to tasks of about `split_bytes` of text each, in order.
+def plan_splits(files: Sequence[CorpusFile], split_bytes: int = 0) -> list[Split]:
+    """*Driver.* Deal the files out to tasks of about `split_bytes` of text each, in order; 0 chooses.
 
     Small files share a task, big plain files are cut into equal byte ranges, a compressed file is one piece.
     """
+    split_bytes = split_bytes or choose_split_bytes(sum(file.weight for file in files))
     splits: list[list[Piece]] = [[]]
     room = split_bytes
     for file in files:
@@ -124,6 +127,11 @@ def plan_splits(files: Sequence[CorpusFile], split_bytes: int = SPLIT_BYTES) -> 
             splits[-1].append(piece)
             room -= weight
     return [tuple(split) for split in splits if split]
+
+
+def choose_split_bytes(total: int) -> int:
+    """*Pure.* The size of splits for a corpus of `total` bytes of text."""
+    return min(max(SPLIT_BYTES, total // MANY_SPLITS), LARGEST_SPLIT)
 
 
 def _pieces(file: CorpusFile, split_bytes: int) -> list[tuple[Piece, int]]:

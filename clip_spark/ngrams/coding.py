@@ -105,7 +105,8 @@ def _one_dictionary(blocks: list[pa.DictionaryArray]) -> tuple[pa.Array, np.ndar
     start = first = 0
     for block in blocks:
         end = start + len(block)
-        np.take(places[first:], block.indices.to_numpy(), out=codes[start:end], mode="clip")
+        indices = block.indices.to_numpy().astype(np.intp)  # `take` would do the same, slower
+        np.take(places[first:], indices, out=codes[start:end], mode="clip")
         start, first = end, first + len(block.dictionary)
     return words.dictionary, codes
 

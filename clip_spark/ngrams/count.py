@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 STEP = "count-ngrams"
-SHARD_BYTES = 32 << 20
+SHARD_BYTES = 16 << 20
 """Bytes of corpus per shard of counts."""
+MOST_SHARDS = 16_384
+"""Every split sends a message to every shard: more shards would be more messages than n-grams."""
 MOST_WORDS = 8_000_000
 """Words that the driver holds and broadcasts (about 15 bytes each)."""
 WORK = "_work"
@@ -43,7 +45,7 @@ def count_ngrams(get_spark: SessionSource, spec: CountSpec) -> Manifest:
         OutputError: the output folder holds another run.
     """
     files = corpus.list_corpus(spec.corpus)
-    shards = spec.shards or max(1, -(-sum(file.weight for file in files) // SHARD_BYTES))
+    shards = spec.shards or choose_shards(sum(file.weight for file in files))
     plan = Plan.of("counts", spec, {"corpus": corpus.as_input(files, spec.corpus)}, shards)
     run = begin_run(spec.output, plan, overwrite=spec.overwrite)
     if run.manifest:
@@ -59,6 +61,11 @@ def count_ngrams(get_spark: SessionSource, spec: CountSpec) -> Manifest:
     manifest = run.commit(extra, partial(summary.refined, more=report, seconds=watch.seconds))
     storage.remove_tree(storage.join(run.output, WORK))
     return manifest
+
+
+def choose_shards(total: int) -> int:
+    """*Pure.* Shards for a corpus of `total` bytes of text."""
+    return min(max(1, -(-total // SHARD_BYTES)), MOST_SHARDS)
 
 
 def _read_growth(output: str) -> Points:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clip_spark.ngrams.vocabulary import SPREAD
+from clip_spark.ngrams.lookup import SPREAD
 
 Columns = tuple[np.ndarray, ...]
 """Key columns, uint64 (rows,) each; the first one is the most significant."""

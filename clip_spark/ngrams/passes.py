@@ -18,6 +18,7 @@ from clip_spark.ngrams import coding, growth, runs, unnumbered, vocabulary
 from clip_spark.ngrams.coded import Coded
 from clip_spark.ngrams.growth import GROUPS, SplitWords
 from clip_spark.ngrams.keys import Layout
+from clip_spark.ngrams.memory import give_back
 from clip_spark.ngrams.shard import About, Part, write_counts
 from clip_spark.ngrams.vocabulary import FrequentWords, Vocabulary
 from clip_spark.shards import Receipt, ShardWriter, Stopwatch, shard_name
@@ -25,8 +26,8 @@ from clip_spark.specs.text import CountSpec
 
 CHUNK_POSITIONS = 1 << 15
 """Positions of a text that are packed at once, so that they stay in a core's cache."""
-COUNT_POSITIONS = 1 << 23
-"""Positions whose keys are held and sorted at once: 64 MiB."""
+COUNT_POSITIONS = 1 << 22
+"""Positions whose keys are held and sorted at once: 32 MiB, all of a usual split."""
 NumberedSplit = tuple[int, Split]
 
 
@@ -58,6 +59,7 @@ class FirstPass:
         points = growth.beginning(coded) if item[0] == 0 else []
         for part, words in enumerate(vocabulary.split_words(coded, self.parts)):
             yield part, SplitWords(group, words, points if part == 0 else [])
+        give_back()
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class SecondPass:
         about = About(coded.sums, coded.rejects, {**coded.seconds, **watch.seconds})
         for shard in sorted(self.pending):
             yield shard, Part(words[shard], keys[shard], texts[shard], about if shard == min(self.pending) else None)
+        give_back()
 
     def _sums_words(self) -> bool:
         """*Worker.* True if single words are wanted that the vocabulary does not hold."""
@@ -130,9 +133,14 @@ def pack_text(numbers: np.ndarray, codes: np.ndarray, layout: Layout, start: int
     part = np.full(end - start + beyond, len(numbers) - 1, np.int32)
     found = codes[start : end + beyond]
     part[: len(found)] = found
-    starts = range(0, max(1, end - start), CHUNK_POSITIONS)
-    chunks = [layout.pack(numbers[part[first : first + CHUNK_POSITIONS + beyond]]) for first in starts]
-    return tuple(np.concatenate(columns) for columns in zip(*chunks, strict=True))
+    keys = [np.empty(end - start, np.uint64) for _ in layout.widths]
+    filled = 0
+    for first in range(0, end - start, CHUNK_POSITIONS):
+        chunk = layout.pack(numbers[part[first : first + CHUNK_POSITIONS + beyond]])
+        for column, values in zip(keys, chunk, strict=True):
+            column[filled : filled + len(values)] = values
+        filled += len(chunk[0])
+    return tuple(column[:filled] for column in keys)
 
 
 @dataclass(frozen=True)
@@ -153,3 +161,4 @@ class WriteShard:
         with ShardWriter(self.output, self.plan, shard, {"counts": schema.COUNTS}) as writer:
             write_counts(writer, (part for _, part in items), self.source.spec.least(), known, self.shards)
             yield writer.finish()
+        give_back()

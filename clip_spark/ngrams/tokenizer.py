@@ -121,12 +121,11 @@ def run_lengths(classes: np.ndarray) -> np.ndarray:
     """
     if not len(classes):
         return np.zeros(0, np.int32)
-    changes = np.empty(len(classes), bool)
-    changes[0] = True
-    np.not_equal(classes[1:], classes[:-1], out=changes[1:])
-    starts = np.flatnonzero(changes).astype(np.int32)
-    lengths = np.diff(starts, append=np.int32(len(classes)))
-    return lengths[classes[starts] != SPACE]
+    changes = np.ones(len(classes) + 1, bool)
+    np.not_equal(classes[1:], classes[:-1], out=changes[1:-1])
+    inside = classes != SPACE
+    starts, last = np.flatnonzero(changes[:-1] & inside), np.flatnonzero(changes[1:] & inside)
+    return (last - starts + 1).astype(np.int32)
 
 
 def utf8_lengths(points: np.ndarray) -> np.ndarray:

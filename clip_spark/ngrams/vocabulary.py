@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +18,9 @@ import pyarrow.compute as pc
 
 from clip_spark.ngrams.coded import Coded
 from clip_spark.ngrams.growth import Growth
+from clip_spark.ngrams.lookup import SPREAD, WordLookup, first_bytes
 
 LEAST_BITS = 8
-SPREAD = np.uint64(0x9E3779B97F4A7C15)
-"""An odd number near 2**64 / golden ratio: multiplying by it spreads neighbours over all high bits."""
 WORDS = pa.schema([("word", pa.binary()), ("count", pa.int64())])
 
 
@@ -51,20 +51,20 @@ class Vocabulary:
         """*Pure.* True if it holds every word that is counted `at_least` times."""
         return self.complete and at_least >= self.least
 
+    @cached_property
+    def _lookup(self) -> WordLookup:
+        """*Worker.* Made once in each process."""
+        return WordLookup(self.words)
+
     def numbers(self, words: pa.Array) -> np.ndarray:
         """*Worker.* Number of each word, uint64 (v,); 0 if it has none."""
-        found = pc.index_in(words, self.words).fill_null(-1).to_numpy()
-        return (found.astype(np.int64) + 1).astype(np.uint64)
+        return (self._lookup(words) + 1).astype(np.uint64)
 
 
 def part_of_words(words: pa.Array, parts: int) -> np.ndarray:
     """*Worker.* Which of `parts` shards counts each word, int64 (v,); from its length and first eight bytes."""
-    offsets = np.frombuffer(words.buffers()[1], np.int32, len(words) + 1, words.offset * 4)
-    data = np.frombuffer(bytes(words.buffers()[2] or b"") + bytes(8), np.uint8)
-    first8 = np.lib.stride_tricks.as_strided(data[:8].view("<u8"), (len(data) - 7,), (1,))
-    lengths = np.diff(offsets)
-    shifts = (8 * np.maximum(8 - lengths, 0)).astype(np.uint64)
-    key = (first8[offsets[:-1]] << shifts) + lengths.astype(np.uint64)
+    values, lengths = first_bytes(words)
+    key = values + lengths.astype(np.uint64)
     return ((key * SPREAD >> np.uint64(40)) * np.uint64(parts) >> np.uint64(24)).astype(np.int64)
 
 
