@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clip_spark.errors import ClipSparkError, TaskError, UserError
+from clip_spark.memory import tidy
 from clip_spark.progress import watch_progress
 from clip_spark.shards import Receipt
 
@@ -44,6 +45,8 @@ class _Work:
             self.function(item)
         except UserError as error:
             return [_Failure(str(error))]
+        finally:
+            tidy()
         return []
 
 

@@ -7,7 +7,6 @@ encoder.encode_texts(["dog", "cat"], prefix="a photo of a ")     # float32 (2, d
 
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING
 
 from clip_spark.encoders.names import check_model
@@ -37,8 +36,4 @@ def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:
     device = device or devices.pick_device()
     if (spec, device) not in _loaded:
         _loaded[spec, device] = Encoder(spec, device)
-        if devices.task_context() is not None:
-            # Spark collects garbage after each task: 0.2 seconds to look through what torch and the model keep.
-            gc.collect()
-            gc.freeze()
     return _loaded[spec, device]

@@ -36,7 +36,9 @@ class WordLookup:
         if not len(self._words) or not len(words):
             return places
         hashes = hash_words(words)
-        nearest = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
+        nearest, order = np.empty(len(words), np.int64), np.argsort(hashes)
+        nearest[order] = np.searchsorted(self._hashes, hashes[order])  # in order, each search begins near the last
+        nearest = np.minimum(nearest, len(self._hashes) - 1)
         rows = np.flatnonzero(self._hashes[nearest] == hashes)
         found = self._order[nearest[rows]]
         same = pc.equal(words.take(pa.array(rows)), self._words.take(pa.array(found))).to_numpy(zero_copy_only=False)

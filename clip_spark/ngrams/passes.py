@@ -14,11 +14,11 @@ import numpy as np
 
 from clip_spark import schema, storage
 from clip_spark.corpus import Split
+from clip_spark.memory import tidy
 from clip_spark.ngrams import coding, growth, runs, unnumbered, vocabulary
 from clip_spark.ngrams.coded import Coded
 from clip_spark.ngrams.growth import GROUPS, SplitWords
 from clip_spark.ngrams.keys import Layout
-from clip_spark.ngrams.memory import give_back
 from clip_spark.ngrams.shard import About, Part, write_counts
 from clip_spark.ngrams.vocabulary import FrequentWords, Vocabulary
 from clip_spark.shards import Receipt, ShardWriter, Stopwatch, shard_name
@@ -59,7 +59,7 @@ class FirstPass:
         points = growth.beginning(coded) if item[0] == 0 else []
         for part, words in enumerate(vocabulary.split_words(coded, self.parts)):
             yield part, SplitWords(group, words, points if part == 0 else [])
-        give_back()
+        tidy()
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class SumWords:
         parts = sorted((part for _, part in items), key=lambda part: part.group)
         summed = vocabulary.sum_words([part.words for part in parts])
         yield vocabulary.most_frequent(summed, self.least, self.most_words, growth.measure(parts))
+        tidy()
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class SecondPass:
         about = About(coded.sums, coded.rejects, {**coded.seconds, **watch.seconds})
         for shard in sorted(self.pending):
             yield shard, Part(words[shard], keys[shard], texts[shard], about if shard == min(self.pending) else None)
-        give_back()
+        tidy()
 
     def _sums_words(self) -> bool:
         """*Worker.* True if single words are wanted that the vocabulary does not hold."""
@@ -161,4 +162,4 @@ class WriteShard:
         with ShardWriter(self.output, self.plan, shard, {"counts": schema.COUNTS}) as writer:
             write_counts(writer, (part for _, part in items), self.source.spec.least(), known, self.shards)
             yield writer.finish()
-        give_back()
+        tidy()

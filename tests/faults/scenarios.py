@@ -196,7 +196,7 @@ def all_scenarios() -> list[Scenario]:
     for step in (COUNT, TEXT):
         found.append(Scenario(step, "a straggler, with speculation", "-", straggler))
         found.append(Scenario(step, "a worker is decommissioned", "middle", decommission))
-    found.append(Scenario(COUNT, "a full disk on a worker", "-", full_disk))
+        found.append(Scenario(step, "a full disk on a worker", "-", full_disk))
     found.append(Scenario(TEXT, "a worker joins late", "-", late_worker))
     for step in (COUNT, TEXT, INDEX):
         found.append(Scenario(step, "none: no process, thread or port is left", "-", nothing_outlives))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clip_spark import devices, encoders
 from clip_spark.demo.model_folder import model_folder
 from clip_spark.encoders import EncoderSpec, check_model, load_encoder
 from clip_spark.encoders.names import parse_model
@@ -174,20 +172,6 @@ def test_info_is_complete(encoder: Any) -> None:
 
 def test_the_encoder_is_loaded_once(encoder: Any) -> None:
     assert load_encoder(EncoderSpec("demo", "fp32"), "cpu") is encoder
-
-
-def test_between_tasks_the_model_is_no_garbage_to_look_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = gc.get_freeze_count()
-    monkeypatch.setattr(encoders, "_loaded", {})
-    load_encoder(EncoderSpec("demo", "fp32"), "cpu")
-    assert gc.get_freeze_count() == before  # outside of Spark nothing collects so often
-    monkeypatch.setattr(encoders, "_loaded", {})
-    monkeypatch.setattr(devices, "task_context", object)
-    load_encoder(EncoderSpec("demo", "fp32"), "cpu")
-    try:
-        assert gc.get_freeze_count() > before + 10_000
-    finally:
-        gc.unfreeze()
 
 
 def test_a_state_dict_on_disk_is_a_model(tmp_path: Any) -> None:
