@@ -12,6 +12,7 @@ from clip_spark import storage
 from clip_spark.errors import InputError, SpecError, nearest
 from clip_spark.index.keys import bytes_per_vector, choose_key, choose_parts
 from clip_spark.manifest import read_manifest
+from clip_spark.ngrams.count import choose_shards
 from clip_spark.report import Table
 from clip_spark.settings import read_yaml
 from clip_spark.specs.plan import PlanSpec, amount
@@ -97,7 +98,7 @@ def estimate(sizes: Sizes, rates: Mapping[str, Any], spec: PlanSpec) -> list[Est
     found = []
     if sizes.corpus_bytes:
         hours = sizes.corpus_bytes / MB / rates["corpus_mb_per_core_second"] / 3600
-        found.append(_on_cores("count-ngrams", (0, 0, 0), hours, rates, spec))
+        found.append(_on_cores("count-ngrams", (0, choose_shards(sizes.corpus_bytes), 0), hours, rates, spec))
     for step, rows, rate in (
         ("embed-text", sizes.texts, "texts_per_gpu_second"),
         ("embed-images", sizes.pictures, "pictures_per_gpu_second"),

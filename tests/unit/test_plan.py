@@ -31,6 +31,7 @@ def test_hours_shards_and_money_follow_from_the_rates() -> None:
 def test_a_corpus_is_counted_on_cores() -> None:
     (count,) = estimate(Sizes(36 * 10**9, 0, 0), RATES, PlanSpec(corpus_bytes="36G", model="m", cores=10))
     assert count.machine_hours == pytest.approx(10) and count.clock_hours == pytest.approx(1)
+    assert count.shards == -(-36 * 10**9 // (16 << 20))
 
 
 def test_files_are_listed(tmp_path: Path) -> None:
