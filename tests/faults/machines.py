@@ -83,15 +83,14 @@ def late_worker(running: Bench, scenario: Scenario, output: str) -> str:
 
     def join() -> int:
         late.append(running.cluster.add_worker(WORKER_CORES, WORKER_MEMORY))
-        wait_until("an executor on the late worker", lambda: has_executor(late[0].pid), 60)
+        wait_until("a task on the late worker", lambda: has_task(running, late[0].pid), 60)
         return late[0].pid
 
-    with running.application({}):
+    with running.application({"spark.cores.max": str(2 * WORKER_CORES)}):  # cores are left for the late one
         lose_worker(running)
-        with running.when("first shard", output, join):
+        with running.when("first shard", output, join) as happened:
             running.run(scenario.step, output)
-        worked = set(descendants(late[0].pid)) & set(python_workers(running.cluster))
-    assert worked, "the late worker got no task"
+    assert happened, "the late worker got no task"
     return ""
 
 
@@ -155,32 +154,37 @@ def end(worker: subprocess.Popen[bytes]) -> None:
     worker.wait(10)
 
 
-def has_executor(worker: int) -> bool:
-    """Whether a worker has started an executor."""
-    from tests.faults.victims import EXECUTOR, command_of
-
-    return any(EXECUTOR in command_of(pid) for pid in descendants(worker))
+def has_task(running: Bench, worker: int) -> bool:
+    """Whether an executor of a worker has started a Python worker, which it does for a task."""
+    return not set(descendants(worker)).isdisjoint(python_workers(running.cluster))
 
 
 def nothing_outlives(running: Bench, scenario: Scenario, output: str) -> str:
     """An ordinary run: no process, thread or port of it is there afterwards."""
     import threading
 
+    running.run(scenario.step, f"{output}-first")  # Spark, clients and their threads are there from now on
     threads = {thread.name for thread in threading.enumerate()}
-    running.run(scenario.step, f"{output}-before")  # clients and their threads are there from now on
-    threads |= {thread.name for thread in threading.enumerate() if thread.name.startswith("fsspec")}
+    running.run(scenario.step, f"{output}-second")
     ports, workers = listening_ports(), set(executors(running.cluster))
     driver = running.submit(scenario.step, output)
     said, _ = driver.communicate(timeout=280)
     assert driver.returncode == 0, said[-800:]
     wait_until("the end of its executors", lambda: set(executors(running.cluster)) <= workers, 20)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(driver.pid, 0)
-        raise AssertionError("a process of the driver is still there")
+    wait_until("the end of all processes of the driver", lambda: not group_lives(driver.pid), 20)
     wait_until("the end of its ports", lambda: listening_ports() <= ports, 20)
     left = {thread.name for thread in threading.enumerate()} - threads
     assert not left, f"threads are left: {left}"
     return ""
+
+
+def group_lives(group: int) -> bool:
+    """Whether a process of a group is there."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def listening_ports() -> set[int]:
