@@ -137,7 +137,6 @@ def pick_precision(wanted: str, device: str) -> str:
 
     if wanted == "int8" and device != CPU:
         raise UserError(f"--precision int8 is for CPUs, and this task has {device}; use auto, which is faster there.")
-
     if wanted != "auto":
         return wanted
     if device.startswith("cuda"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +26,18 @@ def tidy() -> None:
     pa.default_memory_pool().release_unused()
     if (trim := _malloc_trim()) is not None:
         trim(0)
+
+
+@dataclass(frozen=True)
+class Tidied:
+    """*Worker.* A task's generator function that tidies at its end, when what its frame held is gone; picklable."""
+
+    function: Callable[..., Iterator[Any]]
+
+    def __call__(self, *arguments: Any) -> Iterator[Any]:
+        """What the function yields."""
+        yield from self.function(*arguments)
+        tidy()
 
 
 @lru_cache(1)

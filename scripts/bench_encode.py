@@ -111,15 +111,16 @@ def measure_all(work: Path, options: argparse.Namespace) -> list[dict[str, Any]]
     results = []
     for round_ in range(options.rounds):
         for modality in options.modalities.split(","):
-            for engine in engines if modality == "image" else [each for each in engines if each != "ours-int8"]:
+            chosen = [engine for engine in engines if modality == "image" or engine != "ours-int8"]
+            for engine in chosen:
                 figures = run_process(engine, modality, work, options)
                 samples = figures.pop("samples")
                 rates = {f"per_{name.removesuffix('s')}": samples / value for name, value in figures.items()}
                 results.append({"engine": engine, "modality": modality, "round": round_, **rates})
                 print(results[-1], file=sys.stderr, flush=True)
             if options.peer_python:
-                for result in results[-len(engines) :]:
-                    if result["engine"].startswith("ours") and result["modality"] == modality:
+                for result in results[-len(chosen) :]:
+                    if result["engine"].startswith("ours"):
                         result["least_cosine"] = least_cosine(work, f"{result['engine']}-{modality}")
     return results
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from clip_spark import corpus, storage
 from clip_spark.corpus import Split
 from clip_spark.manifest import Manifest, Plan, Run, begin_run
+from clip_spark.memory import Tidied
 from clip_spark.ngrams import growth, passes, plots, summary, totals
 from clip_spark.ngrams.growth import Points
 from clip_spark.ngrams.vocabulary import make_vocabulary
@@ -81,9 +82,9 @@ def _count(spark: SparkSession, spec: CountSpec, run: Run, splits: list[Split]) 
     items = spark.sparkContext.parallelize(list(enumerate(splits)), len(splits))
     words = _broadcast_vocabulary(spark, source, items, run)
     shards, pending = run.plan.shards, frozenset(run.pending())
-    parts = items.flatMap(passes.SecondPass(source, words, shards, pending)).partitionBy(shards, int)
+    parts = items.flatMap(Tidied(passes.SecondPass(source, words, shards, pending))).partitionBy(shards, int)
     write = passes.WriteShard(source, words, run.output, run.plan.fingerprint, shards, pending)
-    collect(spark, STEP, parts.mapPartitionsWithIndex(write), len(splits) + shards)
+    collect(spark, STEP, parts.mapPartitionsWithIndex(Tidied(write)), len(splits) + shards)
 
 
 def _broadcast_vocabulary(spark: SparkSession, source: passes.Source, items: Any, run: Run) -> Any:
@@ -92,8 +93,8 @@ def _broadcast_vocabulary(spark: SparkSession, source: passes.Source, items: Any
     if not least:
         return None
     splits, parts = items.getNumPartitions(), run.plan.shards
-    words = items.flatMap(passes.FirstPass(source, splits, parts)).partitionBy(parts, int)
-    frequent = words.mapPartitions(passes.SumWords(min(least), -(-MOST_WORDS // parts)))
+    words = items.flatMap(Tidied(passes.FirstPass(source, splits, parts))).partitionBy(parts, int)
+    frequent = words.mapPartitions(Tidied(passes.SumWords(min(least), -(-MOST_WORDS // parts))))
     found = collect(spark, STEP, frequent, splits + parts)
     points = growth.curve([part.growth for part in found])
     storage.write_json(storage.join(run.output, WORK, GROWTH), points)

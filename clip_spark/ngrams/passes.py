@@ -14,7 +14,6 @@ import numpy as np
 
 from clip_spark import schema, storage
 from clip_spark.corpus import Split
-from clip_spark.memory import tidy
 from clip_spark.ngrams import coding, growth, runs, unnumbered, vocabulary
 from clip_spark.ngrams.coded import Coded
 from clip_spark.ngrams.growth import GROUPS, SplitWords
@@ -59,7 +58,6 @@ class FirstPass:
         points = growth.beginning(coded) if item[0] == 0 else []
         for part, words in enumerate(vocabulary.split_words(coded, self.parts)):
             yield part, SplitWords(group, words, points if part == 0 else [])
-        tidy()
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,6 @@ class SumWords:
         parts = sorted((part for _, part in items), key=lambda part: part.group)
         summed = vocabulary.sum_words([part.words for part in parts])
         yield vocabulary.most_frequent(summed, self.least, self.most_words, growth.measure(parts))
-        tidy()
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,6 @@ class SecondPass:
         about = About(coded.sums, coded.rejects, {**coded.seconds, **watch.seconds})
         for shard in sorted(self.pending):
             yield shard, Part(words[shard], keys[shard], texts[shard], about if shard == min(self.pending) else None)
-        tidy()
 
     def _sums_words(self) -> bool:
         """*Worker.* True if single words are wanted that the vocabulary does not hold."""
@@ -162,4 +158,3 @@ class WriteShard:
         with ShardWriter(self.output, self.plan, shard, {"counts": schema.COUNTS}) as writer:
             write_counts(writer, (part for _, part in items), self.source.spec.least(), known, self.shards)
             yield writer.finish()
-        tidy()

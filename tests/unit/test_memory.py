@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from clip_spark.errors import UserError
+from clip_spark.memory import Tidied
 from clip_spark.tasks import _Work
 
 
@@ -44,3 +45,15 @@ def test_after_a_task_there_is_no_garbage_and_nothing_to_look_through(fails: boo
     assert Cycle.alive == len(kept)
     assert gc.get_freeze_count() > 10_000 and len(gc.get_objects()) < 5_000
     del kept
+
+
+def yield_beside_a_cycle(count: int) -> Iterator[int]:
+    held = Cycle()
+    yield from range(count)
+    assert held.alive
+
+
+def test_what_a_generators_frame_held_is_gone_too() -> None:
+    before = Cycle.alive
+    assert list(Tidied(yield_beside_a_cycle)(3)) == [0, 1, 2]
+    assert Cycle.alive == before
