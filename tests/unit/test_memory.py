@@ -54,6 +54,7 @@ def yield_beside_a_cycle(count: int) -> Iterator[int]:
 
 
 def test_what_a_generators_frame_held_is_gone_too() -> None:
+    gc.collect()  # what other tests left
     before = Cycle.alive
     assert list(Tidied(yield_beside_a_cycle)(3)) == [0, 1, 2]
     assert Cycle.alive == before
