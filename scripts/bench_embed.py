@@ -3,8 +3,8 @@
     python scripts/bench_embed.py --tasks 2 --json job.json -- embed-text --records DATASET --output OUT \
         --model ViT-B-32:/path/weights.pt --precision fp32 --master 'local[2]'
 
-The encoder's own rate is that of the same run: its rows over the seconds that the tasks spent in tokenising, forward
-passes and waiting for pictures. The job's is over all its seconds, Spark's start and the loading of the model among
+The encoder's own rate is that of the same run: its rows over the seconds that the tasks spent in forward passes
+and waiting for tokens or pictures. The job's is over all its seconds, Spark's start and the loading of the model among
 them; `running` leaves out what comes before the first shard's first row.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PERIOD = 2.0
-ENCODING = ("tokenise", "forward", "wait")
+ENCODING = ("forward", "wait")
 
 
 def main() -> int:

@@ -31,7 +31,7 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
         InputError: an input is missing or holds no pictures.
         ModelError: the model is unknown or cannot be loaded.
     """
-    check_model(spec.model)
+    check_model(spec.model, spec.precision)
     found = find_images(spec.images)
     shards = plan_shards(found, spec.shard_rows)
     inputs = {"images": {"uri": ",".join(spec.images), "fingerprint": found.fingerprint}}

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from clip_spark import devices, storage
 from clip_spark.apart import Apart
 from clip_spark.embed.task import EncodeTask, Usage, facts, timed, write_rows
+from clip_spark.embed.text_records import TEXT, Preparer, Slice, read_slices, records_schema, with_text
 from clip_spark.encoders import check_model
-from clip_spark.errors import DatasetError, InputError, Rejected
+from clip_spark.errors import DatasetError, InputError
 from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
-from clip_spark.schema import EMBEDDINGS, RECORD_ID, check_columns
+from clip_spark.ordered import map_ordered
+from clip_spark.schema import EMBEDDINGS, check_columns
 from clip_spark.session import SessionSource
 from clip_spark.shards import Receipt, ShardWriter
 from clip_spark.specs.encode import EmbedTextSpec
@@ -24,20 +24,9 @@ from clip_spark.tasks import run_shards
 
 if TYPE_CHECKING:
     from clip_spark.encoders.encoder import Encoder
+    from clip_spark.encoders.texts import Tokenised
 
 MOST_SHARD_ROWS, LEAST_SHARD_ROWS, WANTED_SHARDS = 50_000, 1_000, 64
-TEXT = "text"
-SLICE_ROWS = 16_384
-"""Records that are in memory at once; texts of one slice share batches."""
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Rows `start` to `stop` of one records file."""
-
-    uri: str
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True)
@@ -127,7 +116,7 @@ class TextWork:
     column: str = TEXT
 
     def __call__(self, shard: RecordShard) -> Receipt:
-        """Write the shard."""
+        """Write the shard; a thread splits the next records' texts into tokens while the model computes."""
         encoder = self.task.load()
         encoder.tokens_per_pass.request(self.task.batch_size)
         usage = Usage(encoder)
@@ -137,89 +126,24 @@ class TextWork:
             ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer,
             Apart(encoder.split) as split,
         ):
-            for table in timed(read_slices(shard.slices, stored), writer.watch, "read"):
-                table = keep_texts(with_text(table, self.column), writer)
-                if devices.is_retry():
-                    table = keep_harmless(table, writer, split, self.templates)
-                texts = table.column(TEXT).to_pylist()
-                vectors = encode_templates(encoder, texts, self.templates)
-                write_rows(writer, table, vectors)
+            prepare = Preparer(encoder, self.column, self.templates, split if devices.is_retry() else None)
+            tables = timed(read_slices(shard.slices, stored), writer.watch, "read")
+            for ready in timed(map_ordered(prepare, tables, threads=1, ahead=2), writer.watch, "wait"):
+                for reject in ready.rejects:
+                    writer.reject(*reject)
+                write_rows(writer, ready.records, encode_said(encoder, ready.said))
+            writer.watch.seconds["wait"] -= writer.watch.seconds["read"]  # it is this thread that reads
             usage.add_to(writer)
             return writer.finish()
 
 
-def encode_templates(encoder: Encoder, texts: Sequence[str], templates: Sequence[str]) -> np.ndarray:
-    """*Worker.* Unit vectors of texts, float32 (n, d): the mean over templates with {} in place of the text.
+def encode_said(encoder: Encoder, said: Sequence[Tokenised]) -> np.ndarray:
+    """*Worker.* Unit vectors of n texts, float32 (n, d): the mean over their templates.
 
     Several templates make a text say what all its pictures share (Radford et al. 2021, section 3.1.4).
     """
-    sums = [encoder.encode_texts([template.replace("{}", text) for text in texts]) for template in templates]
-    if len(sums) == 1:
-        return sums[0]
-    mean = np.sum(sums, axis=0)
+    found = [encoder.encode_tokenised(texts) for texts in said]
+    if len(found) == 1:
+        return found[0]
+    mean = np.sum(found, axis=0)
     return mean / np.linalg.norm(mean, axis=1, keepdims=True)
-
-
-def records_schema(uri: str) -> pa.Schema:
-    """*Worker.* The columns of a records file, the user's own among them."""
-    with storage.open_read(uri) as stream:
-        return pq.read_schema(stream).remove_metadata()
-
-
-def with_text(table: pa.Table, column: str) -> pa.Table:
-    """*Worker.* Records whose `text` is what is embedded: a copy of that column."""
-    if column == TEXT:
-        return table
-    others = [name for name in table.column_names if name != TEXT]
-    return table.select(others).append_column(TEXT, table.column(column).cast(pa.string()))
-
-
-def read_slices(slices: tuple[Slice, ...], arrow_schema: pa.Schema) -> Iterator[pa.Table]:
-    """*Worker.* The records of some slices, in order, at most SLICE_ROWS at a time; other row groups are not read."""
-    for part in slices:
-        with storage.open_read(part.uri) as stream:
-            file = pq.ParquetFile(stream)
-            groups, skip = _row_groups(file.metadata, part)
-            table = file.read_row_groups(groups).slice(skip, part.stop - part.start).select(arrow_schema.names)
-        for start in range(0, table.num_rows, SLICE_ROWS):
-            yield table.slice(start, SLICE_ROWS).cast(arrow_schema)
-
-
-def _row_groups(metadata: pq.FileMetaData, part: Slice) -> tuple[list[int], int]:
-    """*Pure.* The row groups that hold a slice, and how many rows before the slice they bring along."""
-    groups: list[int] = []
-    first = skip = 0
-    for group in range(metadata.num_row_groups):
-        rows = metadata.row_group(group).num_rows
-        if first < part.stop and first + rows > part.start:
-            skip = part.start - first if not groups else skip
-            groups.append(group)
-        first += rows
-    return groups, skip
-
-
-def keep_texts(table: pa.Table, writer: ShardWriter) -> pa.Table:
-    """*Worker.* The rows that have a text; the others are rejected."""
-    texts = table.column(TEXT).to_pylist()
-    usable = [bool(text and text.strip()) for text in texts]
-    for index in (index for index, good in enumerate(usable) if not good):
-        writer.reject(str(table.column(RECORD_ID)[index]), "no text", "the record's text is empty")
-    return table if all(usable) else table.filter(pa.array(usable))
-
-
-def keep_harmless(
-    table: pa.Table, writer: ShardWriter, split: Apart[list[str], object], templates: Sequence[str]
-) -> pa.Table:
-    """*Worker.* The rows whose texts can be split into tokens; a text that ends the process that does it is rejected.
-
-    Only what comes before the model depends on a text's own characters: the model itself sees numbers of a vocabulary.
-    """
-    harmless = []
-    for record_id, text in zip(table.column(RECORD_ID).to_pylist(), table.column(TEXT).to_pylist(), strict=True):
-        try:
-            split([template.replace("{}", text) for template in templates])
-            harmless.append(True)
-        except Rejected as error:
-            writer.reject(record_id, error.reason, error.message)
-            harmless.append(False)
-    return table.filter(pa.array(harmless, pa.bool_()))

@@ -13,7 +13,7 @@ from clip_spark.encoders.forward import BatchSize, Forward
 from clip_spark.encoders.int8 import quantise
 from clip_spark.encoders.loading import load_model
 from clip_spark.encoders.pictures import PicturePreparer
-from clip_spark.encoders.texts import TextEncoder
+from clip_spark.encoders.texts import TextEncoder, Tokenised
 from clip_spark.shards import Stopwatch
 from clip_spark.specs.encode import EncoderSpec
 
@@ -53,7 +53,7 @@ class Encoder:
             if self.precision == "int8":
                 quantise(self._model.visual)
         self._forward = Forward(device, self.precision)
-        self._texts = TextEncoder(self._model, loaded.tokenizer, self._forward, self.watch, self.counters)
+        self._texts = TextEncoder(self._model, loaded.tokenizer, self._forward, self.counters)
         self.pictures_per_pass = BatchSize(PICTURES[device.split(":")[0]])
         self.tokens_per_pass, self.split = self._texts.batch, self._texts.split
         self.preparers = {fast: PicturePreparer(loaded.transform, fast) for fast in (False, True)}
@@ -81,9 +81,20 @@ class Encoder:
         Returns:
             float32 (n, d), rows of length 1, in the order of `texts`.
         """
-        if not texts:
+        return self.encode_tokenised(self.tokenise([prefix + text for text in texts]))
+
+    def tokenise(self, texts: Sequence[str]) -> Tokenised:
+        """What comes before the forward pass of some texts; may run in a thread beside it."""
+        with self.watch("tokenise"):
+            return self._texts.tokenise(texts)
+
+    def encode_tokenised(self, texts: Tokenised) -> np.ndarray:
+        """Embed what `tokenise` has made of n texts, float32 (n, d), rows of length 1, in their order."""
+        if not len(texts.order):
             return np.zeros((0, self.dim), np.float32)
-        return self._texts([prefix + text for text in texts])
+        self.counters.update(tokens=texts.tokens, texts_cut=texts.cut)
+        with self.watch("forward"):
+            return self._texts(texts)
 
     def encode_images(self, images: Sequence[Image | bytes]) -> np.ndarray:
         """Embed n pictures, float32 (n, d), rows of length 1; raises Rejected for bytes that are no usable picture."""
@@ -100,12 +111,11 @@ class Encoder:
         """Embed n >= 1 prepared pictures, uint8 (n, height, width, 3), float32 (n, d)."""
         import torch
 
-        def forward(start: int, stop: int) -> np.ndarray:
+        def forward(start: int, stop: int) -> torch.Tensor:
             batch = torch.from_numpy(pixels[start:stop])
             return self._forward(
                 lambda: self._model.encode_image(self.preparers[False].normalise(batch.to(self.device)))
             )
 
         with self.watch("forward"):
-            runs = self.pictures_per_pass.run(len(pixels), lambda start, size: start + size, forward)
-            return np.concatenate([vectors for _, vectors in runs])
+            return self.pictures_per_pass.run(len(pixels), lambda start, size: start + size, forward)

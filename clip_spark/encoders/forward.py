@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,15 +22,15 @@ class Forward:
     def __init__(self, device: str, precision: str) -> None:
         self.device, self.precision = device, precision
 
-    def __call__(self, function: Callable[[], torch.Tensor]) -> np.ndarray:
-        """The rows that `function` makes (n, d), scaled to length 1, as float32."""
+    def __call__(self, function: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """The rows that `function` makes (n, d), scaled to length 1, as float32; a GPU may still be computing them."""
         import torch
 
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
         kind = self.device.split(":")[0]
         with torch.inference_mode(), torch.autocast(kind, dtype=dtype, enabled=dtype is not None):
             vectors = function().float()
-            return torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
+            return torch.nn.functional.normalize(vectors, dim=-1)
 
 
 class BatchSize:
@@ -45,27 +45,32 @@ class BatchSize:
             self.size = self._requested = size
 
     def run(
-        self, total: int, stop_of: Callable[[int, int], int], forward: Callable[[int, int], np.ndarray]
-    ) -> Iterator[tuple[slice, np.ndarray]]:
-        """*Worker.* Forward passes over items 0 to `total`, in order.
+        self, total: int, stop_of: Callable[[int, int], int], forward: Callable[[int, int], torch.Tensor]
+    ) -> np.ndarray:
+        """*Worker.* The vectors of items 0 to `total`, float32 (total, d), in order, from one pass after another.
+
+        They stay on the device until the last pass is asked for, so that it never waits between two passes.
 
         Args:
-            total: how many items there are.
+            total: how many items there are; at least one.
             stop_of: (first item, size) -> the item behind the last one of a batch of that size.
             forward: (first item, stop) -> their vectors.
         """
+        import torch
+
+        parts: list[torch.Tensor] = []
         start = 0
         while start < total:
             stop = max(start + 1, min(total, stop_of(start, self.size)))
             try:
-                vectors = forward(start, stop)
+                parts.append(forward(start, stop))
             except RuntimeError as error:
                 if not is_out_of_memory(error) or stop == start + 1:
                     raise
                 self._shrink()
                 continue
-            yield slice(start, stop), vectors
             start = stop
+        return torch.cat(parts).cpu().numpy()
 
     def _shrink(self) -> None:
         import torch

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from clip_spark.encoders.names import NOT_INT8
 from clip_spark.encoders.text_tower import is_plain
 from clip_spark.errors import ModelError
 
@@ -32,7 +33,7 @@ def quantise(tower: Any) -> None:
     """
     blocks = [module for module in tower.modules() if is_plain(module)]
     if not blocks:
-        raise ModelError("--precision int8 is for vision transformers (ViT); this model sees by other means. Use auto.")
+        raise ModelError(NOT_INT8.format(type(tower).__name__))
     for block in blocks:
         block.attn = Int8Attention(block.attn)
         block.mlp.c_fc = Int8Linear(block.mlp.c_fc)

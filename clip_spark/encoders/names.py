@@ -10,6 +10,7 @@ ViT-B/32, RN50, ...          OpenAI's names for OpenAI's weights
 from __future__ import annotations
 
 import importlib.util
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from clip_spark.errors import ModelError, nearest
 
 DEMO = "demo"
 LOCAL_DIR = "local-dir"
+CONFIG = "open_clip_config.json"
+NOT_INT8 = "--precision int8 is for vision transformers (ViT), and '{}' sees by other means; use --precision auto."
 OPENAI = {
     name: name.replace("/", "-").replace("@336px", "-336")
     for name in ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336px")
@@ -74,19 +77,40 @@ def _unknown(model: str) -> str:
 
 
 def known_architectures() -> list[str]:
-    """*Driver.* open_clip's architectures, read from its package folder so that torch is not imported."""
+    """*Driver.* The names of open_clip's architectures."""
+    return sorted(path.stem for path in _configs_folder().glob("*.json"))
+
+
+def _configs_folder() -> Path:
+    """*Driver.* Where open_clip keeps its architectures, found so that torch is not imported."""
     found = importlib.util.find_spec("open_clip")
     if found is None or found.origin is None:
         raise ModelError("open_clip is not installed; install it with `pip install 'clip-spark[encode]'`.")
-    return sorted(path.stem for path in (Path(found.origin).parent / "model_configs").glob("*.json"))
+    return Path(found.origin).parent / "model_configs"
 
 
-def check_model(model: str) -> ModelName:
+def check_model(model: str, precision: str = "auto") -> ModelName:
     """*Driver.* Parse a model name and make sure that its parts exist, without loading weights.
 
     Raises:
-        ModelError: unknown architecture or tag (the nearest one is named), or weights that are not there.
+        ModelError: unknown architecture or tag (the nearest one is named), weights that are not there, or a model
+            that has no such precision.
     """
+    name = _check_parts(model)
+    if precision == "int8" and not has_vision_transformer(name):
+        raise ModelError(NOT_INT8.format(model))
+    return name
+
+
+def has_vision_transformer(name: ModelName) -> bool:
+    """*Driver.* True if pictures go through open_clip's own vision transformer, as the model's configuration says."""
+    place = Path(name.folder) / CONFIG if name.folder else _configs_folder() / f"{name.architecture}.json"
+    config = json.loads(place.read_text())
+    vision = config.get("model_cfg", config)["vision_cfg"]  # a folder's configuration says more than the model
+    return "timm_model_name" not in vision and isinstance(vision.get("layers", 12), int)  # a ResNet has four numbers
+
+
+def _check_parts(model: str) -> ModelName:
     name = parse_model(model)
     known = known_architectures()
     if name.folder:
@@ -104,8 +128,8 @@ def check_model(model: str) -> ModelName:
 
 
 def _check_folder(model: str, folder: str) -> None:
-    if not (Path(folder) / "open_clip_config.json").is_file():
-        raise ModelError(f"'{folder}' of the model '{model}' holds no open_clip_config.json.")
+    if not (Path(folder) / CONFIG).is_file():
+        raise ModelError(f"'{folder}' of the model '{model}' holds no {CONFIG}.")
 
 
 def _check_tag(name: ModelName) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from clip_spark.encoders.trie import Trie
 
 if TYPE_CHECKING:
@@ -75,27 +77,41 @@ def forward_trie(tower: TextTower, trie: Trie, device: str) -> torch.Tensor:
     """*Worker.* Embeddings (texts, d), not normalised, of the texts of a tree.
 
     The last block is computed for the ends of texts only, since nothing else is pooled; so are the last norm and the
-    projection, which work row by row.
+    projection, which work row by row. Nothing here waits for the device: the next tree is built while it computes.
     """
-    import torch
-
-    tokens, leaves = torch.from_numpy(trie.tokens).to(device), torch.from_numpy(trie.leaves).to(device)
-    paths = [torch.from_numpy(path).to(device) for path in trie.paths]
-    depths = torch.arange(len(paths), device=device).repeat_interleave(
-        torch.tensor([len(path) for path in paths], device=device)
+    ends, inverse = np.unique(trie.leaves, return_inverse=True)
+    depths = np.repeat(np.arange(len(trie.paths)), [len(path) for path in trie.paths])
+    paths, last_paths = (
+        [_on_device(path, device) for path in each] for each in (trie.paths, _paths_of(ends, trie.paths))
     )
-    x = tower.token_embedding(tokens) + tower.positions[depths]
-    ends, inverse = torch.unique(leaves, return_inverse=True)
+    tokens, wanted = _on_device(trie.tokens, device), _on_device(ends, device)
+    x = tower.token_embedding(tokens) + tower.positions[_on_device(depths, device)]
     for block in tower.blocks[:-1]:
         x = _block(block, x, paths, None)
-    x = _block(tower.blocks[-1], x, paths, ends)
-    return _project(tower, tower.final_norm(x))[inverse]
+    x = _block(tower.blocks[-1], x, last_paths, wanted)
+    return _project(tower, tower.final_norm(x))[_on_device(inverse, device)]
+
+
+def _on_device(numbers: np.ndarray, device: str) -> torch.Tensor:
+    """*Worker.* The same numbers there; a GPU takes them from pinned memory when it gets to it."""
+    import torch
+
+    tensor = torch.from_numpy(numbers)
+    return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _paths_of(wanted: np.ndarray, paths: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """*Pure.* The paths of some nodes (ascending), still by depth."""
+    starts = np.cumsum([0, *(len(path) for path in paths)])
+    cuts = np.searchsorted(wanted, starts)
+    return [path[wanted[a:b] - start] for path, start, a, b in zip(paths, starts, cuts, cuts[1:], strict=False)]
 
 
 def _block(block: Any, x: torch.Tensor, paths: list[torch.Tensor], wanted: torch.Tensor | None) -> torch.Tensor:
     """*Worker.* One pre-norm transformer block on the nodes of a tree, (nodes, width).
 
     Args:
+        paths: of the nodes to compute, by depth.
         wanted: the nodes to compute, ascending; None for all. Keys and values are always made for all.
     """
     import torch
@@ -106,21 +122,11 @@ def _block(block: Any, x: torch.Tensor, paths: list[torch.Tensor], wanted: torch
     normed = block.ln_1(x)
     keys, values = linear(normed, weight[width:], bias[width:]).chunk(2, dim=1)
     if wanted is not None:
-        x, normed, paths = x[wanted], normed[wanted], _paths_of(wanted, paths)
+        x, normed = x[wanted], normed[wanted]
     queries = linear(normed, weight[:width], bias[:width])
     mixed = _attend(queries.view(heads), keys.reshape(heads), values.reshape(heads), paths)
     x = x + block.ls_1(attention.out_proj(mixed.reshape(len(x), width)))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
-
-
-def _paths_of(wanted: torch.Tensor, paths: list[torch.Tensor]) -> list[torch.Tensor]:
-    """*Worker.* The paths of some nodes (ascending), still by depth."""
-    first, found = 0, []
-    for path in paths:
-        inside = wanted[(wanted >= first) & (wanted < first + len(path))]
-        found.append(path[inside - first])
-        first += len(path)
-    return found
 
 
 def _attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, paths: list[torch.Tensor]) -> torch.Tensor:

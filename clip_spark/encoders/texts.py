@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +13,29 @@ from clip_spark.encoders.forward import BatchSize, Forward
 from clip_spark.encoders.text_tower import TextTower, causal_tower, forward_trie
 from clip_spark.encoders.tokens import BulkTokenizer
 from clip_spark.encoders.trie import build_trie, first_seen, sorted_rows
-from clip_spark.shards import Stopwatch
 
 if TYPE_CHECKING:
     import torch
 
 TOKENS = {"cpu": 2_048, "cuda": 131_072}
 """Token states per forward pass: on a CPU the activations of more would leave the caches."""
+
+
+@dataclass(frozen=True)
+class Tokenised:
+    """Texts as token ids, in the order in which they are computed.
+
+    Attributes:
+        table: int64 (n, longest), padded with NO_TOKEN; or with the model's own padding, to its whole context.
+        order: int64 (n,), which text each row is.
+        tokens: token ids of all texts.
+        cut: how many texts were longer than the context and lost their end.
+    """
+
+    table: np.ndarray
+    order: np.ndarray
+    tokens: int
+    cut: int = 0
 
 
 class TextEncoder:
@@ -32,54 +49,55 @@ class TextEncoder:
         split: texts to tokens, the part that a text's own characters decide; picklable.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, forward: Forward, watch: Stopwatch, counters: Counter[str]) -> None:
-        self._model, self._tokenizer, self._forward = model, tokenizer, forward
-        self._watch, self._counters = watch, counters
+    def __init__(self, model: Any, tokenizer: Any, forward: Forward, counters: Counter[str]) -> None:
+        self._model, self._tokenizer = model, tokenizer
+        self._forward, self._counters = forward, counters
         self.context_length = int(model.context_length)
         fits = BulkTokenizer.fits(tokenizer)
-        self._bulk = BulkTokenizer(tokenizer, self.context_length) if fits else None
         self._tower = causal_tower(model) if fits else None
+        self._bulk = BulkTokenizer(tokenizer, self.context_length) if fits else None
         self.split: Callable[[list[str]], Any] = self._bulk or tokenizer
         self.batch = BatchSize(TOKENS[forward.device.split(":")[0]])
 
-    def __call__(self, texts: list[str]) -> np.ndarray:
-        """float32 (n, d), rows of length 1, in the order of n >= 1 texts."""
+    def tokenise(self, texts: Sequence[str]) -> Tokenised:
+        """The ids of n texts; computes nothing on the device."""
+        if not texts:
+            return Tokenised(np.zeros((0, 0), np.int64), np.zeros(0, np.int64), 0)
         if self._bulk is not None and self._tower is not None:
-            return self._by_trie(texts, self._bulk, self._tower)
-        return self._by_context(texts)
+            found = self._bulk(texts)
+            return Tokenised(*sorted_rows(found.rows), found.total, found.cut)
+        ids = self._tokenizer(list(texts), context_length=self.context_length).numpy()
+        return Tokenised(ids, np.arange(len(ids)), ids.size)
 
-    def _by_trie(self, texts: list[str], tokenize: BulkTokenizer, tower: TextTower) -> np.ndarray:
-        with self._watch("tokenise"):
-            tokens = tokenize(texts)
-            table, order = sorted_rows(tokens.rows)
-            nodes = np.cumsum(first_seen(table).sum(axis=1))  # token states up to and with each text
-        self._counters.update(tokens=tokens.total, texts_cut=tokens.cut)
+    def __call__(self, texts: Tokenised) -> np.ndarray:
+        """float32 (n, d), rows of length 1, in the order in which n >= 1 texts were given."""
+        found = self._by_trie(texts.table, self._tower) if self._tower else self._by_context(texts.table)
+        out = np.empty_like(found)
+        out[texts.order] = found
+        return out
+
+    def _by_trie(self, table: np.ndarray, tower: TextTower) -> np.ndarray:
+        nodes = np.cumsum(first_seen(table).sum(axis=1))  # token states up to and with each text
 
         def stop_of(start: int, size: int) -> int:
             before = nodes[start - 1] if start else 0
             return int(np.searchsorted(nodes, before + size, side="right"))
 
-        def forward(start: int, stop: int) -> np.ndarray:
+        def forward(start: int, stop: int) -> torch.Tensor:
             trie = build_trie(table[start:stop])
             self._counters["token_states"] += len(trie.tokens)
             return self._forward(lambda: forward_trie(tower, trie, self._forward.device))
 
-        with self._watch("forward"):
-            parts = [vectors for _, vectors in self.batch.run(len(texts), stop_of, forward)]
-            out = np.empty((len(texts), parts[0].shape[1]), np.float32)
-            out[order] = np.concatenate(parts)
-        return out
+        return self.batch.run(len(table), stop_of, forward)
 
-    def _by_context(self, texts: Sequence[str]) -> np.ndarray:
-        with self._watch("tokenise"):
-            ids: torch.Tensor = self._tokenizer(list(texts), context_length=self.context_length)
-        self._counters.update(tokens=ids.numel())
+    def _by_context(self, table: np.ndarray) -> np.ndarray:
+        import torch
 
         def stop_of(start: int, size: int) -> int:
             return start + max(1, size // self.context_length)
 
-        def forward(start: int, stop: int) -> np.ndarray:
-            return self._forward(lambda: self._model.encode_text(ids[start:stop].to(self._forward.device)))
+        def forward(start: int, stop: int) -> torch.Tensor:
+            ids = torch.from_numpy(table[start:stop])
+            return self._forward(lambda: self._model.encode_text(ids.to(self._forward.device)))
 
-        with self._watch("forward"):
-            return np.concatenate([vectors for _, vectors in self.batch.run(len(ids), stop_of, forward)])
+        return self.batch.run(len(table), stop_of, forward)

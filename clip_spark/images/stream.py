@@ -14,9 +14,9 @@ import numpy as np
 from clip_spark.apart import Apart
 from clip_spark.devices import decode_threads, is_retry
 from clip_spark.errors import Rejected
-from clip_spark.images.ordered import map_ordered
 from clip_spark.images.records import ImageRow
 from clip_spark.images.sources import FileEntry, Part, Picture, Unreadable
+from clip_spark.ordered import map_ordered
 
 if TYPE_CHECKING:
     from clip_spark.encoders.encoder import Encoder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from clip_spark import devices, schema
-from clip_spark.embed import preview
-from clip_spark.embed import text as embed_text_module
+from clip_spark.embed import preview, text_records
 from clip_spark.embed.images import ImageWork
 from clip_spark.embed.task import EncodeTask, Usage, agree, facts, write_rows
-from clip_spark.embed.text import TextWork, encode_templates, plan_shards
+from clip_spark.embed.text import TextWork, encode_said, plan_shards
 from clip_spark.encoders import EncoderSpec, load_encoder
+from clip_spark.encoders.texts import Tokenised
 from clip_spark.errors import ModelError, SpecError
 from clip_spark.images import plan as image_plan
 from clip_spark.manifest import Manifest, Plan, begin_run
@@ -75,7 +76,8 @@ def test_loading_counts_once(tmp_path: Path) -> None:
 def test_templates_are_averaged_to_unit_vectors() -> None:
     encoder, texts = load_encoder(SPEC), ["dog", "red apple"]
     mean = encoder.encode_texts(texts, "a ") + encoder.encode_texts([f"{text} outside" for text in texts])
-    found = encode_templates(encoder, texts, ("a {}", "{} outside"))
+    said = [encoder.tokenise([template.replace("{}", text) for text in texts]) for template in ("a {}", "{} outside")]
+    found = encode_said(encoder, said)
     np.testing.assert_allclose(found, mean / np.linalg.norm(mean, axis=1, keepdims=True), atol=1e-6)
 
 
@@ -87,7 +89,7 @@ def test_templates_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> 
 
 def test_any_plan_gives_the_same_rows(records: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run_here(tmp_path / "whole", plan_shards(records, 0), lambda task: TextWork(task, ("a {}",)), "text")
-    monkeypatch.setattr(embed_text_module, "SLICE_ROWS", 2)
+    monkeypatch.setattr(text_records, "SLICE_ROWS", 2)
     for shard_rows in (1, 4, 5):
         shards = plan_shards(records, shard_rows)
         again = run_here(tmp_path / str(shard_rows), shards, lambda task: TextWork(task, ("a {}",)), "text")
@@ -96,6 +98,25 @@ def test_any_plan_gives_the_same_rows(records: Manifest, tmp_path: Path, monkeyp
     usable = [text for text in TEXTS if text.strip()]
     assert [row["text"] for row in rows_of(whole)] == usable and whole.rejects == {"no text": len(TEXTS) - len(usable)}
     assert whole.extra["cost_per_million"] > 0 and {"encoder"} <= {table.title for table in preview(whole)}
+
+
+def test_texts_are_split_while_the_model_computes(
+    records: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, split = load_encoder(SPEC), threading.Semaphore(0)
+    tokenise, encode = encoder.tokenise, encoder.encode_tokenised
+    monkeypatch.setattr(text_records, "SLICE_ROWS", len(TEXTS) // 2 + 1)
+    monkeypatch.setattr(encoder, "tokenise", lambda texts: (tokenise(texts), split.release())[0])
+
+    def encode_when_all_are_split(texts: Tokenised) -> np.ndarray:
+        assert both.is_set() or all(split.acquire(timeout=20) for _ in range(2))
+        both.set()
+        return encode(texts)
+
+    both = threading.Event()
+    monkeypatch.setattr(encoder, "encode_tokenised", encode_when_all_are_split)
+    found = run_here(tmp_path / "out", plan_shards(records, 0), lambda task: TextWork(task, ("{}",)), "text")
+    assert found.rows == len([text for text in TEXTS if text.strip()])
 
 
 class SecondTry:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from clip_spark.demo.model_folder import model_folder
 from clip_spark.encoders import EncoderSpec, check_model, load_encoder
-from clip_spark.encoders.names import parse_model
+from clip_spark.encoders.names import has_vision_transformer, parse_model
 from clip_spark.errors import ModelError, Rejected
 
 TEXTS = ["dog", "a red apple on a table", "Café & crème", "word " * 90, "", "hello, world!!", "dog", "日本 語"]
@@ -204,6 +204,17 @@ def test_a_state_dict_on_disk_is_a_model(tmp_path: Any) -> None:
 def test_unknown_models_are_refused_with_advice(model: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         check_model(model)
+
+
+@pytest.mark.parametrize(
+    ("model", "sees"),
+    [("demo", False), ("RN50", False), ("ViT-B/32", True), ("ViT-B-16-SigLIP:webli", False), ("coca_ViT-B-32:x", True)],
+)
+def test_int8_is_refused_before_any_task_for_what_is_no_vision_transformer(model: str, sees: bool) -> None:
+    assert has_vision_transformer(parse_model(model)) is sees
+    if not sees:
+        with pytest.raises(ModelError, match="int8 is for vision transformers"):
+            check_model(model, "int8")
 
 
 def test_known_models_pass() -> None:

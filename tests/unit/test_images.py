@@ -14,9 +14,9 @@ import pytest
 from clip_spark.encoders.pictures import PicturePreparer
 from clip_spark.errors import InputError, Rejected
 from clip_spark.images.decode import open_picture
-from clip_spark.images.ordered import map_ordered
 from clip_spark.images.plan import find_images, plan_shards
 from clip_spark.images.sources import FileEntry, FilesPart, split_key
+from clip_spark.ordered import map_ordered
 from clip_spark.specs.base import fingerprint
 from clip_spark.storage import list_files
 

@@ -14,7 +14,7 @@ GROUND, WORKER, DRIVER, TOP = range(4)
 LAYERS = {
     GROUND: {
         "", "errors", "specs", "settings", "schema", "storage", "stores", "shards", "receipts", "manifest", "report",
-        "listings", "text", "memory",
+        "listings", "text", "memory", "ordered",
         "demo",
     },
     WORKER: {

@@ -17,7 +17,7 @@ def map_ordered(function: Callable[[In], Out], items: Iterable[In], threads: int
     At most `ahead` results wait at a time, which bounds the memory whatever the consumer does. An error is raised at
     its place in the order; when the consumer stops early, what has not begun is dropped.
     """
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="ahead")
     waiting: deque[Future[Out]] = deque()
     try:
         for item in items:

@@ -1,0 +1,128 @@
+"""*Worker.* Records on their way to the model: read in slices, checked, split into tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clip_spark import storage
+from clip_spark.errors import Rejected
+from clip_spark.schema import RECORD_ID
+
+if TYPE_CHECKING:
+    from clip_spark.encoders.encoder import Encoder
+    from clip_spark.encoders.texts import Tokenised
+
+TEXT = "text"
+SLICE_ROWS = 16_384
+"""Records that are computed together; texts of one slice share batches. At most two slices are in memory at once."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Rows `start` to `stop` of one records file."""
+
+    uri: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class ReadyRecords:
+    """Records that the model can take.
+
+    Attributes:
+        records: n rows, their text in the column `text`.
+        said: of each template, the n texts that it makes.
+        rejects: (record id, reason, message) of the rows that were left out.
+    """
+
+    records: pa.Table
+    said: list[Tokenised]
+    rejects: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class Preparer:
+    """*Worker.* Makes records ready; runs in a thread beside the model.
+
+    Attributes:
+        encoder: splits the texts into tokens.
+        column: the one to embed.
+        templates: what is said of each record, with {} in place of its text.
+        trial: splits texts in another process, for a shard that was tried before; else None.
+    """
+
+    encoder: Encoder
+    column: str
+    templates: tuple[str, ...]
+    trial: Callable[[list[str]], object] | None = None
+
+    def __call__(self, table: pa.Table) -> ReadyRecords:
+        """Check and split; rejects what has no text, or a text that ends the process."""
+        rejects: list[tuple[str, str, str]] = []
+        records = with_text(table, self.column)
+        kept = pa.array([self._is_usable(*row, rejects) for row in _rows(records)], pa.bool_())
+        records = records.filter(kept) if rejects else records
+        texts = records.column(TEXT).to_pylist()
+        said = [self.encoder.tokenise([template.replace("{}", text) for text in texts]) for template in self.templates]
+        return ReadyRecords(records, said, rejects)
+
+    def _is_usable(self, record_id: str, text: str | None, rejects: list[tuple[str, str, str]]) -> bool:
+        if not text or not text.strip():
+            rejects.append((record_id, "no text", "the record's text is empty"))
+            return False
+        try:
+            # Only this depends on a text's own characters: the model itself sees numbers of a vocabulary.
+            if self.trial:
+                self.trial([template.replace("{}", text) for template in self.templates])
+        except Rejected as error:
+            rejects.append((record_id, error.reason, error.message))
+            return False
+        return True
+
+
+def _rows(records: pa.Table) -> Iterator[tuple[str, str | None]]:
+    return zip(records.column(RECORD_ID).to_pylist(), records.column(TEXT).to_pylist(), strict=True)
+
+
+def records_schema(uri: str) -> pa.Schema:
+    """*Worker.* The columns of a records file, the user's own among them."""
+    with storage.open_read(uri) as stream:
+        return pq.read_schema(stream).remove_metadata()
+
+
+def with_text(table: pa.Table, column: str) -> pa.Table:
+    """*Worker.* Records whose `text` is what is embedded: a copy of that column."""
+    if column == TEXT:
+        return table
+    others = [name for name in table.column_names if name != TEXT]
+    return table.select(others).append_column(TEXT, table.column(column).cast(pa.string()))
+
+
+def read_slices(slices: tuple[Slice, ...], arrow_schema: pa.Schema) -> Iterator[pa.Table]:
+    """*Worker.* The records of some slices, in order, at most SLICE_ROWS at a time; other row groups are not read."""
+    for part in slices:
+        with storage.open_read(part.uri) as stream:
+            file = pq.ParquetFile(stream)
+            groups, skip = _row_groups(file.metadata, part)
+            table = file.read_row_groups(groups).slice(skip, part.stop - part.start).select(arrow_schema.names)
+        for start in range(0, table.num_rows, SLICE_ROWS):
+            yield table.slice(start, SLICE_ROWS).cast(arrow_schema)
+
+
+def _row_groups(metadata: pq.FileMetaData, part: Slice) -> tuple[list[int], int]:
+    """*Pure.* The row groups that hold a slice, and how many rows before the slice they bring along."""
+    groups: list[int] = []
+    first = skip = 0
+    for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group).num_rows
+        if first < part.stop and first + rows > part.start:
+            skip = part.start - first if not groups else skip
+            groups.append(group)
+        first += rows
+    return groups, skip
