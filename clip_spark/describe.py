@@ -31,7 +31,7 @@ from clip_spark.session import SessionSource
 from clip_spark.shard_queries import open_searcher, shard_blocks
 from clip_spark.shards import Receipt, ShardWriter
 from clip_spark.specs.search import DescribeSpec
-from clip_spark.tasks import MOST_TASKS, collect, run_shards
+from clip_spark.tasks import MOST_TASKS, collect, read_on_executors, run_shards
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -112,7 +112,7 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
     if not spec.overwrite and (done := finished(spec.output, plan)) is not None:
         return done
     classes = class_conditions(get_spark(), texts, spec)  # a mistake here must not take the output
-    run = begin_run(spec.output, plan, overwrite=spec.overwrite)
+    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
     if pending := run.pending():
         task = DescribeTask(images.uri, index.uri, run.output, plan.fingerprint, info.generation, classes)
         run_shards(get_spark(), "describe-set", pending, task)

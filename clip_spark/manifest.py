@@ -14,6 +14,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -21,7 +22,7 @@ from typing import Any
 
 from clip_spark import __version__, storage
 from clip_spark.errors import DatasetError, InputError, OutputError
-from clip_spark.receipts import ReceiptReader, read_parts, write_parts
+from clip_spark.receipts import ReadMany, ReceiptReader, read_many, read_parts, write_parts
 from clip_spark.shards import PLAN, REJECTS, Receipt, check_plan
 from clip_spark.specs.base import Spec, fingerprint
 
@@ -163,11 +164,12 @@ class Run:
     output: str
     plan: Plan
     manifest: Manifest | None
+    read: ReadMany = read_many
     started: float = field(default_factory=time.time)
 
     @cached_property
     def _reader(self) -> ReceiptReader:
-        return ReceiptReader(self.output)
+        return ReceiptReader(self.output, self.read)
 
     def pending(self) -> list[int]:
         """Numbers of the shards that have no valid receipt yet, in order."""
@@ -217,8 +219,14 @@ def write_manifest(manifest: Manifest) -> None:
     storage.write_json(storage.join(manifest.uri, MANIFEST), value)
 
 
-def begin_run(output: str, plan: Plan, *, overwrite: bool) -> Run:
+def begin_run(output: str, plan: Plan, *, overwrite: bool, read: ReadMany = read_many) -> Run:
     """*Driver.* Take an output folder for a plan: new, resumed, or already done.
+
+    Args:
+        output: the folder.
+        plan: what is to be done.
+        overwrite: delete what another plan has left there.
+        read: reads receipts; a step of very many shards gives `tasks.read_on_executors`.
 
     Raises:
         OutputError: the folder holds another run, or files that clip-spark did not write.
@@ -237,7 +245,7 @@ def begin_run(output: str, plan: Plan, *, overwrite: bool) -> Run:
             "Choose another --output, repeat the old options, or replace it with --overwrite."
         )
     committed = storage.exists(storage.join(output, MANIFEST))
-    return Run(output, plan, read_manifest(output) if committed else None)
+    return Run(output, plan, read_manifest(output) if committed else None, read)
 
 
 def finished(output: str, plan: Plan) -> Manifest | None:
@@ -297,12 +305,15 @@ def _check_complete(plan: Plan, receipts: list[Receipt]) -> None:
 def _check_files(output: str, receipts: list[Receipt]) -> None:
     """*Driver.* The folders that receipts name hold exactly the files that receipts name, with their sizes."""
     folders = {path.split("/", 1)[0] for receipt in receipts for path in receipt.files} | {REJECTS}
-    for folder in sorted(folders):
+
+    def check(folder: str) -> str:
         wanted = {
             path: size for receipt in receipts for path, size in receipt.files.items() if path.startswith(folder + "/")
         }
-        odd = _first_odd(wanted, storage.iter_files(storage.join(output, folder)), folder)
-        if odd:
+        return _first_odd(wanted, storage.iter_files(storage.join(output, folder)), folder)
+
+    with ThreadPoolExecutor(len(folders)) as pool:  # a store lists 1,000 files at a time, and each page takes its time
+        for odd in filter(None, pool.map(check, sorted(folders))):
             raise DatasetError(
                 f"'{storage.join(output, odd)}' is missing, cut short or not listed by any receipt; use --overwrite."
             )

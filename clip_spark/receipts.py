@@ -1,4 +1,4 @@
-"""*Driver.* Receipts in bulk: a million small files read once, in threads and processes, and kept in a few big ones.
+"""*Driver.* Receipts in bulk: a million small files read once, and kept in a few big ones.
 
 <dataset>/receipts/00000.json    one per shard, written by its task (shards.py)
 <dataset>/manifest/00000.jsonl   the same receipts, PART_RECEIPTS to a file, beside a manifest of very many shards
@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from clip_spark import storage
@@ -18,46 +16,35 @@ from clip_spark.shards import RECEIPTS, Receipt, shard_name
 
 READ_THREADS = 32
 """Receipts are many and small: reading them is bound by the round trip to the store."""
-CHUNK_RECEIPTS = 5_000
-"""What one process reads at a time; fewer are not worth starting a process for."""
 PART_RECEIPTS = 50_000
 """Receipts in one file beside the manifest; fewer than SPLIT_RECEIPTS stay in the manifest itself."""
 SPLIT_RECEIPTS = 10_000
 PARTS = "manifest"
 
+ReadMany = Callable[[str, Sequence[str]], Iterable[Any]]
+"""(folder, names of JSON files in it) -> their values, in order."""
+
 
 class ReceiptReader:
     """*Driver.* The receipts of one output folder; what has been read once is read again only if it was rewritten."""
 
-    def __init__(self, output: str) -> None:
-        self._place = storage.join(output, RECEIPTS)
+    def __init__(self, output: str, read: ReadMany) -> None:
+        self._place, self._read = storage.join(output, RECEIPTS), read
         self._known: dict[str, tuple[str, Receipt]] = {}
 
     def read(self) -> list[Receipt]:
         """All receipts that are there now, by shard number."""
         listed = storage.list_files(self._place)
         new = [file for file in listed if self._known.get(file.uri, ("", None))[0] != file.stamp]
-        for file, value in zip(new, read_many([file.uri for file in new]), strict=True):
+        for file, value in zip(new, self._read(self._place, [storage.name(file.uri) for file in new]), strict=True):
             self._known[file.uri] = (file.stamp, Receipt.from_json(value))
         return sorted((self._known[file.uri][1] for file in listed), key=lambda receipt: receipt.shard)
 
 
-def read_many(uris: Sequence[str]) -> Iterator[Any]:
-    """*Driver.* The values of many JSON files in order; with very many, in one process per core."""
-    processes = min(os.cpu_count() or 1, len(uris) // CHUNK_RECEIPTS)
-    if processes < 2:
-        yield from _read_chunk(uris)
-        return
-    chunks = [uris[start : start + CHUNK_RECEIPTS] for start in range(0, len(uris), CHUNK_RECEIPTS)]
-    # Spawned, not forked: the driver has threads and open connections that a fork would copy half.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        for values in pool.map(_read_chunk, chunks):
-            yield from values
-
-
-def _read_chunk(uris: Sequence[str]) -> list[Any]:
+def read_many(place: str, names: Sequence[str]) -> list[Any]:
+    """*Anywhere.* The values of some JSON files of one folder, in order."""
     with ThreadPoolExecutor(READ_THREADS) as pool:
-        return list(pool.map(storage.read_json, uris))
+        return list(pool.map(storage.read_json, [storage.join(place, name) for name in names]))
 
 
 def write_parts(output: str, receipts: Sequence[Receipt]) -> list[str]:

@@ -19,7 +19,7 @@ from clip_spark.session import SessionSource
 from clip_spark.shard_queries import open_searcher, shard_blocks
 from clip_spark.shards import Receipt, ShardWriter
 from clip_spark.specs.search import SearchIndexSpec
-from clip_spark.tasks import run_shards
+from clip_spark.tasks import read_on_executors, run_shards
 
 HITS = pa.schema([("query_id", pa.string()), ("rank", pa.int32()), ("score", pa.float32()), ("record_id", pa.string())])
 PREVIEW_ROWS = 20
@@ -95,7 +95,7 @@ def search_index(get_spark: SessionSource, spec: SearchIndexSpec) -> Manifest:
         check_where(records, spec.where)
     inputs = {"queries": queries.as_input(), "index": index.as_input()}
     plan = Plan.of("hits", spec, inputs, len(queries.receipts))
-    run = begin_run(spec.output, plan, overwrite=spec.overwrite)
+    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
     if run.manifest is not None:
         return run.manifest
     if pending := run.pending():

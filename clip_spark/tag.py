@@ -25,7 +25,7 @@ from clip_spark.shard_queries import open_searcher, shard_blocks
 from clip_spark.shards import Receipt, ShardWriter, shard_name
 from clip_spark.sidecars import write_sidecars
 from clip_spark.specs.search import TagSpec, parse_quotas
-from clip_spark.tasks import run_shards
+from clip_spark.tasks import read_on_executors, run_shards
 
 PREVIEW_IMAGES = 5
 IMAGE_COLUMNS = (schema.RECORD_ID, "uri")
@@ -149,7 +149,7 @@ def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
             check_where(texts, each.where)
     inputs = {"embeddings": images.as_input(), "index": index.as_input()}
     plan = Plan.of("tags", spec, inputs, len(images.receipts))
-    run = begin_run(spec.output, plan, overwrite=spec.overwrite)
+    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
     if run.manifest is not None:
         return run.manifest
     pending = run.pending()

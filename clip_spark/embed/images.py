@@ -18,7 +18,7 @@ from clip_spark.schema import EMBEDDINGS
 from clip_spark.session import SessionSource
 from clip_spark.shards import Receipt, ShardWriter
 from clip_spark.specs.encode import EmbedImagesSpec
-from clip_spark.tasks import run_shards
+from clip_spark.tasks import read_on_executors, run_shards
 
 WRITE_ROWS = 1024
 """Rows per write: a forward pass is far smaller than a good parquet row group."""
@@ -35,7 +35,8 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
     found = find_images(spec.images)
     shards = plan_shards(found, spec.shard_rows)
     inputs = {"images": {"uri": ",".join(spec.images), "fingerprint": found.fingerprint}}
-    run = begin_run(spec.output, Plan.of("embeddings", spec, inputs, len(shards)), overwrite=spec.overwrite)
+    plan = Plan.of("embeddings", spec, inputs, len(shards))
+    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
     if run.manifest:
         return run.manifest
     items = [shards[number] for number in run.pending()]

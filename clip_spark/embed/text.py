@@ -20,7 +20,7 @@ from clip_spark.schema import EMBEDDINGS, check_columns
 from clip_spark.session import SessionSource
 from clip_spark.shards import Receipt, ShardWriter
 from clip_spark.specs.encode import EmbedTextSpec
-from clip_spark.tasks import run_shards
+from clip_spark.tasks import read_on_executors, run_shards
 
 if TYPE_CHECKING:
     from clip_spark.encoders.encoder import Encoder
@@ -49,11 +49,8 @@ def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
     check_model(spec.model)
     shards = plan_shards(records, spec.shard_rows)
     check_columns([spec.text_column], records_schema(shards[0].slices[0].uri).names)
-    run = begin_run(
-        spec.output,
-        Plan.of("embeddings", spec, {"records": records.as_input()}, len(shards)),
-        overwrite=spec.overwrite,
-    )
+    plan = Plan.of("embeddings", spec, {"records": records.as_input()}, len(shards))
+    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
     if run.manifest:
         return run.manifest
     items = [shards[number] for number in run.pending()]

@@ -23,19 +23,11 @@ def test_receipts_are_read_once_and_again_only_when_rewritten(tmp_path: Path, mo
     read: list[str] = []
     original = storage.read_json
     monkeypatch.setattr(storage, "read_json", lambda uri: read.append(storage.name(uri)) or original(uri))
-    reader = ReceiptReader(str(tmp_path))
+    reader = ReceiptReader(str(tmp_path), receipts.read_many)
     assert [r.shard for r in reader.read()] == [0, 1, 2]
     write_receipt(str(tmp_path), receipt(1, rows=7))
     assert [r.rows for r in reader.read()] == [1, 7, 1]
     assert read[3:] == ["00001.json"]
-
-
-def test_very_many_receipts_are_read_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for shard in range(8):
-        write_receipt(str(tmp_path), receipt(shard))
-    monkeypatch.setattr(receipts, "CHUNK_RECEIPTS", 3)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    assert [r.shard for r in ReceiptReader(str(tmp_path)).read()] == list(range(8))
 
 
 def test_a_manifest_of_very_many_shards_is_split_and_reads_the_same(

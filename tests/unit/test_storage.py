@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
+from botocore.utils import parse_timestamp
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clip_spark import storage
 from clip_spark.errors import DatasetError, InputError
+from clip_spark.listings import parse_time
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
@@ -43,6 +49,12 @@ def test_a_linked_file_is_listed_and_a_circle_of_folders_ends(tmp_path: Path) ->
     (tmp_path / "data" / "circle").symlink_to(tmp_path / "data")
     found = storage.list_files(str(tmp_path / "data"))
     assert [(storage.name(file.uri), file.bytes) for file in found] == [("a.txt", 2), ("link.txt", 2)]
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.sampled_from(["seconds", "milliseconds"]), st.booleans())
+def test_times_of_listings_are_what_botocore_reads(time: datetime, precision: str, iso: bool) -> None:
+    said = time.isoformat(timespec=precision).replace("+00:00", "Z") if iso else format_datetime(time, usegmt=True)
+    assert parse_time(said) == parse_timestamp(said)
 
 
 def test_remote_listing_keeps_the_scheme() -> None:

@@ -1,0 +1,33 @@
+"""What tasks do for the driver, beside the steps themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clip_spark import tasks
+from clip_spark.manifest import begin_run, read_manifest
+from tests.unit.test_manifest import plan_of, write_shard
+
+pytestmark = pytest.mark.spark
+
+
+def test_very_many_receipts_are_read_on_the_executors(
+    spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "MANY_FILES", 4)
+    monkeypatch.setattr(tasks, "CHUNK_FILES", 2)
+    asked: list[str] = []
+    read = tasks.read_on_executors(lambda: asked.append("session") or spark)
+    run = begin_run(str(tmp_path / "d"), plan_of(shards=5), overwrite=False, read=read)
+    for number in (2, 0, 1):
+        write_shard(run, number)
+    assert run.pending() == [3, 4] and not asked  # few
+    again = begin_run(run.output, plan_of(shards=5), overwrite=False, read=read)
+    for number in again.pending():
+        write_shard(again, number)
+    fresh = begin_run(run.output, plan_of(shards=5), overwrite=False, read=read)
+    assert fresh.receipts() == again.receipts() and asked == ["session"]
+    assert fresh.commit().rows == read_manifest(run.output).rows == 10
