@@ -19,7 +19,7 @@ from clip_spark.index.parts import ALL_LISTS, PartSet, open_part, open_parts
 from clip_spark.index.reader import VectorReader, dataset_files
 from clip_spark.index.shard_files import ShardFileWriter
 from clip_spark.index.train import draw_positions, new_index
-from clip_spark.index.tune import RECALL_AT, Questions, exact_hits
+from clip_spark.index.tune import ASKED, TEST_QUERIES, Questions, exact_hits
 from clip_spark.index.vectors import VectorStore
 from clip_spark.index.writer import PartWriter
 from clip_spark.manifest import Manifest, Plan, read_manifest
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TEST_QUERIES = 512
-ASKED = RECALL_AT + 1
-"""One more than counts, for a stored vector finds itself."""
 DRIFT = 2
 """So many times the lists per query that were needed before: then the lists no longer fit the vectors."""
 

@@ -27,7 +27,7 @@ from clip_spark.index.parts import open_parts
 from clip_spark.index.reader import VectorFile, VectorReader, dataset_files
 from clip_spark.index.shard_files import ShardFileWriter
 from clip_spark.index.train import TrainRecipe, draw_positions, new_index, train_rows
-from clip_spark.index.tune import RECALL_AT, Questions, exact_hits
+from clip_spark.index.tune import ASKED, TEST_QUERIES, Questions, exact_hits
 from clip_spark.index.writer import PartWriter
 from clip_spark.manifest import Manifest, Plan, read_manifest
 from clip_spark.measure import Goal, measure, spot_check
@@ -37,8 +37,6 @@ from clip_spark.shards import Stopwatch
 from clip_spark.specs.search import IndexSpec, memory_bytes, task_bytes
 
 log = logging.getLogger(__name__)
-
-TEST_QUERIES = 512
 
 
 @dataclass(frozen=True)
@@ -175,9 +173,9 @@ def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: 
 
         def ask(queries: np.ndarray, own: np.ndarray | None) -> Questions:
             if keys.is_exact(plan.key):  # its own search is the exact one
-                return Questions(queries, parts.search(queries, RECALL_AT + 1)[1], own)
+                return Questions(queries, parts.search(queries, ASKED)[1], own)
             search = partial(_file_hits, plan.reader, queries)
-            return Questions(queries, exact_distributed(get_spark(), plan.reader.files, search, RECALL_AT + 1), own)
+            return Questions(queries, exact_distributed(get_spark(), plan.reader.files, search, ASKED), own)
 
         own, cross = ask(plan.reader.take(positions), positions), None
         if plan.queries is not None:
@@ -192,7 +190,7 @@ def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: 
 
 def _file_hits(reader: VectorReader, queries: np.ndarray, file: VectorFile) -> tuple[np.ndarray, np.ndarray]:
     """*Worker.* The true best of one embedding shard."""
-    return exact_hits(reader.blocks(file.start, file.end), queries, RECALL_AT + 1)
+    return exact_hits(reader.blocks(file.start, file.end), queries, ASKED)
 
 
 def preview(manifest: Manifest) -> list[Table]:

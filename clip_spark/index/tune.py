@@ -14,6 +14,9 @@ from clip_spark.index.library import load_faiss
 from clip_spark.index.parts import MISSING, PartSet, merge
 
 RECALL_AT = 10
+TEST_QUERIES = 512
+ASKED = RECALL_AT + 1
+"""One more than counts, for a stored vector finds itself."""
 RERANKS = (4, 16, 64)
 """Candidates per hit that are tried in turn for compressed parts."""
 
@@ -87,7 +90,7 @@ class Questions:
 
     Attributes:
         queries: float32 (n, d).
-        true: int64 (n, RECALL_AT + 1).
+        true: int64 (n, ASKED).
         own: positions of the queries in the index, or None for queries of the other kind.
     """
 
@@ -97,7 +100,7 @@ class Questions:
 
     def recall(self, parts: PartSet, settings: SearchSettings) -> float:
         """Recall@10 of one setting."""
-        _, found = parts.search(self.queries, RECALL_AT + 1, settings)
+        _, found = parts.search(self.queries, ASKED, settings)
         return recall(found, self.true, self.own)
 
 

@@ -82,7 +82,8 @@ def late_worker(running: Bench, scenario: Scenario, output: str) -> str:
     late: list[subprocess.Popen[bytes]] = []
 
     def join() -> int:
-        late.append(running.cluster.add_worker(WORKER_CORES, WORKER_MEMORY))
+        if not late:  # the moment is tried again when the wait below runs out
+            late.append(running.cluster.add_worker(WORKER_CORES, WORKER_MEMORY))
         wait_until("a task on the late worker", lambda: has_task(running, late[0].pid), 60)
         return late[0].pid
 
