@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
 """An odd number near 2**64 / golden ratio: multiplying by it spreads neighbours over all high bits."""
+REMIX = np.uint64(0xFF51AFD7ED558CCD)
+"""From MurmurHash3's 64-bit finaliser: the second product, without which alike beginnings and ends cancel out."""
 HASHED_BYTES = 64
 """Of longer words the beginning, the last eight bytes and the length are hashed."""
 ABSENT = -1
@@ -43,17 +45,21 @@ class WordLookup:
         found = self._order[nearest[rows]]
         same = pc.equal(words.take(pa.array(rows)), self._words.take(pa.array(found))).to_numpy(zero_copy_only=False)
         places[rows[same]] = found[same]
-        if not same.all():  # another word has the same hash
-            odd = rows[~same]
-            places[odd] = pc.index_in(words.take(pa.array(odd)), self._words).fill_null(ABSENT).to_numpy()
+        for row in rows[~same]:  # another word has the same hash
+            places[row] = self._search(words[row], hashes[row])
         return places
+
+    def _search(self, word: pa.Scalar, its_hash: np.uint64) -> int:
+        """The place of a word among those with its hash."""
+        first, last = np.searchsorted(self._hashes, its_hash, "left"), np.searchsorted(self._hashes, its_hash, "right")
+        return next((int(place) for place in self._order[first:last] if self._words[place] == word), ABSENT)
 
 
 def hash_words(words: pa.Array) -> np.ndarray:
     """*Worker.* uint64 (v,); the same for the same word everywhere."""
     offsets, windows = _bytes_of(words)
     starts, lengths = offsets[:-1].astype(np.int64), np.diff(offsets)
-    hashes = lengths.astype(np.uint64)
+    hashes = lengths.astype(np.uint64) * SPREAD
     rows = np.arange(len(words))
     for at in range(0, HASHED_BYTES, 8):
         rows = rows[lengths[rows] > at]
@@ -67,7 +73,8 @@ def hash_words(words: pa.Array) -> np.ndarray:
 
 def _mix(hashes: np.ndarray, rows: np.ndarray, values: np.ndarray) -> None:
     mixed = (hashes[rows] ^ values) * SPREAD
-    hashes[rows] = mixed ^ (mixed >> np.uint64(32))
+    mixed = (mixed ^ (mixed >> np.uint64(32))) * REMIX
+    hashes[rows] = mixed ^ (mixed >> np.uint64(33))
 
 
 def first_bytes(words: pa.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clip_spark import corpus
@@ -61,7 +61,6 @@ def lines_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("lines")
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200).map(lambda b: b.replace(b"\xef", b"\n")), st.integers(1, 60), st.integers(1, 50))
 def test_every_line_is_read_once_wherever_ranges_and_blocks_end(
     lines_folder: Path, data: bytes, split_bytes: int, block_bytes: int

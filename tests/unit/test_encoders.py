@@ -60,7 +60,7 @@ def test_a_prefix_is_part_of_the_text(encoder: Any, reference: Any, prefix: str)
     np.testing.assert_allclose(found, reference_texts(reference, [prefix + text for text in TEXTS]), atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.permutations(TEXTS), st.integers(1, len(TEXTS)), st.integers(1, 60))
 def test_any_order_any_cut_and_any_batch_give_the_same_vectors(
     encoder: Any, reference: Any, texts: list[str], cut: int, batch_size: int
@@ -126,7 +126,7 @@ def test_no_texts_and_no_pictures_give_no_rows(encoder: Any) -> None:
     assert encoder.encode_texts([]).shape == (0, encoder.dim) == encoder.encode_images([]).shape
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=60) | st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60))
 def test_bulk_tokens_equal_open_clips(encoder: Any, reference: Any, text: str) -> None:
     row = encoder._texts._bulk([text]).rows[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clip_spark.corpus import Piece
@@ -38,7 +38,6 @@ def wordpunct_tokenize(text: str) -> list[str]:
     return re.findall(r"\w+|[^\w\s]+", text)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(LINES, st.booleans(), st.booleans())
 def test_tokens_are_those_of_nltk_on_every_text(text: str, lower: bool, ends_with_line: bool) -> None:
     text = text.lstrip("\ufeff") + ("\n" if ends_with_line else "")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clip_spark import corpus
@@ -65,7 +65,7 @@ def count(folder: Path, spec: CountSpec, split_bytes: int, shards: int, most_wor
     return dict(rows), growth.curve([part.growth for part in found])
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     files=st.lists(LINES.map("\n".join), min_size=1, max_size=4).filter(any),
     split_bytes=st.integers(1, 100),

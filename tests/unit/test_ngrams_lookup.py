@@ -38,6 +38,15 @@ def test_equal_hashes_of_different_words_change_nothing(words: list[bytes], othe
         assert places(words, [*others, *words]) == by_dict(words, [*others, *words])
 
 
+def test_words_that_are_alike_have_hashes_of_their_own() -> None:
+    marks = [b"\xef\xbf\xbd" * count for count in range(1, 9)]
+    alike = {
+        head + mark + tail for head in (b"", *map(bytes, zip(range(128)))) for mark in marks for tail in (b"", b")")
+    }
+    alike |= {head + mark * count for head in (b"", b";", b"/") for mark in (b"-", b"*") for count in range(1, 100)}
+    assert len(set(hash_words(pa.array(sorted(alike), pa.binary())).tolist())) == len(alike)
+
+
 def test_zero_bytes_and_tails_count() -> None:
     words = [b"", b"\0", b"\0\0", b"a", b"a\0", b"a" * 8, b"a" * 8 + b"\0", b"a" * 70 + b"b", b"a" * 70 + b"c"]
     assert len(set(hash_words(pa.array(words, pa.binary())).tolist())) == len(words)
