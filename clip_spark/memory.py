@@ -1,4 +1,4 @@
-"""*Worker.* What a task leaves behind in its process, made small: garbage to look through, and memory that is free."""
+"""*Anywhere.* What work leaves behind in its process, made small: garbage to look through, and memory that is free."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ def tidy() -> None:
     Spark collects garbage after each task, before the next one may begin: 0.04 seconds to look through what numpy,
     Arrow and polars keep, 0.2 with torch and a model. What is alive now is frozen, so that nobody looks at it again.
 
-    A task fills some hundred MB and is done; glibc and Arrow would keep the pages for the next one, and all workers
-    of a machine together hold what only some of them use.
     """
     gc.collect()
     gc.freeze()
+    give_back()
+
+
+def give_back() -> None:
+    """*Anywhere.* Return memory that is free to the system.
+
+    A task fills some hundred MB and is done; glibc and Arrow would keep the pages for the next one, and all processes
+    of a machine together hold what only some of them use.
+    """
     pa.default_memory_pool().release_unused()
     if (trim := _malloc_trim()) is not None:
         trim(0)

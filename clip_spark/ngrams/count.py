@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from clip_spark import corpus, storage
 from clip_spark.corpus import Split
 from clip_spark.manifest import Manifest, Plan, Run, begin_run
-from clip_spark.memory import Tidied
+from clip_spark.memory import Tidied, give_back
 from clip_spark.ngrams import growth, passes, plots, summary, totals
 from clip_spark.ngrams.growth import Points
 from clip_spark.ngrams.vocabulary import make_vocabulary
@@ -81,6 +81,7 @@ def _count(spark: SparkSession, spec: CountSpec, run: Run, splits: list[Split]) 
     source = passes.Source(spec, storage.join(run.output, WORK, cut))
     items = spark.sparkContext.parallelize(list(enumerate(splits)), len(splits))
     words = _broadcast_vocabulary(spark, source, items, run)
+    give_back()  # of the words only the file remains that Spark sends
     shards, pending = run.plan.shards, frozenset(run.pending())
     parts = items.flatMap(Tidied(passes.SecondPass(source, words, shards, pending))).partitionBy(shards, int)
     write = passes.WriteShard(source, words, run.output, run.plan.fingerprint, shards, pending)
