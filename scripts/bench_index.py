@@ -1,6 +1,8 @@
 """Compare build-index and search with autofaiss and bare Faiss: same vectors, same queries, same machine, one run.
 
     python scripts/bench_index.py make --rows 100000 --work bench/        # vectors, as an embeddings dataset
+    python scripts/bench_index.py make --work bench/ --embeddings demo-out/ngram-embeddings \
+        --queries demo-out/image-embeddings                               # or those of a real encoder
     python scripts/bench_index.py run --work bench/ --json bench.json     # every candidate in a process of its own
     python scripts/bench_index.py tags --work bench/                      # tagging with the index of `run`
 
@@ -53,16 +55,24 @@ def make_vectors(rows: int, dim: int, queries: int, seed: int = 0) -> tuple[np.n
     return draw(rows, offsets[0]), draw(queries, offsets[1])
 
 
-def make(work: Path, rows: int, dim: int) -> None:
-    """Write the vectors, the queries and the exact answers."""
+def read_vectors(uri: str) -> np.ndarray:
+    """All vectors of an embeddings dataset, float32 (n, d)."""
+    from clip_spark.manifest import read_manifest
+    from clip_spark.shards import read_embeddings
+
+    return np.concatenate([read_embeddings(file) for file in read_manifest(uri, "embeddings").files("embeddings")])
+
+
+def make(work: Path, vectors: np.ndarray, cross: np.ndarray) -> None:
+    """Write vectors, queries of the other kind, and the exact answers to these and to some of the vectors."""
     from helpers_embeddings import numbered, write_embeddings
 
     from clip_spark.index.tune import exact_hits
 
-    vectors, cross = make_vectors(rows, dim, QUERIES)
+    rows = len(vectors)
     write_embeddings(work / "embeddings", vectors, numbered(rows), shard_rows=50_000)
-    write_embeddings(work / "queries", cross, numbered(QUERIES, "query"), modality="image")
-    own = np.sort(np.random.default_rng(1).choice(rows, QUERIES, replace=False))
+    write_embeddings(work / "queries", cross, numbered(len(cross), "query"), modality="image")
+    own = np.sort(np.random.default_rng(1).choice(rows, min(rows, QUERIES), replace=False))
     truths = [exact_hits([(0, vectors)], np.ascontiguousarray(q), AT + 1)[1] for q in (vectors[own], cross)]
     np.savez(
         work / "truth.npz", own=own, own_queries=vectors[own], cross=cross, own_true=truths[0], cross_true=truths[1]
@@ -107,7 +117,8 @@ def bare_search(searcher: Any) -> Any:
     if len(searcher.parts.indexes) > 1 or searcher.info.settings.rerank:
         return None
     index = faiss.read_index(faiss_path(searcher), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
-    faiss.extract_index_ivf(index).nprobe = searcher.info.settings.nprobe
+    if searcher.info.settings.nprobe:
+        faiss.extract_index_ivf(index).nprobe = searcher.info.settings.nprobe
     return lambda q, k: index.search(q, k)[1]
 
 
@@ -129,9 +140,11 @@ def build_faiss(work: Path, rows: int) -> Any:
     reader = VectorReader(dataset_files(read_manifest(str(work / "embeddings")), "embeddings"), ours["dim"])
     vectors = np.concatenate([block for _, block in reader.blocks()])
     index = faiss.index_factory(vectors.shape[1], ours["key"], faiss.METRIC_INNER_PRODUCT)
-    index.train(vectors[np.sort(np.random.default_rng(0).choice(rows, min(rows, 64 * index.nlist), replace=False))])
+    if not index.is_trained:
+        train = np.random.default_rng(0).choice(rows, min(rows, 64 * index.nlist), replace=False)
+        index.train(vectors[np.sort(train)])
+        index.nprobe = ours["nprobe"]
     index.add(vectors)
-    index.nprobe = ours["nprobe"]
     return _opened(index, str(work / "faiss.index"), f"{ours['key']} nprobe={ours['nprobe']}", ours["nprobe"])
 
 
@@ -244,7 +257,7 @@ def quality(search: Any, work: Path) -> dict[str, float]:
         batches.append((time.perf_counter() - start) / len(cross) * 1e3)
     with ThreadPoolExecutor(2) as pool:
         start = time.perf_counter()
-        list(pool.map(lambda row: search(cross[row % QUERIES][None], AT), range(600)))
+        list(pool.map(lambda row: search(cross[row % len(cross)][None], AT), range(600)))
         rate = 600 / (time.perf_counter() - start)
     return {**found, "ms_single": min(singles), "ms_batched": min(batches), "qps_2_threads": rate}
 
@@ -328,6 +341,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--embeddings", help="dataset to take the vectors from instead")
+    parser.add_argument("--queries", help="and the one with the queries of the other kind")
     parser.add_argument("--name", default="ours")
     parser.add_argument("--candidates", default=",".join(CANDIDATES))
     parser.add_argument("--limit", type=int, default=1800, help="seconds per candidate")
@@ -336,7 +351,10 @@ def main() -> None:
     options = parser.parse_args()
     options.work = options.work.resolve()
     if options.action == "make":
-        make(options.work, options.rows, options.dim)
+        if options.embeddings:
+            make(options.work, read_vectors(options.embeddings), read_vectors(options.queries)[:QUERIES])
+        else:
+            make(options.work, *make_vectors(options.rows, options.dim, QUERIES))
     elif options.action == "tags":
         print(json.dumps(tags(options.work)))
     elif options.action == "one":

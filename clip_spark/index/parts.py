@@ -113,7 +113,7 @@ class PartSet:
     def _as_cosines(self, scores: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.metric == "l2":  # of unit vectors: |a - b|^2 = 2 - 2 cos
             scores = 1.0 - scores / 2.0
-        if positions[:, -1:].min(initial=0) == MISSING:  # they come last
+        if positions[:, -1].min() == MISSING:  # they come last
             scores[positions == MISSING] = -np.inf
         return scores, positions
 
@@ -146,7 +146,7 @@ def parameters(index: Any, settings: SearchSettings, selector: Any) -> Any:
     """*Worker.* Settings as Faiss takes them per call; nothing is set on the index, which other threads share."""
     faiss = load_faiss()
     if isinstance(index, faiss.IndexIDMap):
-        return faiss.SearchParameters(**({} if selector is None else {"sel": selector}))
+        return None if selector is None else faiss.SearchParameters(sel=selector)
     inner = inverted_parameters(faiss.extract_index_ivf(index), settings, selector)
     if isinstance(index, faiss.IndexPreTransform):
         return faiss.SearchParametersPreTransform(index_params=inner)
