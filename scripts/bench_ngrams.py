@@ -6,11 +6,13 @@
 Every run is a process of its own. Seconds are of the counting alone, the start of a Spark session is reported apart.
 Memory is the peak of the whole process tree (PSS: pages shared by forked workers are counted once). It is watched in
 one more round, before the others, whose seconds do not count: adding up the pages of a gigabyte takes 35 ms.
+A peer that fails or runs out of time is a row too, and is not asked again.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import glob
 import json
 import os
@@ -40,6 +42,7 @@ def main() -> int:
     parser.add_argument("--orders", default="1,2,3")
     parser.add_argument("--min-count", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--limit", type=int, default=1800, help="seconds for one run")
     parser.add_argument("--json", help="file for all measurements")
     parser.add_argument("--one", nargs=2, metavar=("PEER", "OUTPUT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -48,9 +51,10 @@ def main() -> int:
         peer, output = options.one
         print("RESULT " + json.dumps(PEERS[peer](options.corpus, output, orders, options.min_count)))
         return 0
-    results = [
-        measure(peer, options, round_) for round_ in range(options.rounds + 1) for peer in options.peers.split(",")
-    ]
+    results: list[dict[str, Any]] = []
+    for round_ in range(options.rounds + 1):
+        lost = {result["peer"] for result in results if "failed" in result}
+        results += [measure(peer, options, round_) for peer in options.peers.split(",") if peer not in lost]
     summary = summarise(results)
     if options.json:
         Path(options.json).write_text(json.dumps({"summary": summary, "runs": results}, indent=1) + "\n")
@@ -60,21 +64,37 @@ def main() -> int:
 
 def measure(peer: str, options: argparse.Namespace, round_: int) -> dict[str, Any]:
     """One run of one peer in a process of its own; memory is watched in round 0 only."""
-    with tempfile.TemporaryDirectory() as output:
+    with tempfile.TemporaryDirectory() as output, tempfile.TemporaryFile("w+") as complaints:
         command = [sys.executable, __file__, options.corpus, "--orders", options.orders]
         command += ["--min-count", str(options.min_count), "--one", peer, output]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True)
         usage = Usage(process.pid) if round_ == 0 else None
-        stdout, _ = process.communicate()
+        try:
+            stdout, _ = process.communicate(timeout=options.limit)
+        except subprocess.TimeoutExpired:
+            end_tree(process.pid)
+            return {"peer": peer, "round": round_, "failed": f"not done after {options.limit} s"}
         found = [line[7:] for line in stdout.splitlines() if line.startswith("RESULT ")]
         if process.returncode or not found:
-            return {"peer": peer, "round": round_, "failed": process.returncode}
+            complaints.seek(0)
+            last = (complaints.read().strip().splitlines() or ["no output"])[-1]
+            return {"peer": peer, "round": round_, "failed": f"status {process.returncode}: {last[:200]}"}
         result = {"peer": peer, "round": round_, **json.loads(found[0]), **digest(output)}
         if usage is not None:
             del result["seconds"]
             result |= usage.stop()
     print(json.dumps(result), file=sys.stderr)
     return result
+
+
+def end_tree(pid: int) -> None:
+    """Kill a process that was started here and all that it has started."""
+    import psutil
+
+    root = psutil.Process(pid)
+    for process in [*root.children(recursive=True), root]:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
 
 
 class Usage:
@@ -146,8 +166,10 @@ def digest(output: str) -> dict[str, Any]:
 def summarise(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Medians by peer, and ratios to ours."""
     peers: dict[str, list[dict[str, Any]]] = {}
+    failed = [result for result in results if "failed" in result]
+    lost = {result["peer"] for result in failed}
     for result in results:
-        if "failed" not in result:
+        if result["peer"] not in lost:
             peers.setdefault(result["peer"], []).append(result)
     rows = []
     for peer, runs in peers.items():
@@ -161,12 +183,12 @@ def summarise(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
             values = [run[name] for run in runs if name in run]
             row[name] = statistics.median(values) if values else None
         rows.append(row)
-    base = next((row for row in rows if row["peer"] == "ours"), rows[0])
+    base = next((row for row in rows if row["peer"] == "ours"), rows[0] if rows else None)
     for row in rows:
         row["times_slower"] = round(row["seconds"] / base["seconds"], 2)
         row["times_memory"] = round(row["peak_bytes"] / base["peak_bytes"], 2)
         row["equal"] = row["checksum"] == base["checksum"]
-    return rows
+    return [*rows, *failed]
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -174,6 +196,9 @@ def show(rows: list[dict[str, Any]]) -> None:
     print("| peer | runs | seconds | x ours | CPU s | peak MB | x ours | shuffle MB | kept by order | equal |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for row in rows:
+        if "failed" in row:
+            print(f"| {row['peer']} | {row['failed']} |")
+            continue
         shuffled = f"{row['shuffle_bytes'] / 1e6:.0f}" if row["shuffle_bytes"] else ""
         cells = [row["peer"], row["runs"], f"{row['seconds']:.1f}", row["times_slower"], f"{row['cpu_seconds']:.0f}"]
         cells += [f"{row['peak_bytes'] / 1e6:.0f}", row["times_memory"], shuffled]
