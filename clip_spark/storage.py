@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,8 @@ from clip_spark.stores import clear_errors, client_settings
 
 TEMPORARY = ".tmp"
 """Suffix of files that are being written; no reader looks at them and `clean` may delete them."""
+HIDDEN = re.compile(rf"(?:^|/)[._]|{re.escape(TEMPORARY)}\Z")
+"""Paths that no listing shows: a part of them begins with a dot or an underscore, or they are temporary."""
 
 USER_SETTINGS = {scheme: dict(settings) for scheme, settings in fsspec.config.conf.items()}
 
@@ -128,12 +131,8 @@ def iter_files(uri: str) -> Iterator[FileInfo]:
     local = is_local(uri)
     with suppress(FileNotFoundError), clear_errors(uri, "listed"):
         for place, size, stamp in walk(fs, path):
-            if not _is_hidden(place[len(path) :] if place.startswith(path) else name(place)):
+            if not HIDDEN.search(place[len(path) :] if place.startswith(path) else name(place)):
                 yield FileInfo(place if local else fs.unstrip_protocol(place), size, stamp)
-
-
-def _is_hidden(relative: str) -> bool:
-    return any(part.startswith((".", "_")) for part in relative.split("/")) or relative.endswith(TEMPORARY)
 
 
 def file_size(uri: str) -> int:
