@@ -67,6 +67,6 @@ def write_parts(output: str, receipts: Sequence[Receipt]) -> list[str]:
 def read_parts(output: str, paths: Iterable[str]) -> Iterator[Receipt]:
     """*Driver.* The inverse of `write_parts`."""
     for path in paths:
-        with storage.open_read(storage.join(output, path)) as stream:
-            for line in stream:
-                yield Receipt.from_json(json.loads(line))
+        # As a whole (16 MB): fsspec's files copy their 16 MB of read-ahead for each line.
+        for line in storage.read_bytes(storage.join(output, path)).splitlines():
+            yield Receipt.from_json(json.loads(line))
