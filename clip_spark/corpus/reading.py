@@ -7,6 +7,7 @@ range that holds the first byte of a line reads all of it.
 from __future__ import annotations
 
 import gzip
+import io
 import lzma
 import tarfile
 import zlib
@@ -39,7 +40,8 @@ def open_piece(piece: Piece) -> Iterator[Any]:
     """*Worker.* The file of a piece, unpacked; only plain files can seek."""
     if piece.compression != "zstd":
         with storage.open_read(piece.uri, piece.compression) as stream:
-            yield stream
+            # An object store's file has no bounded readline, and copies its read-ahead for each line.
+            yield stream if storage.is_local(piece.uri) or piece.compression else io.BufferedReader(stream, BLOCK_BYTES)
         return
     with storage.open_read(piece.uri) as stream:  # pyarrow brings zstd along, the standard library does not yet
         yield pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd")

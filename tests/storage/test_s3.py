@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 
-from clip_spark import storage
+from clip_spark import receipts, storage
 from clip_spark.clean import delete, find_leftovers
+from clip_spark.corpus.listing import Piece
+from clip_spark.corpus.reading import read_blocks
 from clip_spark.errors import OutputError, StorageError
 from clip_spark.manifest import begin_run, read_manifest
 from tests.services.proxy import every, fault_proxy
@@ -42,6 +45,25 @@ def test_a_listing_has_every_page_and_nothing_beside_the_folder(bucket: str) -> 
     found = storage.list_files(f"{bucket}/a")
     assert [storage.name(file.uri) for file in found] == [f"{n:05d}" for n in range(1005)]
     assert [file.uri for file in storage.list_files(f"{bucket}/ab")] == [f"{bucket}/ab"]
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 7])
+def test_a_text_file_is_read_whole_by_byte_ranges(bucket: str, pieces: int) -> None:
+    data = b"".join(b"%d %s\n" % (number, b"x" * (number % 90)) for number in range(3000))
+    storage.write_bytes(f"{bucket}/a.txt", data)
+    cuts = [len(data) * number // pieces for number in range(pieces + 1)]
+    ranges = [Piece(f"{bucket}/a.txt", None, start, end) for start, end in pairwise(cuts)]
+    assert b"".join(block for piece in ranges for block in read_blocks(piece, block_bytes=999)) == data
+
+
+def test_a_manifest_in_parts_is_read_in_few_requests(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipts, "SPLIT_RECEIPTS", 2)
+    run = begin_run(f"{bucket}/d", plan_of(shards=3), overwrite=False)
+    for number in run.pending():
+        write_shard(run, number)
+    committed = run.commit()
+    monkeypatch.setattr(storage, "open_read", None)  # streams copy their read-ahead for each line
+    assert read_manifest(f"{bucket}/d").receipts == committed.receipts
 
 
 def test_a_broken_upload_leaves_nothing(bucket: str, s3: S3Server) -> None:
