@@ -17,7 +17,6 @@ def tidy() -> None:
 
     Spark collects garbage after each task, before the next one may begin: 0.04 seconds to look through what numpy,
     Arrow and polars keep, 0.2 with torch and a model. What is alive now is frozen, so that nobody looks at it again.
-
     """
     gc.collect()
     gc.freeze()

@@ -277,7 +277,7 @@ def run(work: Path, names: list[str], limit: int, memory: str) -> list[dict[str,
 
 def run_one(work: Path, name: str, limit: int, memory: str) -> dict[str, Any]:
     """One candidate in a process of its own, with the peak memory of all its processes, a JVM's too."""
-    from scripts.bench_ngrams import Usage
+    from scripts.bench_ngrams import Usage, end_tree
 
     command = [sys.executable, __file__, "one", "--work", str(work), "--name", name, "--max-build-memory", memory]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -285,8 +285,7 @@ def run_one(work: Path, name: str, limit: int, memory: str) -> dict[str, Any]:
     try:
         said, complaints = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
+        end_tree(process)
         return {"candidate": name, "failed": f"not done after {limit} s", **usage.stop()}
     lines = [line for line in said.splitlines() if line.startswith("{")]
     failure = (complaints.strip().splitlines() or ["no output"])[-1]

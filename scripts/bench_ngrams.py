@@ -72,7 +72,9 @@ def measure(peer: str, options: argparse.Namespace, round_: int) -> dict[str, An
         try:
             stdout, _ = process.communicate(timeout=options.limit)
         except subprocess.TimeoutExpired:
-            end_tree(process.pid)
+            end_tree(process)
+            if usage is not None:
+                usage.stop()
             return {"peer": peer, "round": round_, "failed": f"not done after {options.limit} s"}
         found = [line[7:] for line in stdout.splitlines() if line.startswith("RESULT ")]
         if process.returncode or not found:
@@ -87,14 +89,15 @@ def measure(peer: str, options: argparse.Namespace, round_: int) -> dict[str, An
     return result
 
 
-def end_tree(pid: int) -> None:
-    """Kill a process that was started here and all that it has started."""
+def end_tree(root: subprocess.Popen[str]) -> None:
+    """Kill a process and all that it has started, and wait until it is gone."""
     import psutil
 
-    root = psutil.Process(pid)
-    for process in [*root.children(recursive=True), root]:
+    process = psutil.Process(root.pid)
+    for each in [*process.children(recursive=True), process]:
         with contextlib.suppress(psutil.Error):
-            process.kill()
+            each.kill()
+    root.communicate()
 
 
 class Usage:
