@@ -48,7 +48,7 @@ check: $(STAMP)  ## format, lint, types, layers, imports: no JVM, seconds
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest tests/unit/test_layers.py tests/unit/test_imports.py
+	@$(BIN)/python -m pytest tests/unit/test_rooms.py tests/unit/test_imports.py
 
 format:  ## put the code into shape
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

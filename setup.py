@@ -38,7 +38,14 @@ setup(
         "clip_spark.conf",
     ],
     package_data={
-        "clip_spark": ["demo/model/*", "demo/pictures/*", "demo/text/*", "demo/*.md", "web/static/*", "ngrams/*/*"],
+        "clip_spark": [
+            "demo/model/*",
+            "demo/pictures/*",
+            "demo/text/*",
+            "demo/*.md",
+            "web/static/*",
+            "texts/ngrams/ranking/stop_words/*",
+        ],
         "clip_spark.conf": ["spark/*", "pipelines/*", "rates/*"],
     },
     install_requires=[

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from clip_spark.console import Job, job_main
-from clip_spark.specs.search import IndexSpec
+from clip_spark.commands.console import Job, job_main
+from clip_spark.index.specs import IndexSpec
 
 JOB = Job(
     name="build-index",
     spec=IndexSpec,
-    step="clip_spark.build:build_index",
-    preview="clip_spark.build:preview",
+    step="clip_spark.index.build.build:build_index",
+    preview="clip_spark.index.build.build:preview",
     examples=(
         (
             "finds 95 % of the true ten nearest",

@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from clip_spark.clean import Leftover, delete, find_leftovers
-from clip_spark.console import guarded, say, show_table
-from clip_spark.report import Table
-from clip_spark.settings import Parser
+from clip_spark.commands.clean import Leftover, delete, find_leftovers
+from clip_spark.commands.console import guarded, say, show_table
+from clip_spark.commands.options import Parser
+from clip_spark.datasets.tables import Table
 
 SHOWN = 20
 

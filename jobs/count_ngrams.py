@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from clip_spark.console import Job, job_main
-from clip_spark.specs.text import CountSpec
+from clip_spark.commands.console import Job, job_main
+from clip_spark.texts.specs import CountSpec
 
 JOB = Job(
     name="count-ngrams",
     spec=CountSpec,
-    step="clip_spark.ngrams.count:count_ngrams",
-    preview="clip_spark.ngrams.preview:show_counts",
+    step="clip_spark.texts.ngrams.count:count_ngrams",
+    preview="clip_spark.texts.ngrams.preview:show_counts",
     examples=(
         (
             "count words, pairs and triples of a folder of text",

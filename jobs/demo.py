@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 
 from clip_spark import storage
-from clip_spark.console import guarded, load, say, show_table
-from clip_spark.demo.unpack import unpack
+from clip_spark.commands.console import guarded, load, say, show_table
+from clip_spark.commands.demo_data import unpack
+from clip_spark.commands.options import Parser
+from clip_spark.commands.pipeline import Outcome, read_pipeline, run_pipeline
+from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
 from clip_spark.jobs.run import jobs, outcome_table
-from clip_spark.pipeline import Outcome, read_pipeline, run_pipeline
-from clip_spark.report import Table
-from clip_spark.session import session_source
-from clip_spark.settings import Parser
+from clip_spark.runtime.session import session_source
 
 QUERIES = ("dog", "broken heart", "flag of Japan")
 HITS = 5
@@ -100,7 +100,7 @@ def show(outcomes: list[Outcome], options: DemoOptions) -> None:
 
 def hits_table(index: str, queries: Sequence[str]) -> Table:
     """The best pictures for each query, with their scores."""
-    from clip_spark.search import Searcher
+    from clip_spark.search.searcher import Searcher
 
     searcher = Searcher.open(index)
     rows = [

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from clip_spark.console import Job, job_main
-from clip_spark.specs.search import DescribeSpec
+from clip_spark.analysis.specs import DescribeSpec
+from clip_spark.commands.console import Job, job_main
 
 JOB = Job(
     name="describe-set",
     spec=DescribeSpec,
-    step="clip_spark.describe:describe_set",
-    preview="clip_spark.describe:preview",
+    step="clip_spark.analysis.describe.step:describe_set",
+    preview="clip_spark.analysis.describe.step:preview",
     examples=(
         (
             "which single words, pairs and triples describe these pictures, as a table and a page",

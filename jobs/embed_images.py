@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from clip_spark.console import Job, job_main
-from clip_spark.specs.encode import EmbedImagesSpec
+from clip_spark.commands.console import Job, job_main
+from clip_spark.embed.specs import EmbedImagesSpec
 
 JOB = Job(
     name="embed-images",
     spec=EmbedImagesSpec,
-    step="clip_spark.embed:embed_images",
+    step="clip_spark.embed.pictures:embed_images",
     preview="clip_spark.embed:preview",
     examples=(
         ("a folder of pictures", "clip-spark embed-images --images photos/ --output emb/"),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from clip_spark.console import Job, job_main
-from clip_spark.specs.encode import EmbedTextSpec
+from clip_spark.commands.console import Job, job_main
+from clip_spark.embed.specs import EmbedTextSpec
 
 JOB = Job(
     name="embed-text",
     spec=EmbedTextSpec,
-    step="clip_spark.embed:embed_text",
+    step="clip_spark.embed.texts:embed_text",
     preview="clip_spark.embed:preview",
     examples=(
         ("records to embeddings with the bundled model", "clip-spark embed-text --records records/ --output emb/"),

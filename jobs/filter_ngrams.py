@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from clip_spark.console import Job, job_main
-from clip_spark.specs.text import FilterSpec
+from clip_spark.commands.console import Job, job_main
+from clip_spark.texts.specs import FilterSpec
 
 JOB = Job(
     name="filter-ngrams",
     spec=FilterSpec,
-    step="clip_spark.ngrams.filter:filter_ngrams",
-    preview="clip_spark.ngrams.preview:show_records",
+    step="clip_spark.texts.ngrams.filter:filter_ngrams",
+    preview="clip_spark.texts.ngrams.preview:show_records",
     examples=(
         (
             "the 20,000 most frequent n-grams of each order",

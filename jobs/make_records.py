@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from clip_spark.console import Job, job_main
-from clip_spark.specs.text import RecordsSpec
+from clip_spark.commands.console import Job, job_main
+from clip_spark.texts.specs import RecordsSpec
 
 JOB = Job(
     name="make-records",
     spec=RecordsSpec,
-    step="clip_spark.records:make_records",
-    preview="clip_spark.records:show_records",
+    step="clip_spark.texts.make_records:make_records",
+    preview="clip_spark.texts.make_records:show_records",
     examples=(
         (
             "one record per line",

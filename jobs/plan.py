@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from clip_spark.console import guarded, show_table
-from clip_spark.plan import plan
-from clip_spark.settings import parse_spec
-from clip_spark.specs.plan import PlanSpec
+from clip_spark.commands.console import guarded, show_table
+from clip_spark.commands.estimate import plan
+from clip_spark.commands.estimate_spec import PlanSpec
+from clip_spark.commands.options import parse_spec
 
 EXAMPLES = (
     ("LAION-400M on 8 A100", "clip-spark plan --pictures 400M --model ViT-L-14 --gpus 8"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from clip_spark.console import guarded, show_table
-from clip_spark.session import session_source
-from clip_spark.settings import parse_spec
-from clip_spark.specs.search import RemoveSpec
+from clip_spark.commands.console import guarded, show_table
+from clip_spark.commands.options import parse_spec
+from clip_spark.index.specs import RemoveSpec
+from clip_spark.runtime.session import session_source
 
 EXAMPLES = (
     ("take one record down", "clip-spark remove-records --index index/ --ids 0f3a..."),
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         spec, options = parse_spec("clip-spark remove-records", RemoveSpec, EXAMPLES, argv)
-        from clip_spark.remove import remove_records
+        from clip_spark.index.change.remove import remove_records
 
         source = session_source("clip-spark remove-records", options.master, dict(options.conf))
         show_table(remove_records(source, spec))

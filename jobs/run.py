@@ -6,11 +6,11 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from clip_spark.console import Job, guarded, show_table
-from clip_spark.pipeline import Outcome, read_pipeline, run_pipeline
-from clip_spark.report import Table
-from clip_spark.session import session_source
-from clip_spark.settings import parse_run
+from clip_spark.commands.console import Job, guarded, show_table
+from clip_spark.commands.options import parse_run
+from clip_spark.commands.pipeline import Outcome, read_pipeline, run_pipeline
+from clip_spark.datasets.tables import Table
+from clip_spark.runtime.session import session_source
 
 STEPS = (
     "count-ngrams",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from clip_spark.console import guarded, show_table
-from clip_spark.settings import parse_spec
-from clip_spark.specs.search import SearchSpec
+from clip_spark.commands.console import guarded, show_table
+from clip_spark.commands.options import parse_spec
+from clip_spark.search.spec import SearchSpec
 
 EXAMPLES = (
     ("the ten nearest to a text", "clip-spark search --index index/ --text 'a red bicycle'"),
@@ -24,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         spec, options = parse_spec("clip-spark search", SearchSpec, EXAMPLES, argv, spark=False)
-        from clip_spark.answers import answer_table, json_lines, save_answers, save_sheet
-        from clip_spark.query import run_query
+        from clip_spark.search.answers import answer_table, json_lines, save_answers, save_sheet
+        from clip_spark.search.command import run_query
 
         answers = run_query(spec)
         if spec.save:

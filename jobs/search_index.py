@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from clip_spark.console import Job, job_main
-from clip_spark.specs.search import SearchIndexSpec
+from clip_spark.analysis.specs import SearchIndexSpec
+from clip_spark.commands.console import Job, job_main
 
 JOB = Job(
     name="search-index",
     spec=SearchIndexSpec,
-    step="clip_spark.search_job:search_index",
-    preview="clip_spark.search_job:preview",
+    step="clip_spark.analysis.search_index:search_index",
+    preview="clip_spark.analysis.search_index:preview",
     examples=(
         (
             "the ten nearest pictures of each of a million texts",

@@ -6,10 +6,10 @@ import json
 import sys
 from collections.abc import Sequence
 
-from clip_spark.console import guarded, say
+from clip_spark.commands.console import guarded, say
+from clip_spark.commands.options import RunOptions, parse_spec
 from clip_spark.errors import UserError
-from clip_spark.settings import RunOptions, parse_spec
-from clip_spark.specs.serve import ServeSpec
+from clip_spark.web.spec import ServeSpec
 
 EXAMPLES = (
     ("the page over one index", "clip-spark serve --index demo-out/image-index"),

@@ -11,11 +11,11 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from clip_spark.console import guarded, say
+from clip_spark.commands.console import guarded, say
+from clip_spark.commands.options import Parser, key_value, parse_spec
+from clip_spark.commands.submit import REQUESTS, ClusterJob, check_places, send
 from clip_spark.errors import SpecError, nearest
 from clip_spark.jobs.run import jobs
-from clip_spark.settings import Parser, key_value, parse_spec
-from clip_spark.submit import REQUESTS, ClusterJob, check_places, send
 
 EXAMPLES = """examples:
   # the request for an EMR cluster, printed

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from clip_spark.console import Job, job_main
-from clip_spark.specs.search import TagSpec
+from clip_spark.analysis.specs import TagSpec
+from clip_spark.commands.console import Job, job_main
 
 JOB = Job(
     name="tag-images",
     spec=TagSpec,
-    step="clip_spark.tag:tag_images",
-    preview="clip_spark.tag:preview",
+    step="clip_spark.analysis.tag_images:tag_images",
+    preview="clip_spark.analysis.tag_images:preview",
     examples=(
         ("ten tags for each picture", "clip-spark tag-images --embeddings images/ --index texts-index/ --output tags/"),
         (

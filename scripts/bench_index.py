@@ -57,8 +57,8 @@ def make_vectors(rows: int, dim: int, queries: int, seed: int = 0) -> tuple[np.n
 
 def read_vectors(uri: str) -> np.ndarray:
     """All vectors of an embeddings dataset, float32 (n, d)."""
-    from clip_spark.manifest import read_manifest
-    from clip_spark.shards import read_embeddings
+    from clip_spark.datasets.manifest import read_manifest
+    from clip_spark.datasets.shards import read_embeddings
 
     return np.concatenate([read_embeddings(file) for file in read_manifest(uri, "embeddings").files("embeddings")])
 
@@ -67,7 +67,7 @@ def make(work: Path, vectors: np.ndarray, cross: np.ndarray) -> None:
     """Write vectors, queries of the other kind, and the exact answers to these and to some of the vectors."""
     from helpers_embeddings import numbered, write_embeddings
 
-    from clip_spark.index.tune import exact_hits
+    from clip_spark.index.build.tune import exact_hits
 
     rows = len(vectors)
     write_embeddings(work / "embeddings", vectors, numbered(rows), shard_rows=50_000)
@@ -81,10 +81,10 @@ def make(work: Path, vectors: np.ndarray, cross: np.ndarray) -> None:
 
 def build_ours(work: Path, memory: str) -> Any:
     """build-index with its defaults, tuned with the other kind too; returns a search function and the bytes."""
-    from clip_spark.build import build_index
-    from clip_spark.search import Searcher
-    from clip_spark.session import session_source
-    from clip_spark.specs.search import IndexSpec
+    from clip_spark.index.build.build import build_index
+    from clip_spark.index.specs import IndexSpec
+    from clip_spark.runtime.session import session_source
+    from clip_spark.search.searcher import Searcher
 
     spec = IndexSpec(
         embeddings=str(work / "embeddings"),
@@ -124,7 +124,7 @@ def bare_search(searcher: Any) -> Any:
 
 def faiss_path(searcher: Any) -> str:
     """The file of the first part."""
-    from clip_spark.index.cache import local_path
+    from clip_spark.index.files.local_copy import local_path
 
     return local_path(searcher.manifest.uri, searcher.info.parts[0])
 
@@ -133,8 +133,8 @@ def build_faiss(work: Path, rows: int) -> Any:
     """Bare Faiss: read, train with its own defaults, add, write; the key and nprobe of ours."""
     import faiss
 
-    from clip_spark.index.reader import VectorReader, dataset_files
-    from clip_spark.manifest import read_manifest
+    from clip_spark.datasets.manifest import read_manifest
+    from clip_spark.index.build.read_vectors import VectorReader, dataset_files
 
     ours = json.loads((work / "ours.json").read_text())
     reader = VectorReader(dataset_files(read_manifest(str(work / "embeddings")), "embeddings"), ours["dim"])
@@ -169,7 +169,7 @@ def build_autofaiss(work: Path, distributed: str | None) -> Any:
     out = work / f"autofaiss-{distributed}"
     out.mkdir(exist_ok=True)
     if distributed:
-        from clip_spark.session import session_source
+        from clip_spark.runtime.session import session_source
 
         session_source("bench")()
     index, found = autofaiss.build_index(
@@ -237,7 +237,7 @@ def quality(search: Any, work: Path) -> dict[str, float]:
     """Recall@10 on both kinds of queries, and times."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from clip_spark.index.tune import recall
+    from clip_spark.index.build.tune import recall
 
     truth = np.load(work / "truth.npz")
     own, cross = truth["own_queries"], truth["cross"]
@@ -297,11 +297,11 @@ def tags(work: Path) -> dict[str, float]:
     import faiss
     import pyarrow as pa
 
-    from clip_spark import schema
-    from clip_spark.search import Searcher, Wanted
-    from clip_spark.shard_queries import shard_blocks
-    from clip_spark.shards import ShardWriter
-    from clip_spark.tag import tag_block
+    from clip_spark.analysis.query_shards import shard_blocks
+    from clip_spark.analysis.tag_images import tag_block
+    from clip_spark.datasets import schema
+    from clip_spark.datasets.shards import ShardWriter
+    from clip_spark.search.searcher import Searcher, Wanted
 
     searcher = Searcher.open(str(work / "ours"))
     bare = bare_search(searcher)

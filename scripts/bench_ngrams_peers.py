@@ -32,8 +32,8 @@ def lines_of(corpus: str) -> Iterator[str]:
 
 def ours(corpus: str, output: str, orders: Orders, least: int) -> dict[str, Any]:
     """count-ngrams in local mode; starting the session is timed apart."""
-    from clip_spark.ngrams.count import count_ngrams
-    from clip_spark.specs.text import CountSpec
+    from clip_spark.texts.ngrams.count import count_ngrams
+    from clip_spark.texts.specs import CountSpec
 
     spark, session_seconds = start_spark()
     spec = CountSpec(corpus=(corpus,), output=output, orders=orders, min_count=(least,), overwrite=True)
@@ -46,7 +46,7 @@ def start_spark() -> tuple[Any, float]:
 
     The other peers' imports are not in their seconds either.
     """
-    from clip_spark.session import get_session
+    from clip_spark.runtime.session import get_session
 
     with suppress(ImportError):
         import matplotlib.figure  # noqa: F401 - count-ngrams draws its plots within the seconds that are measured
@@ -55,7 +55,7 @@ def start_spark() -> tuple[Any, float]:
     context = spark.sparkContext
 
     def import_ours(_: int) -> None:  # nested: a worker cannot import this file
-        import clip_spark.ngrams.passes  # noqa: F401
+        import clip_spark.texts.ngrams.counting.passes  # noqa: F401
 
         time.sleep(1)  # so that each worker gets one of the tasks
 

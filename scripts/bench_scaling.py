@@ -22,8 +22,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from clip_spark.session import SessionSource, session_source
-from clip_spark.settings import make_spec
+from clip_spark.commands.options import make_spec
+from clip_spark.runtime.session import SessionSource, session_source
 from scripts.standalone import standalone_cluster
 
 SETTINGS = {

@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from clip_spark import storage
-from clip_spark.images.plan import find_images, plan_shards
-from clip_spark.manifest import Manifest, Plan, begin_run, read_manifest
-from clip_spark.session import session_source
-from clip_spark.shards import Receipt, shard_name
+from clip_spark.datasets.manifest import Manifest, Plan, begin_run, read_manifest
+from clip_spark.datasets.shards import Receipt, shard_name
+from clip_spark.pictures.find import find_images, plan_shards
+from clip_spark.runtime.session import session_source
+from clip_spark.runtime.tasks import read_on_executors
 from clip_spark.storage import list_files
-from clip_spark.tasks import read_on_executors
 
 FOLDERS = ("embeddings", "records")
 WRITERS, PUT_THREADS = 2, 16

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from clip_spark import schema
-from clip_spark.manifest import Manifest, Plan, begin_run
-from clip_spark.search import Searcher
-from clip_spark.shards import ShardWriter, embedding_table
-from clip_spark.specs.base import Spec, option
+from clip_spark.datasets import schema
+from clip_spark.datasets.manifest import Manifest, Plan, begin_run
+from clip_spark.datasets.shards import ShardWriter, embedding_table
+from clip_spark.datasets.spec import Spec, option
+from clip_spark.search.searcher import Searcher
 
 ENCODER = {"model": "fake", "weights_sha256": "w", "preprocess": "p", "precision": "fp32"}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from clip_spark.manifest import Manifest
+from clip_spark.datasets.manifest import Manifest
 
 
 def oracle(lines: Sequence[str], orders: Sequence[int], least: int = 1, lower: bool = True) -> dict[Any, int]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from clip_spark import storage
-from clip_spark.embed.images import embed_images
-from clip_spark.embed.text import embed_text
-from clip_spark.manifest import REPORT, Manifest
-from clip_spark.report import Table
+from clip_spark.datasets.manifest import REPORT, Manifest
+from clip_spark.datasets.tables import Table
+from clip_spark.embed.pictures import embed_images
+from clip_spark.embed.texts import embed_text
 
 __all__ = ["embed_images", "embed_text", "preview"]
 

@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from clip_spark import storage
-from clip_spark.devices import use_threads
+from clip_spark.datasets.manifest import Run
+from clip_spark.datasets.schema import RECORD_ID
+from clip_spark.datasets.shards import UNIT_TOLERANCE, ShardWriter, Stopwatch, embedding_table
 from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.errors import ModelError
-from clip_spark.manifest import Run
-from clip_spark.schema import RECORD_ID
-from clip_spark.shards import UNIT_TOLERANCE, ShardWriter, Stopwatch, embedding_table
+from clip_spark.runtime.devices import use_threads
 
 if TYPE_CHECKING:
-    from clip_spark.encoders.encoder import Encoder
+    from clip_spark.encoders.open_clip import Encoder
 
 Item = TypeVar("Item")
 ENCODER = "encoder.json"

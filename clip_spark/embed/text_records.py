@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import storage
+from clip_spark.datasets.schema import RECORD_ID
 from clip_spark.errors import Rejected
-from clip_spark.schema import RECORD_ID
 
 if TYPE_CHECKING:
-    from clip_spark.encoders.encoder import Encoder
-    from clip_spark.encoders.texts import Tokenised
+    from clip_spark.encoders.open_clip import Encoder
+    from clip_spark.encoders.text_half import Tokenised
 
 TEXT = "text"
 SLICE_ROWS = 16_384

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clip_spark.encoders.names import check_model
-from clip_spark.specs.encode import EncoderSpec
+from clip_spark.encoders.spec import EncoderSpec
 
 if TYPE_CHECKING:
-    from clip_spark.encoders.encoder import Encoder
+    from clip_spark.encoders.open_clip import Encoder
 
 __all__ = ["EncoderSpec", "check_model", "load_encoder"]
 
@@ -30,8 +30,8 @@ def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:
     Raises:
         ModelError: the model is unknown, or its weights cannot be fetched or do not fit.
     """
-    from clip_spark import devices
-    from clip_spark.encoders.encoder import Encoder
+    from clip_spark.encoders.open_clip import Encoder
+    from clip_spark.runtime import devices
 
     device = device or devices.pick_device()
     if (spec, device) not in _loaded:

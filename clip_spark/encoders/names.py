@@ -1,4 +1,4 @@
-"""*Driver.* What a `--model` names, checked in milliseconds: no weights, and torch only where a hub tag must be known.
+"""*Anywhere.* What a `--model` names, checked in milliseconds: no weights, and torch only for hub tags.
 
 demo                         the bundled model
 ARCH:PRETRAINED              ViT-B-32:laion2b_s34b_b79k, fetched by open_clip from its hub
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clip_spark import storage
-from clip_spark.demo.model_folder import model_folder
+from clip_spark.encoders.demo_model import model_folder
 from clip_spark.errors import ModelError, nearest
 
 DEMO = "demo"

@@ -5,24 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from clip_spark import devices, storage
+from clip_spark import storage
 from clip_spark.errors import ModelError
+from clip_spark.runtime import devices
+from clip_spark.storage.local_cache import cache_folder
 
-CACHE_VARIABLE = "CLIP_SPARK_CACHE"
 CHUNK_BYTES = 8 << 20
-
-
-def cache_folder() -> Path:
-    """*Worker.* Where fetched weights stay on this node: $CLIP_SPARK_CACHE, else below the temporary folder."""
-    default = os.path.join(tempfile.gettempdir(), f"clip-spark-cache-{os.getuid()}")
-    folder = Path(os.environ.get(CACHE_VARIABLE, default))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def local_weights(uri: str) -> str:

@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from clip_spark import __version__
 from clip_spark.errors import ClipSparkError
-from clip_spark.search import Wanted
+from clip_spark.search.searcher import Wanted
 from clip_spark.web import search_routes, wire_routes
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import add_handlers, refusal

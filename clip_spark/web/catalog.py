@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clip_spark.errors import nearest
-from clip_spark.index.layout import check_same_encoder
-from clip_spark.index.parts import MISSING
+from clip_spark.index.files.layout import check_same_encoder
+from clip_spark.index.open.parts import MISSING
 from clip_spark.web.errors import NotFound
 from clip_spark.web.metrics import Timings
 from clip_spark.web.served import ServedIndex
 
 if TYPE_CHECKING:
-    from clip_spark.search import Searcher
+    from clip_spark.search.searcher import Searcher
 
 
 class Catalog:
@@ -32,7 +32,7 @@ class Catalog:
         Raises:
             UserError, DatasetError: as `Searcher.open` and `Searcher.encoder` do.
         """
-        from clip_spark.search import Searcher
+        from clip_spark.search.searcher import Searcher
 
         catalog = Catalog({name: Searcher.open(uri) for name, uri in uris.items()})
         for index in catalog.indices.values():

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from clip_spark import storage
 from clip_spark.errors import Rejected
-from clip_spark.images.decode import MOST_BYTES, open_picture
-from clip_spark.images.sources import bytes_column
+from clip_spark.pictures.decode import MOST_BYTES, open_picture
+from clip_spark.pictures.sources import bytes_column
 from clip_spark.web.errors import NotFound
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote
 
-from clip_spark import schema
+from clip_spark.datasets import schema
 from clip_spark.web.pictures import has_picture, is_web_address
 from clip_spark.web.served import Found, ServedIndex
 

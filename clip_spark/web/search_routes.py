@@ -12,8 +12,8 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from clip_spark.errors import SpecError
-from clip_spark.index.parts import MISSING
-from clip_spark.search import Wanted
+from clip_spark.index.open.parts import MISSING
+from clip_spark.search.searcher import Wanted
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.pictures import SIZES, Media, PictureCache, original, read_picture, thumbnail
 from clip_spark.web.results import hit_json, record_json

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clip_spark import schema
+from clip_spark.datasets import schema
 from clip_spark.errors import InputError
-from clip_spark.images.decode import open_picture
-from clip_spark.index.parts import MISSING
-from clip_spark.search import Wanted
+from clip_spark.index.open.parts import MISSING
+from clip_spark.pictures.decode import open_picture
+from clip_spark.search.searcher import Wanted
 from clip_spark.web.errors import NotFound
 from clip_spark.web.metrics import Timings
 
 if TYPE_CHECKING:
-    from clip_spark.search import Searcher
+    from clip_spark.search.searcher import Searcher
 
 KNOWN_IDS = 200_000
 """Record ids whose positions are remembered: those of latest hits, so that their pictures need no scan."""

@@ -9,9 +9,9 @@ from contextlib import suppress
 import uvicorn
 
 from clip_spark.errors import InputError
-from clip_spark.specs.serve import ServeSpec, named_uris
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
+from clip_spark.web.spec import ServeSpec, named_uris
 
 SHUTDOWN_SECONDS = 5
 """How long requests that run may go on after Ctrl-C."""

@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from clip_spark.errors import Rejected, SpecError
-from clip_spark.search import Wanted
+from clip_spark.search.searcher import Wanted
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import NotFound
 from clip_spark.web.pictures import is_web_address, jpeg, read_picture

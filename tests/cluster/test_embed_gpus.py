@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 APPLICATION = """
 import json, os, sys, time
-from clip_spark import devices
-from clip_spark.session import get_session
-from clip_spark.tasks import run_shards
+from clip_spark.runtime import devices
+from clip_spark.runtime.session import get_session
+from clip_spark.runtime.tasks import run_shards
 
 def work(item):
     gpu, start = devices.assigned_gpu(), time.time()

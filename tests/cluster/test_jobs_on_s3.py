@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from clip_spark import storage
-from clip_spark.clean import find_leftovers
-from clip_spark.manifest import Manifest, read_manifest
-from clip_spark.shards import read_embeddings
+from clip_spark.commands.clean import find_leftovers
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.shards import read_embeddings
 from scripts.standalone import Cluster
 from tests.services.commands import ROOT, Submitter
 from tests.services.inputs import write_inputs

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clip_spark import storage
-from clip_spark.session import session_source
+from clip_spark.runtime.session import session_source
 from scripts.package import make_zip
 from scripts.standalone import Cluster, standalone_cluster
 from tests.faults.steps import FaultStep

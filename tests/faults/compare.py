@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import storage
-from clip_spark.index.layout import read_index
-from clip_spark.manifest import Manifest, read_manifest
-from clip_spark.shards import read_embeddings
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.shards import read_embeddings
+from clip_spark.index.files.layout import read_index
 
 
 def difference(uri: str, reference: str) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clip_spark import storage
-from clip_spark.apart import DEADLY
-from clip_spark.manifest import read_manifest
-from clip_spark.schema import record_id
+from clip_spark.datasets.manifest import read_manifest
+from clip_spark.datasets.schema import record_id
+from clip_spark.runtime.child_process import DEADLY
 from tests.faults.bench import BASE, Bench
 from tests.faults.compare import rows_of
 

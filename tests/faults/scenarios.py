@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from clip_spark import storage
-from clip_spark.clean import find_leftovers
+from clip_spark.commands.clean import find_leftovers
+from clip_spark.datasets.manifest import read_manifest
 from clip_spark.errors import ClipSparkError
-from clip_spark.manifest import read_manifest
 from tests.faults.bench import BASE, TRIGGERS, Bench
 from tests.faults.compare import difference
 from tests.faults.machines import decommission, full_disk, late_worker, nothing_outlives, straggler

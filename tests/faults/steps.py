@@ -6,8 +6,8 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-from clip_spark.console import Job
-from clip_spark.settings import make_spec
+from clip_spark.commands.console import Job
+from clip_spark.commands.options import make_spec
 
 
 @dataclass(frozen=True)

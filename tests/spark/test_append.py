@@ -11,12 +11,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers_embeddings import numbered, unit_vectors, write_embeddings
 
-from clip_spark.build import build_index
-from clip_spark.index.layout import read_index
-from clip_spark.index.parts import open_parts
-from clip_spark.index.writer import stored_ids
-from clip_spark.search import Searcher
-from clip_spark.specs.search import IndexSpec
+from clip_spark.index.build.build import build_index
+from clip_spark.index.files.layout import read_index
+from clip_spark.index.files.part_writer import stored_ids
+from clip_spark.index.open.parts import open_parts
+from clip_spark.index.specs import IndexSpec
+from clip_spark.search.searcher import Searcher
 
 pytestmark = pytest.mark.spark
 

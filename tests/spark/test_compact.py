@@ -11,10 +11,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers_embeddings import found_texts, numbered, true_texts, unit_vectors, write_embeddings
 
-from clip_spark.build import build_index, preview
-from clip_spark.index.layout import read_index
-from clip_spark.remove import remove_records
-from clip_spark.specs.search import IndexSpec, RemoveSpec
+from clip_spark.index.build.build import build_index, preview
+from clip_spark.index.change.remove import remove_records
+from clip_spark.index.files.layout import read_index
+from clip_spark.index.specs import IndexSpec, RemoveSpec
 
 ROWS = 300
 pytestmark = pytest.mark.spark

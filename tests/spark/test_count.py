@@ -18,11 +18,13 @@ from typing import Any
 import PIL.Image
 import pytest
 
+from clip_spark.datasets.manifest import Manifest
 from clip_spark.errors import InputError
-from clip_spark.manifest import Manifest
-from clip_spark.ngrams import count, passes, plots
-from clip_spark.ngrams.count import count_ngrams
-from clip_spark.specs.text import CountSpec
+from clip_spark.texts.ngrams import count
+from clip_spark.texts.ngrams import report_plots as plots
+from clip_spark.texts.ngrams.count import count_ngrams
+from clip_spark.texts.ngrams.counting import passes
+from clip_spark.texts.specs import CountSpec
 from tests.helpers_ngrams import oracle, random_lines, rows
 
 pytestmark = pytest.mark.spark
@@ -70,7 +72,7 @@ def test_counts_equal_counter(
 def test_a_bounded_vocabulary_changes_no_count(
     spark: Any, place: Path, lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clip_spark.ngrams.count.MOST_WORDS", 5)
+    monkeypatch.setattr("clip_spark.texts.ngrams.count.MOST_WORDS", 5)
     spec = CountSpec(corpus=(str(place),), output=str(tmp_path / "out"), orders=(1, 2, 3), min_count=(2,), shards=2)
     assert counted(count_ngrams(lambda: spark, spec)) == oracle(lines, (1, 2, 3), 2)
 

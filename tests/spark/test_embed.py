@@ -18,13 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clip_spark import schema, storage
-from clip_spark.embed import embed_images, embed_text, preview
+from clip_spark import storage
+from clip_spark.datasets import schema
+from clip_spark.datasets.manifest import Manifest, Plan, begin_run
+from clip_spark.datasets.shards import ShardWriter, read_embeddings
+from clip_spark.embed import preview
+from clip_spark.embed.pictures import embed_images
+from clip_spark.embed.specs import EmbedImagesSpec, EmbedTextSpec
+from clip_spark.embed.texts import embed_text
 from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.errors import InputError, ModelError, SpecError
-from clip_spark.manifest import Manifest, Plan, begin_run
-from clip_spark.shards import ShardWriter, read_embeddings
-from clip_spark.specs.encode import EmbedImagesSpec, EmbedTextSpec
 
 pytestmark = pytest.mark.spark
 REPOSITORY = Path(__file__).resolve().parents[2]

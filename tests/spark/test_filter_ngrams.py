@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from nltk.metrics.association import BigramAssocMeasures, TrigramAssocMeasures
 
+from clip_spark.datasets.manifest import read_manifest
 from clip_spark.errors import InputError
-from clip_spark.manifest import read_manifest
-from clip_spark.ngrams.count import count_ngrams
-from clip_spark.ngrams.filter import filter_ngrams
-from clip_spark.ngrams.preview import show_counts, show_records
-from clip_spark.specs.text import CountSpec, FilterSpec
+from clip_spark.texts.ngrams.count import count_ngrams
+from clip_spark.texts.ngrams.filter import filter_ngrams
+from clip_spark.texts.ngrams.preview import show_counts, show_records
+from clip_spark.texts.specs import CountSpec, FilterSpec
 from tests.helpers_ngrams import oracle, random_lines, rows
 
 pytestmark = pytest.mark.spark

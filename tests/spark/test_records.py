@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.schema import record_id
 from clip_spark.errors import InputError
-from clip_spark.manifest import Manifest
-from clip_spark.records import make_records
-from clip_spark.schema import record_id
-from clip_spark.specs.text import RecordsSpec
+from clip_spark.texts.make_records import make_records
+from clip_spark.texts.specs import RecordsSpec
 
 pytestmark = pytest.mark.spark
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clip_spark.manifest import read_manifest
+from clip_spark.datasets.manifest import read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.spark

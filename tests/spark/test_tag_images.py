@@ -13,10 +13,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers_embeddings import ENCODER, numbered, unit_vectors, write_embeddings
 
-from clip_spark.build import build_index
+from clip_spark.analysis.specs import TagSpec
+from clip_spark.analysis.tag_images import preview, tag_images
 from clip_spark.errors import InputError, ModelError, SpecError
-from clip_spark.specs.search import IndexSpec, TagSpec
-from clip_spark.tag import preview, tag_images
+from clip_spark.index.build.build import build_index
+from clip_spark.index.specs import IndexSpec
 
 pytestmark = pytest.mark.spark
 

@@ -8,12 +8,13 @@ from itertools import pairwise
 
 import pytest
 
-from clip_spark import receipts, storage
-from clip_spark.clean import delete, find_leftovers
-from clip_spark.corpus.listing import Piece
-from clip_spark.corpus.reading import read_blocks
+from clip_spark import storage
+from clip_spark.commands.clean import delete, find_leftovers
+from clip_spark.datasets import receipt_files as receipts
+from clip_spark.datasets.manifest import begin_run, read_manifest
 from clip_spark.errors import OutputError, StorageError
-from clip_spark.manifest import begin_run, read_manifest
+from clip_spark.texts.corpus.listing import Piece
+from clip_spark.texts.corpus.reading import read_blocks
 from tests.services.proxy import every, fault_proxy
 from tests.services.seaweed import S3Server
 from tests.unit.test_manifest import plan_of, write_shard

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from clip_spark import apart
-from clip_spark.apart import Apart, how_ended
 from clip_spark.errors import ClipSparkError, Rejected
+from clip_spark.runtime import child_process as apart
+from clip_spark.runtime.child_process import Apart, how_ended
 
 
 def length(text: str) -> int:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from clip_spark import storage
-from clip_spark.clean import find_leftovers
+from clip_spark.commands.clean import find_leftovers
+from clip_spark.datasets.manifest import begin_run
 from clip_spark.jobs import clean as command
-from clip_spark.manifest import begin_run
 from tests.unit.test_manifest import finished, plan_of, write_shard
 
 

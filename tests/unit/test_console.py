@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from clip_spark.console import Job, job_main, load
+from clip_spark.analysis.specs import TagSpec
+from clip_spark.commands.console import Job, job_main, load
+from clip_spark.datasets.manifest import Manifest, Plan, begin_run
+from clip_spark.datasets.shards import ShardWriter
+from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, TaskError
-from clip_spark.manifest import Manifest, Plan, begin_run
-from clip_spark.report import Table
-from clip_spark.shards import ShardWriter
-from clip_spark.specs.search import TagSpec
 
 ERROR: list[Exception] = []
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clip_spark import corpus
-from clip_spark.corpus import CorpusFile, Piece
 from clip_spark.errors import InputError
+from clip_spark.texts import corpus
+from clip_spark.texts.corpus import CorpusFile, Piece
 
 
 def write(folder: Path, name: str, data: bytes) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from clip_spark import devices
 from clip_spark.errors import UserError
+from clip_spark.runtime import devices
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,7 +52,7 @@ def test_a_gpu_that_torch_cannot_use_is_one_sentence(monkeypatch: pytest.MonkeyP
 
 def test_processes_of_a_node_take_different_devices(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from clip_spark.devices import claim_number\n"
+        "import sys, pathlib; from clip_spark.runtime.devices import claim_number\n"
         "print(claim_number(2, pathlib.Path(sys.argv[1])), flush=True); sys.stdin.read()"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

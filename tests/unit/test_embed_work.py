@@ -15,18 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clip_spark import devices, schema
+from clip_spark.datasets import schema
+from clip_spark.datasets.manifest import Manifest, Plan, begin_run
+from clip_spark.datasets.shards import ShardWriter, read_embeddings
 from clip_spark.embed import preview, text_records
-from clip_spark.embed.images import ImageWork
+from clip_spark.embed.pictures import ImageWork
+from clip_spark.embed.specs import EmbedTextSpec
 from clip_spark.embed.task import EncodeTask, Usage, agree, facts, write_rows
-from clip_spark.embed.text import TextWork, encode_said, plan_shards
+from clip_spark.embed.texts import TextWork, encode_said, plan_shards
 from clip_spark.encoders import EncoderSpec, load_encoder
-from clip_spark.encoders.texts import Tokenised
+from clip_spark.encoders.text_half import Tokenised
 from clip_spark.errors import ModelError, SpecError
-from clip_spark.images import plan as image_plan
-from clip_spark.manifest import Manifest, Plan, begin_run
-from clip_spark.shards import ShardWriter, read_embeddings
-from clip_spark.specs.encode import EmbedTextSpec
+from clip_spark.pictures import find as image_plan
+from clip_spark.runtime import devices
 
 TEXTS = [f"{colour} {thing}" for thing in ("dog", "cat", "big house", " ") for colour in ("red", "blue", "")]
 COLUMNS = pa.schema([("record_id", pa.string()), ("kind", pa.string()), ("text", pa.string()), ("own", pa.int64())])

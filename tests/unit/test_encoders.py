@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clip_spark.demo.model_folder import model_folder
 from clip_spark.encoders import EncoderSpec, check_model, load_encoder
+from clip_spark.encoders.demo_model import model_folder
 from clip_spark.encoders.names import has_vision_transformer, parse_model
 from clip_spark.errors import ModelError, Rejected
 
@@ -110,7 +110,7 @@ def test_encoders_run_without_spark() -> None:
     code = """import sys
 sys.modules["pyspark"] = None  # any import of it fails
 from clip_spark.encoders import EncoderSpec, load_encoder
-from clip_spark.images.decode import open_picture
+from clip_spark.pictures.decode import open_picture
 print(load_encoder(EncoderSpec("demo")).encode_texts(["dog"]).shape[0])"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["1"], done.stderr

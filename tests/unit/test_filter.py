@@ -12,13 +12,14 @@ import pyarrow as pa
 import pytest
 from nltk.metrics.association import BigramAssocMeasures, TrigramAssocMeasures
 
-from clip_spark import schema
+from clip_spark.datasets import schema
 from clip_spark.errors import InputError, SpecError
-from clip_spark.ngrams import cleaning, select
-from clip_spark.ngrams.cleaning import Lists, read_lists
-from clip_spark.ngrams.select import Words
-from clip_spark.ngrams.tokenizer import RegexTokenizer, RunTokenizer, Tokenizer
-from clip_spark.specs.text import FilterSpec
+from clip_spark.texts.ngrams.counting.tokenizer import RegexTokenizer, RunTokenizer, Tokenizer
+from clip_spark.texts.ngrams.ranking import drop_reasons as cleaning
+from clip_spark.texts.ngrams.ranking import score_and_cut as select
+from clip_spark.texts.ngrams.ranking.drop_reasons import Lists, read_lists
+from clip_spark.texts.ngrams.ranking.score_and_cut import Words
+from clip_spark.texts.specs import FilterSpec
 
 WORDPUNCT = RunTokenizer(lower=True)
 SENTENCE = "the cat sat on the mat . the cat , 3 cats and the big dog saw the cat on the mat !"

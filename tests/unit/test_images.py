@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clip_spark.encoders.pictures import PicturePreparer
+from clip_spark.datasets.spec import fingerprint
+from clip_spark.encoders.picture_pixels import PicturePreparer
 from clip_spark.errors import InputError, Rejected
-from clip_spark.images.decode import open_picture
-from clip_spark.images.plan import find_images, plan_shards
-from clip_spark.images.sources import FileEntry, FilesPart, split_key
-from clip_spark.ordered import map_ordered
-from clip_spark.specs.base import fingerprint
+from clip_spark.pictures.decode import open_picture
+from clip_spark.pictures.find import find_images, plan_shards
+from clip_spark.pictures.sources import FileEntry, FilesPart, split_key
+from clip_spark.runtime.ahead import map_ordered
 from clip_spark.storage import list_files
 
 PIL = pytest.importorskip("PIL.Image")

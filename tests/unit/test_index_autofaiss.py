@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 from clip_spark.errors import DatasetError
-from clip_spark.index.library import load_faiss
-from clip_spark.index.reader import VectorReader, dataset_files
-from clip_spark.index.train import train_index
-from clip_spark.index.writer import PartWriter, stored_ids
+from clip_spark.index.build.read_vectors import VectorReader, dataset_files
+from clip_spark.index.build.train import train_index
+from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.files.part_writer import PartWriter, stored_ids
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def test_vectors_that_would_poison_an_index_are_found(
 ) -> None:
     vectors = unit_vectors(300)
     vectors[250] = value
-    monkeypatch.setattr("clip_spark.shards.UNIT_TOLERANCE", np.inf)  # the writer would not let it through
-    monkeypatch.setattr("clip_spark.shards.np.all", lambda _: True)
+    monkeypatch.setattr("clip_spark.datasets.shards.UNIT_TOLERANCE", np.inf)  # the writer would not let it through
+    monkeypatch.setattr("clip_spark.datasets.shards.np.all", lambda _: True)
     manifest = write_embeddings(tmp_path / "bad", vectors, numbered(300))
     monkeypatch.undo()
     with pytest.raises(DatasetError, match="not finite or not of length 1"):

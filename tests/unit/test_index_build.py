@@ -14,14 +14,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers_embeddings import ENCODER, numbered, unit_vectors, write_embeddings
 
 from clip_spark import storage
-from clip_spark.build import build_index
 from clip_spark.errors import DatasetError, InputError, ModelError, OutputError, SpecError
-from clip_spark.index import cache, keys
-from clip_spark.index.layout import read_index
-from clip_spark.index.reader import VectorReader
-from clip_spark.index.train import new_index
-from clip_spark.search import Searcher
-from clip_spark.specs.search import IndexSpec
+from clip_spark.index.build import choose_key as keys
+from clip_spark.index.build.build import build_index
+from clip_spark.index.build.read_vectors import VectorReader
+from clip_spark.index.build.train import new_index
+from clip_spark.index.files import local_copy as cache
+from clip_spark.index.files.layout import read_index
+from clip_spark.index.specs import IndexSpec
+from clip_spark.search.searcher import Searcher
 
 
 def no_spark():
@@ -71,7 +72,9 @@ def test_overwrite_switches_to_a_new_generation_and_leaves_no_litter(tmp_path: P
 def test_failed_build_leaves_the_old_index_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build(tmp_path, 50)
     before = sorted(path for path in (tmp_path / "index").rglob("*") if path.is_file())
-    monkeypatch.setattr("clip_spark.build.measure", lambda *_: (_ for _ in ()).throw(DatasetError("broken")))
+    monkeypatch.setattr(
+        "clip_spark.index.build.build.measure", lambda *_: (_ for _ in ()).throw(DatasetError("broken"))
+    )
     with pytest.raises(DatasetError, match="broken"):
         build(tmp_path, 50, metric="l2", overwrite=True)
     assert sorted(path for path in (tmp_path / "index").rglob("*") if path.is_file()) == before

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from clip_spark import schema
+from clip_spark.datasets import schema
+from clip_spark.datasets.manifest import Plan, Run, begin_run, read_manifest
+from clip_spark.datasets.shards import Receipt, ShardWriter, embedding_table, read_embeddings, write_receipt
+from clip_spark.datasets.spec import Spec, option
 from clip_spark.errors import DatasetError, InputError, OutputError
-from clip_spark.manifest import Plan, Run, begin_run, read_manifest
-from clip_spark.shards import Receipt, ShardWriter, embedding_table, read_embeddings, write_receipt
-from clip_spark.specs.base import Spec, option
 
 RECORDS = pa.schema([("record_id", pa.string())])
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from clip_spark.errors import UserError
-from clip_spark.memory import Tidied
-from clip_spark.tasks import _Work
+from clip_spark.runtime.memory import Tidied
+from clip_spark.runtime.tasks import _Work
 
 
 class Cycle:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clip_spark.jobs.cli import main
-from clip_spark.session import check_java
+from clip_spark.runtime.session import check_java
 
 NO_SESSION = "a session was started for a mistake"
 
@@ -19,7 +19,7 @@ def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError(NO_SESSION)
 
-    monkeypatch.setattr("clip_spark.session.get_session", refuse)
+    monkeypatch.setattr("clip_spark.runtime.session.get_session", refuse)
 
 
 @pytest.fixture

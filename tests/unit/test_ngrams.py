@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clip_spark.corpus import Piece
-from clip_spark.ngrams import coding, runs, vocabulary
-from clip_spark.ngrams.coded import read_coded, write_coded
-from clip_spark.ngrams.keys import Layout, slices
-from clip_spark.ngrams.tokenizer import CODE_POINTS, RegexTokenizer, RunTokenizer, Tokens, class_table
-from clip_spark.specs.text import CountSpec
+from clip_spark.texts.corpus import Piece
+from clip_spark.texts.ngrams.counting import code_split as coding
+from clip_spark.texts.ngrams.counting import sorted_runs as runs
+from clip_spark.texts.ngrams.counting import vocabulary
+from clip_spark.texts.ngrams.counting.coded_split import read_coded, write_coded
+from clip_spark.texts.ngrams.counting.packed_keys import Layout, slices
+from clip_spark.texts.ngrams.counting.tokenizer import CODE_POINTS, RegexTokenizer, RunTokenizer, Tokens, class_table
+from clip_spark.texts.specs import CountSpec
 
 LINES = st.text(
     st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("aB_1.,- \t\n\r\x00\x1c\u2028\u0301ßİΣσ🙂日"))

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clip_spark import corpus
-from clip_spark.ngrams import growth, passes
-from clip_spark.ngrams.count import MOST_WORDS
-from clip_spark.ngrams.vocabulary import make_vocabulary
-from clip_spark.specs.text import CountSpec
+from clip_spark.texts import corpus
+from clip_spark.texts.ngrams.count import MOST_WORDS
+from clip_spark.texts.ngrams.counting import growth, passes
+from clip_spark.texts.ngrams.counting.vocabulary import make_vocabulary
+from clip_spark.texts.specs import CountSpec
 
 WORDS = ["a", "a", "a", "b", "the", "The", ".", "--", "naïve", "日本", "🙂", "e\u0301", "x\0y", "\r", "\t", "Σ", "ΑΣ"]
 LINES = st.lists(st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join), max_size=12)
@@ -108,10 +108,10 @@ def test_the_vocabulary_grows_as_a_set_does(tmp_path: Path) -> None:
 
 LONG_LINE = """
 import resource, sys
-from clip_spark import corpus
-from clip_spark.corpus import Piece
-from clip_spark.ngrams import coding
-from clip_spark.specs.text import CountSpec
+from clip_spark.texts import corpus
+from clip_spark.texts.corpus import Piece
+from clip_spark.texts.ngrams.counting import code_split as coding
+from clip_spark.texts.specs import CountSpec
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10

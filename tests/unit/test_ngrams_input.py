@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clip_spark import corpus
-from clip_spark.corpus import Piece
 from clip_spark.errors import SpecError
-from clip_spark.ngrams import coding
-from clip_spark.specs.text import CountSpec
+from clip_spark.texts import corpus
+from clip_spark.texts.corpus import Piece
+from clip_spark.texts.ngrams.counting import code_split as coding
+from clip_spark.texts.specs import CountSpec
 
 TEXTS = ["A dog", "two\nlines", 'a "quoted", naïve one', ""]
 EXPECTED = Counter(["a", "dog", "two", "lines", "a", '"', "quoted", '",', "naïve", "one"])

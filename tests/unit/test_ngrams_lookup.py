@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clip_spark.ngrams import lookup
-from clip_spark.ngrams.lookup import ABSENT, WordLookup, hash_words
+from clip_spark.texts.ngrams.counting import word_lookup as lookup
+from clip_spark.texts.ngrams.counting.word_lookup import ABSENT, WordLookup, hash_words
 
 LONG = st.tuples(st.binary(max_size=3), st.sampled_from([b"x" * 60, b"x" * 61, b"x" * 80]), st.binary(max_size=3))
 WORDS = st.lists(st.binary(max_size=20) | LONG.map(b"".join), max_size=30)

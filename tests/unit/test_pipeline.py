@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from test_console import JOB
 
+from clip_spark.commands.pipeline import fill, read_pipeline, run_pipeline
 from clip_spark.errors import OutputError, SpecError
-from clip_spark.pipeline import fill, read_pipeline, run_pipeline
-from clip_spark.session import session_source
+from clip_spark.runtime.session import session_source
 
 TEXT = """
 vars: {{work: {work}, k: 5}}
@@ -33,7 +33,7 @@ def run(config: str, rebuild: bool = False, **settings: str) -> list[bool]:
 
 def test_done_steps_are_skipped_the_next_time(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(config) == [False, False]
-    monkeypatch.setattr("clip_spark.pipeline.time.time", lambda: 4e9)  # a later second, without sleeping
+    monkeypatch.setattr("clip_spark.commands.pipeline.time.time", lambda: 4e9)  # a later second, without sleeping
     assert run(config) == [True, True]
 
 

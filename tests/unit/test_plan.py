@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from clip_spark.commands.estimate import Sizes, estimate, human, measure, read_rates, short
+from clip_spark.commands.estimate_spec import PlanSpec, amount
 from clip_spark.errors import SpecError
 from clip_spark.jobs import plan as command
-from clip_spark.plan import Sizes, estimate, human, measure, read_rates, short
-from clip_spark.specs.plan import PlanSpec, amount
 
 RATES = {
     "models": {"m": {"dimension": 512, "pictures_per_gpu_second": 1000, "texts_per_gpu_second": 2000}},

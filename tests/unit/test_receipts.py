@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from clip_spark import receipts, storage
-from clip_spark.manifest import MANIFEST, begin_run, read_manifest
-from clip_spark.receipts import ReceiptReader
-from clip_spark.shards import Receipt, write_receipt
+from clip_spark import storage
+from clip_spark.datasets import receipt_files as receipts
+from clip_spark.datasets.manifest import MANIFEST, begin_run, read_manifest
+from clip_spark.datasets.receipt_files import ReceiptReader
+from clip_spark.datasets.shards import Receipt, write_receipt
 from tests.unit.test_manifest import finished, plan_of, write_shard
 
 

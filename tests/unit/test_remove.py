@@ -11,11 +11,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers_embeddings import ENCODER, found_texts, numbered, true_texts, unit_vectors, write_embeddings
 
-from clip_spark.build import build_index
 from clip_spark.errors import InputError, ModelError
-from clip_spark.remove import remove_records
-from clip_spark.search import Searcher
-from clip_spark.specs.search import IndexSpec, RemoveSpec
+from clip_spark.index.build.build import build_index
+from clip_spark.index.change.remove import remove_records
+from clip_spark.index.specs import IndexSpec, RemoveSpec
+from clip_spark.search.searcher import Searcher
 
 ROWS = 300
 VECTORS = unit_vectors(2 * ROWS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clip_spark.tasks import root_cause
+from clip_spark.runtime.tasks import root_cause
 
 CALL = "An error occurred while calling z:org.apache.spark.api.python.PythonRDD.collectAndServe.\n"
 ABORTED = (

@@ -14,14 +14,15 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers_embeddings import numbered, unit_vectors, write_embeddings
 
-from clip_spark.answers import answer_table, json_lines, save_answers, save_sheet
-from clip_spark.build import build_index
 from clip_spark.errors import InputError, SpecError
-from clip_spark.expression import Term, parse_expression
-from clip_spark.index.removals import add_removed
-from clip_spark.query import combine, run_query
-from clip_spark.search import Hit, Searcher, Wanted
-from clip_spark.specs.search import IndexSpec, SearchSpec
+from clip_spark.index.build.build import build_index
+from clip_spark.index.open.removals import add_removed
+from clip_spark.index.specs import IndexSpec
+from clip_spark.search.answers import answer_table, json_lines, save_answers, save_sheet
+from clip_spark.search.command import combine, run_query
+from clip_spark.search.expression import Term, parse_expression
+from clip_spark.search.searcher import Hit, Searcher, Wanted
+from clip_spark.search.spec import SearchSpec
 
 ROWS = 600
 VECTORS = unit_vectors(ROWS)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from clip_spark.analysis.specs import TagSpec
+from clip_spark.commands.options import make_spec, parse_spec
+from clip_spark.embed.specs import EmbedTextSpec
 from clip_spark.errors import SpecError
-from clip_spark.settings import make_spec, parse_spec
-from clip_spark.specs.encode import EmbedTextSpec
-from clip_spark.specs.search import TagSpec
 
 REQUIRED = ["--records", "r", "--output", "o"]
 
@@ -24,7 +24,7 @@ def test_options_become_fields_with_their_types() -> None:
 
 
 def test_lists_are_separated_by_commas() -> None:
-    from clip_spark.specs.text import CountSpec
+    from clip_spark.texts.specs import CountSpec
 
     assert make_spec(CountSpec, {"corpus": "a,b", "orders": "1,3", "output": "o"}).orders == (1, 3)
     assert make_spec(CountSpec, {"corpus": ["a", "b"], "output": "o"}).corpus == ("a", "b")

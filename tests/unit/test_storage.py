@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from clip_spark import storage
 from clip_spark.errors import DatasetError, InputError
-from clip_spark.listings import parse_time
+from clip_spark.storage.listing import parse_time
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:

@@ -7,9 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from clip_spark.errors import SpecError
-from clip_spark.jobs import submit as command
-from clip_spark.submit import (
+from clip_spark.commands.submit import (
     ClusterJob,
     dataproc_request,
     emr_request,
@@ -19,6 +17,8 @@ from clip_spark.submit import (
     send,
     standalone_request,
 )
+from clip_spark.errors import SpecError
+from clip_spark.jobs import submit as command
 
 ARGUMENTS = ("--records", "s3://b/records", "--output", "s3://b/embeddings", "--prefix", "a photo of a ")
 JOB = ClusterJob(

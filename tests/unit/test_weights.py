@@ -13,9 +13,11 @@ from typing import Any
 import fsspec
 import pytest
 
-from clip_spark import devices, storage
+from clip_spark import storage
 from clip_spark.encoders import weights
 from clip_spark.errors import ModelError
+from clip_spark.runtime import devices
+from clip_spark.storage.local_cache import CACHE_VARIABLE, cache_folder
 
 URI = "memory://models/b32.pt"
 
@@ -23,7 +25,7 @@ URI = "memory://models/b32.pt"
 @pytest.fixture
 def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """A store with one file of weights; the list notes every read of it."""
-    monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     fsspec.filesystem("memory").pipe("/models/b32.pt", b"one")
     reads: list[str] = []
     open_read = storage.open_read
@@ -66,7 +68,7 @@ def test_a_download_that_breaks_leaves_nothing(remote: list[str], monkeypatch: p
         patch.setattr(weights.shutil, "copyfileobj", broken)
         with pytest.raises(ModelError, match="connection reset"):
             weights.local_weights(URI)
-    assert not [path for path in weights.cache_folder().iterdir() if path.suffix != ".lock"]
+    assert not [path for path in cache_folder().iterdir() if path.suffix != ".lock"]
     assert Path(weights.local_weights(URI)).read_bytes() == b"one"
 
 

@@ -11,16 +11,16 @@ import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
-from clip_spark import schema
-from clip_spark.build import build_index
+from clip_spark.datasets import schema
+from clip_spark.datasets.manifest import Manifest, Plan, begin_run
+from clip_spark.datasets.shards import ShardWriter, embedding_table
+from clip_spark.datasets.spec import Spec, option
 from clip_spark.encoders import load_encoder
-from clip_spark.images.records import ImageRow, records_table
-from clip_spark.images.sources import TarPart
-from clip_spark.manifest import Manifest, Plan, begin_run
-from clip_spark.shards import ShardWriter, embedding_table
-from clip_spark.specs.base import Spec, option
-from clip_spark.specs.encode import EncoderSpec
-from clip_spark.specs.search import IndexSpec
+from clip_spark.encoders.spec import EncoderSpec
+from clip_spark.index.build.build import build_index
+from clip_spark.index.specs import IndexSpec
+from clip_spark.pictures.records import ImageRow, records_table
+from clip_spark.pictures.sources import TarPart
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
 

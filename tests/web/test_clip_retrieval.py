@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from clip_spark.search import Wanted
+from clip_spark.search.searcher import Wanted
 from clip_spark.web.catalog import Catalog
 
 

@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from clip_spark.index.removals import add_removed
+from clip_spark.index.open.removals import add_removed
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
 

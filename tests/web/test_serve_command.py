@@ -12,7 +12,7 @@ import pytest
 
 from clip_spark.errors import SpecError
 from clip_spark.jobs import serve
-from clip_spark.specs.serve import ServeSpec, named_uris
+from clip_spark.web.spec import ServeSpec, named_uris
 from tests.web.served import start_server, wait_ready
 
 

@@ -1,0 +1,5 @@
+"""Steps over a finished index: tags, whole datasets of queries, how classes of text describe a set.
+
+Import a step (`tag_images.tag_images`, `search_index.search_index`, `describe.step.describe_set`) or its spec.
+It may use every room but `web` and `commands`.
+"""

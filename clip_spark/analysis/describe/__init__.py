@@ -1,0 +1,1 @@
+"""describe-set: the step, its summary on the executors, and its page."""

@@ -1,0 +1,171 @@
+"""*Driver.* describe-set: how a set of images as a whole is described by each class of text.
+
+For each image and class its best text; from these the distribution of best scores and the top tags, with pictures.
+
+<output>/best/00000.parquet    one row per image and class
+<output>/summary.json          what the page shows
+<output>/describe.html         the page; stands alone
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from clip_spark import storage
+from clip_spark.analysis.describe.page import describe_page
+from clip_spark.analysis.describe.summary import BINS_PER_UNIT, summarise
+from clip_spark.analysis.query_shards import open_searcher, shard_blocks
+from clip_spark.analysis.specs import DescribeSpec
+from clip_spark.datasets import schema
+from clip_spark.datasets.manifest import Manifest, Plan, begin_run, finished, read_manifest
+from clip_spark.datasets.shards import Receipt, ShardWriter
+from clip_spark.datasets.tables import Table
+from clip_spark.errors import InputError, SpecError
+from clip_spark.index.files.layout import IndexFile, check_same_encoder, read_index
+from clip_spark.index.open.parts import MISSING
+from clip_spark.index.open.records import RecordReader
+from clip_spark.index.open.selection import check_where
+from clip_spark.runtime.session import SessionSource
+from clip_spark.runtime.tasks import MOST_TASKS, collect, read_on_executors, run_shards
+from clip_spark.search.searcher import Searcher, Wanted
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+MOST_CLASSES = 50
+TOO_MANY = MOST_CLASSES + 1
+SUMMARY, PAGE = "summary.json", "describe.html"
+BEST = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("uri", pa.string()),
+        ("class", pa.string()),
+        ("score", pa.float32()),
+        ("tag_id", pa.string()),
+        ("text", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class DescribeTask:
+    """*Worker.* The best text of each class for the images of one shard; picklable."""
+
+    images: str
+    index: str
+    output: str
+    plan: str
+    generation: str
+    classes: tuple[tuple[str, str], ...]
+
+    def __call__(self, shard: int) -> Receipt:
+        """Write the best texts of one shard; `classes` are (name, SQL condition) pairs."""
+        searcher = open_searcher(self.index, self.generation)
+        with ShardWriter(self.output, self.plan, shard, {"best": BEST}) as writer:
+            for records, vectors in shard_blocks(self.images, shard, searcher.info.dim, [schema.RECORD_ID, "uri"]):
+                for name, condition in self.classes:
+                    with writer.watch("search"):
+                        table = best_texts(searcher, records, vectors, name, condition)
+                    writer.write("best", table)
+            return writer.finish()
+
+
+def best_texts(searcher: Searcher, records: pa.Table, vectors: np.ndarray, name: str, condition: str) -> pa.Table:
+    """*Worker.* Rows of BEST: for each image (float32 (m, d)) the best of the texts that fulfil a condition."""
+    scores, positions = searcher.search_positions(vectors, Wanted(1, where=condition))
+    found = np.flatnonzero((positions != MISSING).any(axis=1))
+    texts = searcher.records.take(positions[found, 0] if len(found) else np.empty(0, np.int64), ["record_id", "text"])
+    images = records.take(pa.array(found))
+    values = [
+        images.column(schema.RECORD_ID),
+        images.column("uri"),
+        pa.array([name] * len(found), pa.string()),
+        pa.array(scores[found, 0] if len(found) else [], pa.float32()),
+        texts.column(schema.RECORD_ID),
+        texts.column("text"),
+    ]
+    return pa.table(values, names=BEST.names).cast(BEST)
+
+
+def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
+    """*Driver.* Describe a set of images.
+
+    Raises:
+        SpecError: the texts have no such column, or it has too many values to be classes.
+        ModelError: images and texts were embedded by different encoders.
+    """
+    images = read_manifest(spec.embeddings, "embeddings")
+    index, info = read_index(spec.index)
+    if (info.modality, images.extra["modality"]) != ("text", "image"):
+        raise InputError("describe-set needs --embeddings of images and an --index of texts.")
+    check_same_encoder(info.encoder, images.extra["encoder"], "these image embeddings")
+    texts = RecordReader(index.uri, info.records)
+    texts.check_columns([spec.classes])
+    if spec.where:
+        check_where(texts, spec.where)
+    inputs = {"embeddings": images.as_input(), "index": index.as_input()}
+    plan = Plan.of("description", spec, inputs, len(images.receipts))
+    if not spec.overwrite and (done := finished(spec.output, plan)) is not None:
+        return done
+    classes = class_conditions(get_spark(), texts, spec)  # a mistake here must not take the output
+    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
+    if pending := run.pending():
+        task = DescribeTask(images.uri, index.uri, run.output, plan.fingerprint, info.generation, classes)
+        run_shards(get_spark(), "describe-set", pending, task)
+    files = [storage.join(run.output, path) for receipt in run.receipts() if receipt.rows for path in receipt.files]
+    summaries = summarise(get_spark(), files, spec.top, spec.examples) if files else []
+    found = {"images": images.rows, "column": spec.classes, "bins_per_unit": BINS_PER_UNIT, "classes": summaries}
+    storage.write_json(storage.join(run.output, SUMMARY), found)
+    storage.write_bytes(storage.join(run.output, PAGE), describe_page(found).encode())
+    return run.commit({"page": PAGE, "classes": [name for name, _ in classes]})
+
+
+def class_conditions(spark: SparkSession, texts: RecordReader, spec: DescribeSpec) -> tuple[tuple[str, str], ...]:
+    """*Driver.* (class, SQL condition) for each value of the column that says the class.
+
+    Raises:
+        SpecError: the column has no value, or too many.
+    """
+    uri, column = texts.uri, spec.classes
+
+    def values(file: IndexFile) -> list[str]:
+        found = RecordReader(uri, [file]).table()
+        if column not in found.column_names:  # another shard has it
+            return []
+        return [str(value) for value in found.column(column).drop_null().unique()[:TOO_MANY].to_pylist()]
+
+    files = spark.sparkContext.parallelize(texts.files, min(len(texts.files), MOST_TASKS))
+    distinct = files.flatMap(values).distinct(1).mapPartitions(lambda names: islice(names, TOO_MANY))
+    names = sorted(collect(spark, "describe-set", distinct, len(texts.files) + 1), key=lambda name: (len(name), name))
+    if not 0 < len(names) < TOO_MANY:
+        many = f"more than {MOST_CLASSES}" if names else "no"
+        raise SpecError(f"--classes {column} has {many} values; 1 to {MOST_CLASSES} make sense as classes.")
+    also = f" and ({spec.where})" if spec.where else ""
+    quoted = [name.replace("'", "''") for name in names]
+    quoted_column = column.replace('"', '""')
+    return tuple(
+        (name, f"cast(\"{quoted_column}\" as varchar) = '{literal}'{also}")
+        for name, literal in zip(names, quoted, strict=True)
+    )
+
+
+def preview(manifest: Manifest) -> list[Table]:
+    """*Driver.* Each class with its scores and first tags."""
+    found = storage.read_json(storage.join(manifest.uri, SUMMARY))
+    rows = [
+        (
+            each["class"],
+            each["images"],
+            each["mean"],
+            *each["quantiles"],
+            ", ".join(f"{tag['text']} ({tag['images']})" for tag in each["tags"][:8]),
+        )
+        for each in found["classes"]
+    ]
+    columns = (found["column"], "images", "mean best score", "10 %", "median", "90 %", "top tags (images)")
+    return [Table(f"the set by {found['column']}", columns, rows)]

@@ -1,0 +1,118 @@
+"""*Driver.* search-index: a dataset of queries x index -> hits; one shard of hits per shard of queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from clip_spark import storage
+from clip_spark.analysis.query_shards import open_searcher, shard_blocks
+from clip_spark.analysis.specs import SearchIndexSpec
+from clip_spark.datasets import schema
+from clip_spark.datasets.manifest import Manifest, Plan, begin_run, read_manifest
+from clip_spark.datasets.shards import Receipt, ShardWriter
+from clip_spark.datasets.tables import Table
+from clip_spark.index.files.layout import check_same_encoder, read_index
+from clip_spark.index.open.parts import MISSING
+from clip_spark.index.open.records import RecordReader
+from clip_spark.index.open.selection import check_where
+from clip_spark.runtime.session import SessionSource
+from clip_spark.runtime.tasks import read_on_executors, run_shards
+from clip_spark.search.searcher import Searcher, Wanted, hit_column
+
+HITS = pa.schema([("query_id", pa.string()), ("rank", pa.int32()), ("score", pa.float32()), ("record_id", pa.string())])
+PREVIEW_ROWS = 20
+
+
+@dataclass(frozen=True)
+class SearchTask:
+    """*Worker.* Answers one shard of queries; picklable.
+
+    Attributes:
+        queries: URI of the embeddings that are the queries.
+        index: URI of the index.
+        output: URI of the hits.
+        plan: fingerprint.
+        generation: of the index when the job was planned.
+        columns: of the records, beside record_id.
+    """
+
+    queries: str
+    index: str
+    output: str
+    plan: str
+    generation: str
+    wanted: Wanted
+    columns: tuple[str, ...]
+
+    def __call__(self, shard: int) -> Receipt:
+        """Write the hits of one shard."""
+        searcher = open_searcher(self.index, self.generation)
+        hits = hit_schema(searcher, self.columns)
+        with ShardWriter(self.output, self.plan, shard, {"hits": hits}) as writer:
+            for queries, vectors in shard_blocks(self.queries, shard, searcher.info.dim, [schema.RECORD_ID]):
+                with writer.watch("search"):
+                    table = self._answer(searcher, queries, vectors, hits)
+                writer.write("hits", table)
+                writer.counters["queries"] += len(vectors)
+            return writer.finish()
+
+    def _answer(self, searcher: Searcher, queries: pa.Table, vectors: np.ndarray, hits: pa.Schema) -> pa.Table:
+        scores, positions = searcher.search_positions(vectors, self.wanted)
+        found = positions != MISSING
+        query, column = np.nonzero(found)
+        records = searcher.records.take(positions[found], [schema.RECORD_ID, *self.columns])
+        values = [
+            queries.column(schema.RECORD_ID).take(pa.array(query)),
+            pa.array(column + 1, pa.int32()),
+            pa.array(scores[found], pa.float32()),
+            *records.columns,
+        ]
+        return pa.table(values, names=hits.names).cast(hits)
+
+
+def hit_schema(searcher: Searcher, columns: tuple[str, ...]) -> pa.Schema:
+    """*Worker.* Columns of a hits file: the fixed ones, and those of the records that were asked for."""
+    fields = {field.name: field for field in searcher.records.schema}
+    return pa.schema([*HITS, *(fields[name].with_name(hit_column(name)) for name in columns)])
+
+
+def search_index(get_spark: SessionSource, spec: SearchIndexSpec) -> Manifest:
+    """*Driver.* Answer every query of a dataset.
+
+    Raises:
+        ModelError: queries and index were embedded by different encoders.
+        SpecError: the condition or a column does not exist.
+    """
+    queries = read_manifest(spec.queries, "embeddings")
+    index, info = read_index(spec.index)
+    check_same_encoder(info.encoder, queries.extra["encoder"], "the queries")
+    wanted = Wanted(spec.k, 0, spec.threshold, spec.where, spec.unique)
+    records = RecordReader(index.uri, info.records)  # mistakes are found here, before the folder is taken
+    records.check_columns(spec.columns)
+    if spec.where:
+        check_where(records, spec.where)
+    inputs = {"queries": queries.as_input(), "index": index.as_input()}
+    plan = Plan.of("hits", spec, inputs, len(queries.receipts))
+    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
+    if run.manifest is not None:
+        return run.manifest
+    if pending := run.pending():
+        task = SearchTask(queries.uri, index.uri, run.output, plan.fingerprint, info.generation, wanted, spec.columns)
+        run_shards(get_spark(), "search-index", pending, task)
+    return run.commit({"queries": queries.rows, "k": spec.k, "columns": list(spec.columns)})
+
+
+def preview(manifest: Manifest) -> list[Table]:
+    """*Driver.* The first hits."""
+    import pyarrow.parquet as pq
+
+    for uri in manifest.files("hits")[:1]:
+        with storage.open_read(uri) as stream:
+            table = next(pq.ParquetFile(stream).iter_batches(PREVIEW_ROWS), None)
+        if table is not None:
+            rows = [tuple(row.values()) for row in table.to_pylist()]
+            return [Table("hits", tuple(table.schema.names), rows)]
+    return []

@@ -1,0 +1,69 @@
+"""*Pure.* Specs of tag-images, search-index and describe-set."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from clip_spark.datasets.spec import Spec, check_at_least, option
+from clip_spark.errors import SpecError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagSpec(Spec):
+    """tag-images: image embeddings x text index -> tags."""
+
+    embeddings: str = option("dataset of image embeddings (URI)", content=False)
+    index: str = option("index of texts (URI)", content=False)
+    k: int = option("tags per image", 10)
+    quotas: tuple[str, ...] = option("instead of -k: tags of each n-gram order, such as 1:5,2:3,3:2", ())
+    threshold: float = option("least score (cosine) of a tag", -1.0)
+    where: str = option("SQL condition on the texts' columns that says which may be tags", "")
+    unique: float = option("drop tags whose cosine with a better one is at least this; 0 keeps all", 0.0)
+    jsonl: bool = option("also write the tags as jsonl/00000.jsonl ..., one line per picture", False)
+    sidecars: bool = option("also write <stem>.knn beside each picture, as clip-grams does", False)
+
+    def __post_init__(self) -> None:
+        check_at_least("k", self.k, 1)
+        parse_quotas(self.quotas)
+
+
+def parse_quotas(quotas: tuple[str, ...]) -> dict[int, int]:
+    """*Pure.* {order: tags} of `1:5,2:3`; raises SpecError for anything else."""
+    found = [re.fullmatch(r"(\d+):(\d+)", quota.strip()) for quota in quotas]
+    pairs = [(int(match[1]), int(match[2])) for match in found if match]
+    if len(pairs) != len(quotas) or any(count < 1 for _, count in pairs) or len(dict(pairs)) != len(pairs):
+        raise SpecError(f"--quotas is '{','.join(quotas)}'; give ORDER:TAGS pairs, each order once, such as 1:5,2:3.")
+    return dict(pairs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchIndexSpec(Spec):
+    """search-index: queries x index -> hits."""
+
+    queries: str = option("dataset of embeddings (URI); each is a query", content=False)
+    index: str = option("index to search (URI)", content=False)
+    k: int = option("hits per query", 10)
+    threshold: float = option("least score (cosine) of a hit", -1.0)
+    where: str = option("SQL condition on the records' columns", "")
+    unique: float = option("drop hits whose cosine with a better one is at least this; 0 keeps all", 0.0)
+    columns: tuple[str, ...] = option("columns of the records to copy to the hits, such as text or uri,caption", ())
+
+    def __post_init__(self) -> None:
+        check_at_least("k", self.k, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribeSpec(Spec):
+    """describe-set: how a set of images as a whole is described by each class of text."""
+
+    embeddings: str = option("dataset of image embeddings (URI)", content=False)
+    index: str = option("index of texts (URI)", content=False)
+    classes: str = option("column of the texts that says their class, such as n (the n-gram order)", "n")
+    top: int = option("tags listed per class", 20)
+    examples: int = option("pictures shown per tag", 3)
+    where: str = option("SQL condition on the texts' columns that says which may be tags", "")
+
+    def __post_init__(self) -> None:
+        check_at_least("top", self.top, 1)
+        check_at_least("examples", self.examples, 0)

@@ -1,0 +1,193 @@
+"""*Driver.* tag-images: image embeddings x text index -> tags; one shard of tags per shard of embeddings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+
+import numpy as np
+import pyarrow as pa
+
+from clip_spark import storage
+from clip_spark.analysis.query_shards import open_searcher, shard_blocks
+from clip_spark.analysis.sidecars import write_sidecars
+from clip_spark.analysis.specs import TagSpec, parse_quotas
+from clip_spark.datasets import schema
+from clip_spark.datasets.manifest import Manifest, Plan, begin_run, read_manifest
+from clip_spark.datasets.shards import Receipt, ShardWriter, shard_name
+from clip_spark.datasets.tables import Table
+from clip_spark.errors import InputError
+from clip_spark.index.files.layout import IndexInfo, check_same_encoder, read_index
+from clip_spark.index.open.parts import MISSING, merge
+from clip_spark.index.open.records import RecordReader
+from clip_spark.index.open.selection import check_where
+from clip_spark.runtime.session import SessionSource
+from clip_spark.runtime.tasks import read_on_executors, run_shards
+from clip_spark.search.searcher import Searcher, Wanted
+
+PREVIEW_IMAGES = 5
+IMAGE_COLUMNS = (schema.RECORD_ID, "uri")
+
+
+@dataclass(frozen=True)
+class TagTask:
+    """*Worker.* Tags one shard of image embeddings; picklable.
+
+    Attributes:
+        images: URI of the image embeddings.
+        index: URI of the text index.
+        output: URI of the tags.
+        plan: fingerprint.
+        generation: of the index when the job was planned.
+        wanted: one search for each of these; several where orders have quotas.
+    """
+
+    images: str
+    index: str
+    output: str
+    plan: str
+    generation: str
+    wanted: tuple[Wanted, ...]
+    sidecars: bool
+    jsonl: bool
+
+    def __call__(self, shard: int) -> Receipt:
+        """Write the tags of one shard."""
+        searcher = open_searcher(self.index, self.generation)
+        lines: list[str] = []
+        with ShardWriter(self.output, self.plan, shard, {"tags": schema.TAGS}) as writer:
+            for records, vectors in shard_blocks(self.images, shard, searcher.info.dim, IMAGE_COLUMNS):
+                with writer.watch("search"):
+                    table = tag_block(searcher, records, vectors, self.wanted)
+                writer.write("tags", table)
+                writer.counters["images"] += len(vectors)
+                if self.jsonl:
+                    lines += tag_lines(table)
+                if self.sidecars:
+                    with writer.watch("sidecars"):
+                        writer.counters.update(write_sidecars(table))
+            if self.jsonl:
+                uri = storage.join(self.output, "jsonl", f"{shard_name(shard)}.jsonl")
+                storage.write_bytes(uri, "".join(lines).encode())
+            return writer.finish()
+
+
+def tag_lines(tags: pa.Table) -> list[str]:
+    """*Pure.* One JSON line per picture that has tags: image_id, uri and its tags, best first."""
+    lines = []
+    for (image_id, uri), rows in groupby(tags.to_pylist(), key=itemgetter("image_id", "uri")):
+        mine = [{name: row[name] for name in ("text", "score", "tag_id", "n")} for row in rows]
+        for tag in mine:
+            tag["score"] = round(tag["score"], 6)
+        lines.append(json.dumps({"image_id": image_id, "uri": uri, "tags": mine}, ensure_ascii=False) + "\n")
+    return lines
+
+
+def tag_block(searcher: Searcher, records: pa.Table, vectors: np.ndarray, wanted: Sequence[Wanted]) -> pa.Table:
+    """*Worker.* Rows of TAGS for some images.
+
+    Args:
+        searcher: the text index.
+        records: record_id and uri of m images.
+        vectors: float32 (m, d).
+        wanted: the tags of an image are the hits of all of these, ranked together.
+    """
+    scores, positions = best_of_all([searcher.search_positions(vectors, each) for each in wanted])
+    found = positions != MISSING
+    image, column = np.nonzero(found)  # row by row, so best first within each image
+    columns = [name for name in ("n",) if name in searcher.records.columns]
+    tags = searcher.records.take(positions[found], [schema.RECORD_ID, "text", *columns])
+    of_image = records.take(pa.array(image))
+    n = tags.column("n").cast(pa.int32()) if columns else pa.nulls(len(image), pa.int32())
+    values = [
+        of_image.column(schema.RECORD_ID),
+        of_image.column("uri"),
+        pa.array(column + 1, pa.int32()),
+        pa.array(scores[found], pa.float32()),
+        tags.column(schema.RECORD_ID),
+        tags.column("text"),
+        n,
+    ]
+    return pa.table(values, names=schema.TAGS.names).cast(schema.TAGS)
+
+
+def best_of_all(found: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """*Pure.* Several results per query as one, best first, without hits at the end."""
+    if len(found) == 1:
+        return found[0]
+    scores = [np.where(positions == MISSING, -np.inf, scores) for scores, positions in found]
+    together = [(score, positions) for score, (_, positions) in zip(scores, found, strict=True)]
+    return merge(together, sum(positions.shape[1] for _, positions in found))
+
+
+def searches(spec: TagSpec) -> tuple[Wanted, ...]:
+    """*Pure.* The searches that a spec asks for: one, or one for each n-gram order."""
+    quotas = parse_quotas(spec.quotas)
+    if not quotas:
+        return (Wanted(spec.k, threshold=spec.threshold, where=spec.where, unique=spec.unique),)
+    also = f" and ({spec.where})" if spec.where else ""
+    return tuple(
+        Wanted(count, threshold=spec.threshold, where=f"n = {order}{also}", unique=spec.unique)
+        for order, count in sorted(quotas.items())
+    )
+
+
+def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
+    """*Driver.* Attach to each image the k texts nearest to it.
+
+    Raises:
+        ModelError: images and texts were embedded by different encoders.
+    """
+    images = read_manifest(spec.embeddings, "embeddings")
+    index, info = read_index(spec.index)
+    _check_inputs(images, info, index.uri)
+    wanted, texts = searches(spec), RecordReader(index.uri, info.records)
+    for each in wanted:
+        if each.where:  # a mistake in it is found here, before a session
+            check_where(texts, each.where)
+    inputs = {"embeddings": images.as_input(), "index": index.as_input()}
+    plan = Plan.of("tags", spec, inputs, len(images.receipts))
+    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
+    if run.manifest is not None:
+        return run.manifest
+    pending = run.pending()
+    if pending:
+        task = TagTask(
+            images=images.uri,
+            index=index.uri,
+            output=run.output,
+            plan=plan.fingerprint,
+            generation=info.generation,
+            wanted=wanted,
+            sidecars=spec.sidecars,
+            jsonl=spec.jsonl,
+        )
+        run_shards(get_spark(), "tag-images", pending, task)
+    return run.commit({"images": images.rows, "k": spec.k, "quotas": list(spec.quotas)})
+
+
+def _check_inputs(images: Manifest, info: IndexInfo, index_uri: str) -> None:
+    if info.modality != "text":
+        raise InputError(f"'{index_uri}' is an index of {info.modality}s; tags come from an index of texts.")
+    if images.extra["modality"] != "image":
+        raise InputError(f"'{images.uri}' holds embeddings of {images.extra['modality']}s; tag-images needs images.")
+    check_same_encoder(info.encoder, images.extra["encoder"], "these image embeddings")
+
+
+def preview(manifest: Manifest) -> list[Table]:
+    """*Driver.* The tags of a few images, spread over the first shard: neighbours are often alike."""
+    import pyarrow.parquet as pq
+
+    rows: list[tuple[str, str]] = []
+    for uri in manifest.files("tags")[:1]:
+        with storage.open_read(uri) as stream:
+            table = pq.read_table(stream, columns=["uri", "text"])
+        tags: dict[str, list[str]] = {}
+        for image, text in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            tags.setdefault(image, []).append(text)
+        spread = list(tags)[:: max(1, len(tags) // PREVIEW_IMAGES)][:PREVIEW_IMAGES]
+        rows += [(storage.name(image.split("::")[0]), ", ".join(tags[image][:5])) for image in spread]
+    return [Table("tags", ("image", "best tags"), rows)]

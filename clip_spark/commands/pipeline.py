@@ -1,0 +1,126 @@
+"""*Driver.* `run`: the steps of a YAML file in order, in one Spark application, each skipped when it is done.
+
+    vars:
+      work: demo-out                 # overridden by --set work=elsewhere
+    steps:
+      - count-ngrams: {corpus: "{work}/text", output: "{work}/counts"}
+      - filter-ngrams: {counts: "{work}/counts", output: "{work}/records", top: 2000}
+
+A step is done when its output's manifest names the same options and the same content of its inputs. When they
+differ the run stops, and says in what; `--rebuild` replaces what is stale instead, as make does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import string
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clip_spark.commands.console import Job, was_done_before
+from clip_spark.commands.options import make_spec, read_yaml
+from clip_spark.datasets.manifest import Manifest
+from clip_spark.errors import InputError, OutputError, SpecError, UserError, nearest
+from clip_spark.runtime.session import SessionSource
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of a pipeline: the job and its checked options."""
+
+    job: Job
+    spec: Any
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a step."""
+
+    name: str
+    manifest: Manifest
+    seconds: float
+    skipped: bool
+
+
+def read_pipeline(uri: str, settings: Mapping[str, str], jobs: Mapping[str, Job]) -> list[Step]:
+    """*Driver.* The steps of a YAML file, every option of every step checked before any runs.
+
+    Args:
+        uri: the YAML file.
+        settings: values for `vars` that win over the file's.
+        jobs: step name -> Job.
+
+    Raises:
+        SpecError: an unknown step, option or variable.
+    """
+    value = read_yaml(uri)
+    if not isinstance(value, dict) or not isinstance(value.get("steps"), list):
+        raise SpecError(f"'{uri}' must have a list under 'steps:'.")
+    declared = value.get("vars") or {}
+    for name in settings.keys() - declared.keys():
+        raise SpecError(f"'{uri}' has no variable '{name}'.{nearest(name, declared)}")
+    variables = {**declared, **settings}
+    return [_step(uri, entry, variables, jobs) for entry in value["steps"]]
+
+
+def _step(uri: str, entry: Any, variables: Mapping[str, Any], jobs: Mapping[str, Job]) -> Step:
+    if not isinstance(entry, dict) or len(entry) != 1:
+        raise SpecError(f"A step in '{uri}' must be one 'name: {{options}}' pair, not {entry!r}.")
+    name, options = next(iter(entry.items()))
+    if name not in jobs:
+        raise SpecError(f"'{uri}' names a step '{name}' that does not exist.{nearest(str(name), jobs)}")
+    filled = {key: fill(item, variables) for key, item in (options or {}).items()}
+    try:
+        return Step(jobs[name], make_spec(jobs[name].spec, filled))
+    except UserError as error:
+        raise SpecError(f"In step {name} of '{uri}': {error}") from error
+
+
+def fill(value: Any, variables: Mapping[str, Any]) -> Any:
+    """*Pure.* `{name}` in texts replaced by variables; other values unchanged.
+
+    Raises:
+        SpecError: there is no such variable.
+    """
+    if isinstance(value, list):
+        return [fill(item, variables) for item in value]
+    if not isinstance(value, str):
+        return value
+    names = [field for _, field, _, _ in string.Formatter().parse(value) if field]
+    for name in names:
+        if name not in variables:
+            raise SpecError(f"'{value}' uses a variable '{name}' that is not under 'vars'.{nearest(name, variables)}")
+    return value.format(**variables) if names else value
+
+
+def run_pipeline(source: SessionSource, steps: list[Step], *, rebuild: bool) -> list[Outcome]:
+    """*Driver.* Run the steps in order.
+
+    Args:
+        source: gives the session to steps that have work.
+        steps: from `read_pipeline`.
+        rebuild: replace a step's output when its options or inputs have changed, instead of stopping.
+    """
+    return [_run_step(source, step, rebuild) for step in steps]
+
+
+def _run_step(source: SessionSource, step: Step, rebuild: bool) -> Outcome:
+    started = time.time()
+    try:
+        manifest = step.job.run(source, step.spec)
+    except OutputError as error:
+        if not rebuild:
+            raise OutputError(f"{step.job.name}: {error} `--rebuild` does that for every stale step.") from error
+        log.info("%s: stale, building again", step.job.name)
+        manifest = step.job.run(source, dataclasses.replace(step.spec, overwrite=True))
+    except InputError as error:
+        raise InputError(f"{step.job.name}: {error}") from error
+    outcome = Outcome(step.job.name, manifest, time.time() - started, was_done_before(manifest, started))
+    verb = "already done" if outcome.skipped else f"done in {outcome.seconds:.1f} s"
+    log.info("%s: %s, %s rows", outcome.name, verb, f"{manifest.rows:,}")
+    return outcome

@@ -1,0 +1,73 @@
+"""*Driver.* embed-images: pictures -> embeddings. One task reads a part of the pictures, and threads decode ahead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from clip_spark.datasets.manifest import Manifest, Plan, begin_run
+from clip_spark.datasets.schema import EMBEDDINGS
+from clip_spark.datasets.shards import Receipt, ShardWriter
+from clip_spark.embed.picture_stream import encode_pictures, prepared_pictures
+from clip_spark.embed.specs import EmbedImagesSpec
+from clip_spark.embed.task import EncodeTask, Usage, facts, timed, write_rows
+from clip_spark.encoders import check_model
+from clip_spark.pictures.find import ImageShard, find_images, plan_shards
+from clip_spark.pictures.records import records_schema, records_table
+from clip_spark.runtime import devices
+from clip_spark.runtime.session import SessionSource
+from clip_spark.runtime.tasks import read_on_executors, run_shards
+
+WRITE_ROWS = 1024
+"""Rows per write: a forward pass is far smaller than a good parquet row group."""
+
+
+def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
+    """*Driver.* Embed every picture of some folders, tars, parquet files or lists.
+
+    Raises:
+        InputError: an input is missing or holds no pictures.
+        ModelError: the model is unknown or cannot be loaded.
+    """
+    check_model(spec.model, spec.precision)
+    found = find_images(spec.images)
+    shards = plan_shards(found, spec.shard_rows)
+    inputs = {"images": {"uri": ",".join(spec.images), "fingerprint": found.fingerprint}}
+    plan = Plan.of("embeddings", spec, inputs, len(shards))
+    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
+    if run.manifest:
+        return run.manifest
+    items = [shards[number] for number in run.pending()]
+    if items:
+        spark = get_spark()
+        threads = devices.threads_per_task(spark.sparkContext, len(items))
+        task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
+        work = ImageWork(task, spec.metadata_columns, spec.fast_decode)
+        run_shards(spark, "embed-images", items, work, devices.gpu_profile(spark))
+    return run.commit(facts(run, "image", spec.price_per_hour))
+
+
+@dataclass(frozen=True)
+class ImageWork:
+    """*Worker.* Embeds one shard of pictures; picklable."""
+
+    task: EncodeTask
+    metadata_columns: tuple[str, ...]
+    fast_decode: bool = False
+
+    def __call__(self, shard: ImageShard) -> Receipt:
+        """Write the shard."""
+        encoder = self.task.load()
+        encoder.pictures_per_pass.request(self.task.batch_size)
+        usage = Usage(encoder)
+        folders = {"embeddings": EMBEDDINGS, "records": records_schema(self.metadata_columns)}
+        with ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer:
+            prepared = prepared_pictures(encoder, shard.part, writer, self.fast_decode)
+            encoded = encode_pictures(encoder, timed(prepared, writer.watch, "wait"))
+            while found := list(islice(encoded, WRITE_ROWS)):
+                table = records_table([row for row, _ in found], self.metadata_columns)
+                write_rows(writer, table, np.stack([vector for _, vector in found]))
+            usage.add_to(writer)
+            return writer.finish()

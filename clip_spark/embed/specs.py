@@ -1,0 +1,82 @@
+"""*Pure.* Specs of embed-text and embed-images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clip_spark.datasets.spec import Spec, check_at_least, check_not_empty, option
+from clip_spark.encoders.spec import EncoderSpec
+from clip_spark.errors import SpecError
+
+MODEL_HELP = "demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32"
+PRECISION_HELP = "auto, fp32, bf16 or fp16; auto is bf16 where the device computes it, else fp32 (fp16 on old GPUs)"
+PICTURE_PRECISION_HELP = f"{PRECISION_HELP}; int8 is faster on CPUs without bf16, but not exact"
+
+PRICE_HELP = "what the cluster costs in an hour, in any currency; the result then says the cost of a million rows"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedTextSpec(Spec):
+    """embed-text: records -> embeddings."""
+
+    records: str = option("dataset of records, or of image embeddings with their records (URI)", content=False)
+    text_column: str = option("column of the records to embed, such as the caption of pictures", "text")
+    model: str = option(MODEL_HELP, "demo")
+    precision: str = option(PRECISION_HELP, "auto")
+    prefix: str = option("put before every text for the encoder only, such as 'a photo of a '", "")
+    templates: tuple[str, ...] = option("instead of a prefix: texts with {} in place of the record's, averaged", ())
+    batch_size: int = option("tokens per forward pass; 0 chooses by device", 0, content=False)
+    shard_rows: int = option("most rows of an embedding shard; 0 chooses from the number of records", 0)
+    price_per_hour: float = option(PRICE_HELP, 0.0, content=False)
+
+    def __post_init__(self) -> None:
+        EncoderSpec(self.model, self.precision)
+        if self.precision == "int8":
+            raise SpecError("--precision int8 is for pictures; texts take auto, fp32, bf16 or fp16.")
+        check_not_empty("text-column", self.text_column)
+        check_at_least("batch-size", self.batch_size, 0)
+        check_at_least("shard-rows", self.shard_rows, 0)
+        check_at_least("price-per-hour", self.price_per_hour, 0)
+        if self.prefix and self.templates:
+            raise SpecError("--prefix and --templates exclude each other; write the prefix into the templates.")
+        for template in self.templates:
+            if template.count("{}") != 1:
+                raise SpecError(f"--templates has '{template}'; each needs {{}} once, such as 'a photo of a {{}}'.")
+
+    @property
+    def encoder(self) -> EncoderSpec:
+        """The encoder's part."""
+        return EncoderSpec(self.model, self.precision)
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What the encoder is told of a record: texts with {} in place of the record's."""
+        return self.templates or (self.prefix + "{}",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedImagesSpec(Spec):
+    """embed-images: pictures -> embeddings."""
+
+    images: tuple[str, ...] = option(
+        "folders of pictures, webdataset tars, parquet with image bytes, .txt lists of URIs", content=False
+    )
+    model: str = option(MODEL_HELP, "demo")
+    precision: str = option(PICTURE_PRECISION_HELP, "auto")
+    metadata_columns: tuple[str, ...] = option("keys of the .json beside a picture that become record columns", ())
+    batch_size: int = option("pictures per forward pass; 0 chooses by device", 0, content=False)
+    shard_rows: int = option("most pictures of a shard from single files; 0 chooses (a tar is always one shard)", 0)
+    fast_decode: bool = option("decode large JPEGs at a fraction of their size: 3 to 6 times faster, not exact", False)
+    price_per_hour: float = option(PRICE_HELP, 0.0, content=False)
+
+    def __post_init__(self) -> None:
+        check_not_empty("images", self.images)
+        EncoderSpec(self.model, self.precision)
+        check_at_least("batch-size", self.batch_size, 0)
+        check_at_least("shard-rows", self.shard_rows, 0)
+        check_at_least("price-per-hour", self.price_per_hour, 0)
+
+    @property
+    def encoder(self) -> EncoderSpec:
+        """The encoder's part."""
+        return EncoderSpec(self.model, self.precision)

@@ -1,0 +1,147 @@
+"""*Driver.* embed-text: records -> embeddings. One task embeds a run of records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clip_spark import storage
+from clip_spark.datasets.manifest import Manifest, Plan, begin_run, read_manifest
+from clip_spark.datasets.schema import EMBEDDINGS, check_columns
+from clip_spark.datasets.shards import Receipt, ShardWriter
+from clip_spark.embed.specs import EmbedTextSpec
+from clip_spark.embed.task import EncodeTask, Usage, facts, timed, write_rows
+from clip_spark.embed.text_records import TEXT, Preparer, Slice, read_slices, records_schema, with_text
+from clip_spark.encoders import check_model
+from clip_spark.errors import DatasetError, InputError
+from clip_spark.runtime import devices
+from clip_spark.runtime.ahead import map_ordered
+from clip_spark.runtime.child_process import Apart
+from clip_spark.runtime.session import SessionSource
+from clip_spark.runtime.tasks import read_on_executors, run_shards
+
+if TYPE_CHECKING:
+    from clip_spark.encoders.open_clip import Encoder
+    from clip_spark.encoders.text_half import Tokenised
+
+MOST_SHARD_ROWS, LEAST_SHARD_ROWS, WANTED_SHARDS = 50_000, 1_000, 64
+
+
+@dataclass(frozen=True)
+class RecordShard:
+    """One item of the plan: the records of one embedding shard."""
+
+    number: int
+    slices: tuple[Slice, ...]
+
+
+def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
+    """*Driver.* Embed a column of every record of a dataset; ids are kept, so captions pair with their pictures.
+
+    Raises:
+        InputError: there is no dataset of records, or it is empty.
+        SpecError: the records have no such column.
+        ModelError: the model is unknown or cannot be loaded.
+    """
+    records = read_manifest(spec.records, "records", "embeddings")
+    check_model(spec.model)
+    shards = plan_shards(records, spec.shard_rows)
+    check_columns([spec.text_column], records_schema(shards[0].slices[0].uri).names)
+    plan = Plan.of("embeddings", spec, {"records": records.as_input()}, len(shards))
+    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
+    if run.manifest:
+        return run.manifest
+    items = [shards[number] for number in run.pending()]
+    if items:
+        spark = get_spark()
+        threads = devices.threads_per_task(spark.sparkContext, len(items))
+        task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
+        run_shards(spark, "embed-text", items, TextWork(task, spec.said, spec.text_column), devices.gpu_profile(spark))
+    return run.commit({**facts(run, "text", spec.price_per_hour), "templates": list(spec.said)})
+
+
+def plan_shards(records: Manifest, shard_rows: int) -> list[RecordShard]:
+    """*Driver.* Cut all records, in their order, into shards of nearly equal numbers of rows.
+
+    Args:
+        records: the dataset.
+        shard_rows: most rows of a shard; 0 chooses, so that small datasets still keep many cores busy.
+    """
+    if records.rows == 0:
+        raise InputError(f"'{records.uri}' holds no records; there is nothing to embed.")
+    most = shard_rows or min(MOST_SHARD_ROWS, max(LEAST_SHARD_ROWS, -(-records.rows // WANTED_SHARDS)))
+    count = -(-records.rows // most)
+    bounds = [records.rows * number // count for number in range(count + 1)]
+    files = records_files(records)
+    return [
+        RecordShard(number, tuple(_cut(files, start, stop)))
+        for number, (start, stop) in enumerate(zip(bounds, bounds[1:], strict=False))
+    ]
+
+
+def records_files(records: Manifest) -> list[tuple[str, int]]:
+    """*Driver.* (URI, rows) of each records file, in order."""
+    files = [
+        (storage.join(records.uri, path), receipt.rows)
+        for receipt in records.receipts
+        for path in receipt.files
+        if path.startswith("records/")
+    ]
+    if sum(rows for _, rows in files) != records.rows:
+        raise DatasetError(f"'{records.uri}' lists {records.rows} records, but its files do not; build it again.")
+    return files
+
+
+def _cut(files: list[tuple[str, int]], start: int, stop: int) -> Iterator[Slice]:
+    """*Pure.* The slices of files that hold rows `start` to `stop` of their concatenation."""
+    first = 0
+    for uri, rows in files:
+        low, high = max(start - first, 0), min(stop - first, rows)
+        if low < high:
+            yield Slice(uri, low, high)
+        first += rows
+
+
+@dataclass(frozen=True)
+class TextWork:
+    """*Worker.* Embeds one shard of records; picklable."""
+
+    task: EncodeTask
+    templates: tuple[str, ...]
+    column: str = TEXT
+
+    def __call__(self, shard: RecordShard) -> Receipt:
+        """Write the shard; a thread splits the next records' texts into tokens while the model computes."""
+        encoder = self.task.load()
+        encoder.tokens_per_pass.request(self.task.batch_size)
+        usage = Usage(encoder)
+        stored = records_schema(shard.slices[0].uri)
+        folders = {"embeddings": EMBEDDINGS, "records": with_text(stored.empty_table(), self.column).schema}
+        with (
+            ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer,
+            Apart(encoder.split) as split,
+        ):
+            prepare = Preparer(encoder, self.column, self.templates, split if devices.is_retry() else None)
+            tables = timed(read_slices(shard.slices, stored), writer.watch, "read")
+            for ready in timed(map_ordered(prepare, tables, threads=1, ahead=2), writer.watch, "wait"):
+                for reject in ready.rejects:
+                    writer.reject(*reject)
+                write_rows(writer, ready.records, encode_said(encoder, ready.said))
+            writer.watch.seconds["wait"] -= writer.watch.seconds["read"]  # it is this thread that reads
+            usage.add_to(writer)
+            return writer.finish()
+
+
+def encode_said(encoder: Encoder, said: Sequence[Tokenised]) -> np.ndarray:
+    """*Worker.* Unit vectors of n texts, float32 (n, d): the mean over their templates.
+
+    Several templates make a text say what all its pictures share (Radford et al. 2021, section 3.1.4).
+    """
+    found = [encoder.encode_tokenised(texts) for texts in said]
+    if len(found) == 1:
+        return found[0]
+    mean = np.sum(found, axis=0)
+    return mean / np.linalg.norm(mean, axis=1, keepdims=True)

@@ -1,0 +1,27 @@
+"""*Pure.* Which encoder, and how it computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clip_spark.datasets.spec import check_choice, check_not_empty
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """Which model, and how it computes; travels to the workers, which load it once each.
+
+    Attributes:
+        model: `demo`, `ARCH:PRETRAINED`, `ARCH:/path/or/uri/to/weights`, or an OpenAI name such as `ViT-B/32`.
+        precision: one of PRECISIONS; `auto` is bf16 where the device computes it natively, else fp32; `int8` is for
+            pictures on CPUs.
+    """
+
+    model: str = "demo"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_not_empty("model", self.model)
+        check_choice("precision", self.precision, PRECISIONS)

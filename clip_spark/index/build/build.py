@@ -1,0 +1,209 @@
+"""*Driver.* build-index: embeddings -> a sharded, verified, measured index."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from clip_spark import storage
+from clip_spark.datasets.manifest import Manifest, Plan, read_manifest
+from clip_spark.datasets.shards import Stopwatch
+from clip_spark.datasets.tables import Table
+from clip_spark.errors import InputError
+from clip_spark.index.build import choose_key as keys
+from clip_spark.index.build.measure import Goal, measure, spot_check
+from clip_spark.index.build.on_spark import add_distributed, exact_distributed, map_shards, train_distributed
+from clip_spark.index.build.read_vectors import VectorFile, VectorReader, dataset_files
+from clip_spark.index.build.records_and_vectors import ShardFileWriter
+from clip_spark.index.build.train import TrainRecipe, draw_positions, new_index, train_rows
+from clip_spark.index.build.tune import ASKED, TEST_QUERIES, Questions, exact_hits
+from clip_spark.index.change.append import append_embeddings
+from clip_spark.index.change.generation import new_generation, served, switch
+from clip_spark.index.files.layout import (
+    IndexFile,
+    IndexInfo,
+    SearchSettings,
+    check_files,
+    check_same_encoder,
+    read_index,
+)
+from clip_spark.index.files.part_writer import PartWriter
+from clip_spark.index.open.parts import open_parts
+from clip_spark.index.specs import IndexSpec, memory_bytes, task_bytes
+from clip_spark.runtime.session import SessionSource
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class IndexPlan:
+    """What is decided before anything is read.
+
+    Attributes:
+        key: Faiss factory key.
+        parts: how many files.
+        reader: the vectors.
+    """
+
+    spec: IndexSpec
+    embeddings: Manifest
+    queries: Manifest | None
+    reader: VectorReader
+    key: str
+    parts: int
+
+    def drawn(self) -> tuple[np.ndarray, np.ndarray]:
+        """*Pure.* Positions to train on, and positions to test with."""
+        train = train_rows(self.key, self.reader.count, self.reader.dimension, task_bytes(self.spec.max_build_memory))
+        return draw_positions(self.reader.count, train, TEST_QUERIES, self.spec.seed)
+
+    @property
+    def as_plan(self) -> Plan:
+        """*Pure.* As manifests and folders know it."""
+        inputs = {"embeddings": self.embeddings.as_input()}
+        if self.queries is not None:
+            inputs["queries"] = self.queries.as_input()
+        return Plan.of("index", self.spec, inputs, self.parts)
+
+
+def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
+    """*Driver.* Build, verify and measure an index; nothing to do if this very one is there.
+
+    Raises:
+        UserError: an input or the output is not what the options need.
+        DatasetError: the embeddings or the parts are damaged; what was served before still is.
+    """
+    if spec.append:
+        return append_embeddings(get_spark, spec)
+    plan = plan_index(spec)
+    output = storage.absolute(spec.output)
+    done = served(output, plan.as_plan, overwrite=spec.overwrite)
+    if done is not None:
+        return done
+    watch = Stopwatch()
+    with new_generation(output, plan.as_plan) as generation:
+        info = _build(get_spark, plan, PartWriter(output, generation), watch)
+        info = _measure(get_spark, plan, info, watch, output)
+        return switch(output, plan.as_plan, info, dict(watch.seconds))
+
+
+def plan_index(spec: IndexSpec) -> IndexPlan:
+    """*Driver.* Check the inputs and choose key and parts."""
+    embeddings = read_manifest(spec.embeddings, "embeddings")
+    queries = read_manifest(spec.queries, "embeddings") if spec.queries else None
+    if embeddings.rows == 0:
+        raise InputError(f"'{embeddings.uri}' holds no embeddings; see the rejects in its report.json.")
+    if queries is not None:
+        check_same_encoder(embeddings.extra["encoder"], queries.extra["encoder"], "the --queries")
+    dim = int(embeddings.extra["dim"])
+    reader = VectorReader(dataset_files(embeddings, "embeddings"), dim)
+    memory = memory_bytes("max-index-memory", spec.max_index_memory)
+    key = spec.index_key or keys.choose_key(reader.count, dim, memory, spec.max_query_ms)
+    keys.check_key(key, reader.count)
+    new_index(key, dim, spec.metric)  # Faiss refuses what it cannot build before anything is read
+    parts = spec.parts or keys.choose_parts(key, reader.count, dim, task_bytes(spec.max_build_memory))
+    return IndexPlan(spec, embeddings, queries, reader, key, min(parts, reader.count))
+
+
+def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch: Stopwatch) -> IndexInfo:
+    """*Driver.* Train, add and write; no search settings yet."""
+    log.info("%d vectors of %d -> %s in %d parts", plan.reader.count, plan.reader.dimension, plan.key, plan.parts)
+    exact = keys.is_exact(plan.key)
+    train, _ = plan.drawn()
+    if not exact:
+        with watch("train"):
+            recipe = TrainRecipe(plan.key, plan.spec.metric, plan.spec.seed)
+            trained = train_distributed(get_spark(), plan.reader, train, writer, recipe)
+    with watch("add"):
+        parts = (
+            _add_exact(plan, writer)
+            if exact
+            else add_distributed(get_spark(), trained, plan.reader, plan.parts, writer)
+        )
+    with watch("records"):
+        shards = _shard_files(plan, writer)
+        files = [shards(n) for n in range(len(shards.records))] if exact else map_shards(get_spark(), shards)
+    return IndexInfo(
+        encoder=plan.embeddings.extra["encoder"],
+        modality=plan.embeddings.extra["modality"],
+        dim=plan.reader.dimension,
+        metric=plan.spec.metric,
+        key=plan.key,
+        settings=SearchSettings(),
+        parts=check_files(parts, 0, plan.reader.count),
+        records=check_files([records for records, _ in files], 0, plan.reader.count),
+        vectors=tuple(vectors for _, vectors in files if vectors is not None),
+        generation=writer.generation,
+        train_rows=len(train),
+    )
+
+
+def _add_exact(plan: IndexPlan, writer: PartWriter) -> list[IndexFile]:
+    """*Driver.* Small sets without Spark: starting a JVM would take longer than all of it."""
+    parts = []
+    bounds = np.linspace(0, plan.reader.count, plan.parts + 1).astype(int)
+    for number, (start, end) in enumerate(pairwise(bounds.tolist())):
+        index = new_index(plan.key, plan.reader.dimension, plan.spec.metric)
+        for first, vectors in plan.reader.blocks(start, end):
+            index.add_with_ids(vectors, np.arange(first, first + len(vectors), dtype=np.int64))
+        parts.append(writer.write(index, number))
+    return parts
+
+
+def _shard_files(plan: IndexPlan, writer: PartWriter) -> ShardFileWriter:
+    return ShardFileWriter(
+        output=writer.output,
+        generation=writer.generation,
+        records=dataset_files(plan.embeddings, "records"),
+        embeddings=plan.reader.files,
+        dim=plan.reader.dimension,
+        vectors=not plan.key.endswith("Flat"),
+    )
+
+
+def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: Stopwatch, output: str) -> IndexInfo:
+    """*Driver.* Choose search settings by measured recall, and check that vectors find themselves."""
+    parts = open_parts(output, info)
+    with watch("measure"):
+        _, positions = plan.drawn()
+
+        def ask(queries: np.ndarray, own: np.ndarray | None) -> Questions:
+            if keys.is_exact(plan.key):  # its own search is the exact one
+                return Questions(queries, parts.search(queries, ASKED)[1], own)
+            search = partial(_file_hits, plan.reader, queries)
+            return Questions(queries, exact_distributed(get_spark(), plan.reader.files, search, ASKED), own)
+
+        own, cross = ask(plan.reader.take(positions), positions), None
+        if plan.queries is not None:
+            other = VectorReader(dataset_files(plan.queries, "embeddings"), plan.reader.dimension)
+            _, wanted = draw_positions(other.count, 0, TEST_QUERIES, plan.spec.seed)
+            cross = ask(other.take(wanted), None)
+        spot_check(parts, positions, own.queries)
+        goal = Goal(plan.spec.recall, plan.spec.max_query_ms)
+        settings, measured = measure(parts, plan.key, goal, own, cross)
+    return replace(info, settings=settings, measured={**measured, "queries": len(positions)})
+
+
+def _file_hits(reader: VectorReader, queries: np.ndarray, file: VectorFile) -> tuple[np.ndarray, np.ndarray]:
+    """*Worker.* The true best of one embedding shard."""
+    return exact_hits(reader.blocks(file.start, file.end), queries, ASKED)
+
+
+def preview(manifest: Manifest) -> list[Table]:
+    """*Driver.* What the index is and how good."""
+    _, info = read_index(manifest.uri)
+    rows = [
+        ("vectors", sum(part.rows for part in info.parts)),
+        ("numbers per vector", info.dim),
+        ("kind", info.key),
+        ("parts", len(info.parts)),
+        ("lists searched (nprobe)", info.settings.nprobe),
+        ("candidates per hit compared exactly", info.settings.rerank),
+        ("trained on", info.train_rows),
+        *[(name.replace("_", " "), value) for name, value in info.measured.items()],
+    ]
+    return [Table("index", ("what", "value"), rows)]

@@ -1,0 +1,102 @@
+"""*Pure.* Which kind of index: a Faiss factory key and a number of parts from size and memory."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from clip_spark.errors import SpecError
+from clip_spark.index.specs import MOST_PARTS
+
+EXACT_BELOW = 10_000
+"""Vectors up to which every search is exact; a scan of these takes about a millisecond."""
+LEAST_ROWS_PER_LIST = 39
+"""Faiss warns below this many training vectors per list."""
+HNSW_FROM_LISTS = 16_384
+"""Comparing a query with so many centroids one by one takes longer than looking into the lists."""
+ID_BYTES = 8
+SCAN_BYTES_PER_MS = 10 << 20
+"""What one thread compares in a millisecond; 12 MB were measured on a server's core."""
+
+
+def list_count(rows: int) -> int:
+    """*Pure.* Inverted lists for `rows` vectors: the power of two nearest to 4 * sqrt(rows)."""
+    wanted = 2 ** round(math.log2(4 * math.sqrt(rows)))
+    most = 2 ** int(math.log2(max(1, rows // LEAST_ROWS_PER_LIST)))
+    return max(1, min(wanted, most))
+
+
+def choose_key(rows: int, dim: int, memory: int, query_ms: float = 10.0) -> str:
+    """*Pure.* The most exact kind of index that fits.
+
+    Args:
+        rows: vectors.
+        dim: d.
+        memory: bytes that the index may take.
+        query_ms: milliseconds that a query may take; limits what is searched completely.
+
+    Raises:
+        SpecError: even 16 bytes per vector are too much.
+    """
+    scanned = rows * (4 * dim + ID_BYTES)
+    if rows < EXACT_BELOW and scanned <= min(memory, query_ms * SCAN_BYTES_PER_MS):
+        return "Flat"
+    lists = list_count(rows)
+    coarse = f"IVF{lists}_HNSW32" if lists >= HNSW_FROM_LISTS else f"IVF{lists}"
+    room = (memory - lists * dim * 4) / rows - ID_BYTES
+    if room >= 4 * dim:
+        return f"{coarse},Flat"
+    if room >= dim:
+        return f"{coarse},SQ8"
+    for code in (dim // 2, dim // 4, dim // 8, dim // 16, 16):
+        if code <= room and code >= 16 and dim % code == 0:
+            return f"OPQ{code}_{dim},{coarse},PQ{code}x8"
+    raise SpecError(
+        f"{rows:,} vectors do not fit into {memory / (1 << 20):,.0f} MB even when compressed; "
+        f"raise --max-index-memory to {math.ceil(rows * (16 + ID_BYTES) / (1 << 20)) + 64} M or more."
+    )
+
+
+def is_exact(key: str) -> bool:
+    """*Pure.* True for an index that compares every query with every vector."""
+    return key == "Flat"
+
+
+def lists_of(key: str) -> int:
+    """*Pure.* Inverted lists of a key, 0 if it has none."""
+    found = re.search(r"IVF(\d+)", key)
+    return int(found[1]) if found else 0
+
+
+def check_key(key: str, rows: int) -> None:
+    """*Pure.* Refuse a key that cannot be built.
+
+    Raises:
+        SpecError: no `Flat` or `IVF` key, or more lists than vectors.
+    """
+    if not is_exact(key) and not lists_of(key):
+        raise SpecError(f"--index-key is '{key}'; it must be Flat or hold IVF<lists>, such as IVF1024,Flat.")
+    if lists_of(key) > rows:
+        raise SpecError(f"--index-key '{key}' needs at least {lists_of(key)} vectors; there are {rows}.")
+
+
+def bytes_per_vector(key: str, dim: int) -> int:
+    """*Pure.* Bytes of one vector in a part, its id included."""
+    product = re.search(r"PQ(\d+)(?:x\d+)?$", key)
+    code = int(product[1]) if product else dim if key.endswith("SQ8") else 4 * dim
+    return code + ID_BYTES
+
+
+def choose_parts(key: str, rows: int, dim: int, part_bytes: int) -> int:
+    """*Pure.* So many parts that each is at most `part_bytes`, for the task that builds a part holds it in memory.
+
+    Raises:
+        SpecError: more than MOST_PARTS would be needed.
+    """
+    parts = max(1, math.ceil(rows * bytes_per_vector(key, dim) / part_bytes))
+    if parts > MOST_PARTS:
+        needed = math.ceil(parts / MOST_PARTS * 2 * part_bytes / (1 << 30))
+        raise SpecError(
+            f"{rows:,} vectors need {parts} parts, {MOST_PARTS} are possible; raise --max-build-memory to {needed}G."
+        )
+    return parts

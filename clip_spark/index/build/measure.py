@@ -1,0 +1,89 @@
+"""*Driver.* How good a new index is: search settings from measured recall, times, and a check that it answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clip_spark.errors import DatasetError
+from clip_spark.index.build.tune import RECALL_AT, RERANKS, Questions, milliseconds_per_query, tune
+from clip_spark.index.files.layout import SearchSettings
+from clip_spark.index.open.parts import PartSet
+from clip_spark.index.open.selection import Selection
+
+log = logging.getLogger(__name__)
+
+SPOT_CHECKS = 64
+"""Stored vectors that are asked for; each costs a look at every id."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What searches should be like: the recall is reached where it can be, the time is said where it is not."""
+
+    recall: float
+    query_ms: float
+
+
+def measure(
+    parts: PartSet, key: str, goal: Goal, own: Questions, cross: Questions | None
+) -> tuple[SearchSettings, dict[str, Any]]:
+    """*Driver.* The cheapest settings that reach the recall on all questions, and what was measured with them."""
+    settings, reached = tune(parts, key, goal.recall, own)
+    measured: dict[str, Any] = {"goal": goal.recall}
+    if cross is not None:
+        harder, reached_cross = tune(parts, key, goal.recall, cross)
+        settings = max(settings, harder, key=lambda s: (s.rerank, s.nprobe))
+        reached = min(reached, reached_cross)
+        measured[f"recall_at_{RECALL_AT}_cross"] = round(cross.recall(parts, settings), 4)
+    measured[f"recall_at_{RECALL_AT}"] = round(own.recall(parts, settings), 4)
+    if reached < goal.recall:
+        log.warning(
+            "recall@%d %.3f is the most that %s gives; --recall asks for %.3f", RECALL_AT, reached, key, goal.recall
+        )
+    measured |= milliseconds_per_query(parts, settings, own.queries)
+    if measured["ms_per_query"] > goal.query_ms:
+        _say_what_time_buys(parts, settings, goal, own, measured["ms_per_query"])
+    return settings, measured
+
+
+def _say_what_time_buys(parts: PartSet, settings: SearchSettings, goal: Goal, questions: Questions, ms: float) -> None:
+    """A warning with the recall that the wanted time would give; the recall that was asked for is kept."""
+    quick, quick_ms = settings, ms
+    while quick_ms > goal.query_ms and quick.nprobe > 1:
+        nprobe = quick.nprobe // 2
+        quick = dataclasses.replace(quick, nprobe=nprobe, ef=max(32, 2 * nprobe) if quick.ef else 0)
+        quick_ms = milliseconds_per_query(parts, quick, questions.queries)["ms_per_query"]
+    log.warning(
+        "a query takes %.1f ms here, --max-query-ms asks for %g; the recall is kept (in %.1f ms it would be %.3f). "
+        "Give a lower --recall, or a smaller --max-index-memory for a compressed index",
+        *(ms, goal.query_ms, quick_ms, questions.recall(parts, quick)),
+    )
+
+
+def spot_check(parts: PartSet, positions: np.ndarray, vectors: np.ndarray) -> None:
+    """*Driver.* Stored vectors answer to themselves under their own positions.
+
+    Args:
+        parts: the new index.
+        positions: sorted, int64 (n,).
+        vectors: what the embeddings hold there, float32 (n, d).
+
+    Raises:
+        DatasetError: one does not.
+    """
+    step = max(1, len(positions) // SPOT_CHECKS)
+    positions, vectors = positions[::step], vectors[::step]
+    allowed = np.zeros(parts.rows, bool)
+    allowed[positions] = True
+    # The selection is small, so that all lists are looked into.
+    complete = SearchSettings(nprobe=1, rerank=RERANKS[-1] if parts.store is not None else 0)
+    scores, found = parts.search(vectors, len(positions), complete, Selection(allowed))
+    own = np.where(found == positions[:, None], scores, -1.0).max(axis=1)
+    if own.min() < 1 - 1e-3:
+        worst = int(positions[own.argmin()])
+        raise DatasetError(f"The vector at position {worst} does not find itself in the new index; build it again.")

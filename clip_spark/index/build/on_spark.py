@@ -1,0 +1,148 @@
+"""*Driver.* The one call into autofaiss: its distributed add and merge, with our reader and our part writer.
+
+The pinned version's internals are relied on (tests/unit/test_index_autofaiss.py holds them): the reader is called as
+`reader(batch_size=, start=, end=)` and yields (vectors, frame with `i`); `index_optimizer(index, index_suffix)` is
+called once per merged index and returns a dict with `index_path`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clip_spark import storage
+from clip_spark.errors import TaskError
+from clip_spark.index.build.read_vectors import VectorReader
+from clip_spark.index.build.records_and_vectors import ShardFileWriter
+from clip_spark.index.build.train import TrainRecipe, train_index
+from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.files.layout import BUILDING, IndexFile
+from clip_spark.index.files.part_writer import HashingStream, PartWriter, read_faiss, write_faiss
+from clip_spark.index.open.parts import merge
+from clip_spark.runtime.tasks import MOST_TASKS, collect, root_cause
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SERVED_STILL = "What was served before still is."
+BATCH_MEMORY = "128MB"
+"""Vectors in flight per task, beside the part that it builds."""
+
+
+def add_distributed(
+    spark: SparkSession, trained: Any, reader: VectorReader, parts: int, writer: PartWriter
+) -> list[IndexFile]:
+    """*Driver.* Add all vectors to copies of a trained index on the executors, merge them to parts, and write those.
+
+    Raises:
+        TaskError: a task failed for good; no job of this build is left running.
+    """
+    from autofaiss.indices import distributed
+    from tqdm import tqdm
+
+    distributed.tqdm = partial(tqdm, disable=True)  # its bars would draw over ours
+    context = spark.sparkContext
+    group = f"build-index {writer.generation}"
+    context.setJobGroup(group, f"clip-spark build-index: {reader.count} vectors", interruptOnCancel=True)
+    try:
+        _, written = distributed.add_embeddings_to_index_distributed(
+            trained_index_or_path=trained,
+            embedding_reader=reader,
+            memory_available_for_adding=BATCH_MEMORY,
+            nb_cores=threads_per_task(spark, parts),
+            temporary_indices_folder=storage.join(writer.output, BUILDING, writer.generation),
+            nb_indices_to_keep=parts,
+            index_optimizer=writer,
+        )
+    except Exception as error:  # Py4J wraps whatever happened on an executor
+        context.cancelJobGroup(group)  # its tasks would go on writing
+        raise TaskError(f"build-index stopped: {root_cause(error)} {SERVED_STILL}") from error
+    return [IndexFile(**_without_path(found)) for found in _as_list(written)]
+
+
+def map_shards(spark: SparkSession, writer: ShardFileWriter) -> list[tuple[IndexFile, IndexFile | None]]:
+    """*Driver.* Write the records (and vectors) of all shards on the executors."""
+    return map_items(spark, "build-index", range(len(writer.records)), writer)
+
+
+def train_distributed(
+    spark: SparkSession, reader: VectorReader, positions: np.ndarray, writer: PartWriter, recipe: TrainRecipe
+) -> Any:
+    """*Driver.* An empty index whose quantizers were trained on the vectors at some sorted positions.
+
+    Tasks read the shards and leave what was asked for in `building/`; one more task trains on that, with all cores of
+    its executor. So the driver never holds the sample, and may be small.
+    """
+    folder = storage.join(writer.output, BUILDING, writer.generation, "sample")
+    mine = [positions[slice(*np.searchsorted(positions, (file.start, file.end)))] for file in reader.files]
+    items = [(f"{number:06d}.f32", rows) for number, rows in enumerate(mine) if len(rows)]
+
+    def write(item: tuple[str, np.ndarray]) -> None:
+        storage.write_bytes(storage.join(folder, item[0]), reader.take(item[1]).tobytes())
+
+    map_items(spark, "build-index", items, write)
+    threads = threads_per_task(spark, 1)
+    dimension, total, names = reader.dimension, len(positions), [name for name, _ in items]
+
+    def train(target: str) -> None:
+        load_faiss().omp_set_num_threads(threads)  # PySpark gives each task one
+        sample, at = np.empty((total, dimension), np.float32), 0
+        for name in names:
+            part = np.frombuffer(storage.read_bytes(storage.join(folder, name)), np.float32).reshape(-1, dimension)
+            sample[at : at + len(part)] = part
+            at += len(part)
+        with storage.open_write(target) as stream:
+            write_faiss(train_index(recipe.key, recipe.metric, sample, recipe.seed), HashingStream(stream))
+
+    trained = storage.join(folder, "trained.index")
+    map_items(spark, "build-index", [trained], train)
+    return read_faiss(trained)
+
+
+def exact_distributed(
+    spark: SparkSession, items: Sequence[Any], search: Callable[[Any], tuple[np.ndarray, np.ndarray]], k: int
+) -> np.ndarray:
+    """*Driver.* The true k nearest of each of n queries, int64 (n, k): every vector is compared, item by item.
+
+    Args:
+        spark: the session.
+        items: files, or parts, that together hold all vectors.
+        search: picklable; an item -> scores float32 (n, m), positions int64 (n, m) of its best.
+        k: hits per query.
+    """
+    tasks = min(len(items), 3 * spark.sparkContext.defaultParallelism)
+
+    def best(mine: Iterable[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield merge([search(item) for item in mine], k)
+
+    rdd = spark.sparkContext.parallelize(items, tasks).mapPartitions(best)
+    return merge(collect(spark, "build-index", rdd, tasks, SERVED_STILL), k)[1]
+
+
+def map_items(spark: SparkSession, step: str, items: Sequence[Any], work: Callable[[Any], Any]) -> list[Any]:
+    """*Driver.* What `work` makes of each item, one task for each.
+
+    Raises:
+        TaskError: a task failed for good.
+    """
+    rdd = spark.sparkContext.parallelize(items, min(len(items), MOST_TASKS)).map(work)
+    return collect(spark, step, rdd, len(items), SERVED_STILL)
+
+
+def _as_list(written: Any) -> list[dict[str, Any]]:
+    """*Pure.* autofaiss returns one dict for a single index, and a dict by path for several."""
+    return [written] if "index_path" in written else list(written.values())
+
+
+def _without_path(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if key != "index_path"}
+
+
+def threads_per_task(spark: SparkSession, parts: int) -> int:
+    """*Driver.* OpenMP threads for each add task, so that the tasks that run at once share the cores of a machine."""
+    cores = max(1, spark.sparkContext.defaultParallelism)
+    executors = max(1, len(spark._jsc.sc().statusTracker().getExecutorInfos()) - 1)
+    return max(1, cores // max(parts, executors))

@@ -1,0 +1,1 @@
+"""What may happen to a finished index: append, removal, compaction, and the switch between generations."""

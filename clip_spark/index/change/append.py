@@ -1,0 +1,167 @@
+"""*Driver.* build-index --append: more embeddings into an index, with the quantizers that it has."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clip_spark.datasets.manifest import Manifest, Plan, read_manifest
+from clip_spark.datasets.shards import Stopwatch
+from clip_spark.errors import InputError
+from clip_spark.index.build.choose_key import choose_parts, is_exact, lists_of
+from clip_spark.index.build.measure import Goal, measure, spot_check
+from clip_spark.index.build.on_spark import add_distributed, exact_distributed, map_shards
+from clip_spark.index.build.read_vectors import VectorReader, dataset_files
+from clip_spark.index.build.records_and_vectors import ShardFileWriter
+from clip_spark.index.build.train import draw_positions, new_index
+from clip_spark.index.build.tune import ASKED, TEST_QUERIES, Questions, exact_hits
+from clip_spark.index.change.generation import new_generation, switch
+from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.files.layout import IndexFile, IndexInfo, check_files, check_same_encoder, read_index
+from clip_spark.index.files.local_copy import local_path
+from clip_spark.index.files.part_writer import PartWriter
+from clip_spark.index.open.parts import ALL_LISTS, PartSet, open_part, open_parts
+from clip_spark.index.open.vectors import VectorStore
+from clip_spark.index.specs import IndexSpec, task_bytes
+from clip_spark.runtime.session import SessionSource
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
+
+DRIFT = 2
+"""So many times the lists per query that were needed before: then the lists no longer fit the vectors."""
+
+
+def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
+    """*Driver.* Add a dataset to the index in `spec.output`; nothing to do if it is in there.
+
+    Raises:
+        InputError: there is no index, nothing to add, or the vectors are of another size.
+        ModelError: the embeddings come from another encoder.
+    """
+    manifest, info = read_index(spec.output)
+    embeddings = read_manifest(spec.embeddings, "embeddings")
+    _check(embeddings, info)
+    held = {source["fingerprint"] for name, source in manifest.inputs.items() if name != "queries"}
+    if embeddings.content_fingerprint in held:
+        return manifest
+    inputs = {**manifest.inputs, f"embeddings-{len(manifest.inputs) + 1}": embeddings.as_input()}
+    watch = Stopwatch()
+    with new_generation(manifest.uri, Plan(manifest.kind, manifest.spec, inputs, 1)) as generation:
+        most = task_bytes(spec.max_build_memory)
+        reader = VectorReader(dataset_files(embeddings, "embeddings", info.rows), info.dim)
+        with watch("add"):
+            larger = _add(get_spark, embeddings, reader, info, PartWriter(manifest.uri, generation), most)
+        with watch("measure"):
+            larger = _tuned(get_spark, manifest.uri, larger, info, reader, spec)
+        plan = Plan(manifest.kind, manifest.spec, inputs, len(larger.parts))
+        return switch(manifest.uri, plan, larger, dict(watch.seconds))
+
+
+def _check(embeddings: Manifest, info: IndexInfo) -> None:
+    check_same_encoder(info.encoder, embeddings.extra["encoder"], "the embeddings to append")
+    if embeddings.rows == 0:
+        raise InputError(f"'{embeddings.uri}' holds no embeddings; there is nothing to append.")
+    if embeddings.extra["modality"] != info.modality:
+        raise InputError(f"The index holds {info.modality}s and '{embeddings.uri}' {embeddings.extra['modality']}s.")
+
+
+def _add(
+    get_spark: SessionSource,
+    embeddings: Manifest,
+    reader: VectorReader,
+    info: IndexInfo,
+    writer: PartWriter,
+    part_bytes: int,
+) -> IndexInfo:
+    """*Driver.* More parts of at most `part_bytes`, and the records that belong to them."""
+    shards = ShardFileWriter(
+        output=writer.output,
+        generation=writer.generation,
+        records=dataset_files(embeddings, "records", info.rows),
+        embeddings=reader.files,
+        dim=info.dim,
+        vectors=bool(info.vectors),
+    )
+    if is_exact(info.key):
+        index = new_index(info.key, info.dim, info.metric)
+        for first, vectors in reader.blocks():
+            index.add_with_ids(vectors, np.arange(first, first + len(vectors), dtype=np.int64))
+        parts = [writer.write(index, 0)]
+        files = [shards(number) for number in range(len(shards.records))]
+    else:
+        count = choose_parts(info.key, reader.count, info.dim, part_bytes)
+        trained = emptied(local_path(writer.output, info.parts[0]))
+        parts = add_distributed(get_spark(), trained, reader, count, writer)
+        files = map_shards(get_spark(), shards)
+    end = reader.first + reader.count
+    return dataclasses.replace(
+        info,
+        generation=writer.generation,
+        parts=(*info.parts, *check_files(parts, reader.first, end)),
+        records=(*info.records, *check_files([records for records, _ in files], reader.first, end)),
+        vectors=(*info.vectors, *(vectors for _, vectors in files if vectors is not None)),
+    )
+
+
+def emptied(path: str) -> Any:
+    """*Worker.* The quantizers of a part without its vectors, which are mapped and never touched."""
+    faiss = load_faiss()
+    index = faiss.read_index(path, faiss.IO_FLAG_MMAP)
+    inner = faiss.extract_index_ivf(index)
+    lists = faiss.ArrayInvertedLists(inner.nlist, inner.code_size)
+    inner.replace_invlists(lists, True)
+    lists.this.disown()  # the index owns them now
+    inner.ntotal = index.ntotal = 0
+    return index
+
+
+def _tuned(
+    get_spark: SessionSource,
+    index_uri: str,
+    larger: IndexInfo,
+    before: IndexInfo,
+    reader: VectorReader,
+    spec: IndexSpec,
+) -> IndexInfo:
+    """*Driver.* Search settings that reach the goal for the new vectors too."""
+    parts = open_parts(index_uri, larger)
+    _, rows = draw_positions(reader.count, 0, TEST_QUERIES, spec.seed)
+    positions = rows + reader.first
+    queries = reader.take(positions)
+    spot_check(parts, positions, queries)
+    true = parts.search(queries, ASKED)[1] if is_exact(larger.key) else _true(get_spark(), index_uri, larger, queries)
+    goal = Goal(spec.recall, spec.max_query_ms)
+    settings, measured = measure(parts, before.key, goal, Questions(queries, true, positions), None)
+    if lists_of(before.key) and settings.nprobe > DRIFT * before.settings.nprobe:
+        log.warning(
+            "the new vectors need %d lists per query, the old ones %d: build the index again when there is time",
+            settings.nprobe,
+            before.settings.nprobe,
+        )
+    best = max(settings, before.settings, key=lambda s: (s.rerank, s.nprobe))
+    return dataclasses.replace(larger, settings=best, measured={**before.measured, "appended": measured})
+
+
+def _true(spark: SparkSession, index_uri: str, info: IndexInfo, queries: np.ndarray) -> np.ndarray:
+    """*Driver.* The true nearest of each query in all parts, int64 (n, ASKED), out of the index itself.
+
+    The embeddings of the old parts may be gone; compressed parts have their vectors beside them.
+    """
+
+    def of_vectors(file: IndexFile) -> tuple[np.ndarray, np.ndarray]:
+        return exact_hits(VectorStore(index_uri, [file], info.dim).blocks(), queries, ASKED)
+
+    def of_part(part: IndexFile) -> tuple[np.ndarray, np.ndarray]:
+        every = dataclasses.replace(info.settings, nprobe=ALL_LISTS, ef=ALL_LISTS if info.settings.ef else 0)
+        one = PartSet([open_part(index_uri, part)], info)
+        return one.search(queries, ASKED, every)
+
+    if info.vectors:
+        return exact_distributed(spark, info.vectors, of_vectors, ASKED)
+    return exact_distributed(spark, info.parts, of_part, ASKED)

@@ -1,0 +1,104 @@
+"""*Driver.* Erases removed records from the files of an index: one Spark task per file, then the switch."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from clip_spark import storage
+from clip_spark.datasets.manifest import Manifest, Plan
+from clip_spark.index.build.on_spark import map_items
+from clip_spark.index.change.generation import new_generation, switch
+from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.files.layout import IndexFile, IndexInfo, part_path
+from clip_spark.index.files.local_copy import local_path
+from clip_spark.index.files.part_writer import HashingStream, write_faiss
+from clip_spark.index.open.records import RecordReader
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PARTS, RECORDS, VECTORS = FILES = ("parts", "records", "vectors")
+
+
+def compact(spark: SparkSession, manifest: Manifest, info: IndexInfo, removed: np.ndarray) -> Manifest:
+    """*Driver.* A new generation without the vectors and records at some positions (sorted int64).
+
+    Positions of the others stay: a removed one has an empty record and is in no part.
+
+    Raises:
+        TaskError: a task failed for good; the old files still serve.
+    """
+    plan = Plan(manifest.kind, manifest.spec, manifest.inputs, len(manifest.receipts))
+    items = [(what, number, file) for what in FILES for number, file in enumerate(getattr(info, what))]
+    with new_generation(manifest.uri, plan) as generation:
+        written = map_items(spark, "remove-records", items, _Rewrite(manifest.uri, generation, removed))
+        files: dict[str, Any] = {
+            what: tuple(file for file, item in zip(written, items, strict=True) if item[0] == what) for what in FILES
+        }
+        return switch(manifest.uri, plan, dataclasses.replace(info, generation=generation, **files), {})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rewrite:
+    """*Worker.* Writes a file of an index again, without some positions; picklable."""
+
+    uri: str
+    generation: str
+    removed: np.ndarray
+
+    def __call__(self, item: tuple[str, int, IndexFile]) -> IndexFile:
+        """`item` says what the file holds, its number among those, and which file it is."""
+        what, number, file = item
+        if what == PARTS:
+            return self.part(file, number)
+        return self.records(file) if what == RECORDS else self.vectors(file)
+
+    def part(self, part: IndexFile, number: int) -> IndexFile:
+        faiss = load_faiss()
+        index = faiss.read_index(local_path(self.uri, part))
+        index.remove_ids(self.removed)
+        path = part_path(self.generation, number)
+        with storage.open_write(storage.join(self.uri, path)) as stream:
+            hashed = HashingStream(stream)
+            write_faiss(index, hashed)
+        return dataclasses.replace(part, path=path, rows=index.ntotal, **hashed.figures())
+
+    def records(self, file: IndexFile) -> IndexFile:
+        reader = RecordReader(self.uri, [file])
+        gone = self._inside(file)
+
+        def copy(target: Any) -> None:
+            sink = pa.PythonFile(target, mode="w")
+            at = 0
+            for _, batch in reader.batches():
+                rows = np.arange(batch.num_rows)
+                # Taking "no row" leaves no bytes behind; setting nulls would keep the text under them.
+                kept = pa.array(rows, pa.int64(), mask=np.isin(rows + at, gone))
+                if at == 0:
+                    writer = pa.ipc.new_file(sink, batch.schema)
+                writer.write_batch(batch.take(kept))
+                at += batch.num_rows
+            writer.close()
+
+        return self._copy(file, copy)
+
+    def vectors(self, file: IndexFile) -> IndexFile:
+        rows = np.fromfile(local_path(self.uri, file), np.float16).reshape(file.rows, -1)
+        rows[self._inside(file)] = 0
+        return self._copy(file, lambda target: target.write(rows.tobytes()))
+
+    def _inside(self, file: IndexFile) -> np.ndarray:
+        """Rows of a file that are removed."""
+        return self.removed[(self.removed >= file.start) & (self.removed < file.end)] - file.start
+
+    def _copy(self, file: IndexFile, copy: Any) -> IndexFile:
+        head, _, name = file.path.rpartition("/")
+        path = "/".join(["parts", self.generation, head.rsplit("/", 1)[-1], name])
+        with storage.open_write(storage.join(self.uri, path)) as stream:
+            hashed = HashingStream(stream)
+            copy(hashed)
+        return dataclasses.replace(file, path=path, **hashed.figures())

@@ -1,0 +1,50 @@
+"""*Driver.* remove-records: take records of an index down; with --compact, erase what was taken down."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from clip_spark.datasets import schema
+from clip_spark.datasets.tables import Table
+from clip_spark.errors import InputError
+from clip_spark.index.change.compact import compact
+from clip_spark.index.files.layout import read_index
+from clip_spark.index.open.records import RecordReader
+from clip_spark.index.open.removals import add_removed
+from clip_spark.index.open.selection import select_where
+from clip_spark.index.specs import RemoveSpec
+from clip_spark.runtime.session import SessionSource
+
+log = logging.getLogger(__name__)
+
+
+def remove_records(get_spark: SessionSource, spec: RemoveSpec) -> Table:
+    """*Driver.* Take records down; open searchers follow within seconds.
+
+    Raises:
+        InputError: no record of the index is meant.
+    """
+    manifest, info = read_index(spec.index)
+    records = RecordReader(manifest.uri, info.records)  # a Searcher would fetch every part to look up ids
+    wanted = _meant(spec, records, info.rows)
+    if len(wanted) == 0 and (spec.ids or spec.where):
+        raise InputError(f"No record of '{spec.index}' is meant by --ids or --where; nothing was removed.")
+    ids = records.take(wanted, [schema.RECORD_ID]).column(0).drop_null().to_pylist() if len(wanted) else []
+    everything = add_removed(manifest.uri, ids)
+    if spec.compact:
+        compact(get_spark(), manifest, info, records.find_all(everything))
+    rows = [("removed now", len(ids)), ("removed in all", len(everything)), ("erased from the files", spec.compact)]
+    return Table("remove-records", ("what", "value"), rows)
+
+
+def _meant(spec: RemoveSpec, records: RecordReader, rows: int) -> np.ndarray:
+    """Positions of the records that a spec names."""
+    positions = records.find_all(spec.ids)
+    if len(positions) < len(set(spec.ids)):
+        log.warning("%d of the ids are not in the index", len(set(spec.ids)) - len(positions))
+    if spec.where:
+        chosen = select_where(records, rows, spec.where)
+        positions = np.union1d(positions, np.flatnonzero(chosen.mask))
+    return positions

@@ -1,0 +1,183 @@
+"""*Worker.* What the manifest of an index says, and where its files are.
+
+<index>/manifest.json                               names the generation that is served
+<index>/parts/<generation>/part-000.index           Faiss files with global ids; one trained quantizer for all
+<index>/parts/<generation>/records/00000.arrow      the records, one file per embedding shard, memory-mappable
+<index>/parts/<generation>/vectors/00000.f16        the vectors (float16), only beside compressed parts
+<index>/building/<generation>/                      only while a build runs
+
+So an index answers by itself: it may be moved, and its embeddings may be archived.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clip_spark import __version__
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.errors import DatasetError, ModelError
+
+PARTS, BUILDING = "parts", "building"
+FILES = ("parts", "records", "vectors")
+
+
+@dataclass(frozen=True)
+class IndexFile:
+    """One file of an index: a part, or the records or vectors of one shard.
+
+    Attributes:
+        path: inside the index folder.
+        start: the first position in it; the others follow without a gap.
+        rows: vectors or records in it.
+        sha256: of the file's bytes.
+    """
+
+    path: str
+    start: int
+    rows: int
+    bytes: int
+    sha256: str
+
+    @property
+    def end(self) -> int:
+        """First position after the file."""
+        return self.start + self.rows
+
+    def to_json(self) -> dict[str, Any]:
+        """*Pure.* Ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a search runs; chosen by the build from measured recall.
+
+    Attributes:
+        nprobe: inverted lists that a query looks into; 0 where the index has none.
+        ef: candidates kept in an HNSW coarse quantizer; 0 where there is none.
+        rerank: candidates per hit that are compared again with their float16 vectors; 0 where parts are exact.
+    """
+
+    nprobe: int = 0
+    ef: int = 0
+    rerank: int = 0
+
+
+@dataclass(frozen=True)
+class IndexInfo:
+    """What a searcher must know; the `extra` of the manifest.
+
+    Attributes:
+        encoder: as the embeddings' manifest describes it.
+        modality: `text` or `image`.
+        dim: d.
+        metric: `ip` or `l2`.
+        key: Faiss factory key.
+        settings: how to search.
+        parts, records, vectors: files in the order of their positions.
+        measured: recall and times on the machine of the build.
+        generation: name of the folder of parts.
+        train_rows: vectors that the quantizer was trained on.
+    """
+
+    encoder: Mapping[str, Any]
+    modality: str
+    dim: int
+    metric: str
+    key: str
+    settings: SearchSettings
+    parts: tuple[IndexFile, ...]
+    records: tuple[IndexFile, ...] = ()
+    vectors: tuple[IndexFile, ...] = ()
+    measured: dict[str, Any] = field(default_factory=dict)
+    generation: str = ""
+    train_rows: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Positions; where records were erased, fewer vectors."""
+        return self.records[-1].end if self.records else sum(part.rows for part in self.parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """*Pure.* Ready for JSON, and equal to itself after a trip through it."""
+        files = {folder: [file.to_json() for file in getattr(self, folder)] for folder in FILES}
+        return {**dataclasses.asdict(self), **files}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> IndexInfo:
+        """*Pure.* The inverse of `to_json`; keys of other versions are ignored."""
+        known = {f.name for f in dataclasses.fields(IndexInfo)}
+        plain = {key: item for key, item in value.items() if key in known}
+        plain["settings"] = SearchSettings(**value["settings"])
+        files = {folder: tuple(IndexFile(**file) for file in value[folder]) for folder in FILES}
+        return IndexInfo(**{**plain, **files})
+
+
+NEEDED = frozenset({"encoder", "modality", "dim", "metric", "key", "settings", *FILES})
+"""Fields without which an index cannot be searched."""
+
+
+def read_index(uri: str) -> tuple[Manifest, IndexInfo]:
+    """*Anywhere.* The manifest of an index and what it says.
+
+    Raises:
+        InputError: there is no index.
+        DatasetError: it was built by a clip-spark that writes other fields.
+    """
+    manifest = read_manifest(uri, "index")
+    try:
+        return manifest, IndexInfo.from_json(manifest.extra)
+    except (KeyError, TypeError) as error:
+        builder = manifest.versions.get("clip_spark", "of an unknown version")
+        lacking = ", ".join(sorted(NEEDED - manifest.extra.keys())) or "fields of the known shape"
+        raise DatasetError(
+            f"The index '{manifest.uri}' was built by clip-spark {builder} and lacks {lacking}, which {__version__} "
+            "needs; build it again with --overwrite."
+        ) from error
+
+
+def check_files(files: Sequence[IndexFile], start: int, end: int) -> tuple[IndexFile, ...]:
+    """*Pure.* Files in the order of their positions.
+
+    Raises:
+        DatasetError: they do not hold the positions start ... end - 1 once each.
+    """
+    ordered = tuple(sorted(files, key=lambda file: file.start))
+    expected = start
+    for file in ordered:
+        if file.start != expected:
+            raise DatasetError(f"'{file.path}' starts at {file.start} where {expected} was due; build the index again.")
+        expected = file.end
+    if expected != end:
+        raise DatasetError(f"The files of the index end at position {expected} where {end} was due; build it again.")
+    return ordered
+
+
+def part_path(generation: str, number: int) -> str:
+    """*Pure.* Path of a part inside the index folder."""
+    return f"{PARTS}/{generation}/part-{number:03d}.index"
+
+
+def check_same_encoder(index: Mapping[str, Any], other: Mapping[str, Any], what: str) -> None:
+    """*Pure.* Refuse vectors of another encoder: their scores would mean nothing.
+
+    Args:
+        index: encoder of the index.
+        other: encoder of `what`.
+        what: for the message, such as "these image embeddings".
+
+    Raises:
+        ModelError: weights or preprocessing differ.
+    """
+    differing = [key for key in ("weights_sha256", "preprocess") if index.get(key) != other.get(key)]
+    if not differing:
+        return
+    if index.get("model") != other.get("model"):
+        why = f"the index was built with '{index.get('model')}' and {what} come from '{other.get('model')}'"
+    else:
+        word = "other weights" if differing[0] == "weights_sha256" else "another preprocessing"
+        why = f"the index was built with '{index.get('model')}' and {what} come from {word} of that name"
+    raise ModelError(f"{why[0].upper()}{why[1:]}; use the same model on both sides.")

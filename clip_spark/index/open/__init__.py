@@ -1,0 +1,1 @@
+"""An index that is open for searching: parts, records, vectors, conditions, removals."""

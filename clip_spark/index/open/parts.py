@@ -1,0 +1,190 @@
+"""*Worker.* All parts of an index, opened memory-mapped and searched as one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from clip_spark.errors import DatasetError
+from clip_spark.index.build.choose_key import EXACT_BELOW
+from clip_spark.index.files.faiss_library import inverted_of, load_faiss, search_preassigned, transformed
+from clip_spark.index.files.layout import IndexFile, IndexInfo, SearchSettings
+from clip_spark.index.files.local_copy import ADVICE, local_path
+from clip_spark.index.open.removals import Removals
+from clip_spark.index.open.selection import Selection
+from clip_spark.index.open.vectors import PartVectors, VectorStore
+
+MISSING = -1
+"""What Faiss returns in place of a hit when it finds fewer than k."""
+ALL_LISTS = 1 << 30
+FEW_QUERIES = 16
+"""Below Faiss's threshold for matrix products (20)."""
+
+
+class PartSet:
+    """Open parts; safe to search from several threads, for no search changes anything."""
+
+    def __init__(
+        self,
+        indexes: Sequence[Any],
+        info: IndexInfo,
+        store: VectorStore | None = None,
+        removals: Removals | None = None,
+    ) -> None:
+        self.indexes, self.metric, self.settings, self.store = list(indexes), info.metric, info.settings, store
+        self.rows = info.rows
+        self.vectors = store or PartVectors(self.indexes, self.rows)
+        self._removals = removals
+        # downcast, for Python's wrapper of the base class cannot search
+        self._inverted = [inverted_of(index) for index in self.indexes]
+        self._without = lru_cache(8)(self._subtract)
+        self._unfiltered = lru_cache(8)(self._parameters)
+
+    def allowed(self, selection: Selection | None) -> Selection | None:
+        """A selection minus what is removed now; None means everything."""
+        removed = self._removals.positions() if self._removals is not None else ()
+        return self._without(selection, tuple(removed)) if len(removed) else selection
+
+    def _subtract(self, selection: Selection | None, removed: tuple[int, ...]) -> Selection:
+        return (selection or Selection.everything(self.rows)).without(np.array(removed, np.int64))
+
+    def search(
+        self, queries: np.ndarray, k: int, settings: SearchSettings | None = None, selection: Selection | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k nearest vectors of all parts.
+
+        Args:
+            queries: float32 (n, d), rows of length 1.
+            k: most hits per query.
+            settings: instead of the index's own.
+            selection: limits the positions; what is removed is left out in any case.
+
+        Returns:
+            scores float32 (n, m) best first (cosine, whatever the metric), positions int64 (n, m), MISSING where there
+            is no hit (such columns come last); m = min(k, rows).
+        """
+        selection = self.allowed(selection)
+        k = min(k, self.rows if selection is None else selection.count)
+        queries = np.ascontiguousarray(queries, np.float32)
+        if k == 0 or len(queries) == 0:
+            return np.zeros((len(queries), k), np.float32), np.full((len(queries), k), MISSING, np.int64)
+        settings = widened(settings or self.settings, self.rows, selection)
+        selector = None if selection is None else selection.selector
+        if self.store is None or not settings.rerank:
+            return self._search_parts(queries, k, settings, selector)
+        _, positions = self._search_parts(queries, min(self.rows, k * settings.rerank), settings, selector)
+        return merge([(self.store.rescore(queries, positions), positions)], k)
+
+    def _search_parts(
+        self, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if len(self.indexes) > 1 and len(queries) <= FEW_QUERIES and self._inverted[0] is not None:
+            return merge(self._search_lists(queries, k, settings, selector), k)
+        chosen = self._unfiltered(settings) if selector is None else self._parameters(settings, selector)
+        return merge([self._search_part(*each, queries, k) for each in zip(self.indexes, chosen, strict=True)], k)
+
+    def _search_lists(
+        self, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The lists to look into are found once, for all parts share one coarse quantizer.
+
+        Not for a batch: Faiss divides one among threads where each part does all of its search, but not here.
+        """
+        chosen = [inverted_parameters(lists, settings, selector) for lists in self._inverted]
+        queries = transformed(self.indexes[0], queries)
+        coarse, lists = self._inverted[0].quantizer.search(queries, chosen[0].nprobe, params=chosen[0].quantizer_params)
+        return [
+            self._as_cosines(*search_preassigned(index, queries, k, lists, coarse, each))
+            for index, each in zip(self._inverted, chosen, strict=True)
+        ]
+
+    def _parameters(self, settings: SearchSettings, selector: Any = None) -> list[Any]:
+        """One for each part; searches only read them, so threads may share them."""
+        return [parameters(index, settings, selector) for index in self.indexes]
+
+    def _search_part(self, index: Any, chosen: Any, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._as_cosines(*index.search(queries, k, params=chosen))
+
+    def _as_cosines(self, scores: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.metric == "l2":  # of unit vectors: |a - b|^2 = 2 - 2 cos
+            scores = 1.0 - scores / 2.0
+        if positions[:, -1].min() == MISSING:  # they come last
+            scores[positions == MISSING] = -np.inf
+        return scores, positions
+
+
+def widened(settings: SearchSettings, rows: int, selection: Selection | None) -> SearchSettings:
+    """*Pure.* More lists where a selection leaves little in each, so that a filtered search finds as much.
+
+    Lists are scanned by their ids first, so what is left out costs little; a small selection is searched completely.
+    """
+    if selection is None or settings.nprobe == 0:
+        return settings
+    factor = rows / max(1, selection.count)
+    nprobe = ALL_LISTS if selection.count <= EXACT_BELOW else math.ceil(settings.nprobe * factor)
+    return dataclasses.replace(settings, nprobe=nprobe, ef=2 * nprobe if settings.ef else 0)
+
+
+def merge(found: Sequence[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """*Pure.* The best k of several results per query; equal scores in the order of positions, so that the number of
+    parts changes nothing."""
+    if len(found) == 1 and (found[0][0][:, 1:] < found[0][0][:, :-1]).all():  # sorted, and no two are equal
+        return found[0][0][:, :k], found[0][1][:, :k]
+    scores = np.concatenate([part[0] for part in found], axis=1)
+    positions = np.concatenate([part[1] for part in found], axis=1)
+    order = np.lexsort((positions, -scores), axis=1)[:, :k]
+    rows = np.arange(len(scores))[:, None]
+    return scores[rows, order], positions[rows, order]
+
+
+def parameters(index: Any, settings: SearchSettings, selector: Any) -> Any:
+    """*Worker.* Settings as Faiss takes them per call; nothing is set on the index, which other threads share."""
+    faiss = load_faiss()
+    if isinstance(index, faiss.IndexIDMap):
+        return None if selector is None else faiss.SearchParameters(sel=selector)
+    inner = inverted_parameters(faiss.extract_index_ivf(index), settings, selector)
+    if isinstance(index, faiss.IndexPreTransform):
+        return faiss.SearchParametersPreTransform(index_params=inner)
+    return inner
+
+
+def inverted_parameters(lists: Any, settings: SearchSettings, selector: Any) -> Any:
+    """*Worker.* The same for the inverted lists inside a part."""
+    faiss = load_faiss()
+    chosen = {} if selector is None else {"sel": selector}
+    if settings.ef:
+        chosen["quantizer_params"] = faiss.SearchParametersHNSW(efSearch=min(settings.ef, lists.nlist))
+    return faiss.SearchParametersIVF(nprobe=min(settings.nprobe, lists.nlist), **chosen)
+
+
+def open_parts(uri: str, info: IndexInfo, removals: Removals | None = None) -> PartSet:
+    """*Worker.* Open all parts of an index, memory-mapped.
+
+    Args:
+        uri: folder of the index.
+        info: of its manifest.
+        removals: records never to be returned.
+
+    Raises:
+        DatasetError: a part is missing, cut short, or not one of this index.
+    """
+    store = VectorStore(uri, info.vectors, info.dim) if info.vectors else None
+    return PartSet([open_part(uri, part) for part in info.parts], info, store, removals)
+
+
+def open_part(index_uri: str, part: IndexFile) -> Any:
+    """*Worker.* Open one part; its hash is compared when it is fetched, or by `verify_files`."""
+    faiss = load_faiss()
+    path = local_path(index_uri, part)
+    try:
+        index = faiss.read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+    except RuntimeError as error:
+        raise DatasetError(f"'{path}' is not a Faiss index any more; {ADVICE}.") from error
+    if index.ntotal != part.rows:
+        raise DatasetError(f"'{path}' holds {index.ntotal} vectors, its index says {part.rows}; {ADVICE}.")
+    return index

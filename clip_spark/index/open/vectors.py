@@ -1,0 +1,122 @@
+"""*Worker.* Stored vectors by position: float16 files beside compressed parts, else the parts themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.files.layout import IndexFile
+from clip_spark.index.files.local_copy import local_path
+from clip_spark.index.open.records import OPEN_FILES, split
+
+BLOCK_ROWS = 16_384
+RERANK_BYTES = 64 << 20
+"""Candidate vectors held at once."""
+
+
+class VectorStore:
+    """float16 vectors in memory-mapped files; safe to use from several threads."""
+
+    def __init__(self, index_uri: str, files: Sequence[IndexFile], dim: int) -> None:
+        self.uri, self.files, self.dim = index_uri, files, dim
+        self._starts = np.array([file.start for file in files], np.int64)
+        self._open = lru_cache(OPEN_FILES)(self._open_file)
+
+    def _open_file(self, number: int) -> np.ndarray:
+        file = self.files[number]
+        return np.memmap(local_path(self.uri, file), np.float16, "r", shape=(file.rows, self.dim))
+
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        """Vectors at positions (int64, any order), float32 (m, d)."""
+        wanted, inverse = np.unique(positions, return_inverse=True)
+        out = np.empty((len(wanted), self.dim), np.float32)
+        owner: np.ndarray = np.asarray(np.searchsorted(self._starts, wanted, side="right")) - 1
+        at = 0
+        for number, rows in split(owner, wanted):
+            out[at : at + len(rows)] = self._open(number)[rows - self._starts[number]]
+            at += len(rows)
+        return out[inverse.reshape(-1)]
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """All vectors: (position of the first, float32 (m, d)) with m <= BLOCK_ROWS."""
+        for number, file in enumerate(self.files):
+            for first in range(0, file.rows, BLOCK_ROWS):
+                yield file.start + first, self._open(number)[first : first + BLOCK_ROWS].astype(np.float32)
+
+    def rescore(self, queries: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Cosines of queries and their candidates.
+
+        Args:
+            queries: float32 (n, d).
+            positions: int64 (n, m); below 0 means no candidate.
+
+        Returns:
+            float32 (n, m), -inf where there is no candidate.
+        """
+        scores = np.full(positions.shape, -np.inf, np.float32)
+        step = max(1, RERANK_BYTES // (4 * self.dim * max(1, positions.shape[1])))
+        for first in range(0, len(queries), step):
+            row, column = np.nonzero(positions[first : first + step] >= 0)
+            vectors = self.take(positions[first + row, column])
+            scores[first + row, column] = np.einsum("ij,ij->i", queries[first + row], vectors)
+        return scores
+
+
+class PartVectors:
+    """Vectors out of uncompressed parts; the way to each is worked out at first use and takes 8 bytes per vector."""
+
+    def __init__(self, indexes: Sequence[Any], rows: int) -> None:
+        self._indexes, self._rows = indexes, rows
+        self._places = lru_cache(1)(self._find_places)
+
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        """Vectors at positions (int64, any order), float32 (m, d)."""
+        part, number, offset = (array[positions] for array in self._places())
+        where = part.astype(np.int64) << 32 | number
+        order = np.argsort(where, kind="stable")
+        out = np.empty((len(positions), self._indexes[0].d), np.float32)
+        for one, rows in split(where[order], order):
+            out[rows] = stored_rows(self._indexes[one >> 32], one & 0xFFFFFFFF, offset[rows])
+        return out
+
+    def _find_places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Part, list and offset of each position, as small integers."""
+        part, number, offset = np.zeros(self._rows, np.int16), *np.zeros((2, self._rows), np.int32)
+        for at, index in enumerate(self._indexes):
+            for which, ids in enumerate(ids_by_list(index)):
+                part[ids], number[ids], offset[ids] = at, which, np.arange(len(ids))
+        return part, number, offset
+
+
+def stored_rows(index: Any, number: int, offsets: np.ndarray) -> np.ndarray:
+    """*Worker.* Vectors out of one inverted list of an uncompressed part, float32 (m, d); any list if it has none."""
+    faiss = load_faiss()
+    if isinstance(index, faiss.IndexIDMap):
+        return index.index.reconstruct_batch(offsets.astype(np.int64))
+    lists = faiss.extract_index_ivf(index).invlists
+    pointer = lists.get_codes(number)
+    codes = faiss.rev_swig_ptr(pointer, lists.list_size(number) * lists.code_size)
+    taken = codes.view(np.float32).reshape(-1, index.d)[offsets]
+    lists.release_codes(number, pointer)
+    return taken
+
+
+def ids_by_list(index: Any) -> Iterator[np.ndarray]:
+    """*Worker.* The ids of each inverted list, int64; all ids at once for an index without lists."""
+    faiss = load_faiss()
+    if isinstance(index, faiss.IndexIDMap):
+        yield faiss.vector_to_array(index.id_map)
+        return
+    lists = faiss.extract_index_ivf(index).invlists
+    for number in range(lists.nlist):
+        size = lists.list_size(number)
+        if size == 0:
+            yield np.empty(0, np.int64)
+            continue
+        pointer = lists.get_ids(number)
+        yield faiss.rev_swig_ptr(pointer, size).copy()
+        lists.release_ids(number, pointer)

@@ -1,0 +1,104 @@
+"""*Worker.* The search command: a spec in, hits out. No Spark."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from clip_spark import storage
+from clip_spark.datasets import schema
+from clip_spark.errors import InputError, Rejected, SpecError
+from clip_spark.search.expression import Term, parse_expression
+from clip_spark.search.searcher import Hit, Searcher, Wanted
+from clip_spark.search.spec import SearchSpec
+
+Answer = tuple[str, list[Hit]]
+"""A query as the user wrote it, and its hits."""
+SHEET_COLUMNS = ("uri", "caption", "text")
+"""What a contact sheet needs of a record."""
+
+
+def run_query(spec: SearchSpec) -> list[Answer]:
+    """*Worker.* Open the index and answer all queries of a command."""
+    searcher = Searcher.open(spec.index, verify=spec.verify)
+    columns = columns_of(searcher, spec)
+    wanted = Wanted(spec.k, spec.offset, spec.threshold, spec.where, spec.unique, columns)
+    if spec.like:
+        return [(f"like {spec.like}", searcher.search_like_wanted(spec.like, wanted))]
+    if spec.batch.endswith(".npy"):
+        vectors = read_vectors(spec.batch)
+        names = [f"{storage.name(spec.batch)} row {row}" for row in range(len(vectors))]
+    else:
+        queries = queries_of(spec)
+        names = [name for name, _ in queries]
+        vectors = np.stack([combine(searcher, terms) for _, terms in queries])
+    return list(zip(names, searcher.search(vectors, wanted), strict=True))
+
+
+def columns_of(searcher: Searcher, spec: SearchSpec) -> tuple[str, ...]:
+    """*Worker.* Columns of the records that a command needs; none means all."""
+    searcher.records.check_columns(spec.columns)
+    if not spec.columns:
+        return ()
+    for_pictures = [name for name in SHEET_COLUMNS if spec.show and name in searcher.records.columns]
+    return tuple(dict.fromkeys([schema.RECORD_ID, *spec.columns, *for_pictures]))
+
+
+def read_vectors(uri: str) -> np.ndarray:
+    """*Worker.* Embeddings in a .npy file, float32 (n, d)."""
+    try:
+        vectors = np.load(io.BytesIO(read_file(uri, "file of embeddings")), allow_pickle=False)
+    except ValueError as error:
+        raise InputError(f"'{uri}' is not a .npy file of numbers; write one with numpy.save.") from error
+    if vectors.ndim != 2 or vectors.dtype.kind != "f" or len(vectors) == 0:
+        raise InputError(f"'{uri}' holds {vectors.dtype} of shape {vectors.shape}; it must hold floats (n, d).")
+    return vectors.astype(np.float32)
+
+
+def queries_of(spec: SearchSpec) -> list[tuple[str, list[Term]]]:
+    """*Worker.* The queries of a command: how they are called, and their terms."""
+    if spec.text:
+        return [(spec.text, [Term(1.0, "text", spec.text)])]
+    if spec.image:
+        return [(spec.image, [Term(1.0, "image", spec.image)])]
+    if spec.query:
+        return [(spec.query, parse_expression(spec.query))]
+    lines = [line.strip() for line in read_file(spec.batch, "file of queries").decode().splitlines()]
+    found = [(line, [Term(1.0, "text", line)]) for line in lines if line]
+    if not found:
+        raise InputError(f"'{spec.batch}' holds no queries; write one text per line.")
+    return found
+
+
+def combine(searcher: Searcher, terms: list[Term]) -> np.ndarray:
+    """*Worker.* The unit vector of the weighted sum of terms, float32 (d,).
+
+    Raises:
+        SpecError: the terms cancel each other out.
+    """
+    total = sum(term.weight * embed(searcher, term).astype(np.float64) for term in terms)
+    length = float(np.linalg.norm(total))
+    if length < 1e-6:
+        raise SpecError("The terms of this query cancel each other out; nothing is left to search for.")
+    return (np.asarray(total) / length).astype(np.float32)
+
+
+def embed(searcher: Searcher, term: Term) -> np.ndarray:
+    """*Worker.* The embedding of one term, float32 (d,)."""
+    if term.kind == "text":
+        return searcher.embed_text(term.value)
+    if term.kind == "like":
+        return searcher.embedding_of(term.value)
+    try:
+        return searcher.encoder.encode_images([read_file(term.value, "picture")])[0]
+    except Rejected as error:
+        raise InputError(f"'{term.value}' cannot be used as a picture: {error.message}.") from error
+
+
+def read_file(uri: str, what: str) -> bytes:
+    """*Worker.* A file that the user named; raises InputError when it is not there."""
+    try:
+        return storage.read_bytes(uri)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise InputError(f"The {what} '{uri}' does not exist.") from error

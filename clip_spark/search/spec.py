@@ -1,0 +1,45 @@
+"""*Pure.* The spec of search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clip_spark.datasets.spec import check_at_least, check_choice, check_not_empty, option
+from clip_spark.errors import SpecError
+
+SAVED, SHEETS = ("jsonl", "csv", "parquet"), ("html", "png")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpec:
+    """search: query -> hits, in the terminal."""
+
+    index: str = option("index to search (URI)")
+    text: str = option("search for a text", "")
+    image: str = option("search for a picture (path or URI)", "")
+    like: str = option("search for what is like a record of the index (its record_id)", "")
+    query: str = option('weighted query, such as \'"beach" + 0.5 * sea.jpg - "people"\'', "")
+    batch: str = option("file with one text to search for per line, or a .npy with one embedding per row", "")
+    k: int = option("hits per query", 10)
+    offset: int = option("leave out so many hits at the beginning", 0)
+    threshold: float = option("least score (cosine) of a hit", -1.0)
+    where: str = option("SQL condition on the records' columns, such as \"n = 2 and text like '%dog%'\"", "")
+    unique: float = option("drop hits whose cosine with a better one is at least this, such as 0.95; 0 keeps all", 0.0)
+    columns: tuple[str, ...] = option("columns of the records to show and save; empty means all", ())
+    save: str = option("also write the hits to a file: .jsonl, .csv or .parquet", "")
+    show: str = option("also write a contact sheet of the hits' pictures: .html or .png", "")
+    verify: bool = option("read the whole index first and compare its hashes", False)
+
+    def __post_init__(self) -> None:
+        check_not_empty("index", self.index)
+        check_at_least("k", self.k, 1)
+        check_at_least("offset", self.offset, 0)
+        ways = ("text", "image", "like", "query", "batch")
+        given = [name for name in ways if getattr(self, name)]
+        if len(given) != 1:
+            found = "none" if not given else " and ".join(f"--{name}" for name in given)
+            raise SpecError(f"Give one of {', '.join(f'--{name}' for name in ways)}; found {found}.")
+        if self.save:
+            check_choice("save", self.save.rsplit(".", 1)[-1], SAVED)
+        if self.show:
+            check_choice("show", self.show.rsplit(".", 1)[-1], SHEETS)

@@ -1,1 +1,0 @@
-"""*Pure.* Specs: frozen, picklable descriptions of what a step does; the command line is made from them."""

@@ -1,0 +1,282 @@
+"""*Anywhere.* The only module that knows fsspec: URIs in, bytes out.
+
+A URI is a local path, `file://`, `s3://`, `gs://` or anything else that fsspec opens, also chained
+(`tar://a.jpg::s3://bucket/0.tar`). Every write is atomic: a reader sees the whole file or none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import IO, Any
+
+import fsspec
+import fsspec.config
+from fsspec.core import OpenFile, url_to_fs
+from fsspec.registry import registry as loaded_clients
+
+from clip_spark.errors import DatasetError, InputError, StorageError, nearest
+from clip_spark.storage.listing import walk
+from clip_spark.storage.stores import clear_errors, client_settings
+
+TEMPORARY = ".tmp"
+"""Suffix of files that are being written; no reader looks at them and `clean` may delete them."""
+HIDDEN = re.compile(rf"(?:^|/)[._]|{re.escape(TEMPORARY)}\Z")
+"""Paths that no listing shows: a part of them begins with a dot or an underscore, or they are temporary."""
+
+USER_SETTINGS = {scheme: dict(settings) for scheme, settings in fsspec.config.conf.items()}
+
+
+def _configure() -> None:
+    """Give our settings to all clients, also those that other libraries make here; what the user set wins."""
+    for scheme, settings in client_settings().items():
+        fsspec.config.conf[scheme] = {**settings, **USER_SETTINGS.get(scheme, {})}
+
+
+_configure()
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """One file of a listing: where, how many bytes, and a stamp (mtime or etag) that changes when it is rewritten."""
+
+    uri: str
+    bytes: int
+    stamp: str
+
+
+def is_local(uri: str) -> bool:
+    """*Pure.* True for plain paths and `file://`."""
+    return "::" not in uri and ("://" not in uri or uri.startswith(("file://", "local://")))
+
+
+def absolute(uri: str) -> str:
+    """*Anywhere.* The same place independent of the working directory; a local URI becomes a plain absolute path."""
+    if not is_local(uri):
+        return uri.rstrip("/")
+    path = uri.split("://", 1)[1] if "://" in uri else uri
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def join(uri: str, *parts: str) -> str:
+    """*Pure.* `uri/part/part`."""
+    return "/".join([uri.rstrip("/"), *parts])
+
+
+def name(uri: str) -> str:
+    """*Pure.* The last part of a URI's path."""
+    return uri.rstrip("/").rsplit("/", 1)[-1]
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """*Anywhere.* The fsspec file system of a URI and the path inside it.
+
+    Raises:
+        InputError: nothing that is installed opens this scheme.
+    """
+    scheme = uri.split("://", 1)[0] if "://" in uri else "file"
+    try:
+        if "::" in uri or scheme not in client_settings():
+            return url_to_fs(uri)
+        fs = _shared_client(scheme, os.getpid())
+        return fs, fs._strip_protocol(uri)
+    except (ValueError, ImportError) as error:
+        known = ["s3", "gs", "abfs", "hdfs", "file", "http", "https", "memory"]
+        raise InputError(
+            f"Cannot open '{uri}': no reader for scheme '{scheme}://' ({error}). "
+            f"Use a local path, s3://, gs:// or install the fsspec package for it.{nearest(scheme, known)}"
+        ) from error
+
+
+@lru_cache(maxsize=16)
+def _shared_client(scheme: str, process: int) -> Any:
+    """One client for all threads of a process: fsspec makes one per thread, each with its own connections."""
+    return fsspec.filesystem(scheme)
+
+
+def exists(uri: str) -> bool:
+    """*Anywhere.* True if a file or folder is there."""
+    fs, path = filesystem(uri)
+    fs.invalidate_cache()
+    with clear_errors(uri, "read"):
+        return bool(fs.exists(path))
+
+
+def is_folder(uri: str) -> bool:
+    """*Anywhere.* True if a folder (or a prefix with objects under it) is there."""
+    fs, path = filesystem(uri)
+    fs.invalidate_cache()
+    with clear_errors(uri, "read"):
+        return bool(fs.isdir(path))
+
+
+def list_files(uri: str) -> list[FileInfo]:
+    """*Driver.* All files below a folder (or the file itself, or what a glob matches), sorted by URI.
+
+    Hidden files and temporary files are left out; a missing place gives an empty list.
+    """
+    return sorted(iter_files(uri), key=lambda file: file.uri)
+
+
+def iter_files(uri: str) -> Iterator[FileInfo]:
+    """*Driver.* The same files one by one in no order, so that a million of them need no memory."""
+    fs, path = filesystem(uri)
+    fs.invalidate_cache()
+    local = is_local(uri)
+    with suppress(FileNotFoundError), clear_errors(uri, "listed"):
+        for place, size, stamp in walk(fs, path):
+            if not HIDDEN.search(place[len(path) :] if place.startswith(path) else name(place)):
+                yield FileInfo(place if local else fs.unstrip_protocol(place), size, stamp)
+
+
+def file_size(uri: str) -> int:
+    """*Anywhere.* Bytes of one file; raises DatasetError when it is not there."""
+    fs, path = filesystem(uri)
+    try:
+        with clear_errors(uri, "read"):
+            return int(fs.size(path))
+    except FileNotFoundError as error:
+        raise DatasetError(f"'{uri}' is missing although its dataset lists it; build the dataset again.") from error
+
+
+@contextmanager
+def open_read(uri: str, compression: str | None = None) -> Iterator[IO[bytes]]:
+    """*Anywhere.* A readable, seekable (unless compressed) binary file."""
+    fs, path = filesystem(uri)
+    with clear_errors(uri, "read"), OpenFile(fs, path, "rb", compression=compression) as stream:
+        yield stream
+
+
+def read_bytes(uri: str) -> bytes:
+    """*Anywhere.* A whole small file, in one request."""
+    fs, path = filesystem(uri)
+    with clear_errors(uri, "read"):
+        return bytes(fs.cat_file(path))
+
+
+def read_json(uri: str) -> Any:
+    """*Anywhere.* A JSON file; raises DatasetError when it is cut short or not JSON."""
+    try:
+        return json.loads(read_bytes(uri))
+    except ValueError as error:
+        raise DatasetError(f"'{uri}' is not valid JSON ({error}); delete it and run the job again.") from error
+
+
+@contextmanager
+def open_write(uri: str) -> Iterator[IO[bytes]]:
+    """*Anywhere.* A writable binary file that appears under its name when the block ends without an error.
+
+    Local: a temporary name in the same folder, synced, then renamed. Object stores: one put, or a multipart
+    upload that is completed at the end and aborted on an error.
+    """
+    if is_local(uri):
+        with _open_write_local(absolute(uri)) as stream:
+            yield stream
+        return
+    with clear_errors(uri, "written"):
+        yield from _open_write_object(uri)
+
+
+def _open_write_object(uri: str) -> Iterator[IO[bytes]]:
+    fs, path = filesystem(uri)
+    stream = fs.open(path, "wb")
+    try:
+        yield stream
+        stream.close()
+    except BaseException:
+        with suppress(Exception):  # the first error is the one to report
+            stream.discard()
+        stream.closed = True  # no completion at garbage collection
+        raise
+
+
+@contextmanager
+def _open_write_local(path: str) -> Iterator[IO[bytes]]:
+    folder, base = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    # A leading dot and a foreign suffix: embedding-reader globs **/*.parquet and must not see it.
+    temporary = os.path.join(folder, f".{base}.{uuid.uuid4().hex}{TEMPORARY}")
+    try:
+        with open(temporary, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.remove(temporary)
+        raise
+
+
+def write_bytes(uri: str, data: bytes) -> None:
+    """*Anywhere.* Write a whole small file atomically; one request on an object store."""
+    if is_local(uri):
+        with _open_write_local(absolute(uri)) as stream:
+            stream.write(data)
+        return
+    fs, path = filesystem(uri)
+    with clear_errors(uri, "written"):
+        fs.pipe_file(path, data)
+
+
+def create_bytes(uri: str, data: bytes) -> bool:
+    """*Anywhere.* Write a small file unless it exists; of several processes at once exactly one succeeds.
+
+    Local: a hard link of a finished temporary file. S3, GCS and Azure: a conditional put.
+
+    Returns:
+        False if the file was there already.
+    """
+    if is_local(uri):
+        return _create_local(absolute(uri), data)
+    fs, path = filesystem(uri)
+    try:
+        with clear_errors(uri, "written"):
+            fs.pipe_file(path, data, mode="create")
+    except (OSError, StorageError):  # "precondition failed" has no class of its own
+        if fs.exists(path):
+            return False
+        raise
+    return True
+
+
+def _create_local(path: str, data: bytes) -> bool:
+    folder, base = os.path.split(path)
+    temporary = os.path.join(folder, f".{base}.{uuid.uuid4().hex}{TEMPORARY}")
+    write_bytes(temporary, data)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.remove(temporary)
+    return True
+
+
+def write_json(uri: str, value: Any) -> None:
+    """*Anywhere.* Write a JSON file atomically, keys in the order given."""
+    write_bytes(uri, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def remove_tree(uri: str) -> None:
+    """*Driver.* Delete a folder and all below it; nothing happens if it is not there."""
+    fs, path = filesystem(uri)
+    fs.invalidate_cache()
+    with suppress(FileNotFoundError):
+        fs.rm(path, recursive=True)
+    fs.invalidate_cache()
+
+
+def forget_clients() -> None:
+    """*Anywhere.* Make new clients at the next use, which read endpoint and credentials from the environment again."""
+    _shared_client.cache_clear()
+    for scheme in client_settings():
+        if (kind := loaded_clients.get(scheme)) is not None:
+            kind.clear_instance_cache()
+    _configure()

@@ -1,0 +1,1 @@
+"""How n-grams are counted: words become numbers, n-grams become packed keys, keys are sorted and summed."""

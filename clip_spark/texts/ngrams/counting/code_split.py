@@ -1,0 +1,132 @@
+"""*Worker.* The first pass over a split: its distinct tokens with their counts, and the text as numbers of tokens.
+
+The result is kept as a work file, so that the text is tokenised once although it is needed twice, and a job that
+was killed does not start from nothing. A damaged or missing work file is made again from the corpus.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from clip_spark.datasets.shards import Stopwatch
+from clip_spark.texts import corpus
+from clip_spark.texts.corpus import Piece, Split
+from clip_spark.texts.ngrams.counting import totals
+from clip_spark.texts.ngrams.counting.coded_split import LINE_END, Coded, Reject, read_coded, write_coded
+from clip_spark.texts.ngrams.counting.tokenizer import Tokenizer, Tokens, make_tokenizer
+from clip_spark.texts.specs import CountSpec
+from clip_spark.texts.tokens import decode, is_utf8
+
+DAMAGED_FILE = "cut short or garbled"
+COUNT_CODES = 1 << 20
+
+
+def code_split(split: Split, spec: CountSpec) -> Coded:
+    """*Worker.* Read and tokenise a split; a file that is cut short or garbled is rejected as a whole."""
+    tokenizer = make_tokenizer(spec)
+    sums: Counter[str] = Counter()
+    blocks: list[pa.DictionaryArray] = []
+    rejects: list[Reject] = []
+    for piece in split:
+        of_piece: Counter[str] = Counter()
+        try:
+            found = [_dictionary(*tokens) for tokens in _tokens(piece, spec, tokenizer, of_piece, rejects)]
+        except Exception as error:
+            if not corpus.is_damage(error):
+                raise
+            rejects.append((piece.uri, DAMAGED_FILE, f"{type(error).__name__}: {error}"))
+            continue
+        blocks += found
+        sums += of_piece
+    words, codes = _one_dictionary(blocks)
+    coded = Coded(words, _occurrences(codes, len(words)), codes, {}, rejects)
+    return dataclasses.replace(coded, sums={**sums, **_sums(coded, spec.orders)})
+
+
+def _occurrences(codes: np.ndarray, words: int) -> np.ndarray:
+    """*Pure.* How often each code occurs, int64 (words,); in slices, because bincount widens all that it is given."""
+    counts = np.zeros(words, np.int64)
+    for start in range(0, len(codes), COUNT_CODES):
+        counts += np.bincount(codes[start : start + COUNT_CODES], minlength=words)
+    return counts
+
+
+def _tokens(
+    piece: Piece, spec: CountSpec, tokenizer: Tokenizer, sums: Counter[str], rejects: list[Reject]
+) -> Iterator[Tokens]:
+    inside_line = False
+    for block in corpus.read_text(piece, spec.text_field, lambda *reject: rejects.append(reject)):
+        sums["bytes"] += len(block)
+        sums["lines"] += block.count(LINE_END)
+        if not is_utf8(block):
+            block = _mended(block, piece.uri, spec.invalid_utf8, sums, rejects)
+        yield tokenizer(block, inside_line=inside_line)
+        inside_line = not block.endswith(LINE_END)
+    if inside_line:  # the last line of a file may lack its end
+        sums["lines"] += 1
+        yield LINE_END, np.ones(1, np.int32)
+
+
+def _mended(block: bytes, source: str, policy: str, sums: Counter[str], rejects: list[Reject]) -> bytes:
+    """*Worker.* The block as UTF-8: bad bytes replaced by U+FFFD, or the lines that hold them left out."""
+    lines = block.split(LINE_END)
+    for number, line in enumerate(lines):
+        if is_utf8(line):
+            continue
+        if policy == "reject":
+            rejects.append((source, "not UTF-8", repr(line[:100])))
+            lines[number] = b""
+        else:
+            sums["lines_with_replaced_bytes"] += 1
+            lines[number] = decode(line).encode()
+    return LINE_END.join(lines)
+
+
+def _dictionary(data: bytes, lengths: np.ndarray) -> pa.DictionaryArray:
+    """*Worker.* The tokens of one block, coded: few enough distinct ones that their hash table stays in the cache."""
+    offsets = np.zeros(1 + len(lengths), np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.binary(), len(lengths), buffers).dictionary_encode()
+
+
+def _one_dictionary(blocks: list[pa.DictionaryArray]) -> tuple[pa.Array, np.ndarray]:
+    """*Worker.* Distinct tokens of all blocks, and the whole text as positions among them (int32)."""
+    if not blocks:
+        return pa.array([], pa.binary()), np.zeros(0, np.int32)
+    words = pa.concat_arrays([block.dictionary for block in blocks]).dictionary_encode()
+    places = words.indices.to_numpy()
+    codes = np.empty(sum(map(len, blocks)), np.int32)
+    start = first = 0
+    for block in blocks:
+        end = start + len(block)
+        indices = block.indices.to_numpy().astype(np.intp)  # `take` would do the same, slower
+        np.take(places[first:], indices, out=codes[start:end], mode="clip")
+        start, first = end, first + len(block.dictionary)
+    return words.dictionary, codes
+
+
+def _sums(coded: Coded, orders: tuple[int, ...]) -> dict[str, int]:
+    """*Worker.* Tokens, and n-grams with repeats by order."""
+    is_word = coded.is_word
+    ends = np.flatnonzero(~is_word[coded.codes])
+    lengths = np.diff(ends, prepend=-1) - 1
+    positions = {totals.key("positions", n): int(np.maximum(lengths - n + 1, 0).sum()) for n in orders}
+    return {"tokens": int(coded.counts[is_word].sum()), **positions}
+
+
+def coded_split(uri: str, split: Split, spec: CountSpec) -> Coded:
+    """*Worker.* A split from its work file at `uri`, or from the corpus if there is none that is whole."""
+    if found := read_coded(uri):
+        return found
+    watch = Stopwatch()
+    with watch("tokenise"):
+        coded = code_split(split, spec)
+    coded = dataclasses.replace(coded, seconds=dict(watch.seconds))
+    write_coded(uri, coded)
+    return coded

@@ -1,0 +1,164 @@
+"""*Worker.* What the tasks of count-ngrams do: two passes over the splits and, after each, a sum by shard.
+
+FirstPass    split -> its words                                    SumWords    words -> the frequent ones
+SecondPass   split -> sorted keys of its n-grams, and its words    WriteShard  keys, words -> a shard of counts
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clip_spark import storage
+from clip_spark.datasets import schema
+from clip_spark.datasets.shards import Receipt, ShardWriter, Stopwatch, shard_name
+from clip_spark.texts.corpus import Split
+from clip_spark.texts.ngrams.counting import code_split as coding
+from clip_spark.texts.ngrams.counting import growth, vocabulary
+from clip_spark.texts.ngrams.counting import rare_words as unnumbered
+from clip_spark.texts.ngrams.counting import sorted_runs as runs
+from clip_spark.texts.ngrams.counting.coded_split import Coded
+from clip_spark.texts.ngrams.counting.growth import GROUPS, SplitWords
+from clip_spark.texts.ngrams.counting.packed_keys import Layout
+from clip_spark.texts.ngrams.counting.vocabulary import FrequentWords, Vocabulary
+from clip_spark.texts.ngrams.counting.write_shard import About, Part, write_counts
+from clip_spark.texts.specs import CountSpec
+
+CHUNK_POSITIONS = 1 << 15
+"""Positions of a text that are packed at once, so that they stay in a core's cache."""
+COUNT_POSITIONS = 1 << 22
+"""Positions whose keys are held and sorted at once: 32 MiB, all of a usual split."""
+NumberedSplit = tuple[int, Split]
+
+
+@dataclass(frozen=True)
+class Source:
+    """How workers get a coded split."""
+
+    spec: CountSpec
+    work: str
+
+    def read(self, item: NumberedSplit) -> Coded:
+        """*Worker.* From the work file, else from the corpus."""
+        number, split = item
+        uri = storage.join(self.work, f"{shard_name(number)}.arrow")
+        return coding.coded_split(uri, split, self.spec)
+
+
+@dataclass(frozen=True)
+class FirstPass:
+    """*Worker.* (part, SplitWords) of one split."""
+
+    source: Source
+    splits: int
+    parts: int
+
+    def __call__(self, item: NumberedSplit) -> Iterator[tuple[int, SplitWords]]:
+        coded = self.source.read(item)
+        group = item[0] * GROUPS // self.splits
+        points = growth.beginning(coded) if item[0] == 0 else []
+        for part, words in enumerate(vocabulary.split_words(coded, self.parts)):
+            yield part, SplitWords(group, words, points if part == 0 else [])
+
+
+@dataclass(frozen=True)
+class SumWords:
+    """*Worker.* The frequent words of one part."""
+
+    least: int
+    most_words: int
+
+    def __call__(self, items: Iterable[tuple[int, SplitWords]]) -> Iterator[FrequentWords]:
+        parts = sorted((part for _, part in items), key=lambda part: part.group)
+        summed = vocabulary.sum_words([part.words for part in parts])
+        yield vocabulary.most_frequent(summed, self.least, self.most_words, growth.measure(parts))
+
+
+@dataclass(frozen=True)
+class SecondPass:
+    """*Worker.* (shard, Part) of one split.
+
+    Attributes:
+        source: where splits are.
+        words: broadcast Vocabulary.
+        shards: number of shards.
+        pending: the shards that are still to be written.
+    """
+
+    source: Source
+    words: Any
+    shards: int
+    pending: frozenset[int]
+
+    def __call__(self, item: NumberedSplit) -> Iterator[tuple[int, Part]]:
+        coded = self.source.read(item)
+        watch = Stopwatch()
+        with watch("sort"):
+            words = vocabulary.split_words(coded, self.shards) if self._sums_words() else [None] * self.shards
+            keys, texts = self._longer(coded)
+        about = About(coded.sums, coded.rejects, {**coded.seconds, **watch.seconds})
+        for shard in sorted(self.pending):
+            yield shard, Part(words[shard], keys[shard], texts[shard], about if shard == min(self.pending) else None)
+
+    def _sums_words(self) -> bool:
+        """*Worker.* True if single words are wanted that the vocabulary does not hold."""
+        least = self.source.spec.least()
+        return 1 in least and (self.words is None or not self.words.value.knows_words(least[1]))
+
+    def _longer(self, coded: Coded) -> tuple[list[bytes], list[Any]]:
+        """*Worker.* The n-grams of two and more words, by shard."""
+        orders = [n for n in self.source.spec.orders if n > 1]
+        if not orders:
+            return [b""] * self.shards, [None] * self.shards
+        known: Vocabulary = self.words.value
+        numbers = known.numbers(coded.words)
+        layout = Layout(known.bits, max(orders))
+        starts = range(0, max(1, len(coded.codes)), COUNT_POSITIONS)
+        run = runs.merge_all(
+            (runs.count_keys(pack_text(numbers, coded.codes, layout, start)) for start in starts), layout
+        )
+        keys = list(runs.encode_parts(run, layout.cuts(run.columns, self.shards)))
+        if known.complete:
+            return keys, [None] * self.shards
+        return keys, unnumbered.split_texts(coded, numbers, orders, self.shards)
+
+
+def pack_text(numbers: np.ndarray, codes: np.ndarray, layout: Layout, start: int) -> tuple[np.ndarray, ...]:
+    """*Worker.* Keys of the n-grams that begin in codes [start, start + COUNT_POSITIONS), in the order of the text."""
+    beyond = layout.order - 1
+    end = min(start + COUNT_POSITIONS, len(codes))
+    numbers = np.append(numbers, np.uint64(0))
+    part = np.full(end - start + beyond, len(numbers) - 1, np.int32)
+    found = codes[start : end + beyond]
+    part[: len(found)] = found
+    keys = [np.empty(end - start, np.uint64) for _ in layout.widths]
+    filled = 0
+    for first in range(0, end - start, CHUNK_POSITIONS):
+        chunk = layout.pack(numbers[part[first : first + CHUNK_POSITIONS + beyond]])
+        for column, values in zip(keys, chunk, strict=True):
+            column[filled : filled + len(values)] = values
+        filled += len(chunk[0])
+    return tuple(column[:filled] for column in keys)
+
+
+@dataclass(frozen=True)
+class WriteShard:
+    """*Worker.* Sums the parts of one shard, cuts by min count and writes it."""
+
+    source: Source
+    words: Any
+    output: str
+    plan: str
+    shards: int
+    pending: frozenset[int]
+
+    def __call__(self, shard: int, items: Iterable[tuple[int, Part]]) -> Iterator[Receipt]:
+        if shard not in self.pending:
+            return
+        known: Vocabulary | None = self.words.value if self.words is not None else None
+        with ShardWriter(self.output, self.plan, shard, {"counts": schema.COUNTS}) as writer:
+            write_counts(writer, (part for _, part in items), self.source.spec.least(), known, self.shards)
+            yield writer.finish()

@@ -1,0 +1,112 @@
+"""*Pure.* Specs of the text half: count-ngrams, filter-ngrams, make-records."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from clip_spark.datasets.spec import Spec, check_at_least, check_choice, check_not_empty, option
+from clip_spark.errors import SpecError
+
+ORDERS = (1, 2, 3, 4, 5)
+RANKS = ("count", "pmi", "npmi", "log-likelihood")
+PLACES = ("edges", "anywhere")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountSpec(Spec):
+    """count-ngrams: corpus -> counts."""
+
+    corpus: tuple[str, ...] = option(
+        "txt, jsonl, csv, tsv, parquet, tar: files, folders or globs (URIs, comma-separated)", content=False
+    )
+    orders: tuple[int, ...] = option("lengths of the n-grams to count, 1 to 5", (1, 2, 3))
+    min_count: tuple[int, ...] = option("drop n-grams seen less often: one value, or one per order", (2,))
+    lower: bool = option("lower-case the text first", True)
+    nfkc: bool = option("bring the text into Unicode's normal form NFKC first", False)
+    tokenizer: str = option("wordpunct (nltk's), whitespace, or regex:PATTERN", "wordpunct")
+    text_field: str = option("column or key of the text (a.b looks inside a); for a tar the members' ending", "text")
+    invalid_utf8: str = option("lines that are not UTF-8: replace the bad bytes, or reject the line", "replace")
+    shards: int = option("files of the result; 0 chooses from the size of the corpus", 0, content=False)
+
+    def __post_init__(self) -> None:
+        check_not_empty("corpus", self.corpus)
+        check_not_empty("orders", self.orders)
+        for order in self.orders:
+            check_choice("orders", order, ORDERS)
+        if len(set(self.orders)) != len(self.orders):
+            raise SpecError(f"--orders names a length twice: {self.orders}; give each once.")
+        if len(self.min_count) not in (1, len(self.orders)):
+            raise SpecError(
+                f"--min-count has {len(self.min_count)} values for {len(self.orders)} orders; give one, or one each."
+            )
+        _check_tokenizer(self.tokenizer)
+        check_not_empty("text-field", self.text_field)
+        check_choice("invalid-utf8", self.invalid_utf8, ("replace", "reject"))
+        for least in self.min_count:
+            check_at_least("min-count", least, 1)
+        check_at_least("shards", self.shards, 0)
+
+    def least(self) -> dict[int, int]:
+        """*Pure.* Order -> the smallest count that is kept, by rising order."""
+        values = self.min_count * len(self.orders) if len(self.min_count) == 1 else self.min_count
+        return dict(sorted(zip(self.orders, values[: len(self.orders)], strict=True)))
+
+
+def _check_tokenizer(value: str) -> None:
+    name, _, pattern = value.partition(":")
+    if name != "regex":
+        check_choice("tokenizer", value, ("wordpunct", "whitespace", "regex:PATTERN"))
+        return
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise SpecError(f"--tokenizer has a pattern that Python's re does not understand: {error}.") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterSpec(Spec):
+    """filter-ngrams: counts -> records."""
+
+    counts: str = option("dataset of counts (URI)", content=False)
+    top: int = option("keep at most so many n-grams of each order; 0 keeps all", 10_000)
+    rank: str = option("which n-grams are best: " + ", ".join(RANKS), "count")
+    orders: tuple[int, ...] = option("only n-grams of these lengths; empty keeps all", ())
+    min_count: int = option("drop n-grams seen less often than this", 1)
+    punctuation: str = option("drop n-grams with punctuation: keep (none is dropped), edges or anywhere", "keep")
+    digits: str = option("drop n-grams with a token of digits: keep (none is dropped), edges or anywhere", "keep")
+    stop_words: str = option("a language (de, en, es, fr, it, nl, pt) or a file (URI) of words; empty: none", "")
+    stop_words_at: str = option("where a stop word drops an n-gram: edges or anywhere", "edges")
+    min_length: int = option("drop n-grams of fewer characters", 1)
+    max_length: int = option("drop n-grams of more characters; 0: no limit", 0)
+    matching: str = option("keep only n-grams in which this regular expression is found", "")
+    keep_list: str = option("file (URI) of n-grams, one per line; only these are kept", "")
+    drop_list: str = option("file (URI) of n-grams, one per line; these are dropped", "")
+
+    def __post_init__(self) -> None:
+        check_choice("rank", self.rank, RANKS)
+        for order in self.orders:
+            check_choice("orders", order, ORDERS)
+        for name in ("punctuation", "digits"):
+            check_choice(name, getattr(self, name), ("keep", *PLACES))
+        check_choice("stop-words-at", self.stop_words_at, PLACES)
+        for name, least in (("top", 0), ("min_count", 1), ("min_length", 1), ("max_length", 0)):
+            check_at_least(name.replace("_", "-"), getattr(self, name), least)
+        try:
+            re.compile(self.matching)
+        except re.error as error:
+            raise SpecError(f"--matching is a pattern that Python's re does not understand: {error}.") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordsSpec(Spec):
+    """make-records: rows of text -> records, duplicates removed."""
+
+    rows: tuple[str, ...] = option("text, CSV or parquet files with one thing to embed per row", content=False)
+    text_column: str = option("column that holds the text (CSV and parquet)", "text")
+    uri_column: str = option("column that holds picture URLs; the records are then of kind image", "")
+    shards: int = option("files of the result; 0 chooses from the size of the input", 0, content=False)
+
+    def __post_init__(self) -> None:
+        check_not_empty("rows", self.rows)
+        check_at_least("shards", self.shards, 0)

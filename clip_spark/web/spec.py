@@ -1,0 +1,57 @@
+"""*Pure.* The spec of serve."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from clip_spark import storage
+from clip_spark.datasets.spec import check_at_least, check_not_empty, option
+from clip_spark.errors import SpecError
+from clip_spark.index.specs import memory_bytes
+
+MOST_PORT = 65_535
+NAME = r"[A-Za-z0-9_.-]+"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeSpec:
+    """serve: a search page and an HTTP API over one or more indices."""
+
+    index: tuple[str, ...] = option("indices to serve (URIs); NAME=URI gives one a name")
+    host: str = option("address to listen on; 0.0.0.0 opens the server to the network", "127.0.0.1")
+    port: int = option("port to listen on; 0 takes a free one", 8000)
+    max_k: int = option("most hits that one request may ask for, those before its page included", 10_000)
+    max_upload: str = option("largest request body, such as 20M", "20M")
+    cors: tuple[str, ...] = option("origins whose pages may call this server, such as http://localhost:3000, or *", ())
+
+    def __post_init__(self) -> None:
+        check_not_empty("index", self.index)
+        check_not_empty("host", self.host)
+        check_at_least("port", self.port, 0)
+        if self.port > MOST_PORT:
+            raise SpecError(f"--port is {self.port}; at most {MOST_PORT} is possible.")
+        check_at_least("max-k", self.max_k, 1)
+        memory_bytes("max-upload", self.max_upload)
+        named_uris(self.index)
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """*Pure.* Bytes of `max_upload`."""
+        return memory_bytes("max-upload", self.max_upload)
+
+
+def named_uris(values: tuple[str, ...]) -> dict[str, str]:
+    """*Pure.* Name -> URI, in the order given; an index without a name is called after its folder.
+
+    Raises:
+        SpecError: two indices would have the same name.
+    """
+    found: dict[str, str] = {}
+    for value in values:
+        named = re.fullmatch(rf"({NAME})=(.+)", value)
+        name, uri = (named[1], named[2]) if named else (storage.name(storage.absolute(value)), value)
+        if name in found:
+            raise SpecError(f"Two indices are called '{name}'; name them: --index {name}={found[name]},other={uri}.")
+        found[name] = uri
+    return found
