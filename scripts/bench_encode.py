@@ -176,8 +176,9 @@ def run_here(engine: str, modality: str, work: Path, options: argparse.Namespace
 
 def ours_work(encoder: Any, name: str, work: Path) -> Callable[[], None]:
     """Read the tar, encode, write a parquet shard: what a task does. `name` ends with the modality."""
+    from clip_spark.datasets.embeddings import embedding_table
     from clip_spark.datasets.schema import EMBEDDINGS
-    from clip_spark.datasets.shards import ShardWriter, embedding_table
+    from clip_spark.datasets.shards import ShardWriter
     from clip_spark.embed.picture_stream import encode_pictures, prepared_pictures
     from clip_spark.pictures.sources import Picture, TarPart
 
@@ -237,7 +238,7 @@ def least_cosine(work: Path, ours_name: str) -> float:
     """The smallest cosine between our vector and clip-retrieval's (which it stores as float16) of one sample."""
     import pyarrow.parquet as pq
 
-    from clip_spark.datasets.shards import read_embeddings
+    from clip_spark.datasets.embeddings import read_embeddings
 
     modality = ours_name.rpartition("-")[2]
     shard = work / ours_name / "embeddings" / "00000.parquet"

@@ -57,8 +57,8 @@ def make_vectors(rows: int, dim: int, queries: int, seed: int = 0) -> tuple[np.n
 
 def read_vectors(uri: str) -> np.ndarray:
     """All vectors of an embeddings dataset, float32 (n, d)."""
+    from clip_spark.datasets.embeddings import read_embeddings
     from clip_spark.datasets.manifest import read_manifest
-    from clip_spark.datasets.shards import read_embeddings
 
     return np.concatenate([read_embeddings(file) for file in read_manifest(uri, "embeddings").files("embeddings")])
 

@@ -25,8 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import Manifest, Plan, begin_run, read_manifest
-from clip_spark.datasets.shards import Receipt, shard_name
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.receipt import Receipt, shard_name
+from clip_spark.datasets.run import begin_run
 from clip_spark.pictures.find import find_images, plan_shards
 from clip_spark.runtime.session import session_source
 from clip_spark.runtime.tasks import read_on_executors

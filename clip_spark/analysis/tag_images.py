@@ -16,8 +16,11 @@ from clip_spark.analysis.query_shards import open_searcher, shard_blocks
 from clip_spark.analysis.sidecars import write_sidecars
 from clip_spark.analysis.specs import TagSpec, parse_quotas
 from clip_spark.datasets import schema
-from clip_spark.datasets.manifest import Manifest, Plan, begin_run, read_manifest
-from clip_spark.datasets.shards import Receipt, ShardWriter, shard_name
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.receipt import Receipt, shard_name
+from clip_spark.datasets.run import begin_run
+from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
 from clip_spark.index.files.layout import IndexInfo, check_same_encoder, read_index

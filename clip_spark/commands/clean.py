@@ -17,7 +17,7 @@ from typing import Any
 
 from clip_spark import storage
 from clip_spark.datasets.manifest import MANIFEST
-from clip_spark.datasets.shards import PLAN
+from clip_spark.datasets.plan import PLAN
 from clip_spark.errors import InputError
 from clip_spark.index.files.layout import BUILDING, PARTS
 from clip_spark.storage.stores import clear_errors

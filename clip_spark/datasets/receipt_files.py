@@ -1,6 +1,6 @@
 """*Anywhere.* Receipts in bulk: a million small files read once, and kept in a few big ones.
 
-<dataset>/receipts/00000.json    one per shard, written by its task (shards.py)
+<dataset>/receipts/00000.json    one per shard, written by its task
 <dataset>/manifest/00000.jsonl   the same receipts, PART_RECEIPTS to a file, beside a manifest of very many shards
 """
 
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from clip_spark import storage
-from clip_spark.datasets.shards import RECEIPTS, Receipt, shard_name
+from clip_spark.datasets.receipt import RECEIPTS, Receipt, shard_name
 
 READ_THREADS = 32
 """Receipts are many and small: reading them is bound by the round trip to the store."""

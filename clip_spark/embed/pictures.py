@@ -7,12 +7,16 @@ from itertools import islice
 
 import numpy as np
 
-from clip_spark.datasets.manifest import Manifest, Plan, begin_run
+from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.receipt import Receipt
+from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.schema import EMBEDDINGS
-from clip_spark.datasets.shards import Receipt, ShardWriter
+from clip_spark.datasets.shards import ShardWriter
+from clip_spark.embed.facts import facts
 from clip_spark.embed.picture_stream import encode_pictures, prepared_pictures
 from clip_spark.embed.specs import EmbedImagesSpec
-from clip_spark.embed.task import EncodeTask, Usage, facts, timed, write_rows
+from clip_spark.embed.task import EncodeTask, Usage, timed, write_rows
 from clip_spark.encoders import check_model
 from clip_spark.pictures.find import ImageShard, find_images, plan_shards
 from clip_spark.pictures.records import records_schema, records_table

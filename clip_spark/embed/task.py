@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import Run
+from clip_spark.datasets.embeddings import UNIT_TOLERANCE, embedding_table
 from clip_spark.datasets.schema import RECORD_ID
-from clip_spark.datasets.shards import UNIT_TOLERANCE, ShardWriter, Stopwatch, embedding_table
+from clip_spark.datasets.shards import ShardWriter
+from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.errors import ModelError
 from clip_spark.runtime.devices import use_threads
@@ -70,23 +71,6 @@ def agree(output: str, info: dict[str, Any]) -> None:
             f"The model '{info['model']}' is not the same everywhere: {odd[0]} is {info[odd[0]]} here, but other "
             f"shards of '{output}' were made with {noted.get(odd[0])}. Use the same weights on all nodes."
         )
-
-
-def facts(run: Run, modality: str, price_per_hour: float) -> dict[str, Any]:
-    """*Driver.* What the manifest remembers of embeddings: the encoder that the tasks agreed on, and the cost.
-
-    Args:
-        run: the run whose shards are all there.
-        modality: text or image.
-        price_per_hour: of the cluster; 0 leaves the cost out. It counts this run, not one that it resumed.
-    """
-    encoder = storage.read_json(storage.join(run.output, ENCODER))
-    found = {"encoder": encoder, "modality": modality, "dim": encoder["dim"]}
-    rows = sum(receipt.rows for receipt in run.receipts()) if price_per_hour else 0
-    if not rows:
-        return found
-    cost = price_per_hour * (time.time() - run.started) / 3600
-    return {**found, "cost": round(cost, 6), "cost_per_million": round(cost / rows * 1e6, 6)}
 
 
 def write_rows(writer: ShardWriter, records: pa.Table, vectors: np.ndarray) -> None:

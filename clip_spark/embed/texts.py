@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import Manifest, Plan, begin_run, read_manifest
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.receipt import Receipt
+from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.schema import EMBEDDINGS, check_columns
-from clip_spark.datasets.shards import Receipt, ShardWriter
+from clip_spark.datasets.shards import ShardWriter
+from clip_spark.embed.facts import facts
 from clip_spark.embed.specs import EmbedTextSpec
-from clip_spark.embed.task import EncodeTask, Usage, facts, timed, write_rows
+from clip_spark.embed.task import EncodeTask, Usage, timed, write_rows
 from clip_spark.embed.text_records import TEXT, Preparer, Slice, read_slices, records_schema, with_text
 from clip_spark.encoders import check_model
 from clip_spark.errors import DatasetError, InputError

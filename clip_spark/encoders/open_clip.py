@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clip_spark.datasets.shards import Stopwatch
+from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.encoders.forward import BatchSize, Forward
 from clip_spark.encoders.int8 import quantise
 from clip_spark.encoders.loading import load_model

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.receipt_files import ReadMany, read_many
-from clip_spark.datasets.shards import Receipt
 from clip_spark.errors import ClipSparkError, TaskError, UserError
 from clip_spark.runtime.memory import tidy
 from clip_spark.runtime.progress import watch_progress

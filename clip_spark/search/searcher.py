@@ -12,8 +12,8 @@ import numpy as np
 
 from clip_spark import storage
 from clip_spark.datasets import schema
+from clip_spark.datasets.embeddings import UNIT_TOLERANCE
 from clip_spark.datasets.manifest import MANIFEST, Manifest, read_manifest
-from clip_spark.datasets.shards import UNIT_TOLERANCE
 from clip_spark.encoders.spec import EncoderSpec
 from clip_spark.errors import InputError, SpecError
 from clip_spark.index.files.layout import IndexInfo, check_same_encoder, read_index

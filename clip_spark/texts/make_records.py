@@ -22,8 +22,11 @@ import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.datasets import schema
-from clip_spark.datasets.manifest import Manifest, Plan, Run, begin_run
-from clip_spark.datasets.shards import Receipt, ShardWriter
+from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.receipt import Receipt
+from clip_spark.datasets.run import Run, begin_run
+from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, nearest
 from clip_spark.runtime.session import SessionSource

@@ -13,8 +13,8 @@ import pytest
 
 from clip_spark import storage
 from clip_spark.commands.clean import find_leftovers
+from clip_spark.datasets.embeddings import read_embeddings
 from clip_spark.datasets.manifest import Manifest, read_manifest
-from clip_spark.datasets.shards import read_embeddings
 from scripts.standalone import Cluster
 from tests.services.commands import ROOT, Submitter
 from tests.services.inputs import write_inputs

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import storage
+from clip_spark.datasets.embeddings import read_embeddings
 from clip_spark.datasets.manifest import Manifest, read_manifest
-from clip_spark.datasets.shards import read_embeddings
 from clip_spark.index.files.layout import read_index
 
 

@@ -20,8 +20,11 @@ import pytest
 
 from clip_spark import storage
 from clip_spark.datasets import schema
-from clip_spark.datasets.manifest import Manifest, Plan, begin_run
-from clip_spark.datasets.shards import ShardWriter, read_embeddings
+from clip_spark.datasets.embeddings import read_embeddings
+from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.run import begin_run
+from clip_spark.datasets.shards import ShardWriter
 from clip_spark.embed import preview
 from clip_spark.embed.pictures import embed_images
 from clip_spark.embed.specs import EmbedImagesSpec, EmbedTextSpec

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from clip_spark.datasets.manifest import begin_run, read_manifest
+from clip_spark.datasets.manifest import read_manifest
+from clip_spark.datasets.run import begin_run
 from clip_spark.runtime import tasks
 from tests.unit.test_manifest import plan_of, write_shard
 

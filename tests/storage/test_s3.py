@@ -11,7 +11,8 @@ import pytest
 from clip_spark import storage
 from clip_spark.commands.clean import delete, find_leftovers
 from clip_spark.datasets import receipt_files as receipts
-from clip_spark.datasets.manifest import begin_run, read_manifest
+from clip_spark.datasets.manifest import read_manifest
+from clip_spark.datasets.run import begin_run
 from clip_spark.errors import OutputError, StorageError
 from clip_spark.texts.corpus.listing import Piece
 from clip_spark.texts.corpus.reading import read_blocks

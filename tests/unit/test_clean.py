@@ -8,7 +8,7 @@ import pytest
 
 from clip_spark import storage
 from clip_spark.commands.clean import find_leftovers
-from clip_spark.datasets.manifest import begin_run
+from clip_spark.datasets.run import begin_run
 from clip_spark.jobs import clean as command
 from tests.unit.test_manifest import finished, plan_of, write_shard
 

@@ -10,7 +10,9 @@ import pytest
 
 from clip_spark.analysis.specs import TagSpec
 from clip_spark.commands.console import Job, job_main, load
-from clip_spark.datasets.manifest import Manifest, Plan, begin_run
+from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, TaskError

@@ -82,8 +82,8 @@ def test_vectors_that_would_poison_an_index_are_found(
 ) -> None:
     vectors = unit_vectors(300)
     vectors[250] = value
-    monkeypatch.setattr("clip_spark.datasets.shards.UNIT_TOLERANCE", np.inf)  # the writer would not let it through
-    monkeypatch.setattr("clip_spark.datasets.shards.np.all", lambda _: True)
+    monkeypatch.setattr("clip_spark.datasets.embeddings.UNIT_TOLERANCE", np.inf)  # the writer would not let it through
+    monkeypatch.setattr("clip_spark.datasets.embeddings.np.all", lambda _: True)
     manifest = write_embeddings(tmp_path / "bad", vectors, numbered(300))
     monkeypatch.undo()
     with pytest.raises(DatasetError, match="not finite or not of length 1"):

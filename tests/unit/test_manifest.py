@@ -11,8 +11,12 @@ import pyarrow as pa
 import pytest
 
 from clip_spark.datasets import schema
-from clip_spark.datasets.manifest import Plan, Run, begin_run, read_manifest
-from clip_spark.datasets.shards import Receipt, ShardWriter, embedding_table, read_embeddings, write_receipt
+from clip_spark.datasets.embeddings import embedding_table, read_embeddings
+from clip_spark.datasets.manifest import read_manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.receipt import Receipt, write_receipt
+from clip_spark.datasets.run import Run, begin_run
+from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.spec import Spec, option
 from clip_spark.errors import DatasetError, InputError, OutputError
 

@@ -8,9 +8,10 @@ import pytest
 
 from clip_spark import storage
 from clip_spark.datasets import receipt_files as receipts
-from clip_spark.datasets.manifest import MANIFEST, begin_run, read_manifest
+from clip_spark.datasets.manifest import MANIFEST, read_manifest
+from clip_spark.datasets.receipt import Receipt, write_receipt
 from clip_spark.datasets.receipt_files import ReceiptReader
-from clip_spark.datasets.shards import Receipt, write_receipt
+from clip_spark.datasets.run import begin_run
 from tests.unit.test_manifest import finished, plan_of, write_shard
 
 

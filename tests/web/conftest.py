@@ -12,8 +12,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from clip_spark.datasets import schema
-from clip_spark.datasets.manifest import Manifest, Plan, begin_run
-from clip_spark.datasets.shards import ShardWriter, embedding_table
+from clip_spark.datasets.embeddings import embedding_table
+from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.run import begin_run
+from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.spec import Spec, option
 from clip_spark.encoders import load_encoder
 from clip_spark.encoders.spec import EncoderSpec

@@ -10,8 +10,9 @@ from itertools import pairwise
 import numpy as np
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import Manifest, Plan, read_manifest
-from clip_spark.datasets.shards import Stopwatch
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
 from clip_spark.index.build import choose_key as keys

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.datasets import schema
+from clip_spark.datasets.embeddings import UNIT_TOLERANCE
 from clip_spark.datasets.manifest import Manifest
-from clip_spark.datasets.shards import UNIT_TOLERANCE
 from clip_spark.errors import DatasetError
 
 if TYPE_CHECKING:

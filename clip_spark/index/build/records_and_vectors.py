@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import storage
-from clip_spark.datasets.shards import shard_name
+from clip_spark.datasets.receipt import shard_name
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader, open_checked
 from clip_spark.index.files.layout import PARTS, IndexFile
 from clip_spark.index.files.part_writer import HashingStream

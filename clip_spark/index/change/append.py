@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clip_spark.datasets.manifest import Manifest, Plan, read_manifest
-from clip_spark.datasets.shards import Stopwatch
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.errors import InputError
 from clip_spark.index.build.choose_key import choose_parts, is_exact, lists_of
 from clip_spark.index.build.measure import Goal, measure, spot_check

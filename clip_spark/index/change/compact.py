@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import Manifest, Plan
+from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.plan import Plan
 from clip_spark.index.build.on_spark import map_items
 from clip_spark.index.change.generation import new_generation, switch
 from clip_spark.index.files.faiss_library import load_faiss

@@ -15,18 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import (
-    MANIFEST,
-    PLAN,
-    REPORT,
-    Manifest,
-    Plan,
-    differences,
-    read_manifest,
-    report,
-    versions,
-)
-from clip_spark.datasets.shards import Receipt
+from clip_spark.datasets.manifest import MANIFEST, REPORT, Manifest, read_manifest, report, versions
+from clip_spark.datasets.plan import PLAN, Plan, differences
+from clip_spark.datasets.receipt import Receipt
 from clip_spark.errors import OutputError
 from clip_spark.index.files.layout import BUILDING, PARTS, IndexInfo
 

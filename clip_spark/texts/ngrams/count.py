@@ -12,9 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import Manifest, Plan, Run, begin_run
-from clip_spark.datasets.shards import Stopwatch
+from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.run import Run, begin_run
 from clip_spark.datasets.spec import fingerprint
+from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.runtime.memory import Tidied, give_back
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import collect

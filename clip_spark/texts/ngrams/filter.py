@@ -13,9 +13,13 @@ import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.datasets import schema
-from clip_spark.datasets.manifest import Manifest, Plan, Run, begin_run, read_manifest
-from clip_spark.datasets.shards import Receipt, ShardWriter, Stopwatch
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.receipt import Receipt
+from clip_spark.datasets.run import Run, begin_run
+from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.spec import fingerprint
+from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.errors import InputError
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import run_shards

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from clip_spark.datasets.manifest import Manifest
-from clip_spark.datasets.shards import Receipt
+from clip_spark.datasets.receipt import Receipt
 from clip_spark.texts.ngrams.counting import totals
 from clip_spark.texts.ngrams.counting.growth import Points
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from clip_spark.datasets.shards import Stopwatch
+from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.texts import corpus
 from clip_spark.texts.corpus import Piece, Split
 from clip_spark.texts.ngrams.counting import totals

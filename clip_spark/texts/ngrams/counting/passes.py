@@ -14,7 +14,9 @@ import numpy as np
 
 from clip_spark import storage
 from clip_spark.datasets import schema
-from clip_spark.datasets.shards import Receipt, ShardWriter, Stopwatch, shard_name
+from clip_spark.datasets.receipt import Receipt, shard_name
+from clip_spark.datasets.shards import ShardWriter
+from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.texts.corpus import Split
 from clip_spark.texts.ngrams.counting import code_split as coding
 from clip_spark.texts.ngrams.counting import growth, vocabulary

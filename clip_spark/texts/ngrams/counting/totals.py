@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clip_spark.datasets.shards import Receipt
+from clip_spark.datasets.receipt import Receipt
 
 BY_ORDER = ("positions", "distinct", "survivors")
 """n-grams counted with repeats; different ones that were looked at; different ones that reach the min count."""

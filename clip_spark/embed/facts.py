@@ -1,0 +1,27 @@
+"""*Driver.* What the manifest of embeddings says beyond that of any dataset."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from clip_spark import storage
+from clip_spark.datasets.run import Run
+from clip_spark.embed.task import ENCODER
+
+
+def facts(run: Run, modality: str, price_per_hour: float) -> dict[str, Any]:
+    """*Driver.* What the manifest remembers of embeddings: the encoder that the tasks agreed on, and the cost.
+
+    Args:
+        run: the run whose shards are all there.
+        modality: text or image.
+        price_per_hour: of the cluster; 0 leaves the cost out. It counts this run, not one that it resumed.
+    """
+    encoder = storage.read_json(storage.join(run.output, ENCODER))
+    found = {"encoder": encoder, "modality": modality, "dim": encoder["dim"]}
+    rows = sum(receipt.rows for receipt in run.receipts()) if price_per_hour else 0
+    if not rows:
+        return found
+    cost = price_per_hour * (time.time() - run.started) / 3600
+    return {**found, "cost": round(cost, 6), "cost_per_million": round(cost / rows * 1e6, 6)}
