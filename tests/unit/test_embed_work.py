@@ -22,9 +22,9 @@ from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.embed import preview, text_records
+from clip_spark.embed.facts import facts
 from clip_spark.embed.pictures import ImageWork
 from clip_spark.embed.specs import EmbedTextSpec
-from clip_spark.embed.facts import facts
 from clip_spark.embed.task import EncodeTask, Usage, agree, write_rows
 from clip_spark.embed.texts import TextWork, encode_said, plan_shards
 from clip_spark.encoders import EncoderSpec, load_encoder
