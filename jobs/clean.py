@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from clip_spark.commands.clean import Leftover, delete, find_leftovers
 from clip_spark.commands.console import guarded, say, show_table
-from clip_spark.commands.options import Parser
+from clip_spark.commands.options import plain_parser
+from clip_spark.commands.registry import COMMANDS
 from clip_spark.datasets.tables import Table
 
 SHOWN = 20
@@ -16,11 +17,7 @@ SHOWN = 20
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = Parser(
-        prog="clip-spark clean",
-        description="Find what killed jobs left behind; --delete deletes it. No dataset is touched.",
-        allow_abbrev=False,
-    )
+    parser = plain_parser(COMMANDS["clean"])
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="folders (URIs) below which datasets lie")
     parser.add_argument(
         "--older-than", type=float, default=24.0, metavar="HOURS", help="leave younger ones: a job may be running (24)"

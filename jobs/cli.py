@@ -5,39 +5,22 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 
 from clip_spark import __version__
+from clip_spark.commands.registry import COMMANDS
 from clip_spark.errors import nearest
-
-COMMANDS = {
-    "count-ngrams": "corpus -> counts: every n-gram above the min count",
-    "filter-ngrams": "counts -> records: ranked, cut, cleaned",
-    "make-records": "rows of text or tables -> records, duplicates removed",
-    "embed-text": "records -> embeddings",
-    "embed-images": "folders, webdataset tars or parquet of pictures -> embeddings",
-    "build-index": "embeddings -> index",
-    "search": "query -> hits, in the terminal",
-    "serve": "search page and HTTP API over indices",
-    "tag-images": "image embeddings x text index -> tags",
-    "search-index": "a dataset of queries x index -> hits",
-    "describe-set": "image embeddings x text index -> how each class of text describes the set",
-    "remove-records": "take records of an index down, at once and for good",
-    "run": "a YAML of steps: all of it, skipping what is done",
-    "plan": "how many shards, bytes, hours and how much money a run will take",
-    "submit": "run a step on EMR, EMR Serverless, Dataproc or a standalone cluster",
-    "clean": "delete what killed jobs left behind",
-    "demo": "the whole way once, on bundled or your own data",
-}
 
 
 def usage() -> str:
-    """*Pure.* The overview of commands."""
+    """*Pure.* The overview of commands, by group."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    lines = []
+    for group, commands in groupby(COMMANDS.values(), key=lambda command: command.group):
+        lines += ["", f"{group}:", *(f"  {command.name:<{width}}  {command.help}" for command in commands)]
     return "\n".join(
         [
             f"clip-spark {__version__}: text corpora and image sets -> CLIP embeddings -> indices, on Spark",
-            "",
             *lines,
             "",
             "`clip-spark COMMAND --help` shows options and examples; `clip-spark demo` shows everything working.",
@@ -60,8 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"clip-spark: there is no command '{name}'.{nearest(name, COMMANDS)} See `clip-spark --help`.\n"
         )
         return 2
-    module = importlib.import_module(f"clip_spark.jobs.{name.replace('-', '_')}")
-    return int(module.main(rest))
+    return int(importlib.import_module(COMMANDS[name].module).main(rest))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ step done.
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections.abc import Sequence
@@ -14,13 +13,14 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 
 from clip_spark import storage
-from clip_spark.commands.console import guarded, load, say, show_table
+from clip_spark.commands.console import guarded, say, show_table
 from clip_spark.commands.demo_data import unpack
-from clip_spark.commands.options import Parser
-from clip_spark.commands.pipeline import Outcome, read_pipeline, run_pipeline
+from clip_spark.commands.entry import load
+from clip_spark.commands.options import plain_parser
+from clip_spark.commands.pipeline import Outcome, outcome_table, read_pipeline, run_pipeline
+from clip_spark.commands.registry import COMMANDS, STEPS
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
-from clip_spark.jobs.run import jobs, outcome_table
 from clip_spark.runtime.session import session_source
 
 QUERIES = ("dog", "broken heart", "flag of Japan")
@@ -40,13 +40,7 @@ class DemoOptions:
 
 def parse(argv: Sequence[str] | None) -> DemoOptions:
     """The command line of the demo."""
-    parser = Parser(
-        prog="clip-spark demo",
-        description=__doc__.split("\n\n")[0],
-        epilog="examples:\n  # bundled data\n  clip-spark demo\n"
-        "  # your own folders\n  clip-spark demo --corpus texts/ --images pictures/ --work out",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = plain_parser(COMMANDS["demo"])
     parser.add_argument("--work", default="demo-out", help="folder for data and results (default: demo-out)")
     parser.add_argument("--corpus", default="", help="folder of text files (default: bundled names of emoji)")
     parser.add_argument("--images", default="", help="folder or webdataset tars of pictures (default: bundled emoji)")
@@ -78,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         options = parse(argv)
         with as_file(files("clip_spark.conf") / "pipelines" / "demo.yaml") as config:
-            steps = read_pipeline(str(config), settings_of(options), jobs())
+            steps = read_pipeline(str(config), settings_of(options), STEPS)
         # Stale results are the demo's own: a new corpus or model simply replaces them.
         outcomes = run_pipeline(session_source("clip-spark demo"), steps, rebuild=True)
         show(outcomes, options)
@@ -91,7 +85,7 @@ def show(outcomes: list[Outcome], options: DemoOptions) -> None:
     made = {storage.name(outcome.manifest.uri): outcome for outcome in outcomes}
     for name in ("ngrams", "tags"):
         outcome = made[name]
-        for table in load(jobs()[outcome.name].preview)(outcome.manifest):
+        for table in load(STEPS[outcome.name].preview)(outcome.manifest):
             show_table(table)
     show_table(hits_table(made["image-index"].manifest.uri, options.queries))
     show_table(outcome_table(outcomes))

@@ -1,32 +1,24 @@
-"""*Driver.* remove-records: take records of an index down; with --compact a Spark job erases them."""
+"""`clip-spark remove-records`: take records of an index down; with --compact a Spark job erases them."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from clip_spark.commands.console import guarded, show_table
-from clip_spark.commands.options import parse_spec
+from clip_spark.commands.console import command_main, show_table, spark_source
+from clip_spark.commands.options import RunOptions
 from clip_spark.index.specs import RemoveSpec
-from clip_spark.runtime.session import session_source
-
-EXAMPLES = (
-    ("take one record down", "clip-spark remove-records --index index/ --ids 0f3a..."),
-    ("and erase all that was taken down", """clip-spark remove-records --index index/ --where "n = 1" --compact"""),
-)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """*Driver.* Parse, remove, report; returns the exit status."""
+    """Parse, remove, report; returns the exit status."""
 
-    def work() -> None:
-        spec, options = parse_spec("clip-spark remove-records", RemoveSpec, EXAMPLES, argv)
+    def work(spec: RemoveSpec, options: RunOptions) -> None:
         from clip_spark.index.change.remove import remove_records
 
-        source = session_source("clip-spark remove-records", options.master, dict(options.conf))
-        show_table(remove_records(source, spec))
+        show_table(remove_records(spark_source("remove-records", options), spec))
 
-    return guarded("remove-records", work)
+    return command_main("remove-records", argv, work)
 
 
 if __name__ == "__main__":

@@ -12,30 +12,15 @@ import sys
 from collections.abc import Sequence
 
 from clip_spark.commands.console import guarded, say
-from clip_spark.commands.options import Parser, key_value, parse_spec
+from clip_spark.commands.options import key_value, parse_spec, plain_parser
+from clip_spark.commands.registry import COMMANDS, STEPS
 from clip_spark.commands.submit import REQUESTS, ClusterJob, check_places, send
 from clip_spark.errors import SpecError, nearest
-from clip_spark.jobs.run import jobs
-
-EXAMPLES = """examples:
-  # the request for an EMR cluster, printed
-  clip-spark submit emr --cluster j-2AXXXXXX --code s3://bucket/clip-spark \\
-      embed-text --records s3://bucket/records --output s3://bucket/embeddings
-  # really sent, with the packed environment
-  clip-spark submit emr --cluster j-2AXXXXXX --code s3://bucket/clip-spark \\
-      --environment s3://bucket/clip-spark/environment.tar.gz --send embed-text ...
-"""
 
 
 def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, ClusterJob]:
     """The command line: our options, then the step with its own."""
-    parser = Parser(
-        prog="clip-spark submit",
-        description="Run a step on a cluster: prints the request, or sends it with --send.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = plain_parser(COMMANDS["submit"])
     parser.add_argument("target", choices=sorted(REQUESTS))
     parser.add_argument(
         "--cluster",
@@ -65,11 +50,9 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, ClusterJob]:
 
 def check_step(job: ClusterJob) -> None:
     """Raise SpecError if the step does not exist, or one of its options is wrong or names a local path."""
-    known = jobs()
-    if job.step not in known:
-        raise SpecError(f"There is no step '{job.step}' to submit.{nearest(job.step, known)}")
-    found = known[job.step]
-    spec, _ = parse_spec(f"clip-spark {job.step}", found.spec, found.examples, list(job.arguments))
+    if job.step not in STEPS:
+        raise SpecError(f"There is no step '{job.step}' to submit.{nearest(job.step, STEPS)}")
+    spec, _ = parse_spec(STEPS[job.step], list(job.arguments))
     check_places(spec)
 
 

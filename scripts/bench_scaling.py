@@ -10,7 +10,6 @@ alone, from the plan to the manifest, after a small run that starts the Python w
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import statistics
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from clip_spark.commands.options import make_spec
+from clip_spark.commands.registry import STEPS as REGISTERED
 from clip_spark.runtime.session import SessionSource, session_source
 from scripts.standalone import standalone_cluster
 
@@ -39,10 +39,10 @@ STEPS = ("count-ngrams", "embed-text")
 
 def run(command: str, source: SessionSource, **options: object) -> float:
     """Seconds of one step."""
-    job = importlib.import_module(f"clip_spark.jobs.{command.replace('-', '_')}").JOB
-    spec = make_spec(job.spec, {key.replace("_", "-"): str(value) for key, value in options.items()})
+    step = REGISTERED[command]
+    spec = make_spec(step.spec_class, {key.replace("_", "-"): str(value) for key, value in options.items()})
     started = time.perf_counter()
-    job.run(source, spec)
+    step.run(source, spec)
     return time.perf_counter() - started
 
 

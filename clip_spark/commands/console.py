@@ -5,78 +5,56 @@ The only module of the library that prints. Tables go to stdout, everything else
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from clip_spark import storage
+from clip_spark.commands.entry import Command, load
 from clip_spark.commands.options import RunOptions, parse_spec
+from clip_spark.commands.registry import COMMANDS
 from clip_spark.datasets import tables as reports
 from clip_spark.datasets.manifest import REPORT, Manifest
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import ClipSparkError
-from clip_spark.runtime.session import session_source
+from clip_spark.runtime.session import SessionSource, session_source
 
 INTERRUPTED = 130
 
 
-@dataclass(frozen=True)
-class Job:
-    """A step as a command; strings name functions, so that a job file imports nothing heavy.
+def job_main(step: Command | str, argv: Sequence[str] | None = None) -> int:
+    """*Driver.* The whole of a step's job file: parse -> spec -> step -> report.
 
-    Attributes:
-        name: the subcommand, such as `count-ngrams`.
-        spec: the Spec class whose fields are the options.
-        step: `module:function`, called with (SessionSource, spec), returns a Manifest.
-        preview: `module:function`, called with the Manifest, returns tables to show; empty shows only the overview.
-        examples: (what it does, command line) pairs for `--help`.
-        next_command: a command to type next; `{output}` and the spec's other fields are filled in.
-    """
-
-    name: str
-    spec: type[Any]
-    step: str
-    preview: str = ""
-    examples: tuple[tuple[str, str], ...] = ()
-    next_command: str = ""
-
-    def run(self, source: Any, spec: Any) -> Manifest:
-        """*Driver.* Do the work; Spark's page shows every stage of it under the step's name."""
-
-        def named() -> Any:
-            spark = source()
-            spark.sparkContext.setJobGroup(self.name, f"clip-spark {self.name}", interruptOnCancel=True)
-            return spark
-
-        return load(self.step)(named, spec)
-
-
-def load(name: str) -> Callable[..., Any]:
-    """*Driver.* The function that `module:function` names."""
-    module, _, function = name.partition(":")
-    return getattr(importlib.import_module(module), function)
-
-
-def job_main(job: Job, argv: Sequence[str] | None = None) -> int:
-    """*Driver.* The whole of a job file: parse -> spec -> step -> report.
+    Args:
+        step: its name, or the registry's entry.
+        argv: arguments, or None for those of the process.
 
     Returns:
         0 done, 1 failed, 2 the user's mistake, 130 interrupted.
     """
+    command = COMMANDS[step] if isinstance(step, str) else step
 
-    def work() -> None:
-        prog = f"clip-spark {job.name}"
-        spec, options = parse_spec(prog, job.spec, job.examples, argv)
+    def work(spec: Any, options: RunOptions) -> None:
         started = time.time()
-        manifest = job.run(session_source(prog, options.master, dict(options.conf)), spec)
-        show_result(job, spec, manifest, options, started)
+        manifest = command.run(spark_source(command, options), spec)
+        show_result(command, spec, manifest, options, started)
 
-    return guarded(job.name, work)
+    return command_main(command, argv, work)
+
+
+def command_main(command: Command | str, argv: Sequence[str] | None, work: Callable[[Any, RunOptions], None]) -> int:
+    """*Driver.* Parse the options of a command that has a spec, and call `work(spec, options)`; returns the status."""
+    found = COMMANDS[command] if isinstance(command, str) else command
+    return guarded(found.name, lambda: work(*parse_spec(found, argv)))
+
+
+def spark_source(command: Command | str, options: RunOptions) -> SessionSource:
+    """*Driver.* Gives the session that the user's options ask for, under the command's name."""
+    prog = command.prog if isinstance(command, Command) else COMMANDS[command].prog
+    return session_source(prog, options.master, dict(options.conf))
 
 
 def guarded(name: str, work: Callable[[], None]) -> int:
@@ -104,7 +82,7 @@ def set_up_logging() -> None:
     logging.getLogger("py4j").setLevel(logging.ERROR)
 
 
-def show_result(job: Job, spec: Any, manifest: Manifest, options: RunOptions, started: float) -> None:
+def show_result(job: Command, spec: Any, manifest: Manifest, options: RunOptions, started: float) -> None:
     """*Driver.* The end of a job: what it made, a look at it, and what to type next."""
     summary = read_report(manifest)
     if options.json:
@@ -122,7 +100,7 @@ def read_report(manifest: Manifest) -> dict[str, Any]:
     return storage.read_json(storage.join(manifest.uri, REPORT))
 
 
-def result_line(job: Job, manifest: Manifest, started: float) -> str:
+def result_line(job: Command, manifest: Manifest, started: float) -> str:
     """*Driver.* One line: what was made, or that it was there already."""
     if was_done_before(manifest, started):
         return f"{job.name}: already done ({manifest.rows:,} rows) in {manifest.uri}; --overwrite does it again."

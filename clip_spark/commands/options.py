@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 from clip_spark import storage
+from clip_spark.commands.entry import Command
 from clip_spark.errors import SpecError, nearest
 
 S = TypeVar("S")
@@ -44,30 +45,36 @@ class Parser(argparse.ArgumentParser):
         raise SpecError(f"{message[:1].upper()}{message[1:]}. See `{self.prog} --help`.")
 
 
-def parse_spec(
-    prog: str, spec_class: type[S], examples: Sequence[tuple[str, str]], argv: Sequence[str] | None, spark: bool = True
-) -> tuple[S, RunOptions]:
-    """*Driver.* Make a spec from arguments and `--config FILE.yaml`; the command line wins.
+def parse_spec(command: Command, argv: Sequence[str] | None) -> tuple[Any, RunOptions]:
+    """*Driver.* Make a command's spec from arguments and `--config FILE.yaml`; the command line wins.
 
     Args:
-        prog: name of the command, such as `clip-spark count-ngrams`.
-        spec_class: the dataclass whose fields are the options.
-        examples: (what it does, command line) pairs for `--help`.
+        command: the registry's entry.
         argv: arguments, or None for those of the process.
-        spark: whether the command takes a Spark master and settings.
 
     Raises:
         SpecError: an unknown option or key, a bad value, or a missing required option.
     """
-    parser = _parser(prog, spec_class, examples, spark)
-    known, unknown = parser.parse_known_args(argv)
+    spec_class = command.spec_class
+    known, unknown = _parser(command, spec_class).parse_known_args(argv)
     if unknown:
-        names = [f"--{_hyphens(f.name)}" for f in dataclasses.fields(spec_class)]  # type: ignore[arg-type]
-        raise SpecError(f"There is no option {unknown[0]}.{nearest(unknown[0], names)} See `{prog} --help`.")
+        names = [f"--{_hyphens(f.name)}" for f in dataclasses.fields(spec_class)]
+        raise SpecError(f"There is no option {unknown[0]}.{nearest(unknown[0], names)} See `{command.prog} --help`.")
     given = vars(known)
     options = _run_options(given)
     values = {**read_config(given.pop("config"), spec_class), **given}
     return make_spec(spec_class, values), options
+
+
+def plain_parser(command: Command) -> Parser:
+    """*Driver.* A parser with the command's name, line and examples, and no options yet."""
+    return Parser(
+        prog=command.prog,
+        description=f"{command.name}: {command.help}",
+        epilog="\n".join(["examples:", *(f"  # {what}\n  {line}" for what, line in command.examples)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
 
 
 def make_spec(spec_class: type[S], values: dict[str, Any]) -> S:
@@ -138,21 +145,15 @@ def _scalar(name: str, value: Any, hint: type) -> Any:
         raise SpecError(f"--{name} is '{value}'; it must be {kind}.") from error
 
 
-def _parser(prog: str, spec_class: type, examples: Sequence[tuple[str, str]], spark: bool) -> Parser:
-    parser = Parser(
-        prog=prog,
-        description=(spec_class.__doc__ or "").strip(),
-        epilog="\n".join(["examples:", *(f"  # {what}\n  {command}" for what, command in examples)]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,  # absent means absent: the config file or the default decides
-        allow_abbrev=False,
-    )
+def _parser(command: Command, spec_class: type) -> Parser:
+    parser = plain_parser(command)
+    parser.argument_default = argparse.SUPPRESS  # absent means absent: the config file or the default decides
     hints = typing.get_type_hints(spec_class)
     fields = dataclasses.fields(spec_class)
     own = [field for field in fields if field.name not in COMMON]
     for field in [*own, *(field for field in fields if field.name in COMMON)]:  # inputs first, as people read
         _add_option(parser, field, hints[field.name])
-    add_run_options(parser, spark)
+    add_run_options(parser, command.spark)
     parser.add_argument("--config", default=None, metavar="FILE", help="YAML with any of these options")
     return parser
 
@@ -229,9 +230,9 @@ class PipelineOptions:
     rebuild: bool
 
 
-def parse_run(prog: str, argv: Sequence[str] | None) -> tuple[PipelineOptions, RunOptions]:
+def parse_run(command: Command, argv: Sequence[str] | None) -> tuple[PipelineOptions, RunOptions]:
     """*Driver.* The command line of `run`."""
-    parser = Parser(prog=prog, description="Run the steps of a YAML file, skipping what is done.", allow_abbrev=False)
+    parser = plain_parser(command)
     parser.add_argument("--config", required=True, metavar="FILE", help="YAML with `vars:` and `steps:`")
     parser.add_argument(
         "--set", action="append", default=[], type=key_value, metavar="NAME=VALUE", help="a variable of the file"

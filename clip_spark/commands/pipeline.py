@@ -16,13 +16,15 @@ import dataclasses
 import logging
 import string
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clip_spark.commands.console import Job, was_done_before
+from clip_spark.commands.console import was_done_before
+from clip_spark.commands.entry import Command
 from clip_spark.commands.options import make_spec, read_yaml
 from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, OutputError, SpecError, UserError, nearest
 from clip_spark.runtime.session import SessionSource
 
@@ -33,7 +35,7 @@ log = logging.getLogger(__name__)
 class Step:
     """One entry of a pipeline: the job and its checked options."""
 
-    job: Job
+    job: Command
     spec: Any
 
 
@@ -47,13 +49,13 @@ class Outcome:
     skipped: bool
 
 
-def read_pipeline(uri: str, settings: Mapping[str, str], jobs: Mapping[str, Job]) -> list[Step]:
+def read_pipeline(uri: str, settings: Mapping[str, str], jobs: Mapping[str, Command]) -> list[Step]:
     """*Driver.* The steps of a YAML file, every option of every step checked before any runs.
 
     Args:
         uri: the YAML file.
         settings: values for `vars` that win over the file's.
-        jobs: step name -> Job.
+        jobs: step name -> its entry in the registry.
 
     Raises:
         SpecError: an unknown step, option or variable.
@@ -68,7 +70,7 @@ def read_pipeline(uri: str, settings: Mapping[str, str], jobs: Mapping[str, Job]
     return [_step(uri, entry, variables, jobs) for entry in value["steps"]]
 
 
-def _step(uri: str, entry: Any, variables: Mapping[str, Any], jobs: Mapping[str, Job]) -> Step:
+def _step(uri: str, entry: Any, variables: Mapping[str, Any], jobs: Mapping[str, Command]) -> Step:
     if not isinstance(entry, dict) or len(entry) != 1:
         raise SpecError(f"A step in '{uri}' must be one 'name: {{options}}' pair, not {entry!r}.")
     name, options = next(iter(entry.items()))
@@ -76,7 +78,7 @@ def _step(uri: str, entry: Any, variables: Mapping[str, Any], jobs: Mapping[str,
         raise SpecError(f"'{uri}' names a step '{name}' that does not exist.{nearest(str(name), jobs)}")
     filled = {key: fill(item, variables) for key, item in (options or {}).items()}
     try:
-        return Step(jobs[name], make_spec(jobs[name].spec, filled))
+        return Step(jobs[name], make_spec(jobs[name].spec_class, filled))
     except UserError as error:
         raise SpecError(f"In step {name} of '{uri}': {error}") from error
 
@@ -124,3 +126,9 @@ def _run_step(source: SessionSource, step: Step, rebuild: bool) -> Outcome:
     verb = "already done" if outcome.skipped else f"done in {outcome.seconds:.1f} s"
     log.info("%s: %s, %s rows", outcome.name, verb, f"{manifest.rows:,}")
     return outcome
+
+
+def outcome_table(outcomes: Sequence[Outcome]) -> Table:
+    """*Pure.* One row per step."""
+    rows = [(o.name, "skipped" if o.skipped else "done", o.manifest.rows, o.seconds, o.manifest.uri) for o in outcomes]
+    return Table("steps", ("step", "state", "rows", "seconds", "dataset"), rows)

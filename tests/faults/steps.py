@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import Any
 
-from clip_spark.commands.console import Job
+from clip_spark.commands.entry import Command
 from clip_spark.commands.options import make_spec
+from clip_spark.commands.registry import STEPS as REGISTERED
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class FaultStep:
     options: dict[str, str]
 
     @property
-    def job(self) -> Job:
-        """The Job of the command."""
-        return importlib.import_module(f"clip_spark.jobs.{self.command.replace('-', '_')}").JOB
+    def job(self) -> Command:
+        """The command's entry in the registry."""
+        return REGISTERED[self.command]
 
     def values(self, base: str, output: str) -> dict[str, str]:
         """Options with the folders filled in."""
@@ -29,7 +29,7 @@ class FaultStep:
 
     def spec(self, base: str, output: str) -> Any:
         """The spec."""
-        return make_spec(self.job.spec, dict(self.values(base, output)))
+        return make_spec(self.job.spec_class, dict(self.values(base, output)))
 
     def arguments(self, base: str, output: str) -> list[str]:
         """The same as a command line."""

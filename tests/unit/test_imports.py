@@ -38,3 +38,8 @@ def test_no_module_loads_anything_heavy(plain: set[str]) -> None:
     assert len(names) > 15
     code = "import importlib\n" + "\n".join(f"importlib.import_module({name!r})" for name in names)
     assert not (loaded_by(code) - plain) & set(HEAVY)
+
+
+def test_the_overview_of_commands_and_their_help_are_made_of_the_standard_library(plain: set[str]) -> None:
+    loaded = loaded_by("from clip_spark.jobs.cli import main\nmain(['--help'])") - plain
+    assert not loaded & {*HEAVY, "numpy", "pyarrow", "fsspec", "rich", "yaml", "argparse"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_console import JOB
 
 from clip_spark.commands.pipeline import fill, read_pipeline, run_pipeline
 from clip_spark.errors import OutputError, SpecError
 from clip_spark.runtime.session import session_source
+from tests.helpers_commands import TOY
 
 TEXT = """
 vars: {{work: {work}, k: 5}}
@@ -27,7 +27,7 @@ def config(tmp_path: Path) -> str:
 
 
 def run(config: str, rebuild: bool = False, **settings: str) -> list[bool]:
-    steps = read_pipeline(config, settings, {"toy": JOB})
+    steps = read_pipeline(config, settings, {"toy": TOY})
     return [outcome.skipped for outcome in run_pipeline(session_source("t"), steps, rebuild=rebuild)]
 
 
@@ -58,12 +58,12 @@ def test_mistakes_are_found_before_any_step(tmp_path: Path, text: str, message: 
     place = tmp_path / "p.yaml"
     place.write_text(text)
     with pytest.raises(SpecError, match=message):
-        read_pipeline(str(place), {}, {"toy": JOB})
+        read_pipeline(str(place), {}, {"toy": TOY})
 
 
 def test_unknown_variables_on_the_command_line_are_refused(config: str) -> None:
     with pytest.raises(SpecError, match="has no variable 'wrok'. Did you mean 'work'"):
-        read_pipeline(config, {"wrok": "x"}, {"toy": JOB})
+        read_pipeline(config, {"wrok": "x"}, {"toy": TOY})
 
 
 def test_fill_reaches_into_lists() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from clip_spark.analysis.specs import TagSpec
 from clip_spark.commands.options import make_spec, parse_spec
+from clip_spark.commands.registry import COMMANDS
 from clip_spark.embed.specs import EmbedTextSpec
 from clip_spark.errors import SpecError
 
@@ -15,7 +15,7 @@ REQUIRED = ["--records", "r", "--output", "o"]
 
 
 def parse(*argv: str) -> EmbedTextSpec:
-    return parse_spec("clip-spark embed-text", EmbedTextSpec, (), list(argv))[0]
+    return parse_spec(COMMANDS["embed-text"], argv)[0]
 
 
 def test_options_become_fields_with_their_types() -> None:
@@ -62,12 +62,12 @@ def test_an_unknown_key_in_the_file_names_the_nearest(tmp_path: Path) -> None:
 
 def test_help_shows_options_defaults_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        parse_spec("clip-spark tag-images", TagSpec, [("tag them", "clip-spark tag-images ...")], ["--help"])
+        parse_spec(COMMANDS["tag-images"], ["--help"])
     text = capsys.readouterr().out
     assert left.value.code == 0
-    assert "--embeddings" in text and "(default: 10)" in text and "# tag them" in text
+    assert "--embeddings" in text and "(default: 10)" in text and "# ten tags for each picture" in text
 
 
 def test_a_command_without_spark_has_no_spark_options() -> None:
     with pytest.raises(SpecError, match="no option --master"):
-        parse_spec("clip-spark tag-images", TagSpec, (), ["--master", "local[1]"], spark=False)
+        parse_spec(COMMANDS["search"], ["--master", "local[1]"])

@@ -1,0 +1,79 @@
+"""*Driver.* What the registry says of one command; strings name code, so that knowing a command imports nothing."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clip_spark.datasets.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command, as `clip-spark --help`, `jobs/`, `run`, `submit` and the README know it.
+
+    Attributes:
+        name: the subcommand, such as `count-ngrams`; its job file is `jobs/count_ngrams.py`.
+        group: the heading in `clip-spark --help`.
+        takes: what it reads, in words.
+        gives: what comes out, in words.
+        spec: `module:Class` whose fields are the options; empty where the job file has a parser of its own.
+        step: `module:function`, called with (SessionSource, spec), returns a Manifest; empty where there is none.
+        kind: of the dataset that a step writes.
+        preview: `module:function`, called with the Manifest, returns tables to show; empty shows only the overview.
+        examples: (what it does, command line) pairs for `--help`.
+        next_command: a command to type next; `{output}` and the spec's other fields are filled in.
+        spark: whether it takes a Spark master and settings.
+        page: page of the documentation, such as `docs/ngrams.md`.
+    """
+
+    name: str
+    group: str
+    takes: str
+    gives: str
+    spec: str = ""
+    step: str = ""
+    kind: str = ""
+    preview: str = ""
+    examples: tuple[tuple[str, str], ...] = ()
+    next_command: str = ""
+    spark: bool = True
+    page: str = ""
+
+    @property
+    def help(self) -> str:
+        """*Pure.* One line for `clip-spark --help`."""
+        return f"{self.takes} -> {self.gives}".replace("`", "")
+
+    @property
+    def prog(self) -> str:
+        """*Pure.* What a user types."""
+        return f"clip-spark {self.name}"
+
+    @property
+    def module(self) -> str:
+        """*Pure.* The job file as a module."""
+        return f"clip_spark.jobs.{self.name.replace('-', '_')}"
+
+    @property
+    def spec_class(self) -> type[Any]:
+        """*Driver.* The class whose fields are the options."""
+        return load(self.spec)
+
+    def run(self, source: Any, spec: Any) -> Manifest:
+        """*Driver.* Do the work of a step; Spark's page shows every stage of it under the step's name."""
+
+        def named() -> Any:
+            spark = source()
+            spark.sparkContext.setJobGroup(self.name, self.prog, interruptOnCancel=True)
+            return spark
+
+        return load(self.step)(named, spec)
+
+
+def load(name: str) -> Any:
+    """*Driver.* The function or class that `module:name` names."""
+    module, _, inside = name.partition(":")
+    return getattr(importlib.import_module(module), inside)

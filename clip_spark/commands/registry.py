@@ -1,0 +1,326 @@
+"""*Driver.* Every command, once: `clip-spark --help`, `jobs/`, `run`, `submit`, the README and the tests read it here.
+
+A new step is one module with the step, one entry here, and one file in `jobs/`.
+"""
+
+from __future__ import annotations
+
+from clip_spark.commands.entry import Command
+
+TEXTS, EMBEDDINGS, INDICES, SEARCH = "texts", "embeddings", "indices", "search"
+PIPELINES, AROUND = "whole pipelines", "before and after a run"
+
+_ENTRIES = (
+    Command(
+        "count-ngrams",
+        group=TEXTS,
+        takes="corpus: text files, plain or compressed",
+        gives="counts: every n-gram above the min count, plots",
+        spec="clip_spark.texts.specs:CountSpec",
+        step="clip_spark.texts.ngrams.count:count_ngrams",
+        kind="counts",
+        preview="clip_spark.texts.ngrams.preview:show_counts",
+        page="docs/ngrams.md",
+        examples=(
+            (
+                "count words, pairs and triples of a folder of text",
+                "clip-spark count-ngrams --corpus docs/ --output counts/",
+            ),
+            (
+                "only pairs seen ten times, several places",
+                "clip-spark count-ngrams --corpus 'a/*.txt.gz,s3://bucket/b/' --orders 2 --min-count 10 "
+                "--output counts/",
+            ),
+        ),
+        next_command="clip-spark filter-ngrams --counts {output} --output records/",
+    ),
+    Command(
+        "filter-ngrams",
+        group=TEXTS,
+        takes="counts",
+        gives="records: ranked, cut, cleaned, every drop counted",
+        spec="clip_spark.texts.specs:FilterSpec",
+        step="clip_spark.texts.ngrams.filter:filter_ngrams",
+        kind="records",
+        preview="clip_spark.texts.ngrams.preview:show_records",
+        examples=(
+            (
+                "the 20,000 most frequent n-grams of each order",
+                "clip-spark filter-ngrams --counts counts/ --top 20000 --output records/",
+            ),
+            (
+                "the pairs and triples that belong together most",
+                "clip-spark filter-ngrams --counts counts/ --rank pmi --min-count 20 --output records/",
+            ),
+        ),
+        next_command="clip-spark embed-text --records {output} --output embeddings/",
+    ),
+    Command(
+        "make-records",
+        group=TEXTS,
+        takes="lines, CSV or parquet rows",
+        gives="records, duplicates removed, your columns kept",
+        spec="clip_spark.texts.specs:RecordsSpec",
+        step="clip_spark.texts.make_records:make_records",
+        kind="records",
+        preview="clip_spark.texts.make_records:show_records",
+        examples=(
+            ("one record per line", "clip-spark make-records --rows prompts.txt --output records/"),
+            (
+                "a table, its other columns are kept",
+                "clip-spark make-records --rows captions.parquet --text-column caption --output records/",
+            ),
+            (
+                "picture URLs for download-images",
+                "clip-spark make-records --rows urls.csv --uri-column url --text-column caption --output records/",
+            ),
+        ),
+        next_command="clip-spark embed-text --records {output} --output embeddings/",
+    ),
+    Command(
+        "embed-text",
+        group=EMBEDDINGS,
+        takes="records",
+        gives="embeddings + records, same rows, same order",
+        spec="clip_spark.embed.specs:EmbedTextSpec",
+        step="clip_spark.embed.texts:embed_text",
+        kind="embeddings",
+        preview="clip_spark.embed:preview",
+        page="docs/encoding.md",
+        examples=(
+            ("records to embeddings with the bundled model", "clip-spark embed-text --records records/ --output emb/"),
+            (
+                "with OpenAI's model, and words around every text that the records do not have",
+                "clip-spark embed-text --records records/ --model ViT-B/32 --prefix 'a photo of a ' --output emb/",
+            ),
+            (
+                "each text said in two ways, the mean of both: better tags",
+                "clip-spark embed-text --records records/ --templates 'a photo of a {},a drawing of a {}' "
+                "--output emb/",
+            ),
+            (
+                "the captions of embedded pictures, under the pictures' ids",
+                "clip-spark embed-text --records image-emb/ --text-column caption --output caption-emb/",
+            ),
+        ),
+        next_command="clip-spark build-index --embeddings {output} --output index/",
+    ),
+    Command(
+        "embed-images",
+        group=EMBEDDINGS,
+        takes="folders, webdataset tars, parquet with bytes",
+        gives="embeddings + records (uri, size, caption, metadata)",
+        spec="clip_spark.embed.specs:EmbedImagesSpec",
+        step="clip_spark.embed.pictures:embed_images",
+        kind="embeddings",
+        preview="clip_spark.embed:preview",
+        examples=(
+            ("a folder of pictures", "clip-spark embed-images --images photos/ --output emb/"),
+            (
+                "webdataset tars, with keys of their .json as columns of the records",
+                "clip-spark embed-images --images s3://bucket/tars/ --metadata-columns name,group --output emb/",
+            ),
+        ),
+        next_command="clip-spark build-index --embeddings {output} --output index/",
+    ),
+    Command(
+        "build-index",
+        group=INDICES,
+        takes="embeddings",
+        gives="index: Faiss parts, verified, with measured recall",
+        spec="clip_spark.index.specs:IndexSpec",
+        step="clip_spark.index.build.build:build_index",
+        kind="index",
+        preview="clip_spark.index.build.build:preview",
+        page="docs/index.md",
+        examples=(
+            ("finds 95 % of the true ten nearest", "clip-spark build-index --embeddings emb/ --output index/"),
+            (
+                "at most 4 GB when searched, tuned with text queries over images",
+                "clip-spark build-index --embeddings images/ --queries texts/ --max-index-memory 4G --output index/",
+            ),
+        ),
+        next_command="clip-spark search --index {output} --text 'something to look for'",
+    ),
+    Command(
+        "remove-records",
+        group=INDICES,
+        takes="an index + ids or a condition",
+        gives="the same index, in which they are never found again",
+        spec="clip_spark.index.specs:RemoveSpec",
+        examples=(
+            ("take one record down", "clip-spark remove-records --index index/ --ids 0f3a..."),
+            (
+                "and erase all that was taken down",
+                """clip-spark remove-records --index index/ --where "n = 1" --compact""",
+            ),
+        ),
+    ),
+    Command(
+        "search",
+        group=SEARCH,
+        takes="index + text, image or record id",
+        gives="hits: a table, or JSON",
+        spec="clip_spark.search.spec:SearchSpec",
+        spark=False,
+        examples=(
+            ("the ten nearest to a text", "clip-spark search --index index/ --text 'a red bicycle'"),
+            (
+                "the five nearest to a picture, as JSON lines",
+                "clip-spark search --index index/ --image cat.jpg -k 5 --json",
+            ),
+            ("what is like a hit", "clip-spark search --index index/ --like 0f3a..."),
+            (
+                "what is wanted and what is not",
+                """clip-spark search --index index/ --query '"beach" + sea.jpg - "people"'""",
+            ),
+            ("a page of pictures", "clip-spark search --index index/ --text dog --unique 0.95 --show dogs.html"),
+            (
+                "only some records",
+                """clip-spark search --index index/ --text dog --where "n = 2 and count > 100\"""",
+            ),
+        ),
+    ),
+    Command(
+        "serve",
+        group=SEARCH,
+        takes="indices",
+        gives="a search page and an HTTP API that clip-retrieval's clients understand",
+        spec="clip_spark.web.spec:ServeSpec",
+        spark=False,
+        page="docs/serving.md",
+        examples=(
+            ("the page over one index", "clip-spark serve --index demo-out/image-index"),
+            (
+                "pictures and words, under names",
+                "clip-spark serve --index images=out/image-index,words=out/ngram-index",
+            ),
+            (
+                "open to the network, on a port of your own",
+                "clip-spark serve --index index/ --host 0.0.0.0 --port 1234",
+            ),
+        ),
+    ),
+    Command(
+        "search-index",
+        group=SEARCH,
+        takes="embeddings as queries + index",
+        gives="hits, for millions of queries on Spark",
+        spec="clip_spark.analysis.specs:SearchIndexSpec",
+        step="clip_spark.analysis.search_index:search_index",
+        kind="hits",
+        preview="clip_spark.analysis.search_index:preview",
+        examples=(
+            (
+                "the ten nearest pictures of each of a million texts",
+                "clip-spark search-index --queries texts/ --index images-index/ --columns uri,caption --output hits/",
+            ),
+        ),
+    ),
+    Command(
+        "tag-images",
+        group=SEARCH,
+        takes="image embeddings + text index",
+        gives="tags, and `.knn` files beside the pictures with `--sidecars`",
+        spec="clip_spark.analysis.specs:TagSpec",
+        step="clip_spark.analysis.tag_images:tag_images",
+        kind="tags",
+        preview="clip_spark.analysis.tag_images:preview",
+        examples=(
+            (
+                "ten tags for each picture",
+                "clip-spark tag-images --embeddings images/ --index texts-index/ --output tags/",
+            ),
+            (
+                "and a .knn file beside each picture, as clip-grams writes it",
+                "clip-spark tag-images --embeddings images/ --index texts-index/ --output tags/ --sidecars",
+            ),
+        ),
+    ),
+    Command(
+        "describe-set",
+        group=SEARCH,
+        takes="image embeddings + text index",
+        gives="what the set as a whole shows, by class of text: table and page",
+        spec="clip_spark.analysis.specs:DescribeSpec",
+        step="clip_spark.analysis.describe.step:describe_set",
+        kind="description",
+        preview="clip_spark.analysis.describe.step:preview",
+        examples=(
+            (
+                "which single words, pairs and triples describe these pictures, as a table and a page",
+                "clip-spark describe-set --embeddings images/ --index texts-index/ --output described/",
+            ),
+        ),
+    ),
+    Command(
+        "demo",
+        group=PIPELINES,
+        takes="bundled or your own words and pictures",
+        gives="the whole way once, in one folder",
+        examples=(
+            ("bundled data", "clip-spark demo"),
+            ("your own folders", "clip-spark demo --corpus texts/ --images pictures/ --work out"),
+        ),
+    ),
+    Command(
+        "run",
+        group=PIPELINES,
+        takes="a YAML of steps",
+        gives="all of it, skipping what is done",
+        examples=(
+            (
+                "the demo's pipeline on your own data",
+                "clip-spark run --config conf/pipelines/demo.yaml --set corpus=texts/ --set images=pictures/",
+            ),
+            ("replace what has become stale", "clip-spark run --config pipeline.yaml --rebuild"),
+        ),
+    ),
+    Command(
+        "plan",
+        group=AROUND,
+        takes="inputs' sizes, a file of rates",
+        gives="shards, bytes, hours, money and memory, before you pay for them",
+        spec="clip_spark.commands.estimate_spec:PlanSpec",
+        spark=False,
+        page="docs/sizing.md",
+        examples=(
+            ("LAION-400M on 8 A100", "clip-spark plan --pictures 400M --model ViT-L-14 --gpus 8"),
+            ("your own folder, your own rates", "clip-spark plan --images s3://bucket/tars --rates rates.yaml"),
+        ),
+    ),
+    Command(
+        "submit",
+        group=AROUND,
+        takes="a step and a platform",
+        gives="the exact request for EMR, Dataproc or a standalone cluster; `--send` sends it",
+        page="docs/cluster.md",
+        examples=(
+            (
+                "the request for an EMR cluster, printed",
+                "clip-spark submit emr --cluster j-2AXXXXXX --code s3://bucket/clip-spark "
+                "embed-text --records s3://bucket/records --output s3://bucket/embeddings",
+            ),
+            (
+                "really sent, with the packed environment",
+                "clip-spark submit emr --cluster j-2AXXXXXX --code s3://bucket/clip-spark "
+                "--environment s3://bucket/clip-spark/environment.tar.gz --send embed-text ...",
+            ),
+        ),
+    ),
+    Command(
+        "clean",
+        group=AROUND,
+        takes="a folder",
+        gives="nothing but its datasets: what killed jobs left behind is deleted",
+        examples=(
+            ("only show what would be deleted", "clip-spark clean out/"),
+            ("delete it, unfinished runs too", "clip-spark clean s3://bucket/out --unfinished --delete"),
+        ),
+    ),
+)
+
+COMMANDS = {command.name: command for command in _ENTRIES}
+"""Name -> command, in the order of `clip-spark --help`."""
+STEPS = {name: command for name, command in COMMANDS.items() if command.step}
+"""The commands that write a dataset: what `run` and `submit` know."""
