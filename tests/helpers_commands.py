@@ -6,7 +6,9 @@ from typing import Any
 
 from clip_spark.analysis.specs import TagSpec
 from clip_spark.commands.entry import Command
-from clip_spark.datasets.manifest import Manifest, Plan, begin_run
+from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.tables import Table
 
