@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, search, show; returns the exit status."""
 
     def work(spec: SearchSpec, options: RunOptions) -> None:
-        from clip_spark.search.answers import answer_table, json_lines, save_answers, save_sheet
+        from clip_spark.search.answers import hits_table, json_lines, save_answers, save_sheet
         from clip_spark.search.command import run_query
 
         answers = run_query(spec)
@@ -25,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.json:
             sys.stdout.write(json_lines(answers))
             return
-        for answer in answers:
-            show_table(answer_table(answer, spec.columns))
+        for hits in answers:
+            show_table(hits_table(hits, spec.columns))
 
     return command_main("search", argv, work)
 

@@ -301,7 +301,8 @@ def tags(work: Path) -> dict[str, float]:
     from clip_spark.analysis.tag_images import tag_block
     from clip_spark.datasets import schema
     from clip_spark.datasets.shards import ShardWriter
-    from clip_spark.search.searcher import Searcher, Wanted
+    from clip_spark.search.hits import Wanted
+    from clip_spark.search.searcher import Searcher
 
     searcher = Searcher.open(str(work / "ours"))
     bare = bare_search(searcher)
@@ -312,7 +313,7 @@ def tags(work: Path) -> dict[str, float]:
             for records, vectors in shard_blocks(str(work / "embeddings"), shard, searcher.info.dim, ["record_id"]):
                 images = pa.table([records["record_id"], records["record_id"]], names=["record_id", "uri"])
                 start = time.perf_counter()
-                writer.write("tags", tag_block(searcher, images, vectors, (Wanted(AT),)))
+                writer.write("tags", tag_block(searcher, images, vectors, (Wanted(k=AT),)))
                 middle = time.perf_counter()
                 bare(vectors, AT)
                 seconds["ours"] += middle - start

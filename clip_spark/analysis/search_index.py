@@ -23,7 +23,8 @@ from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.selection import check_where
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import read_on_executors, run_shards
-from clip_spark.search.searcher import Searcher, Wanted, hit_column
+from clip_spark.search.hits import Wanted, hit_column
+from clip_spark.search.searcher import Searcher
 
 HITS = pa.schema([("query_id", pa.string()), ("rank", pa.int32()), ("score", pa.float32()), ("record_id", pa.string())])
 PREVIEW_ROWS = 20
@@ -39,7 +40,7 @@ class SearchTask:
         output: URI of the hits.
         plan: fingerprint.
         generation: of the index when the job was planned.
-        columns: of the records, beside record_id.
+        wanted: which hits, and which columns of their records beside record_id.
     """
 
     queries: str
@@ -48,12 +49,11 @@ class SearchTask:
     plan: str
     generation: str
     wanted: Wanted
-    columns: tuple[str, ...]
 
     def __call__(self, shard: int) -> Receipt:
         """Write the hits of one shard."""
         searcher = open_searcher(self.index, self.generation)
-        hits = hit_schema(searcher, self.columns)
+        hits = hit_schema(searcher, self.wanted.columns)
         with ShardWriter(self.output, self.plan, shard, {"hits": hits}) as writer:
             for queries, vectors in shard_blocks(self.queries, shard, searcher.info.dim, [schema.RECORD_ID]):
                 with writer.watch("search"):
@@ -66,7 +66,7 @@ class SearchTask:
         scores, positions = searcher.search_positions(vectors, self.wanted)
         found = positions != MISSING
         query, column = np.nonzero(found)
-        records = searcher.records.take(positions[found], [schema.RECORD_ID, *self.columns])
+        records = searcher.records.take(positions[found], [schema.RECORD_ID, *self.wanted.columns])
         values = [
             queries.column(schema.RECORD_ID).take(pa.array(query)),
             pa.array(column + 1, pa.int32()),
@@ -92,7 +92,7 @@ def search_index(get_spark: SessionSource, spec: SearchIndexSpec) -> Manifest:
     queries = read_manifest(spec.queries, "embeddings")
     index, info = read_index(spec.index)
     check_same_encoder(info.encoder, queries.extra["encoder"], "the queries")
-    wanted = Wanted(spec.k, 0, spec.threshold, spec.where, spec.unique)
+    wanted = spec.wanted()
     records = RecordReader(index.uri, info.records)  # mistakes are found here, before the folder is taken
     records.check_columns(spec.columns)
     if spec.where:
@@ -103,7 +103,7 @@ def search_index(get_spark: SessionSource, spec: SearchIndexSpec) -> Manifest:
     if run.manifest is not None:
         return run.manifest
     if pending := run.pending():
-        task = SearchTask(queries.uri, index.uri, run.output, plan.fingerprint, info.generation, wanted, spec.columns)
+        task = SearchTask(queries.uri, index.uri, run.output, plan.fingerprint, info.generation, wanted)
         run_shards(get_spark(), "search-index", pending, task)
     return run.commit({"queries": queries.rows, "k": spec.k, "columns": list(spec.columns)})
 

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 
 from clip_spark.datasets.spec import Spec, check_at_least, option
 from clip_spark.errors import SpecError
+from clip_spark.search.hits import HitOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class TagSpec(Spec):
+class TagSpec(Spec, HitOptions):
     """tag-images: image embeddings x text index -> tags."""
 
     embeddings: str = option("dataset of image embeddings (URI)", content=False)
     index: str = option("index of texts (URI)", content=False)
     k: int = option("tags per image", 10)
     quotas: tuple[str, ...] = option("instead of -k: tags of each n-gram order, such as 1:5,2:3,3:2", ())
-    threshold: float = option("least score (cosine) of a tag", -1.0)
-    where: str = option("SQL condition on the texts' columns that says which may be tags", "")
-    unique: float = option("drop tags whose cosine with a better one is at least this; 0 keeps all", 0.0)
     jsonl: bool = option("also write the tags as jsonl/00000.jsonl ..., one line per picture", False)
     sidecars: bool = option("also write <stem>.knn beside each picture, as clip-grams does", False)
 
@@ -38,15 +36,11 @@ def parse_quotas(quotas: tuple[str, ...]) -> dict[int, int]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchIndexSpec(Spec):
+class SearchIndexSpec(Spec, HitOptions):
     """search-index: queries x index -> hits."""
 
     queries: str = option("dataset of embeddings (URI); each is a query", content=False)
     index: str = option("index to search (URI)", content=False)
-    k: int = option("hits per query", 10)
-    threshold: float = option("least score (cosine) of a hit", -1.0)
-    where: str = option("SQL condition on the records' columns", "")
-    unique: float = option("drop hits whose cosine with a better one is at least this; 0 keeps all", 0.0)
     columns: tuple[str, ...] = option("columns of the records to copy to the hits, such as text or uri,caption", ())
 
     def __post_init__(self) -> None:

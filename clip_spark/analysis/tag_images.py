@@ -29,7 +29,8 @@ from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.selection import check_where
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import read_on_executors, run_shards
-from clip_spark.search.searcher import Searcher, Wanted
+from clip_spark.search.hits import Wanted
+from clip_spark.search.searcher import Searcher
 
 PREVIEW_IMAGES = 5
 IMAGE_COLUMNS = (schema.RECORD_ID, "uri")
@@ -130,12 +131,9 @@ def searches(spec: TagSpec) -> tuple[Wanted, ...]:
     """*Pure.* The searches that a spec asks for: one, or one for each n-gram order."""
     quotas = parse_quotas(spec.quotas)
     if not quotas:
-        return (Wanted(spec.k, threshold=spec.threshold, where=spec.where, unique=spec.unique),)
+        return (spec.wanted(),)
     also = f" and ({spec.where})" if spec.where else ""
-    return tuple(
-        Wanted(count, threshold=spec.threshold, where=f"n = {order}{also}", unique=spec.unique)
-        for order, count in sorted(quotas.items())
-    )
+    return tuple(spec.wanted(k=count, where=f"n = {order}{also}") for order, count in sorted(quotas.items()))
 
 
 def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:

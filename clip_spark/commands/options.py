@@ -16,11 +16,10 @@ from typing import Any, NoReturn, TypeVar
 
 from clip_spark import storage
 from clip_spark.commands.entry import Command
+from clip_spark.datasets.spec import ordered_fields
 from clip_spark.errors import SpecError, nearest
 
 S = TypeVar("S")
-COMMON = ("output", "overwrite")
-"""Options that every spec inherits."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +148,7 @@ def _parser(command: Command, spec_class: type) -> Parser:
     parser = plain_parser(command)
     parser.argument_default = argparse.SUPPRESS  # absent means absent: the config file or the default decides
     hints = typing.get_type_hints(spec_class)
-    fields = dataclasses.fields(spec_class)
-    own = [field for field in fields if field.name not in COMMON]
-    for field in [*own, *(field for field in fields if field.name in COMMON)]:  # inputs first, as people read
+    for field in ordered_fields(spec_class):
         _add_option(parser, field, hints[field.name])
     add_run_options(parser, command.spark)
     parser.add_argument("--config", default=None, metavar="FILE", help="YAML with any of these options")

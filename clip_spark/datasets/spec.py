@@ -44,6 +44,13 @@ class Spec:
         return fingerprint({"spec": type(self).__name__, **self.content()})
 
 
+def ordered_fields(spec_class: type) -> list[dataclasses.Field[Any]]:
+    """*Pure.* The options of a spec as people read them: its own first, then those that it shares with others."""
+    own = spec_class.__dict__.get("__annotations__", {})
+    fields = dataclasses.fields(spec_class)
+    return [f for f in fields if f.name in own] + [f for f in fields if f.name not in own]
+
+
 def fingerprint(value: Any) -> str:
     """*Pure.* 32 hex digits of anything that JSON can hold; independent of the order of keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,22 +11,25 @@ from clip_spark import storage
 from clip_spark.datasets import schema
 from clip_spark.errors import InputError, Rejected, SpecError
 from clip_spark.search.expression import Term, parse_expression
-from clip_spark.search.searcher import Hit, Searcher, Wanted
+from clip_spark.search.hits import Hits
+from clip_spark.search.searcher import Searcher
 from clip_spark.search.spec import SearchSpec
 
-Answer = tuple[str, list[Hit]]
-"""A query as the user wrote it, and its hits."""
-SHEET_COLUMNS = ("uri", "caption", "text")
+SHEET_COLUMNS = ("uri", "caption", "text", "offset", "size")
 """What a contact sheet needs of a record."""
 
 
-def run_query(spec: SearchSpec) -> list[Answer]:
+def run_query(spec: SearchSpec) -> list[Hits]:
     """*Worker.* Open the index and answer all queries of a command."""
     searcher = Searcher.open(spec.index, verify=spec.verify)
-    columns = columns_of(searcher, spec)
-    wanted = Wanted(spec.k, spec.offset, spec.threshold, spec.where, spec.unique, columns)
+    return answer(searcher, spec, columns_of(searcher, spec))
+
+
+def answer(searcher: Searcher, spec: SearchSpec, columns: tuple[str, ...]) -> list[Hits]:
+    """*Worker.* The hits of all queries of a command, with some columns of their records (none means all)."""
+    wanted = spec.wanted(columns=columns)
     if spec.like:
-        return [(f"like {spec.like}", searcher.search_like_wanted(spec.like, wanted))]
+        return [replace(searcher.search_like_wanted(spec.like, wanted), query=f"like {spec.like}")]
     if spec.batch.endswith(".npy"):
         vectors = read_vectors(spec.batch)
         names = [f"{storage.name(spec.batch)} row {row}" for row in range(len(vectors))]
@@ -33,7 +37,8 @@ def run_query(spec: SearchSpec) -> list[Answer]:
         queries = queries_of(spec)
         names = [name for name, _ in queries]
         vectors = np.stack([combine(searcher, terms) for _, terms in queries])
-    return list(zip(names, searcher.search(vectors, wanted), strict=True))
+    found = searcher.search(vectors, wanted)
+    return [replace(hits, query=name) for name, hits in zip(names, found, strict=True)]
 
 
 def columns_of(searcher: Searcher, spec: SearchSpec) -> tuple[str, ...]:

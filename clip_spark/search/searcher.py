@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from clip_spark import storage
-from clip_spark.datasets import schema
 from clip_spark.datasets.embeddings import UNIT_TOLERANCE
 from clip_spark.datasets.manifest import MANIFEST, Manifest, read_manifest
 from clip_spark.encoders.spec import EncoderSpec
@@ -23,55 +22,11 @@ from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import Removals
 from clip_spark.index.open.selection import Selection, select_where
 from clip_spark.index.open.unique import search_unique
+from clip_spark.search.hits import Hit, Hits, Wanted
 
 log = logging.getLogger(__name__)
 
 LATEST_CONDITIONS = 16
-
-
-HIT_COLUMNS = ("query", "query_id", "rank", "score")
-"""What a hit says itself; n-grams have a `score` of their own."""
-
-
-def hit_column(name: str) -> str:
-    """*Pure.* What a record's column is called in a row that is a hit: `record_score` for `score`."""
-    return f"record_{name}" if name in HIT_COLUMNS else name
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One answer.
-
-    Attributes:
-        rank: from 1.
-        score: cosine.
-        record: the columns of the record.
-    """
-
-    rank: int
-    score: float
-    record: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which hits a query gets.
-
-    Attributes:
-        k: most hits.
-        offset: hits to leave out at the beginning, for paging.
-        threshold: least cosine.
-        where: an SQL condition on the columns of the records; empty is no condition.
-        unique: drop a hit whose cosine with a better one is at least this; 0 keeps all.
-        columns: of the records; none means all.
-    """
-
-    k: int = 10
-    offset: int = 0
-    threshold: float = -2.0
-    where: str = ""
-    unique: float = 0.0
-    columns: tuple[str, ...] = ()
 
 
 class Searcher:
@@ -119,33 +74,30 @@ class Searcher:
                 self._encoder = encoder
         return self._encoder
 
-    def search_text(self, text: str, k: int = 10) -> list[Hit]:
+    def search_text(self, text: str, k: int = 10) -> Hits:
         """The records nearest to a text."""
-        return self.search(self.embed_text(text)[None], Wanted(k))[0]
+        return self.search(self.embed_text(text)[None], Wanted(k=k))[0]
 
-    def search_image(self, image: Any, k: int = 10) -> list[Hit]:
+    def search_image(self, image: Any, k: int = 10) -> Hits:
         """The records nearest to a picture (PIL image or the bytes of a file)."""
-        return self.search(self.encoder.encode_images([image]), Wanted(k))[0]
+        return self.search(self.encoder.encode_images([image]), Wanted(k=k))[0]
 
-    def search_like(self, record_id: str, k: int = 10) -> list[Hit]:
+    def search_like(self, record_id: str, k: int = 10) -> Hits:
         """The records nearest to one that is in the index, itself left out."""
-        return self.search_like_wanted(record_id, Wanted(k))
+        return self.search_like_wanted(record_id, Wanted(k=k))
 
-    def search_like_wanted(self, record_id: str, wanted: Wanted) -> list[Hit]:
+    def search_like_wanted(self, record_id: str, wanted: Wanted) -> Hits:
         """The same with all that `Wanted` says."""
-        more = replace(wanted, k=wanted.offset + wanted.k + 1, offset=0)
-        found = self.search(self.embedding_of(record_id)[None], more)[0]
-        hits = [hit for hit in found if hit.record[schema.RECORD_ID] != record_id]
-        page = hits[wanted.offset : wanted.offset + wanted.k]
-        return [replace(hit, rank=rank) for rank, hit in enumerate(page, wanted.offset + 1)]
+        position, vector = self._locate(record_id)
+        return self.search(vector[None], wanted, position)[0]
 
-    def search_embedding(self, embedding: np.ndarray, k: int = 10) -> list[Hit]:
+    def search_embedding(self, embedding: np.ndarray, k: int = 10) -> Hits:
         """The records nearest to one unit vector, float32 (d,)."""
-        return self.search(np.asarray(embedding)[None], Wanted(k))[0]
+        return self.search(np.asarray(embedding)[None], Wanted(k=k))[0]
 
-    def search_embeddings(self, embeddings: np.ndarray, k: int = 10) -> list[list[Hit]]:
+    def search_embeddings(self, embeddings: np.ndarray, k: int = 10) -> list[Hits]:
         """The records nearest to each of several unit vectors, float32 (n, d); at most k hits each."""
-        return self.search(embeddings, Wanted(k))
+        return self.search(embeddings, Wanted(k=k))
 
     def embed_text(self, text: str) -> np.ndarray:
         """The embedding of a text, float32 (d,)."""
@@ -155,46 +107,53 @@ class Searcher:
 
     def embedding_of(self, record_id: str) -> np.ndarray:
         """The embedding of a record, float32 (d,); raises InputError if there is none or it was removed."""
+        return self._locate(record_id)[1]
+
+    def _locate(self, record_id: str) -> tuple[int, np.ndarray]:
         position = self.records.find(record_id)
         allowed = self.parts.allowed(None)
         if allowed is not None and not allowed.mask[position]:
             raise InputError(f"The record '{record_id}' was removed from '{self.manifest.uri}'.")
         vector = self.parts.vectors.take(np.array([position]))[0]
-        return vector / np.linalg.norm(vector)
+        return position, vector / np.linalg.norm(vector)
 
-    def search(self, embeddings: np.ndarray, wanted: Wanted) -> list[list[Hit]]:
-        """Hits for each of several unit vectors, float32 (n, d).
+    def search(self, embeddings: np.ndarray, wanted: Wanted, without: int = MISSING) -> list[Hits]:
+        """Hits with their records for each of several unit vectors, float32 (n, d).
+
+        Args:
+            embeddings: the queries.
+            wanted: which hits, and which columns of their records.
+            without: a position that is no hit, such as that of the record which is the query.
 
         Raises:
-            SpecError: a query, k, the offset or the condition cannot be used.
+            SpecError: a query or the condition cannot be used.
         """
-        scores, positions = self.search_positions(embeddings, wanted)
-        found = positions != MISSING
-        rows = iter(self.records.take(positions[found], wanted.columns).to_pylist())
+        scores, positions = self.search_positions(embeddings, wanted, without)
+        rows = iter(self.records.take(positions[positions != MISSING], wanted.columns).to_pylist())
         return [
-            [
-                Hit(wanted.offset + rank, float(score), next(rows))
-                for rank, score in enumerate(scores[row][found[row]], 1)
-            ]
+            Hits(tuple(replace(hit, record=next(rows)) for hit in hits_of(scores[row], positions[row], wanted.offset)))
             for row in range(len(embeddings))
         ]
 
-    def search_positions(self, embeddings: np.ndarray, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
+    def search_positions(
+        self, embeddings: np.ndarray, wanted: Wanted, without: int = MISSING
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The same as scores float32 (n, m) and positions int64 (n, m), MISSING where there is no hit."""
-        check_queries(embeddings, self.info.dim, wanted.k)
-        if wanted.offset < 0:
-            raise SpecError(f"The offset is {wanted.offset}; it must be at least 0.")
+        check_queries(embeddings, self.info.dim)
         selection = self._selection(wanted.where) if wanted.where else None
         last = wanted.offset + wanted.k
+        most = last + (without != MISSING)
 
         def ask(rows: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
             scores, positions = self.parts.search(rows, most, selection=selection)
-            return scores, np.where(scores >= wanted.threshold, positions, MISSING)
+            kept = scores >= wanted.threshold if wanted.threshold > -1 else True  # rounding takes cosines below -1
+            return scores, np.where(kept, positions, MISSING)
 
         if wanted.unique:
-            scores, positions = search_unique(ask, embeddings, last, self.parts.vectors, wanted.unique)
+            scores, positions = search_unique(ask, embeddings, most, self.parts.vectors, wanted.unique)
         else:
-            scores, positions = ask(embeddings, last)
+            scores, positions = ask(embeddings, most)
+        scores, positions = leave_out(scores, positions, without)
         return scores[:, wanted.offset : last], positions[:, wanted.offset : last]
 
     def _select(self, condition: str) -> Selection:
@@ -210,14 +169,28 @@ def _warn_if_stale(manifest: Manifest) -> None:
         log.warning("the embeddings in '%s' have changed since '%s' was built", source["uri"], manifest.uri)
 
 
-def check_queries(embeddings: np.ndarray, dim: int, k: int) -> None:
+def hits_of(scores: np.ndarray, positions: np.ndarray, offset: int) -> list[Hit]:
+    """*Pure.* The hits of one query, float32 (m,) and int64 (m,), best first; their records are not read yet."""
+    found = positions != MISSING
+    pairs = zip(scores[found].tolist(), positions[found].tolist(), strict=True)
+    return [Hit(rank, score, {}, position) for rank, (score, position) in enumerate(pairs, offset + 1)]
+
+
+def leave_out(scores: np.ndarray, positions: np.ndarray, without: int) -> tuple[np.ndarray, np.ndarray]:
+    """*Pure.* The same hits, (n, m), without a position: the others move up, MISSING comes last."""
+    own = positions == without
+    if without == MISSING or not own.any():
+        return scores, positions
+    order = np.argsort(own, axis=1, kind="stable")
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(np.where(own, MISSING, positions), order, 1)
+
+
+def check_queries(embeddings: np.ndarray, dim: int) -> None:
     """*Pure.* Refuse what has no answer.
 
     Raises:
-        SpecError: k is below 1, the shape is wrong, or a row is not a unit vector (zero, NaN, not normalised).
+        SpecError: the shape is wrong, or a row is not a unit vector (zero, NaN, not normalised).
     """
-    if k < 1:
-        raise SpecError(f"k is {k}; it must be at least 1.")
     if embeddings.ndim != 2 or embeddings.shape[1] != dim:
         raise SpecError(f"The queries have shape {tuple(embeddings.shape)}; this index needs (n, {dim}).")
     lengths = np.linalg.norm(embeddings, axis=1)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from clip_spark.datasets.spec import check_at_least, check_choice, check_not_empty, option
 from clip_spark.errors import SpecError
+from clip_spark.search.hits import Wanted
 
 SAVED, SHEETS = ("jsonl", "csv", "parquet"), ("html", "png")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchSpec:
+class SearchSpec(Wanted):
     """search: query -> hits, in the terminal."""
 
     index: str = option("index to search (URI)")
@@ -20,12 +21,6 @@ class SearchSpec:
     like: str = option("search for what is like a record of the index (its record_id)", "")
     query: str = option('weighted query, such as \'"beach" + 0.5 * sea.jpg - "people"\'', "")
     batch: str = option("file with one text to search for per line, or a .npy with one embedding per row", "")
-    k: int = option("hits per query", 10)
-    offset: int = option("leave out so many hits at the beginning", 0)
-    threshold: float = option("least score (cosine) of a hit", -1.0)
-    where: str = option("SQL condition on the records' columns, such as \"n = 2 and text like '%dog%'\"", "")
-    unique: float = option("drop hits whose cosine with a better one is at least this, such as 0.95; 0 keeps all", 0.0)
-    columns: tuple[str, ...] = option("columns of the records to show and save; empty means all", ())
     save: str = option("also write the hits to a file: .jsonl, .csv or .parquet", "")
     show: str = option("also write a contact sheet of the hits' pictures: .html or .png", "")
     verify: bool = option("read the whole index first and compare its hashes", False)

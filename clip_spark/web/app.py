@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from clip_spark import __version__
 from clip_spark.errors import ClipSparkError
-from clip_spark.search.searcher import Wanted
+from clip_spark.search.hits import Wanted
 from clip_spark.web import search_routes, wire_routes
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import add_handlers, refusal
@@ -66,7 +66,7 @@ def _add_health(app: FastAPI, catalog: Catalog) -> None:
         """200 if every index can be searched and its records read, else 503 with the reason."""
         try:
             for index in catalog.indices.values():
-                index.nearest(index.embed_text("ready"), Wanted(1))
+                index.nearest(index.embed_text("ready"), Wanted(k=1))
         except (ClipSparkError, OSError) as error:
             return refusal(503, f"Index '{index.name}' cannot be searched: {error}")
         return JSONResponse({"status": "ready"})

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from clip_spark import storage
-from clip_spark.errors import Rejected
-from clip_spark.pictures.decode import MOST_BYTES, open_picture
-from clip_spark.pictures.sources import bytes_column
+from clip_spark.errors import InputError, Rejected
+from clip_spark.pictures import stored
+from clip_spark.pictures.decode import open_picture
 from clip_spark.web.errors import NotFound
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ SIZES = (256, 512, 1024)
 CACHE_BYTES = 128 << 20
 SHOWN_AS_THEY_ARE = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
 """Formats that every browser shows; others are sent as PNG. SVG is none of them: it may hold scripts."""
-ROW = "#row="
 
 
 @dataclass(frozen=True)
@@ -34,56 +32,12 @@ class Media:
     type: str
 
 
-def has_picture(record: dict[str, Any]) -> bool:
-    """*Pure.* Whether the server can show a picture of this record. It opens no web address: the browser may."""
-    uri = str(record.get("uri") or "")
-    return bool(uri) and not is_web_address(uri)
-
-
-def is_web_address(uri: str) -> bool:
-    """*Pure.* True for http and https."""
-    return uri.lower().startswith(("http://", "https://"))
-
-
 def read_picture(record: dict[str, Any]) -> bytes:
-    """*Server.* The encoded bytes of a record's picture: a file, a tar member by offset and size, or a parquet row.
-
-    Raises:
-        NotFound: the record has no picture, or it is not where it was when the index was made.
-    """
-    if not has_picture(record):
-        raise NotFound("This record has no picture that the server can open.")
-    uri = str(record["uri"])
+    """*Server.* The encoded bytes of a record's picture; raises NotFound."""
     try:
-        if record.get("offset") is not None and "::" in uri:
-            return _read_range(uri.split("::", 1)[1], int(record["offset"]), int(record["size"]))
-        if ROW in uri:
-            return _read_row(*uri.rsplit(ROW, 1))
-        return storage.read_bytes(uri)
-    except (OSError, KeyError, ValueError) as error:
-        raise NotFound(f"The picture of this record cannot be read any more: '{uri}'.") from error
-
-
-def _read_range(uri: str, offset: int, size: int) -> bytes:
-    with storage.open_read(uri) as stream:
-        stream.seek(offset)
-        return stream.read(min(size, MOST_BYTES))
-
-
-def _read_row(file_uri: str, row: str) -> bytes:
-    import pyarrow.parquet as pq
-
-    number = int(row)
-    with storage.open_read(file_uri) as stream:
-        file = pq.ParquetFile(stream)
-        column = bytes_column(file.schema_arrow.names)
-        for group in range(file.metadata.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if number < rows and column is not None:
-                value = file.read_row_group(group, columns=[column]).column(0)[number].as_py()
-                return bytes(value["bytes"] if isinstance(value, dict) else value)
-            number -= rows
-    raise KeyError(row)
+        return stored.read_picture(record)
+    except InputError as error:
+        raise NotFound(str(error)) from error
 
 
 def original(data: bytes) -> Media:

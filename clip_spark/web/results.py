@@ -10,13 +10,14 @@ from typing import Any
 from urllib.parse import quote
 
 from clip_spark.datasets import schema
-from clip_spark.web.pictures import has_picture, is_web_address
-from clip_spark.web.served import Found, ServedIndex
+from clip_spark.pictures.stored import has_picture, is_web_address
+from clip_spark.search.hits import Hit
+from clip_spark.web.served import ServedIndex
 
 
-def hit_json(index: ServedIndex, found: Found, rank: int) -> dict[str, Any]:
+def hit_json(index: ServedIndex, hit: Hit) -> dict[str, Any]:
     """*Pure.* A hit: rank, score, record, and what the page shows of it."""
-    return {"rank": rank, "score": round(found.score, 6), **record_json(index, found.record)}
+    return {"rank": hit.rank, "score": round(hit.score, 6), **record_json(index, hit.record)}
 
 
 def record_json(index: ServedIndex, record: Mapping[str, Any]) -> dict[str, Any]:

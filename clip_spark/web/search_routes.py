@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from clip_spark.errors import SpecError
 from clip_spark.index.open.parts import MISSING
-from clip_spark.search.searcher import Wanted
+from clip_spark.search.hits import Wanted
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.pictures import SIZES, Media, PictureCache, original, read_picture, thumbnail
 from clip_spark.web.results import hit_json, record_json
@@ -41,7 +41,7 @@ def page_wanted(
     most = request.app.state.max_k
     if k + offset > most:
         raise SpecError(f"Hit number {k + offset:,} is asked for; this server gives at most {most:,} (--max-k).")
-    return Wanted(k, offset, threshold, where.strip(), unique)
+    return Wanted(k=k, offset=offset, threshold=threshold, where=where.strip(), unique=unique)
 
 
 Page = Annotated[Wanted, Depends(page_wanted)]
@@ -112,7 +112,7 @@ def _answer(
 ) -> dict[str, Any]:
     started = time.perf_counter()
     found = served.nearest(vector, replace(page, k=page.k + 1), own)  # one more, to know whether there are more
-    hits = [hit_json(served, hit, rank) for rank, hit in enumerate(found[: page.k], page.offset + 1)]
+    hits = [hit_json(served, hit) for hit in found[: page.k]]
     return {
         "index": served.name,
         "kind": served.kind,

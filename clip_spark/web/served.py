@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from clip_spark.datasets import schema
 from clip_spark.errors import InputError
 from clip_spark.index.open.parts import MISSING
 from clip_spark.pictures.decode import open_picture
-from clip_spark.search.searcher import Wanted
+from clip_spark.search.hits import Hit, Wanted
+from clip_spark.search.searcher import hits_of
 from clip_spark.web.errors import NotFound
 from clip_spark.web.metrics import Timings
 
@@ -26,21 +27,6 @@ KNOWN_IDS = 200_000
 
 _encoding = threading.Lock()
 """One forward pass at a time: torch uses all cores for it, and two at once only take turns."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """One answer.
-
-    Attributes:
-        position: row number in the index; what clip-retrieval calls an id.
-        score: cosine.
-        record: the columns of the record; empty where they were not asked for.
-    """
-
-    position: int
-    score: float
-    record: dict[str, Any]
 
 
 class ServedIndex:
@@ -85,26 +71,22 @@ class ServedIndex:
         self.position(record_id)  # its message names the index and not a command's option
         return self.searcher.embedding_of(record_id)
 
-    def nearest(self, vector: np.ndarray, wanted: Wanted, without: int = MISSING) -> list[Found]:
-        """The hits of one query with their records.
+    def nearest(
+        self, vector: np.ndarray, wanted: Wanted, without: int = MISSING, records: int | None = None
+    ) -> list[Hit]:
+        """The hits of one query.
 
         Args:
             vector: float32 (d,), of length 1.
             wanted: how many from where on, and which.
             without: a position that is no hit, such as that of the record which is the query.
+            records: how many hits, from the first on, get their records; None is all.
         """
-        found = self.nearest_positions(vector, wanted, without)
-        records = self._read([position for position, _ in found])
-        return [Found(position, score, record) for (position, score), record in zip(found, records, strict=True)]
-
-    def nearest_positions(self, vector: np.ndarray, wanted: Wanted, without: int = MISSING) -> list[tuple[int, float]]:
-        """The same as (position, score), without reading records."""
-        everything = replace(wanted, k=wanted.offset + wanted.k + (without != MISSING), offset=0)
         with self.timings("knn_index_time"):
-            scores, positions = self.searcher.search_positions(vector[None], everything)
-        pairs = zip(positions[0].tolist(), scores[0].tolist(), strict=True)
-        found = [(position, score) for position, score in pairs if position not in (MISSING, without)]
-        return found[wanted.offset : wanted.offset + wanted.k]
+            scores, positions = self.searcher.search_positions(vector[None], wanted, without)
+        hits = hits_of(scores[0], positions[0], wanted.offset)
+        found = self._read([hit.position for hit in hits[:records]])
+        return [replace(hit, record=record) for hit, record in zip(hits, found, strict=False)] + hits[len(found) :]
 
     def records(self, positions: Sequence[int]) -> list[dict[str, Any]]:
         """The records at some positions, in that order; raises NotFound where there is none, or none any more."""

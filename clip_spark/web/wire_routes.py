@@ -17,10 +17,11 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from clip_spark.errors import Rejected, SpecError
-from clip_spark.search.searcher import Wanted
+from clip_spark.pictures.stored import is_web_address
+from clip_spark.search.hits import Wanted
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import NotFound
-from clip_spark.web.pictures import is_web_address, jpeg, read_picture
+from clip_spark.web.pictures import jpeg, read_picture
 from clip_spark.web.results import plain
 from clip_spark.web.served import ServedIndex
 
@@ -70,10 +71,9 @@ def _knn(catalog: Catalog, body: dict[str, Any], max_k: int) -> list[dict[str, A
     index = _index(catalog, body)
     with catalog.timings("full_knn_request_time"):
         unique = SAME_PICTURE if body.get("deduplicate") else 0.0
-        found = index.nearest_positions(_vector(index, body), Wanted(total, unique=unique))
-        records = index.records([position for position, _ in found[:with_columns]])
-        columns = [_columns(record) for record in records] + [{}] * (len(found) - len(records))
-        return [{**row, "id": at, "similarity": score} for row, (at, score) in zip(columns, found, strict=True)]
+        found = index.nearest(_vector(index, body), Wanted(k=total, unique=unique), records=with_columns)
+        columns = [_columns(hit.record) for hit in found[:with_columns]] + [{}] * len(found[with_columns:])
+        return [{**row, "id": hit.position, "similarity": hit.score} for row, hit in zip(columns, found, strict=True)]
 
 
 def _metadata(index: ServedIndex, ids: list[int]) -> list[dict[str, Any]]:

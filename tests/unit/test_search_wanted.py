@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,15 @@ from helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.build import build_index
+from clip_spark.index.open.parts import MISSING
 from clip_spark.index.open.removals import add_removed
 from clip_spark.index.specs import IndexSpec
-from clip_spark.search.answers import answer_table, json_lines, save_answers, save_sheet
+from clip_spark.search.answers import hits_table, json_lines, save_answers, save_sheet
 from clip_spark.search.command import combine, run_query
+from clip_spark.search.contact_sheet import thumbnail
 from clip_spark.search.expression import Term, parse_expression
-from clip_spark.search.searcher import Hit, Searcher, Wanted
+from clip_spark.search.hits import Hit, Hits, Wanted
+from clip_spark.search.searcher import Searcher, leave_out
 from clip_spark.search.spec import SearchSpec
 
 ROWS = 600
@@ -94,6 +98,41 @@ def test_near_duplicates_do_not_shorten_a_page(tmp_path: Path) -> None:
     assert hits[0].score > 0.999 > hits[1].score
 
 
+def test_pages_of_what_is_like_a_record_leave_out_the_record(searcher: Searcher) -> None:
+    everything = best(np.ones(ROWS, bool), VECTORS[30:31])
+    record_id = searcher.search_embedding(VECTORS[30], 1)[0].record["record_id"]
+    pages = [searcher.search_like_wanted(record_id, Wanted(k=3, offset=offset)) for offset in (0, 3)]
+    assert [int(hit.record["text"].split()[1]) for hits in pages for hit in hits] == everything[1:7]
+    assert [hit.rank for hits in pages for hit in hits] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_hit_that_is_left_out_shortens_only_its_own_row() -> None:
+    scores = np.array([[0.9, 0.8, 0.7], [0.6, 0.5, 0.4]], np.float32)
+    kept = leave_out(scores, np.array([[4, 7, 1], [2, 3, MISSING]]), 7)
+    np.testing.assert_array_equal(kept[1], [[4, 1, MISSING], [2, 3, MISSING]])
+    np.testing.assert_array_equal(kept[0][:, :2], np.array([[0.9, 0.7], [0.6, 0.5]], np.float32))
+
+
+def test_hits_are_a_sequence_a_table_and_a_piece_of_a_page(pictures: tuple[Hit, ...]) -> None:
+    hits = Hits(pictures, "<q>")
+    assert (len(hits), hits[-1], list(hits), hits[:1].query) == (2, pictures[1], list(pictures), "<q>")
+    assert hits.to_pandas()[["query", "rank", "record_id"]].values.tolist() == [["<q>", 1, "1"], ["<q>", 2, "2"]]
+    piece = hits._repr_html_()
+    assert "&lt;q&gt;" in piece and piece.count("data:image/png;base64,") == 1
+
+
+def test_a_picture_inside_a_tar_has_a_thumbnail(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "red.png")
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.add(tmp_path / "red.png", "red.png")
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        member = tar.getmembers()[0]
+    record = {"uri": f"tar://red.png::{tmp_path / 'a.tar'}", "offset": member.offset_data, "size": member.size}
+    assert thumbnail(record).getpixel((0, 0)) == (255, 0, 0, 255)
+    assert thumbnail({"uri": record["uri"]}).size == (9, 9)
+    assert thumbnail({**record, "offset": 0}) is None
+
+
 def test_expressions() -> None:
     assert parse_expression('"beach" + 0.5*img.jpg - "a - b" + id:0f') == [
         Term(1, "text", "beach"), Term(0.5, "image", "img.jpg"), Term(-1, "text", "a - b"), Term(1, "like", "0f"),
@@ -131,7 +170,7 @@ def test_what_was_removed_is_gone_at_once_and_for_good(tmp_path: Path) -> None:
 
 
 def test_a_hit_keeps_its_score_beside_that_of_its_record() -> None:
-    answers = [("q", [Hit(1, 0.25, {"record_id": "a", "text": "dog", "score": 7.0})])]
+    answers = [Hits((Hit(1, 0.25, {"record_id": "a", "text": "dog", "score": 7.0}),), "q")]
     assert json.loads(json_lines(answers)) == {
         "query": "q", "rank": 1, "score": 0.25, "record_id": "a", "text": "dog", "record_score": 7.0,
     }  # fmt: skip
@@ -139,11 +178,11 @@ def test_a_hit_keeps_its_score_beside_that_of_its_record() -> None:
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
 def test_saved_hits(tmp_path: Path, searcher: Searcher, ending: str) -> None:
-    answers = [("one & two", searcher.search(QUERY, Wanted(k=3))[0])]
+    answers = [Hits(searcher.search(QUERY, Wanted(k=3))[0].found, "one & two")]
     uri = str(tmp_path / f"hits.{ending}")
     save_answers(uri, answers)
-    texts = [hit.record["text"] for hit in answers[0][1]]
-    assert [row[2] for row in answer_table(answers[0]).rows] == texts
+    texts = [hit.record["text"] for hit in answers[0]]
+    assert [row[2] for row in hits_table(answers[0]).rows] == texts
     if ending == "parquet":
         assert pq.read_table(uri).column("text").to_pylist() == texts
     else:
@@ -152,21 +191,22 @@ def test_saved_hits(tmp_path: Path, searcher: Searcher, ending: str) -> None:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> list[Hit]:
+def pictures(tmp_path: Path) -> tuple[Hit, ...]:
     Image.new("RGB", (320, 200), "red").save(tmp_path / "red.png")
     uris = [str(tmp_path / "red.png"), str(tmp_path / "lost.png")]
-    return [Hit(rank, 0.5, {"record_id": str(rank), "uri": uri, "caption": "<b>"}) for rank, uri in enumerate(uris, 1)]
+    records = [{"record_id": str(rank), "uri": uri, "caption": "<b>"} for rank, uri in enumerate(uris, 1)]
+    return tuple(Hit(rank, 0.5, record) for rank, record in enumerate(records, 1))
 
 
-def test_a_contact_sheet_as_a_page(tmp_path: Path, pictures: list[Hit]) -> None:
-    save_sheet(str(tmp_path / "sheet.html"), [("one & two", pictures)])
+def test_a_contact_sheet_as_a_page(tmp_path: Path, pictures: tuple[Hit, ...]) -> None:
+    save_sheet(str(tmp_path / "sheet.html"), [Hits(pictures, "one & two")])
     page = (tmp_path / "sheet.html").read_text()
     assert page.count("data:image/png;base64,") == 1 and "lost.png" in page
     assert "one &amp; two" in page and "1. &lt;b&gt;" in page and "<b>0.500</b>" in page
 
 
-def test_a_contact_sheet_as_a_picture(tmp_path: Path, pictures: list[Hit]) -> None:
-    save_sheet(str(tmp_path / "sheet.png"), [("one", pictures), ("two", pictures * 4)])
+def test_a_contact_sheet_as_a_picture(tmp_path: Path, pictures: tuple[Hit, ...]) -> None:
+    save_sheet(str(tmp_path / "sheet.png"), [Hits(pictures, "one"), Hits(pictures * 4, "two")])
     with Image.open(tmp_path / "sheet.png") as sheet:
         colours = {colour: count for count, colour in sheet.getcolors(1 << 20)}
         assert colours[(255, 0, 0)] == 5 * 160 * 100
@@ -177,9 +217,9 @@ def test_embeddings_from_a_file_are_queries(tmp_path: Path, index: str) -> None:
     np.save(tmp_path / "q.npy", VECTORS[[5, 9]])
     spec = SearchSpec(index=index, batch=str(tmp_path / "q.npy"), k=1, columns=("text",))
     answers = run_query(spec)
-    assert [name for name, _ in answers] == ["q.npy row 0", "q.npy row 1"]
-    assert [set(hits[0].record) for _, hits in answers] == [{"record_id", "text"}] * 2
-    assert [hits[0].record["text"] for _, hits in answers] == ["text 5", "text 9"]
+    assert [hits.query for hits in answers] == ["q.npy row 0", "q.npy row 1"]
+    assert [set(hits[0].record) for hits in answers] == [{"record_id", "text"}] * 2
+    assert [hits[0].record["text"] for hits in answers] == ["text 5", "text 9"]
     np.save(tmp_path / "q.npy", np.zeros((2, 32), np.float32))
     with pytest.raises(SpecError, match="Query 0 has length 0"):
         run_query(spec)

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from clip_spark.search.searcher import Wanted
+from clip_spark.search.hits import Wanted
 from clip_spark.web.catalog import Catalog
 
 
@@ -44,7 +44,7 @@ def ids(answer) -> list[int]:
 def test_the_client_finds_by_text(client: TestClient, catalog: Catalog) -> None:
     found = ask(client, text="a cat").json()
     served = catalog.get("images")
-    expected = served.nearest(served.embed_text("a cat"), Wanted(5, unique=0.94))
+    expected = served.nearest(served.embed_text("a cat"), Wanted(k=5, unique=0.94))
     assert [hit["id"] for hit in found] == [hit.position for hit in expected]
     assert [hit["similarity"] for hit in found] == pytest.approx([hit.score for hit in expected])
     assert [hit["caption"] for hit in found] == [hit.record["caption"] for hit in expected]

@@ -50,7 +50,7 @@ def _histogram(counts: dict[str, int], first: int, last: int) -> str:
 def _section(each: dict[str, Any]) -> str:
     rows = [
         f"<tr><td>{html.escape(tag['text'])}<td class=n>{tag['images']:,}<td class=n>{tag['mean']:.3f}"
-        f"<td>{''.join(picture_tag(uri) for uri in tag['examples'])}"
+        f"<td>{''.join(picture_tag({'uri': uri}) for uri in tag['examples'])}"
         for tag in each["tags"]
     ]
     head = "<tr><th>tag<th>images<th>mean score<th>examples"

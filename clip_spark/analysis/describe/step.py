@@ -35,7 +35,8 @@ from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.selection import check_where
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import MOST_TASKS, collect, read_on_executors, run_shards
-from clip_spark.search.searcher import Searcher, Wanted
+from clip_spark.search.hits import Wanted
+from clip_spark.search.searcher import Searcher
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -80,7 +81,7 @@ class DescribeTask:
 
 def best_texts(searcher: Searcher, records: pa.Table, vectors: np.ndarray, name: str, condition: str) -> pa.Table:
     """*Worker.* Rows of BEST: for each image (float32 (m, d)) the best of the texts that fulfil a condition."""
-    scores, positions = searcher.search_positions(vectors, Wanted(1, where=condition))
+    scores, positions = searcher.search_positions(vectors, Wanted(k=1, where=condition))
     found = np.flatnonzero((positions != MISSING).any(axis=1))
     texts = searcher.records.take(positions[found, 0] if len(found) else np.empty(0, np.int64), ["record_id", "text"])
     images = records.take(pa.array(found))
