@@ -56,7 +56,7 @@ class DescribeSpec(Spec):
     classes: str = option("column of the texts that says their class, such as n (the n-gram order)", "n")
     top: int = option("tags listed per class", 20)
     examples: int = option("pictures shown per tag", 3)
-    where: str = option("SQL condition on the texts' columns that says which may be tags", "")
+    where: str = option("condition on the texts' columns that says which may be tags", "")
 
     def __post_init__(self) -> None:
         check_at_least("top", self.top, 1)

@@ -66,7 +66,7 @@ class RemoveSpec:
 
     index: str = option("index (URI)")
     ids: tuple[str, ...] = option("record ids to remove", ())
-    where: str = option("SQL condition on the records' columns that says which to remove", "")
+    where: str = option("condition on the records' columns that says which to remove", "")
     compact: bool = option("also erase all removed records and vectors from the index files", False)
 
     def __post_init__(self) -> None:

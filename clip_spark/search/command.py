@@ -10,6 +10,7 @@ import numpy as np
 from clip_spark import storage
 from clip_spark.datasets import schema
 from clip_spark.errors import InputError, Rejected, SpecError
+from clip_spark.index.open.selection import check_where
 from clip_spark.search.expression import Term, parse_expression
 from clip_spark.search.hits import Hits
 from clip_spark.search.searcher import Searcher
@@ -22,6 +23,8 @@ SHEET_COLUMNS = ("uri", "caption", "text", "offset", "size")
 def run_query(spec: SearchSpec) -> list[Hits]:
     """*Worker.* Open the index and answer all queries of a command."""
     searcher = Searcher.open(spec.index, verify=spec.verify)
+    if spec.where:  # a mistake in it is found here, before a model is loaded
+        check_where(searcher.records, spec.where)
     return answer(searcher, spec, columns_of(searcher, spec))
 
 

@@ -22,7 +22,7 @@ class HitOptions:
 
     k: int = option("hits per query", 10)
     threshold: float = option("least score (cosine) of a hit; -1 takes all", -1.0)
-    where: str = option("SQL condition on the records' columns, such as \"n = 2 and text like '%dog%'\"", "")
+    where: str = option("condition on the records' columns, such as \"n = 2 and text like '%dog%'\"", "")
     unique: float = option("drop hits whose cosine with a better one is at least this, such as 0.95; 0 keeps all", 0.0)
 
     def wanted(self, **other: Any) -> Wanted:

@@ -17,6 +17,7 @@ from clip_spark.encoders.spec import EncoderSpec
 from clip_spark.errors import InputError, SpecError
 from clip_spark.index.files.layout import IndexInfo, check_same_encoder, read_index
 from clip_spark.index.files.local_copy import verify_files
+from clip_spark.index.open.condition.evaluate import SECONDS
 from clip_spark.index.open.parts import MISSING, PartSet, open_parts
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import Removals
@@ -36,6 +37,7 @@ class Searcher:
         self.manifest, self.info = manifest, info
         self.records = RecordReader(manifest.uri, info.records)
         self.parts: PartSet = open_parts(manifest.uri, info, Removals(manifest.uri, self.records))
+        self.where_seconds = SECONDS
         self._encoder: Any = None
         self._lock = threading.Lock()
         self._selection = lru_cache(LATEST_CONDITIONS)(self._select)
@@ -157,7 +159,7 @@ class Searcher:
         return scores[:, wanted.offset : last], positions[:, wanted.offset : last]
 
     def _select(self, condition: str) -> Selection:
-        return select_where(self.records, self.info.rows, condition)
+        return select_where(self.records, self.info.rows, condition, self.parts.allowed(None), self.where_seconds)
 
 
 def _warn_if_stale(manifest: Manifest) -> None:

@@ -34,7 +34,7 @@ def page_wanted(
     k: Annotated[int, Query(ge=1, description="hits")] = DEFAULT_K,
     offset: Annotated[int, Query(ge=0, description="hits to leave out at the beginning")] = 0,
     threshold: Annotated[float, Query(description="least score of a hit")] = -2.0,
-    where: Annotated[str, Query(description="SQL condition on the columns of the records")] = "",
+    where: Annotated[str, Query(description="condition on the columns of the records")] = "",
     unique: Annotated[float, Query(description="drop hits whose cosine with a better one is at least this")] = 0.0,
 ) -> Wanted:
     """*Server.* The hits that a request wants; raises SpecError if they are too many."""

@@ -68,7 +68,7 @@ class DescribeTask:
     classes: tuple[tuple[str, str], ...]
 
     def __call__(self, shard: int) -> Receipt:
-        """Write the best texts of one shard; `classes` are (name, SQL condition) pairs."""
+        """Write the best texts of one shard; `classes` are (name, condition) pairs."""
         searcher = open_searcher(self.index, self.generation)
         with ShardWriter(self.output, self.plan, shard, {"best": BEST}) as writer:
             for records, vectors in shard_blocks(self.images, shard, searcher.info.dim, [schema.RECORD_ID, "uri"]):
@@ -130,7 +130,7 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
 
 
 def class_conditions(spark: SparkSession, texts: RecordReader, spec: DescribeSpec) -> tuple[tuple[str, str], ...]:
-    """*Driver.* (class, SQL condition) for each value of the column that says the class.
+    """*Driver.* (class, condition) for each value of the column that says the class.
 
     Raises:
         SpecError: the column has no value, or too many.

@@ -42,6 +42,11 @@ class RecordReader:
         """Names and types of the columns."""
         return self._open(0).schema if self.files else pa.schema([])
 
+    def full_schema(self) -> pa.Schema:
+        """Names and types of the columns of all files: what was appended later may have more."""
+        schemas = [self._open(number).schema for number in range(len(self.files))]
+        return pa.unify_schemas(schemas, promote_options="default") if schemas else pa.schema([])
+
     def check_columns(self, columns: Sequence[str]) -> None:
         """Raise SpecError unless the records have all of these columns; reads no record."""
         schema.check_columns(columns, self.columns)

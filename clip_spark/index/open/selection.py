@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from clip_spark.errors import SpecError
 from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.open.condition.binding import bind
+from clip_spark.index.open.condition.evaluate import SECONDS, check_patterns, check_types, matching_positions
 from clip_spark.index.open.records import RecordReader
-
-POSITION = "position__"
 
 
 class Selection:
@@ -41,41 +39,31 @@ class Selection:
         return Selection(np.ones(rows, bool))
 
 
-def select_where(records: RecordReader, rows: int, condition: str) -> Selection:
-    """*Worker.* The positions whose record fulfils an SQL condition on its columns.
+def select_where(
+    records: RecordReader, rows: int, condition: str, live: Selection | None = None, seconds: float = SECONDS
+) -> Selection:
+    """*Worker.* The positions whose record fulfils a condition on its columns.
 
     Args:
         records: of the index.
         rows: positions of the index.
-        condition: what would follow WHERE, such as `n = 2 and text like '%dog%'`.
+        condition: such as `n = 2 and text like '%dog%'`.
+        live: what was not taken down; the condition sees nothing else. None means that all records are live.
+        seconds: the longest that it may take.
 
     Raises:
-        SpecError: DuckDB does not understand it.
+        SpecError: the condition cannot be used, or takes too long or too much memory.
     """
+    bound = bind(condition, records.full_schema())
+    check_patterns(condition, bound)
     mask = np.zeros(rows, bool)
-    mask[positions_where(records.table(), condition)] = True
+    mask[matching_positions(bound, records, None if live is None else live.mask, seconds)] = True
     return Selection(mask)
 
 
 def check_where(records: RecordReader, condition: str) -> None:
-    """*Driver.* Raise SpecError unless DuckDB understands the condition; reads no record."""
-    positions_where(records.schema.empty_table(), condition)
-
-
-def positions_where(table: pa.Table, condition: str) -> np.ndarray:
-    """*Worker.* The rows, int64, of a table that fulfil an SQL condition; SpecError if it cannot be used."""
-    import duckdb
-
-    with duckdb.connect(config={"threads": 2}) as connection:
-        # The condition may come over the network: it must not read files or load extensions.
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        position = pa.array(np.arange(table.num_rows, dtype=np.int64))
-        connection.register("records", table.append_column(POSITION, position))
-        try:
-            found = connection.execute(f"SELECT {POSITION} FROM records WHERE ({condition})").fetchnumpy()
-            return np.asarray(found[POSITION])
-        except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
-            names = ", ".join(table.column_names)
-            raise SpecError(f"The condition '{condition}' cannot be used: {reason} The columns are {names}.") from error
+    """*Driver.* Raise SpecError unless the condition can be used on these records; reads no record."""
+    schema = records.full_schema()
+    bound = bind(condition, schema)
+    check_patterns(condition, bound)
+    check_types(bound, schema)

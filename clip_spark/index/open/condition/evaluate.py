@@ -1,0 +1,145 @@
+"""*Worker.* A bound condition runs over the live records: streamed, in bounded memory, for a bounded time.
+
+DuckDB sees numbers of rows and the columns that the condition names, of records that were not taken down; it may open
+no file, load no extension, and change no setting. Its own messages are never repeated: they can hold data.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from clip_spark.errors import SpecError
+from clip_spark.index.open.condition.binding import Bound
+from clip_spark.index.open.condition.columns import hand_over, handed_over
+from clip_spark.index.open.condition.words import mistake
+from clip_spark.index.open.records import RecordReader
+
+if TYPE_CHECKING:
+    import duckdb
+
+POSITION = "p"
+MEMORY = "512MB"
+"""For all conditions that run at once in this process."""
+SETTINGS = {
+    "temp_directory": "''",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "python_enable_replacements": "false",
+    "enable_external_access": "false",
+    "lock_configuration": "true",
+}
+SECONDS = 600.0
+"""The longest that a condition may run in a batch job."""
+
+
+def matching_positions(
+    bound: Bound, records: RecordReader, live: np.ndarray | None, seconds: float = SECONDS
+) -> np.ndarray:
+    """*Worker.* Positions, int64, of the live records that fulfil a condition.
+
+    Args:
+        bound: the condition.
+        records: of the index.
+        live: bool (rows,), false for what was taken down; None means that all are live.
+        seconds: the longest that it may take.
+
+    Raises:
+        SpecError: it takes too long or too much memory, or cannot be computed on a record.
+    """
+    end = time.monotonic() + seconds
+    batches = _batches(bound, records, live, end)
+    first = next(batches, None)
+    if first is None:
+        return np.empty(0, np.int64)
+    reader = pa.RecordBatchReader.from_batches(first.schema, _after(first, batches))
+    return _run(bound, reader, end)
+
+
+def check_patterns(condition: str, bound: Bound) -> None:
+    """*Driver.* Raise SpecError unless DuckDB takes the regular expressions of a condition."""
+    import duckdb
+
+    for place, pattern in bound.patterns:
+        try:
+            with _database(os.getpid()).cursor() as cursor:
+                cursor.execute("SELECT regexp_matches('', ?)", [pattern]).fetchall()
+        except duckdb.Error as error:
+            raise mistake(condition, place, "this is no regular expression (RE2).") from error
+
+
+def check_types(bound: Bound, schema: pa.Schema) -> None:
+    """*Driver.* Raise SpecError unless DuckDB takes a condition; reads no record."""
+    fields = [pa.field(f"c{number}", handed_over(schema.field(name).type)) for number, name in enumerate(bound.columns)]
+    empty = pa.schema([*fields, (POSITION, pa.int64())]).empty_table()
+    _run(bound, empty.to_reader(), time.monotonic() + SECONDS)
+
+
+@lru_cache(1)
+def _database(process: int) -> duckdb.DuckDBPyConnection:
+    """The database of a process: empty, in memory, closed to everything outside."""
+    import duckdb
+
+    database = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": MEMORY})
+    for name, value in SETTINGS.items():  # in this order: the last ones forbid to change the others
+        database.execute(f"SET {name} = {value}")
+    return database
+
+
+def _run(bound: Bound, reader: pa.RecordBatchReader, end: float) -> np.ndarray:
+    import duckdb
+
+    with _database(os.getpid()).cursor() as cursor:
+        cursor.register("records", reader)
+        timer = threading.Timer(max(0.0, end - time.monotonic()), cursor.interrupt)
+        timer.start()
+        try:
+            found = cursor.execute(f"SELECT {POSITION} FROM records WHERE {bound.sql}").fetchnumpy()
+        except (duckdb.Error, TimeoutError, RuntimeError) as error:
+            raise SpecError(_reason(error, end)) from None  # its cause would show data in a log
+        finally:
+            timer.cancel()
+    return np.sort(np.asarray(found[POSITION], np.int64))
+
+
+def _reason(error: Exception, end: float) -> str:
+    import duckdb
+
+    if time.monotonic() >= end:
+        return "The condition takes too long; a simpler one, or one on fewer columns, is needed."
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return f"The condition takes more than {MEMORY} of memory; a simpler one is needed."
+    return "The condition cannot be computed on some record, such as a sum that is too large for its column."
+
+
+def _batches(bound: Bound, records: RecordReader, live: np.ndarray | None, end: float) -> Iterator[pa.RecordBatch]:
+    schema = records.full_schema()
+    kinds = {name: schema.field(name).type for name in bound.columns}
+    for start, batch in records.batches():
+        if time.monotonic() >= end:
+            raise TimeoutError
+        columns = [hand_over(_column(batch, name, kind), kind) for name, kind in kinds.items()]
+        columns.append(pa.array(np.arange(start, start + batch.num_rows, dtype=np.int64)))
+        names = [*(f"c{number}" for number in range(len(kinds))), POSITION]
+        table = pa.RecordBatch.from_arrays(columns, names)
+        alive = None if live is None else live[start : start + batch.num_rows]
+        yield table if alive is None or alive.all() else table.filter(pa.array(alive))
+
+
+def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> Any:
+    found = batch.schema.get_field_index(name)
+    column = batch.column(found) if found >= 0 else pa.nulls(batch.num_rows, kind)
+    return column if column.type == kind else column.cast(kind)
+
+
+def _after(first: pa.RecordBatch, others: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    yield from others
