@@ -63,5 +63,13 @@ def shard_name(number: int) -> str:
 
 def write_receipt(output: str, receipt: Receipt) -> None:
     """*Worker.* Write a shard's receipt; the last thing that a task does."""
-    uri = storage.join(output, RECEIPTS, f"{shard_name(receipt.shard)}.json")
-    storage.write_json(uri, receipt.to_json())
+    storage.write_json(_place(output, receipt.shard), receipt.to_json())
+
+
+def has_receipt(output: str, shard: int) -> bool:
+    """*Worker.* Whether a task has finished this shard."""
+    return storage.exists(_place(output, shard))
+
+
+def _place(output: str, shard: int) -> str:
+    return storage.join(output, RECEIPTS, f"{shard_name(shard)}.json")

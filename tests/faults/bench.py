@@ -26,6 +26,8 @@ from tests.services.seaweed import BUCKET, S3Server, s3_server
 BASE = f"s3://{BUCKET}/base"
 DECOMMISSIONING = {"SPARK_WORKER_OPTS": "-Dspark.decommission.enabled=true"}
 TRIGGERS = ("first shard", "middle", "commit")
+ONE_OF_EACH_SHARD = ("counts/", "records/", "tags/")
+"""Of these folders each shard puts one file, whatever else it writes."""
 
 
 @dataclass
@@ -77,15 +79,15 @@ class Bench:
         happened: list[str] = []
         lock = threading.Lock()
         key = output.split("://", 1)[1]
-        seen = {"receipt": 0}
+        seen = {"shards": 0}
 
         def choose(method: str, path: str) -> str:
             if method not in ("PUT", "POST") or f"/{key}/" not in path:
                 return ""
             name = path.split(f"/{key}/", 1)[1]
             with lock:
-                seen["receipt"] += name.startswith("receipts/") or (name.startswith("parts/") and ".index" in name)
-                if not happened and is_moment(moment, name, seen["receipt"]):
+                seen["shards"] += name.startswith(ONE_OF_EACH_SHARD) or (name.startswith("parts/") and ".index" in name)
+                if not happened and is_moment(moment, name, seen["shards"]):
                     happened.append(f"{action()}")
             return ""
 
@@ -105,12 +107,12 @@ def stop_application() -> None:
         active.stop()
 
 
-def is_moment(moment: str, name: str, receipts: int) -> bool:
-    """Whether a PUT of `name` inside the output, after so many receipts, is the moment."""
+def is_moment(moment: str, name: str, shards: int) -> bool:
+    """Whether a PUT of `name` inside the output, the first of so many shards, is the moment."""
     if moment == "commit":
         return name == "manifest.json"
     if moment == "middle":
-        return receipts == 2
+        return shards == 2
     return not name.endswith(".json")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.datasets.embeddings import read_embeddings
-from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.manifest import REPORT, Manifest, read_manifest
 from clip_spark.index.files.layout import read_index
+
+OF_THE_CLOCK = ("seconds_by_stage", "wall_seconds", "rows_per_second", "created", "cost", "cost_per_million")
+"""What a report and a manifest say that another run says otherwise."""
 
 
 def difference(uri: str, reference: str) -> str:
@@ -26,11 +29,31 @@ def difference(uri: str, reference: str) -> str:
         return _index_difference(found)
     if [r.id_checksum for r in found.receipts] != [r.id_checksum for r in wanted.receipts]:
         return "other ids"
+    if odd := _told_otherwise(found, wanted):
+        return odd
     if found.kind == "embeddings":
         vectors = [np.concatenate([read_embeddings(file) for file in m.files("embeddings")]) for m in (found, wanted)]
         return "" if np.allclose(*vectors, atol=1e-5) else "other vectors"
-    folders = {path.split("/", 1)[0] for receipt in wanted.receipts for path in receipt.files} - {"rejects"}
+    folders = {path.split("/", 1)[0] for receipt in wanted.receipts for path in receipt.files}
     return next((f"other {name}" for name in sorted(folders) if rows_of(found, name) != rows_of(wanted, name)), "")
+
+
+def _told_otherwise(found: Manifest, wanted: Manifest) -> str:
+    """What totals, counters, rejected rows or the report say, where it is something else."""
+    counters = [[dict(receipt.counters) for receipt in manifest.receipts] for manifest in (found, wanted)]
+    reports = [timeless(storage.read_json(storage.join(each.uri, REPORT))) for each in (found, wanted)]
+    pairs = {
+        "totals": (timeless(found.extra), timeless(wanted.extra)),
+        "counters": (counters[0], counters[1]),
+        "report": (reports[0], reports[1]),
+        "rejects": (rows_of(found, "rejects"), rows_of(wanted, "rejects")),
+    }
+    return next((f"other {name}: {one} instead of {other}" for name, (one, other) in pairs.items() if one != other), "")
+
+
+def timeless(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A report, or what a manifest says beside its receipts, without what depends on the clock."""
+    return {key: item for key, item in value.items() if key not in OF_THE_CLOCK}
 
 
 def rows_of(manifest: Manifest, folder: str) -> list[dict]:  # type: ignore[type-arg]

@@ -43,10 +43,11 @@ def say(text: str) -> None:
 HEAD = """# What breaks, and what then happens
 
 Written by `make fault-suite` on a standalone cluster (two Spark workers of one core on loopback) against a real S3
-server behind a fault-injecting proxy. Each result is compared with that of an undisturbed run: rows, rejects, ids in
-order, counts and tags equal, vectors equal within 1e-5, index positions complete and unique. The moment of a fault is
-exact: the proxy holds the request that marks it (first shard: the first data file is being put; middle: the second
-receipt, or the second part of an index; commit: manifest.json). *Time lost* is the disturbed run and, where one was
+server behind a fault-injecting proxy. Each result is compared with that of an undisturbed run: rows and rejected lines,
+totals and the rest of the manifest, the report without its times, ids in order, counts and tags equal, vectors equal
+within 1e-5, index positions complete and unique. The moment of a fault is exact: the proxy holds the request that marks
+it (first shard: the first data file is being put; middle: that of the second shard, or the second part of an index;
+commit: manifest.json). *Time lost* is the disturbed run and, where one was
 needed, the same command again, less the undisturbed run; the rows from "stale listings" on may include the start of an
 application or of a worker. *Left behind* counts what `clip-spark clean` would find.
 

@@ -19,6 +19,7 @@ from clip_spark.texts.ngrams.counting import sorted_runs as runs
 from clip_spark.texts.ngrams.counting import vocabulary
 from clip_spark.texts.ngrams.counting.coded_split import read_coded, write_coded
 from clip_spark.texts.ngrams.counting.packed_keys import Layout, slices
+from clip_spark.texts.ngrams.counting.source import Source
 from clip_spark.texts.ngrams.counting.tokenizer import CODE_POINTS, RegexTokenizer, RunTokenizer, Tokens, class_table
 from clip_spark.texts.specs import CountSpec
 
@@ -66,14 +67,14 @@ def test_a_split_as_numbers_is_the_text(tmp_path: Path) -> None:
     text = "one two\n\nnaïve two ; one\nlast"
     (tmp_path / "a.txt").write_text(text)
     spec = CountSpec(corpus=("x",), output="x", orders=(1, 2))
-    coded = coding.code_split((Piece(str(tmp_path / "a.txt"), None),), spec)
+    coded, sums, _ = coding.code_split((Piece(str(tmp_path / "a.txt"), None),), spec)
     words = [word.decode() for word in coded.words.take(pa.array(coded.codes)).to_pylist()]
     assert sorted(word for word in words if "\n" not in word) == sorted(wordpunct_tokenize(text))
-    assert coded.sums == {"bytes": len(text.encode()), "lines": 4, "tokens": 7, "positions_1": 7, "positions_2": 4}
+    assert sums == {"bytes": len(text.encode()), "lines": 4, "tokens": 7, "positions_1": 7, "positions_2": 4}
     write_coded(str(tmp_path / "x"), coded)
     again = read_coded(str(tmp_path / "x"))
     assert again is not None
-    assert again.words.equals(coded.words) and again.sums == coded.sums
+    assert again.words.equals(coded.words)
     assert np.array_equal(again.codes, coded.codes) and np.array_equal(again.counts, coded.counts)
 
 
@@ -81,14 +82,15 @@ def test_a_damaged_work_file_is_never_read_wherever_the_damage_is(tmp_path: Path
     (tmp_path / "a.txt").write_text("one two one\nthree\n")
     split, spec = (Piece(str(tmp_path / "a.txt"), None),), CountSpec(corpus=("x",), output="x")
     work = tmp_path / "00000.arrow"
-    codes = coding.coded_split(str(work), split, spec).codes
+    source = Source(spec, str(tmp_path), str(tmp_path / "out"), "plan", shards=2)
+    codes = source.read((0, split)).codes
     whole = work.read_bytes()
     for place in range(len(whole)):
         work.write_bytes(whole[:place])
         assert read_coded(str(work)) is None
         work.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         assert read_coded(str(work)) is None
-    assert np.array_equal(coding.coded_split(str(work), split, spec).codes, codes)  # from the corpus
+    assert np.array_equal(source.read((0, split)).codes, codes)  # from the corpus
     assert read_coded(str(work)) is not None
 
 

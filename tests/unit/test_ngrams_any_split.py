@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from clip_spark.texts import corpus
 from clip_spark.texts.ngrams.count import MOST_WORDS
 from clip_spark.texts.ngrams.counting import growth, passes
+from clip_spark.texts.ngrams.counting.source import Source
 from clip_spark.texts.ngrams.counting.vocabulary import make_vocabulary
 from clip_spark.texts.specs import CountSpec
 
@@ -49,15 +50,15 @@ def shuffle(pairs: Iterable[tuple[int, Any]], rng: random.Random) -> dict[int, l
 def count(folder: Path, spec: CountSpec, split_bytes: int, shards: int, most_words: int, rng: random.Random) -> Any:
     """(n, text) -> count and the growth of the vocabulary; fails when an n-gram is in two shards."""
     splits = list(enumerate(corpus.plan_splits(corpus.list_corpus(spec.corpus), split_bytes)))
-    source = passes.Source(spec, str(folder / "work"))
+    source = Source(spec, str(folder / "work"), str(folder / "out"), "plan", shards)
     least = min(count for n, count in spec.least().items() if n > 1)
     parts = shuffle((pair for item in splits for pair in passes.FirstPass(source, len(splits), shards)(item)), rng)
     sum_words = passes.SumWords(least, most_words)
     found = [frequent for part in sorted(parts) for frequent in sum_words(parts[part])]
     words = SimpleNamespace(value=make_vocabulary(found, least))
     pending = frozenset(range(shards))
-    keys = shuffle((pair for item in splits for pair in passes.SecondPass(source, words, shards, pending)(item)), rng)
-    write = passes.WriteShard(source, words, str(folder / "out"), "plan", shards, pending)
+    keys = shuffle((pair for item in splits for pair in passes.SecondPass(source, words, pending)(item)), rng)
+    write = passes.WriteShard(source, words, pending)
     receipts = [receipt for shard in pending for receipt in write(shard, keys[shard])]
     files = [folder / "out" / path for receipt in receipts for path in receipt.files]
     rows = [((row["n"], row["text"]), row["count"]) for file in files for row in pq.read_table(file).to_pylist()]

@@ -26,13 +26,14 @@ TEXTS = ["A dog", "two\nlines", 'a "quoted", naïve one', ""]
 EXPECTED = Counter(["a", "dog", "two", "lines", "a", '"', "quoted", '",', "naïve", "one"])
 
 
-def code(path: Path, **options: Any) -> coding.Coded:
+def code(path: Path, **options: Any) -> coding.Reading:
     files = corpus.list_corpus([str(path)])
     (split,) = corpus.plan_splits(files)
     return coding.code_split(split, CountSpec(corpus=(str(path),), output="o", orders=(1, 2), **options))
 
 
-def words(coded: coding.Coded) -> Counter[str]:
+def words(reading: coding.Reading) -> Counter[str]:
+    coded = reading.coded
     found = zip(coded.words.to_pylist(), coded.counts.tolist(), strict=True)
     return Counter({word.decode(): count for word, count in found if not word.startswith(b"\n")})
 

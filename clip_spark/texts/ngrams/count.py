@@ -4,28 +4,32 @@
     splits --SecondPass--> sorted integer keys --shuffle, WriteShard--> counts/00000.parquet
 
 Both passes tokenise a split once: the first leaves the text as integers in a work file. docs/ngrams.md says why.
+Receipts 0 ... n - 1 are those of the shards; behind them each split has one, with its totals and rejects (source.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from clip_spark import storage
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.plan import Plan
-from clip_spark.datasets.run import Run, begin_run
+from clip_spark.datasets.run import Run, begin_run, finished
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.runtime.memory import Tidied, give_back
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import collect
 from clip_spark.texts import corpus
-from clip_spark.texts.corpus import Split
+from clip_spark.texts.corpus import CorpusFile, Split
 from clip_spark.texts.ngrams import report as summary
 from clip_spark.texts.ngrams import report_plots as plots
 from clip_spark.texts.ngrams.counting import growth, passes, totals
 from clip_spark.texts.ngrams.counting.growth import Points
+from clip_spark.texts.ngrams.counting.source import Source
 from clip_spark.texts.ngrams.counting.vocabulary import make_vocabulary
 from clip_spark.texts.specs import CountSpec
 
@@ -51,22 +55,37 @@ def count_ngrams(get_spark: SessionSource, spec: CountSpec) -> Manifest:
         OutputError: the output folder holds another run.
     """
     files = corpus.list_corpus(spec.corpus)
+    splits = corpus.plan_splits(files)
     shards = spec.shards or choose_shards(sum(file.weight for file in files))
-    plan = Plan.of("counts", spec, {"corpus": corpus.as_input(files, spec.corpus)}, shards)
-    run = begin_run(spec.output, plan, overwrite=spec.overwrite)
-    if run.manifest:
-        return run.manifest
+    before = Plan.of("counts", spec, {"corpus": corpus.as_input(files, spec.corpus)}, shards)
+    if not spec.overwrite and (done := finished(spec.output, before)):  # its totals were kept in receipts of shards
+        return done
+    run = begin_run(spec.output, plan_of(before, files, splits), overwrite=spec.overwrite)
+    manifest = run.manifest or _finish(get_spark, spec, run, splits)
+    storage.remove_tree(storage.join(run.output, WORK))  # also after a run that ended between the commit and this
+    return manifest
+
+
+def plan_of(shards: Plan, files: Sequence[CorpusFile], splits: Sequence[Split]) -> Plan:
+    """*Pure.* The plan of the shards with a receipt more for each split; another cut of the corpus is another plan."""
+    number = {file.uri: place for place, file in enumerate(files)}
+    cut = [[[number[piece.uri], piece.start, piece.end] for piece in split] for split in splits]
+    source = shards.inputs["corpus"]
+    inputs = {"corpus": {**source, "fingerprint": fingerprint([source["fingerprint"], cut])}}
+    return replace(shards, inputs=inputs, shards=shards.shards + len(splits))
+
+
+def _finish(get_spark: SessionSource, spec: CountSpec, run: Run, splits: list[Split]) -> Manifest:
+    """*Driver.* Count what is not counted yet, then report and commit."""
     watch = Stopwatch()
     if run.pending():
         with watch("session"):
             spark = get_spark()
-        _count(spark, spec, run, corpus.plan_splits(files))
+        _count(spark, spec, run, splits)
     extra = totals.extra(spec.least(), run.receipts())
-    report = summary.of_counts(extra, run.receipts(), _read_growth(run.output))
+    report = summary.of_counts(extra, run.receipts(), len(splits), _read_growth(run.output))
     plots.draw(run.output, report)
-    manifest = run.commit(extra, partial(summary.refined, more=report, seconds=watch.seconds))
-    storage.remove_tree(storage.join(run.output, WORK))
-    return manifest
+    return run.commit(extra, partial(summary.refined, more=report, seconds=watch.seconds))
 
 
 def choose_shards(total: int) -> int:
@@ -81,24 +100,23 @@ def _read_growth(output: str) -> Points:
 
 
 def _count(spark: SparkSession, spec: CountSpec, run: Run, splits: list[Split]) -> None:
-    # Work files of other splits (an older version cut the corpus in another way) must not be taken for these.
-    cut = fingerprint([run.plan.fingerprint, [[[p.uri, p.start, p.end] for p in split] for split in splits]])
-    source = passes.Source(spec, storage.join(run.output, WORK, cut))
+    plan, shards = run.plan.fingerprint, run.plan.shards - len(splits)
+    source = Source(spec, storage.join(run.output, WORK, plan), run.output, plan, shards)
     items = spark.sparkContext.parallelize(list(enumerate(splits)), len(splits))
     words = _broadcast_vocabulary(spark, source, items, run)
     give_back()  # of the words only the file remains that Spark sends
-    shards, pending = run.plan.shards, frozenset(run.pending())
-    parts = items.flatMap(Tidied(passes.SecondPass(source, words, shards, pending))).partitionBy(shards, int)
-    write = passes.WriteShard(source, words, run.output, run.plan.fingerprint, shards, pending)
+    pending = frozenset(number for number in run.pending() if number < shards)
+    parts = items.flatMap(Tidied(passes.SecondPass(source, words, pending))).partitionBy(shards, int)
+    write = passes.WriteShard(source, words, pending)
     collect(spark, STEP, parts.mapPartitionsWithIndex(Tidied(write)), len(splits) + shards)
 
 
-def _broadcast_vocabulary(spark: SparkSession, source: passes.Source, items: Any, run: Run) -> Any:
+def _broadcast_vocabulary(spark: SparkSession, source: Source, items: Any, run: Run) -> Any:
     """*Driver.* The words frequent enough to be part of an n-gram that is kept; None if only words are counted."""
     least = [count for n, count in source.spec.least().items() if n > 1]
     if not least:
         return None
-    splits, parts = items.getNumPartitions(), run.plan.shards
+    splits, parts = items.getNumPartitions(), source.shards
     words = items.flatMap(Tidied(passes.FirstPass(source, splits, parts))).partitionBy(parts, int)
     frequent = words.mapPartitions(Tidied(passes.SumWords(min(least), -(-MOST_WORDS // parts))))
     found = collect(spark, STEP, frequent, splits + parts)

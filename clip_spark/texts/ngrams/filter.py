@@ -77,7 +77,7 @@ def filter_ngrams(get_spark: SessionSource, spec: FilterSpec) -> Manifest:
     _check_orders(spec, counts)
     _check_rank(spec, counts)
     lists = cleaning.read_lists(spec, make_tokenizer(_counted_as(counts)))
-    shards = max(1, -(-_most_rows(spec, counts) // SHARD_ROWS)) if spec.top else len(counts.receipts)
+    shards = max(1, -(-_most_rows(spec, counts) // SHARD_ROWS)) if spec.top else len(counts.files("counts"))
     inputs = {"counts": counts.as_input(), "lists": _lists_input(spec, lists)}
     run = begin_run(spec.output, Plan.of("records", spec, inputs, shards), overwrite=spec.overwrite)
     if run.manifest:

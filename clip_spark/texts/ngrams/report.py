@@ -1,5 +1,6 @@
 """*Anywhere.* What report.json says of counts and of filtered n-grams, beside what it says of every dataset.
 
+    shards, splits   files of counts, and tasks that read the corpus; each has a receipt (count-ngrams)
     corpus           lines, bytes, tokens and lines with replaced bytes (count-ngrams)
     ngrams_by_order  order -> how many there were before and after each cut
     ranks            order -> [rank, count] at counts half an octave apart, the most frequent first (count-ngrams)
@@ -42,12 +43,14 @@ def ranks(order: int, counters: Mapping[str, float]) -> Points:
     return points
 
 
-def of_counts(extra: Mapping[str, Any], receipts: Sequence[Receipt], growth: Points) -> dict[str, Any]:
+def of_counts(extra: Mapping[str, Any], receipts: Sequence[Receipt], splits: int, growth: Points) -> dict[str, Any]:
     """*Pure.* The report of count-ngrams; `extra` is what its manifest says beside the receipts."""
     counters: Counter[str] = sum((Counter(receipt.counters) for receipt in receipts), Counter())
     corpus = {name: extra[name] for name in totals.OF_CORPUS}
     return {
         "rows_in": corpus["lines"],
+        "shards": len(receipts) - splits,
+        "splits": splits,
         "corpus": corpus,
         "ngrams_by_order": extra["orders"],
         "ranks": {n: ranks(int(n), counters) for n in extra["orders"]},

@@ -1,32 +1,43 @@
-"""*Worker.* The first pass over a split: its distinct tokens with their counts, and the text as numbers of tokens.
-
-The result is kept as a work file, so that the text is tokenised once although it is needed twice, and a job that
-was killed does not start from nothing. A damaged or missing work file is made again from the corpus.
-"""
+"""*Worker.* The first pass over a split: its distinct tokens with their counts, and the text as numbers of tokens."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.texts import corpus
 from clip_spark.texts.corpus import Piece, Split
 from clip_spark.texts.ngrams.counting import totals
-from clip_spark.texts.ngrams.counting.coded_split import LINE_END, Coded, Reject, read_coded, write_coded
+from clip_spark.texts.ngrams.counting.coded_split import LINE_END, Coded
 from clip_spark.texts.ngrams.counting.tokenizer import Tokenizer, Tokens, make_tokenizer
 from clip_spark.texts.specs import CountSpec
 from clip_spark.texts.tokens import decode, is_utf8
 
 DAMAGED_FILE = "cut short or garbled"
 COUNT_CODES = 1 << 20
+Reject = tuple[str, str, str]
+"""Source, reason, message."""
 
 
-def code_split(split: Split, spec: CountSpec) -> Coded:
+class Reading(NamedTuple):
+    """What reading a split from the corpus gives.
+
+    Attributes:
+        coded: the text as numbers.
+        sums: totals of the split: lines, bytes, tokens, ...
+        rejects: files and lines that were left out.
+    """
+
+    coded: Coded
+    sums: dict[str, int]
+    rejects: list[Reject]
+
+
+def code_split(split: Split, spec: CountSpec) -> Reading:
     """*Worker.* Read and tokenise a split; a file that is cut short or garbled is rejected as a whole."""
     tokenizer = make_tokenizer(spec)
     sums: Counter[str] = Counter()
@@ -44,8 +55,8 @@ def code_split(split: Split, spec: CountSpec) -> Coded:
         blocks += found
         sums += of_piece
     words, codes = _one_dictionary(blocks)
-    coded = Coded(words, _occurrences(codes, len(words)), codes, {}, rejects)
-    return dataclasses.replace(coded, sums={**sums, **_sums(coded, spec.orders)})
+    coded = Coded(words, _occurrences(codes, len(words)), codes)
+    return Reading(coded, {**sums, **_sums(coded, spec.orders)}, rejects)
 
 
 def _occurrences(codes: np.ndarray, words: int) -> np.ndarray:
@@ -118,15 +129,3 @@ def _sums(coded: Coded, orders: tuple[int, ...]) -> dict[str, int]:
     lengths = np.diff(ends, prepend=-1) - 1
     positions = {totals.key("positions", n): int(np.maximum(lengths - n + 1, 0).sum()) for n in orders}
     return {"tokens": int(coded.counts[is_word].sum()), **positions}
-
-
-def coded_split(uri: str, split: Split, spec: CountSpec) -> Coded:
-    """*Worker.* A split from its work file at `uri`, or from the corpus if there is none that is whole."""
-    if found := read_coded(uri):
-        return found
-    watch = Stopwatch()
-    with watch("tokenise"):
-        coded = code_split(split, spec)
-    coded = dataclasses.replace(coded, seconds=dict(watch.seconds))
-    write_coded(uri, coded)
-    return coded

@@ -1,14 +1,14 @@
 """*Worker.* A split as numbers, and the work file that keeps it between the two passes.
 
-A work file ends with a checksum, because a wrong number in it would be a wrong count: one that is cut short or
+The text is tokenised once although it is needed twice, and a run that was killed does not start from nothing. A work
+file ends with a checksum, because a wrong number in it would be a wrong count: one that is cut short or
 garbled is not parsed at all.
 """
 
 from __future__ import annotations
 
-import json
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
@@ -20,8 +20,6 @@ from clip_spark import storage
 
 LINE_END = b"\n"
 CHECKSUM_BYTES = 4
-Reject = tuple[str, str, str]
-"""Source, reason, message."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +30,11 @@ class Coded:
         words: distinct tokens as UTF-8, binary (v,); those that begin with a line end separate lines.
         counts: int64 (v,), occurrences of each.
         codes: int32 (tokens,), the text as positions in `words`.
-        sums: totals of the split: lines, bytes, tokens, ...
-        rejects: files and lines that were left out.
-        seconds: stage -> seconds that it took to make this.
     """
 
     words: pa.Array
     counts: np.ndarray
     codes: np.ndarray
-    sums: dict[str, int]
-    rejects: list[Reject]
-    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def is_word(self) -> np.ndarray:
@@ -70,8 +62,7 @@ class _Summed:
 
 def write_coded(uri: str, coded: Coded) -> None:
     """*Worker.* Write a work file; it appears whole or not at all."""
-    about = {"about": json.dumps([coded.sums, coded.rejects, coded.seconds])}
-    words = pa.table({"word": coded.words, "count": coded.counts}).replace_schema_metadata(about)
+    words = pa.table({"word": coded.words, "count": coded.counts})
     with storage.open_write(uri) as stream:
         summed = _Summed(stream)
         for table in (words, pa.table({"code": coded.codes})):
@@ -91,7 +82,5 @@ def read_coded(uri: str) -> Coded | None:
         return None
     source = pa.BufferReader(body)
     words, codes = (pa.ipc.open_stream(source).read_all().combine_chunks() for _ in range(2))
-    sums, rejects, seconds = json.loads(words.schema.metadata[b"about"])
-    rejects = [tuple(reject) for reject in rejects]
     code = codes["code"].combine_chunks().to_numpy()
-    return Coded(words["word"].combine_chunks(), words["count"].to_numpy(), code, sums, rejects, seconds)
+    return Coded(words["word"].combine_chunks(), words["count"].to_numpy(), code)

@@ -12,42 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from clip_spark import storage
 from clip_spark.datasets import schema
-from clip_spark.datasets.receipt import Receipt, shard_name
+from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.stopwatch import Stopwatch
-from clip_spark.texts.corpus import Split
-from clip_spark.texts.ngrams.counting import code_split as coding
 from clip_spark.texts.ngrams.counting import growth, vocabulary
 from clip_spark.texts.ngrams.counting import rare_words as unnumbered
 from clip_spark.texts.ngrams.counting import sorted_runs as runs
 from clip_spark.texts.ngrams.counting.coded_split import Coded
 from clip_spark.texts.ngrams.counting.growth import GROUPS, SplitWords
 from clip_spark.texts.ngrams.counting.packed_keys import Layout
+from clip_spark.texts.ngrams.counting.source import NumberedSplit, Source
 from clip_spark.texts.ngrams.counting.vocabulary import FrequentWords, Vocabulary
-from clip_spark.texts.ngrams.counting.write_shard import About, Part, write_counts
-from clip_spark.texts.specs import CountSpec
+from clip_spark.texts.ngrams.counting.write_shard import Part, write_counts
 
 CHUNK_POSITIONS = 1 << 15
 """Positions of a text that are packed at once, so that they stay in a core's cache."""
 COUNT_POSITIONS = 1 << 22
 """Positions whose keys are held and sorted at once: 32 MiB, all of a usual split."""
-NumberedSplit = tuple[int, Split]
-
-
-@dataclass(frozen=True)
-class Source:
-    """How workers get a coded split."""
-
-    spec: CountSpec
-    work: str
-
-    def read(self, item: NumberedSplit) -> Coded:
-        """*Worker.* From the work file, else from the corpus."""
-        number, split = item
-        uri = storage.join(self.work, f"{shard_name(number)}.arrow")
-        return coding.coded_split(uri, split, self.spec)
 
 
 @dataclass(frozen=True)
@@ -86,24 +68,22 @@ class SecondPass:
     Attributes:
         source: where splits are.
         words: broadcast Vocabulary.
-        shards: number of shards.
         pending: the shards that are still to be written.
     """
 
     source: Source
     words: Any
-    shards: int
     pending: frozenset[int]
 
     def __call__(self, item: NumberedSplit) -> Iterator[tuple[int, Part]]:
         coded = self.source.read(item)
         watch = Stopwatch()
         with watch("sort"):
-            words = vocabulary.split_words(coded, self.shards) if self._sums_words() else [None] * self.shards
+            shards = self.source.shards
+            words = vocabulary.split_words(coded, shards) if self._sums_words() else [None] * shards
             keys, texts = self._longer(coded)
-        about = About(coded.sums, coded.rejects, {**coded.seconds, **watch.seconds})
         for shard in sorted(self.pending):
-            yield shard, Part(words[shard], keys[shard], texts[shard], about if shard == min(self.pending) else None)
+            yield shard, Part(words[shard], keys[shard], texts[shard], watch.seconds["sort"] / len(self.pending))
 
     def _sums_words(self) -> bool:
         """*Worker.* True if single words are wanted that the vocabulary does not hold."""
@@ -112,9 +92,9 @@ class SecondPass:
 
     def _longer(self, coded: Coded) -> tuple[list[bytes], list[Any]]:
         """*Worker.* The n-grams of two and more words, by shard."""
-        orders = [n for n in self.source.spec.orders if n > 1]
+        orders, shards = [n for n in self.source.spec.orders if n > 1], self.source.shards
         if not orders:
-            return [b""] * self.shards, [None] * self.shards
+            return [b""] * shards, [None] * shards
         known: Vocabulary = self.words.value
         numbers = known.numbers(coded.words)
         layout = Layout(known.bits, max(orders))
@@ -122,10 +102,10 @@ class SecondPass:
         run = runs.merge_all(
             (runs.count_keys(pack_text(numbers, coded.codes, layout, start)) for start in starts), layout
         )
-        keys = list(runs.encode_parts(run, layout.cuts(run.columns, self.shards)))
+        keys = list(runs.encode_parts(run, layout.cuts(run.columns, shards)))
         if known.complete:
-            return keys, [None] * self.shards
-        return keys, unnumbered.split_texts(coded, numbers, orders, self.shards)
+            return keys, [None] * shards
+        return keys, unnumbered.split_texts(coded, numbers, orders, shards)
 
 
 def pack_text(numbers: np.ndarray, codes: np.ndarray, layout: Layout, start: int) -> tuple[np.ndarray, ...]:
@@ -152,15 +132,13 @@ class WriteShard:
 
     source: Source
     words: Any
-    output: str
-    plan: str
-    shards: int
     pending: frozenset[int]
 
     def __call__(self, shard: int, items: Iterable[tuple[int, Part]]) -> Iterator[Receipt]:
         if shard not in self.pending:
             return
         known: Vocabulary | None = self.words.value if self.words is not None else None
-        with ShardWriter(self.output, self.plan, shard, {"counts": schema.COUNTS}) as writer:
-            write_counts(writer, (part for _, part in items), self.source.spec.least(), known, self.shards)
+        source = self.source
+        with ShardWriter(source.output, source.plan, shard, {"counts": schema.COUNTS}) as writer:
+            write_counts(writer, (part for _, part in items), source.spec.least(), known, source.shards)
             yield writer.finish()

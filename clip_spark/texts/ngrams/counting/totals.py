@@ -1,7 +1,7 @@
 """*Pure.* Totals of a count: lines, tokens, bytes, and by order how many n-grams there were and are.
 
-Tasks sum them up in the counters of their receipts (`positions_2`, `survivors_2`, ...); the manifest of counts holds
-them under `extra`, where filter-ngrams finds what PMI needs.
+Tasks sum them up in the counters of their receipts: those of splits hold `lines`, `tokens`, `positions_2`, ..., those
+of shards `survivors_2`, ...; the manifest of counts holds them under `extra`, where filter-ngrams finds what PMI needs.
 """
 
 from __future__ import annotations

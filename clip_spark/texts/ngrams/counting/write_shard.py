@@ -14,7 +14,6 @@ from clip_spark.datasets.shards import ShardWriter
 from clip_spark.texts.ngrams import report as summary
 from clip_spark.texts.ngrams.counting import sorted_runs as runs
 from clip_spark.texts.ngrams.counting import totals
-from clip_spark.texts.ngrams.counting.coded_split import Reject
 from clip_spark.texts.ngrams.counting.packed_keys import Layout
 from clip_spark.texts.ngrams.counting.rare_words import sum_texts
 from clip_spark.texts.ngrams.counting.sorted_runs import Run
@@ -24,21 +23,13 @@ MERGE_TABLES = 64
 """Tables that are held before they are summed up."""
 
 
-class About(NamedTuple):
-    """What a split tells besides n-grams, to one shard only: totals, rejects, seconds by stage."""
-
-    sums: dict[str, int]
-    rejects: list[Reject]
-    seconds: dict[str, float]
-
-
 class Part(NamedTuple):
-    """What one split tells one shard."""
+    """What one split tells one shard; `seconds` is this shard's share of the time it took to sort the split."""
 
     words: pa.Table | None
     keys: bytes
     texts: pa.Table | None
-    about: About | None
+    seconds: float
 
 
 class _Gathered:
@@ -50,24 +41,15 @@ class _Gathered:
         self._writer = writer
 
     def keys(self, parts: Iterable[Part]) -> Iterator[Run]:
-        """The runs of all parts; words, texts and totals are put aside on the way."""
+        """The runs of all parts; words and texts are put aside on the way."""
         for part in parts:
-            self._note(part.about)
+            self._writer.watch.seconds["sort"] += part.seconds
             if part.words is not None:
                 self.words = _added(self.words, part.words, sum_words)
             if part.texts is not None:
                 self.texts = _added(self.texts, part.texts, sum_texts)
             if part.keys:
                 yield runs.decode(part.keys)
-
-    def _note(self, about: About | None) -> None:
-        if about is None:
-            return
-        self._writer.counters.update(about.sums)
-        for reject in about.rejects:
-            self._writer.reject(*reject)
-        for stage, seconds in about.seconds.items():
-            self._writer.watch.seconds[stage] += seconds
 
 
 def _added(tables: list[pa.Table], table: pa.Table, sum_up: Callable[[Sequence[pa.Table]], pa.Table]) -> list[pa.Table]:
