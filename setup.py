@@ -13,6 +13,7 @@ VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "clip_spark/__init__.py").
 # Why each bound is there is written beside the pins in constraints.txt.
 SPARK = ["pyspark>=3.5.6,<5"]
 ENCODE = ["torch", "torchvision", "open_clip_torch>=3.3,<4", "pillow>=10"]
+PICTURES = ["pillow-heif", "pillow-jxl-plugin"]  # HEIC and JPEG XL; the rest comes with pillow
 INDEX = ["autofaiss==2.18.0", "faiss-cpu>=1.10,<1.14", "duckdb>=1.1"]
 WEB = ["fastapi>=0.110", "uvicorn>=0.30", "prometheus-client"]
 PLOT = ["matplotlib>=3.8"]
@@ -60,13 +61,14 @@ setup(
     extras_require={
         "spark": SPARK,
         "encode": ENCODE,
+        "pictures": PICTURES,
         "index": INDEX,
         "web": WEB,
         "plot": PLOT,
         "s3": S3,
         "submit": SUBMIT,
         "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3,
-        "test": TEST + TEST_WEB,
+        "test": TEST + TEST_WEB + PICTURES,
         "check": CHECK,
         "bench": BENCH,
     },

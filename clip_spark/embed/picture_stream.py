@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,15 +17,17 @@ from clip_spark.errors import Rejected
 from clip_spark.pictures.records import ImageRow
 from clip_spark.pictures.sources import FileEntry, Part, Picture, Unreadable
 from clip_spark.runtime.ahead import map_ordered
-from clip_spark.runtime.child_process import Apart
+from clip_spark.runtime.child_process import Apart, Limits
 from clip_spark.runtime.devices import decode_threads, is_retry
 
 if TYPE_CHECKING:
     from clip_spark.datasets.shards import ShardWriter
     from clip_spark.encoders.open_clip import Encoder
-    from clip_spark.encoders.picture_pixels import PicturePreparer
+    from clip_spark.encoders.picture_pixels import PicturePreparer, Pixels
 
-Decode = Callable[[bytes], tuple[np.ndarray, tuple[int, int]]]
+Decode = Callable[[bytes], "Pixels"]
+SECOND_TRY = Limits(seconds=60)
+"""Of a picture that may have ended the task before; a large one takes a second."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Prepared:
 
     row: ImageRow
     pixels: np.ndarray
+    notices: tuple[str, ...]
     read_seconds: float
     decode_seconds: float
 
@@ -44,7 +49,7 @@ def prepared_pictures(
     At most two forward passes' worth of pictures wait, which bounds the memory.
     """
 
-    with decoder(encoder.preparers[fast_decode]) as decode:
+    with decoder(encoder.preparers[fast_decode]) as decode, counted_warnings(writer.counters):
 
         def work(item: FileEntry | Picture | Unreadable) -> Prepared | Unreadable:
             return prepare(decode, item)
@@ -56,12 +61,30 @@ def prepared_pictures(
             else:
                 writer.watch.seconds["read"] += result.read_seconds
                 writer.watch.seconds["decode"] += result.decode_seconds
+                writer.counters.update(f"pictures {notice}" for notice in result.notices)
                 yield result
 
 
 def decoder(preparer: PicturePreparer) -> AbstractContextManager[Decode]:
     """*Worker.* Decodes here; when the task was tried before, in processes of its own: a picture may have ended it."""
-    return Apart(preparer.with_size) if is_retry() else nullcontext(preparer.with_size)
+    return Apart(preparer.prepare, SECOND_TRY) if is_retry() else nullcontext(preparer.prepare)
+
+
+@contextmanager
+def counted_warnings(counters: Counter[str]) -> Iterator[None]:
+    """*Worker.* Pillow's warnings are counted, not printed: a thousand pictures of the web bring dozens of them."""
+    show = warnings.showwarning
+
+    def count(message: Any, category: type[Warning], filename: str, *where: Any) -> None:
+        if "PIL" in filename or filename.endswith("decode.py"):
+            counters["warnings of the decoders"] += 1
+        else:
+            show(message, category, filename, *where)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", module=r"PIL\b|clip_spark\.pictures\.decode")
+        warnings.showwarning = count  # type: ignore[assignment]
+        yield
 
 
 def prepare(decode: Decode, item: FileEntry | Picture | Unreadable) -> Prepared | Unreadable:
@@ -72,11 +95,11 @@ def prepare(decode: Decode, item: FileEntry | Picture | Unreadable) -> Prepared 
         return picture
     loaded = time.perf_counter()
     try:
-        pixels, (width, height) = decode(picture.data)
+        found = decode(picture.data)
     except Rejected as error:
         return Unreadable(picture.uri, error.reason, error.message)
-    row = ImageRow(replace(picture, data=b""), width, height, len(picture.data))
-    return Prepared(row, pixels, loaded - start, time.perf_counter() - loaded)
+    row = ImageRow(replace(picture, data=b""), *found.size, len(picture.data))
+    return Prepared(row, found.values, found.notices, loaded - start, time.perf_counter() - loaded)
 
 
 def encode_pictures(encoder: Encoder, pictures: Iterator[Prepared]) -> Iterator[tuple[ImageRow, np.ndarray]]:

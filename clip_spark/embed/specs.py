@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from clip_spark.datasets.spec import Spec, check_at_least, check_not_empty, option
 from clip_spark.encoders.spec import EncoderSpec
 from clip_spark.errors import SpecError
+from clip_spark.pictures.look import Look
 
 MODEL_HELP = "demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32"
 PRECISION_HELP = "auto, fp32, bf16 or fp16; auto is bf16 where the device computes it, else fp32 (fp16 on old GPUs)"
@@ -63,6 +64,10 @@ class EmbedImagesSpec(Spec):
     )
     model: str = option(MODEL_HELP, "demo")
     precision: str = option(PICTURE_PRECISION_HELP, "auto")
+    orientation: str = option("apply (turn photographs as their EXIF tag says) or ignore (as open_clip does)", "apply")
+    background: str = option(
+        "under transparent pixels: white, black, RRGGBB, or open_clip, which shows what colours lie below them", "white"
+    )
     metadata_columns: tuple[str, ...] = option("keys of the .json beside a picture that become record columns", ())
     batch_size: int = option("pictures per forward pass; 0 chooses by device", 0, content=False)
     shard_rows: int = option("most pictures of a shard from single files; 0 chooses (a tar is always one shard)", 0)
@@ -71,7 +76,7 @@ class EmbedImagesSpec(Spec):
 
     def __post_init__(self) -> None:
         check_not_empty("images", self.images)
-        EncoderSpec(self.model, self.precision)
+        EncoderSpec(self.model, self.precision, Look(self.orientation, self.background))
         check_at_least("batch-size", self.batch_size, 0)
         check_at_least("shard-rows", self.shard_rows, 0)
         check_at_least("price-per-hour", self.price_per_hour, 0)
@@ -79,4 +84,4 @@ class EmbedImagesSpec(Spec):
     @property
     def encoder(self) -> EncoderSpec:
         """The encoder's part."""
-        return EncoderSpec(self.model, self.precision)
+        return EncoderSpec(self.model, self.precision, Look(self.orientation, self.background))

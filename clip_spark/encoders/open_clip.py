@@ -56,7 +56,7 @@ class Encoder:
         self._texts = TextEncoder(self._model, loaded.tokenizer, self._forward, self.counters)
         self.pictures_per_pass = BatchSize(PICTURES[device.split(":")[0]])
         self.tokens_per_pass, self.split = self._texts.batch, self._texts.split
-        self.preparers = {fast: PicturePreparer(loaded.transform, fast) for fast in (False, True)}
+        self.preparers = {fast: PicturePreparer(loaded.transform, fast, spec.look) for fast in (False, True)}
         self._preprocess, self._weights_sha256 = loaded.preprocess, loaded.weights_sha256
         self.dim = self.encode_texts(["a"]).shape[1]
 
@@ -69,6 +69,8 @@ class Encoder:
             "precision": self.precision,
             "dim": self.dim,
             "context_length": self._texts.context_length,
+            "orientation": self.spec.look.orientation,
+            "background": self.spec.look.background,
         }
 
     def encode_texts(self, texts: Sequence[str], prefix: str = "") -> np.ndarray:

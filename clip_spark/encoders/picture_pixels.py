@@ -9,11 +9,12 @@ much as any other, where open_clip would first blow it up to 224 x 2,240,000.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from clip_spark.pictures.decode import open_with_size
+from clip_spark.pictures.decode import as_seen, decode
+from clip_spark.pictures.look import AS_STORED, Look
 
 if TYPE_CHECKING:
     import torch
@@ -25,18 +26,28 @@ FAST_OVERSIZE = 2
 """The fast decoder leaves at least twice the model's size for the exact resize."""
 
 
+class Pixels(NamedTuple):
+    """A prepared picture: uint8 (height, width, 3), its stored (width, height), and what was done to it (`decode`)."""
+
+    values: np.ndarray
+    size: tuple[int, int]
+    notices: tuple[str, ...] = ()
+
+
 class PicturePreparer:
     """One model's preprocessing, split where pixels stop being 8-bit integers; safe to call from many threads.
 
     Args:
         transform: open_clip's, for one PIL picture.
         fast: decode large JPEGs at a fraction of their size (libjpeg's scaled decode); not exact.
+        look: orientation and background; as open_clip's transform sees it is `AS_STORED`.
     """
 
-    def __init__(self, transform: Any, fast: bool = False) -> None:
+    def __init__(self, transform: Any, fast: bool = False, look: Look = AS_STORED) -> None:
         import torch
 
         *self._geometry, _to_tensor, normalise = transform.transforms
+        self._look = look
         self._size = plain_size(self._geometry)
         self._at_least = FAST_OVERSIZE * self._size if fast and self._size else 0
         self._mean = torch.tensor(normalise.mean).view(1, 3, 1, 1)
@@ -44,19 +55,23 @@ class PicturePreparer:
 
     def __call__(self, picture: Image | bytes) -> np.ndarray:
         """uint8 (height, width, 3) of one picture; raises Rejected if the bytes are no usable picture."""
-        return self.with_size(picture)[0]
+        return self.prepare(picture).values
 
-    def with_size(self, picture: Image | bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """The same, and (width, height) of the picture as it is stored, in pixels."""
+    def prepare(self, picture: Image | bytes) -> Pixels:
+        """The same, and what there is to know of the picture."""
         if isinstance(picture, bytes):
-            image, size = open_with_size(picture, self._at_least)
-        else:
-            image, size = picture, picture.size
+            found = decode(picture, self._look, self._at_least)
+            return Pixels(self._fitted(found.image), found.size, found.notices)
+        image, notices = as_seen(picture, self._look)
+        return Pixels(self._fitted(image), picture.size, notices)
+
+    def _fitted(self, image: Image) -> np.ndarray:
+        """Resized, cropped and converted: uint8 (height, width, 3)."""
         if self._size and max(image.size) > LONG * min(image.size):
-            return np.asarray(resize_and_crop(image, self._size).convert("RGB")), size
+            return np.asarray(resize_and_crop(image, self._size).convert("RGB"))
         for step in self._geometry:
             image = step(image)
-        return np.asarray(image), size
+        return np.asarray(image)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 (n, height, width, 3) to the model's float32 (n, 3, height, width), on the device of `pixels`."""

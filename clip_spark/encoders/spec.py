@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clip_spark.datasets.spec import check_choice, check_not_empty
+from clip_spark.pictures.look import Look
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
@@ -17,10 +18,12 @@ class EncoderSpec:
         model: `demo`, `ARCH:PRETRAINED`, `ARCH:/path/or/uri/to/weights`, or an OpenAI name such as `ViT-B/32`.
         precision: one of PRECISIONS; `auto` is bf16 where the device computes it natively, else fp32; `int8` is for
             pictures on CPUs.
+        look: how pictures are turned and what is laid under them.
     """
 
     model: str = "demo"
     precision: str = "auto"
+    look: Look = Look()
 
     def __post_init__(self) -> None:
         check_not_empty("model", self.model)

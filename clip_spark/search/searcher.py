@@ -23,6 +23,7 @@ from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import Removals
 from clip_spark.index.open.selection import Selection, select_where
 from clip_spark.index.open.unique import search_unique
+from clip_spark.pictures.look import Look
 from clip_spark.search.hits import Hit, Hits, Wanted
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,9 @@ class Searcher:
             if self._encoder is None:
                 from clip_spark.encoders import load_encoder
 
-                encoder = load_encoder(EncoderSpec(str(self.info.encoder["model"])), None)
+                encoder = load_encoder(
+                    EncoderSpec(str(self.info.encoder["model"]), look=Look.of(self.info.encoder)), None
+                )
                 check_same_encoder(self.info.encoder, encoder.info(), "these queries")
                 self._encoder = encoder
         return self._encoder

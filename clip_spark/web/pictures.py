@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from clip_spark.errors import InputError, Rejected
 from clip_spark.pictures import stored
-from clip_spark.pictures.decode import open_picture
+from clip_spark.pictures.decode import decode
+from clip_spark.pictures.look import AS_STORED, OPEN_CLIP, Look
 from clip_spark.web.errors import NotFound
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ SIZES = (256, 512, 1024)
 CACHE_BYTES = 128 << 20
 SHOWN_AS_THEY_ARE = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
 """Formats that every browser shows; others are sent as PNG. SVG is none of them: it may hold scripts."""
+SHOWN = Look("apply", OPEN_CLIP)
+"""Upright, and as transparent as it is: the page lies below."""
 
 
 @dataclass(frozen=True)
@@ -42,37 +45,30 @@ def read_picture(record: dict[str, Any]) -> bytes:
 
 def original(data: bytes) -> Media:
     """*Server.* A picture in full size, in a format that browsers show; raises Rejected for anything else."""
-    image = open_picture(data)
-    if image.format in SHOWN_AS_THEY_ARE:
-        return Media(data, SHOWN_AS_THEY_ARE[image.format])
-    return _encoded(image, "PNG")
+    found = decode(data, AS_STORED)
+    if found.format in SHOWN_AS_THEY_ARE:
+        return Media(data, SHOWN_AS_THEY_ARE[found.format])
+    return _encoded(found.image, "PNG")
 
 
 def thumbnail(data: bytes, size: int) -> Media:
     """*Server.* A picture whose longer side is at most `size` pixels, the right way up; a small one as it is."""
-    image = open_picture(data)
-    if max(image.size) <= size and image.format in SHOWN_AS_THEY_ARE:
-        return Media(data, SHOWN_AS_THEY_ARE[image.format])
-    return _encoded(_upright(image, size), "WEBP", quality=82)
+    found = decode(data, SHOWN)
+    if max(found.size) <= size and found.format in SHOWN_AS_THEY_ARE:
+        return Media(data, SHOWN_AS_THEY_ARE[found.format])
+    return _encoded(_small(found.image, size), "WEBP", quality=82)
 
 
 def jpeg(data: bytes, size: int) -> bytes:
     """*Server.* The same as JPEG on white, which is what clip-retrieval's clients expect."""
-    from PIL import Image
-
-    image = _upright(open_picture(data), size).convert("RGBA")
-    flat = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return _encoded(flat, "JPEG", quality=85).data
+    image = _small(decode(data, Look("apply", "white")).image, size)
+    return _encoded(image.convert("RGB"), "JPEG", quality=85).data
 
 
-def _upright(image: Image, size: int) -> Image:
-    from PIL import ImageOps
-
-    turned = ImageOps.exif_transpose(image)
-    if turned.mode not in ("RGB", "RGBA", "L"):
-        turned = turned.convert("RGBA")
-    turned.thumbnail((size, size))
-    return turned
+def _small(image: Image, size: int) -> Image:
+    shown = image if image.mode in ("RGB", "RGBA", "L") else image.convert("RGBA")
+    shown.thumbnail((size, size))
+    return shown
 
 
 def _encoded(image: Image, format: str, **options: Any) -> Media:

@@ -13,7 +13,6 @@ import numpy as np
 from clip_spark.datasets import schema
 from clip_spark.errors import InputError
 from clip_spark.index.open.parts import MISSING
-from clip_spark.pictures.decode import open_picture
 from clip_spark.search.hits import Hit, Wanted
 from clip_spark.search.searcher import hits_of
 from clip_spark.web.errors import NotFound
@@ -62,9 +61,9 @@ class ServedIndex:
         """The embedding of a picture file, float32 (d,); raises Rejected for bytes that are no usable picture."""
         encoder = self.searcher.encoder
         with self.timings("image_prepro_time"):
-            picture = open_picture(data)
+            pixels = encoder.preparers[False](data)
         with _encoding, self.timings("image_clip_inference_time"):
-            return encoder.encode_images([picture])[0]
+            return encoder.encode_pixels(np.stack([pixels]))[0]
 
     def embedding_of(self, record_id: str) -> np.ndarray:
         """The stored embedding of a record, float32 (d,); raises NotFound."""

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from clip_spark.errors import ClipSparkError, Rejected
-from clip_spark.runtime import child_process as apart
-from clip_spark.runtime.child_process import Apart, how_ended
+from clip_spark.runtime.child_process import Apart, Limits, how_ended
 
 
 def length(text: str) -> int:
@@ -50,9 +49,8 @@ def test_threads_have_a_process_each() -> None:
         assert list(pool.map(work, ["a" * n for n in range(1, 9)])) == list(range(1, 9))
 
 
-def test_when_everything_dies_no_record_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "MOST_DEADLY", 1)
-    with Apart(length) as work:
+def test_when_everything_dies_no_record_is_blamed() -> None:
+    with Apart(length, Limits(most_deadly=1)) as work:
         with pytest.raises(Rejected):
             work("deadly 1")
         with pytest.raises(ClipSparkError, match="More than 1 records"):

@@ -72,7 +72,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_pixels_equal_open_clips(transform: Any, kind: str, size: tuple[int, int]) -> None:
     data = KINDS[kind](photograph(*size))
-    pixels, stored = PicturePreparer(transform).with_size(data)
+    pixels, stored, _ = PicturePreparer(transform).prepare(data)
     assert pixels.shape == (64, 64, 3) and pixels.dtype == np.uint8 and stored == size
     levels = 2 if size == (3, 90) else 0  # so long a picture is only computed inside the crop
     assert np.abs(pixels.astype(int) - reference(transform, data)).max() <= levels
