@@ -40,6 +40,8 @@ setup(
     ],
     package_data={
         "clip_spark": [
+            "py.typed",
+            "*.pyi",
             "demo/model/*",
             "demo/pictures/*",
             "demo/text/*",

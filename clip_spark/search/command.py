@@ -99,7 +99,7 @@ def embed(searcher: Searcher, term: Term) -> np.ndarray:
     if term.kind == "like":
         return searcher.embedding_of(term.value)
     try:
-        return searcher.encoder.encode_images([read_file(term.value, "picture")])[0]
+        return searcher.embed_picture(read_file(term.value, "picture"))
     except Rejected as error:
         raise InputError(f"'{term.value}' cannot be used as a picture: {error.message}.") from error
 

@@ -83,9 +83,9 @@ class Searcher:
         """The records nearest to a text."""
         return self.search(self.embed_text(text)[None], Wanted(k=k))[0]
 
-    def search_image(self, image: Any, k: int = 10) -> Hits:
+    def search_picture(self, picture: Any, k: int = 10) -> Hits:
         """The records nearest to a picture (PIL image or the bytes of a file)."""
-        return self.search(self.encoder.encode_images([image]), Wanted(k=k))[0]
+        return self.search(self.embed_picture(picture)[None], Wanted(k=k))[0]
 
     def search_like(self, record_id: str, k: int = 10) -> Hits:
         """The records nearest to one that is in the index, itself left out."""
@@ -109,6 +109,10 @@ class Searcher:
         if not text.strip():
             raise SpecError("The text to search for is empty.")
         return self.encoder.encode_texts([text])[0]
+
+    def embed_picture(self, picture: Any) -> np.ndarray:
+        """The embedding of a picture (PIL image or the bytes of a file), float32 (d,); raises Rejected."""
+        return self.encoder.encode_images([picture])[0]
 
     def embedding_of(self, record_id: str) -> np.ndarray:
         """The embedding of a record, float32 (d,); raises InputError if there is none or it was removed."""

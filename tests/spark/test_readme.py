@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,11 @@ def test_every_command_of_the_readme_works(work: Path, monkeypatch: pytest.Monke
     assert len(commands) >= 11
     for command in commands:
         assert main(shlex.split(command)[1:]) == 0, command
+
+
+def test_the_python_of_the_readme_works_in_a_session_of_its_own(work: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code += "\nassert len(hits) == len(more) == 5 and ngrams.rows == 200\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=work, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "| n|" in done.stdout and "caption" in done.stdout

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "clip_spark"
 FLOORS = (
-    ("jobs",),
+    ("jobs", "api"),
     ("commands", "web"),
     ("analysis",),
     ("search",),

@@ -1,0 +1,379 @@
+"""Written by scripts/make_stub.py from the registry of commands; do not edit."""
+# ruff: noqa: E501
+
+from clip_spark.api.dataset import Dataset as Dataset
+from clip_spark.api.index import Index as Index
+from clip_spark.api.opening import load_encoder as load_encoder
+from clip_spark.api.opening import open_dataset as open_dataset
+from clip_spark.api.opening import open_index as open_index
+from clip_spark.api.options import Numbers, Text, Texts
+from clip_spark.api.session import session as session
+from clip_spark.api.session import stop as stop
+from clip_spark.errors import ClipSparkError as ClipSparkError
+from clip_spark.errors import DatasetError as DatasetError
+from clip_spark.errors import InputError as InputError
+from clip_spark.errors import ModelError as ModelError
+from clip_spark.errors import OutputError as OutputError
+from clip_spark.errors import SpecError as SpecError
+from clip_spark.errors import StorageError as StorageError
+from clip_spark.errors import TaskError as TaskError
+from clip_spark.errors import UserError as UserError
+from clip_spark.search.hits import Hit as Hit
+from clip_spark.search.hits import Hits as Hits
+
+__version__: str
+__all__ = [
+    "ClipSparkError",
+    "Dataset",
+    "DatasetError",
+    "Hit",
+    "Hits",
+    "Index",
+    "InputError",
+    "ModelError",
+    "OutputError",
+    "SpecError",
+    "StorageError",
+    "TaskError",
+    "UserError",
+    "__version__",
+    "build_index",
+    "count_ngrams",
+    "describe_set",
+    "embed_images",
+    "embed_text",
+    "filter_ngrams",
+    "load_encoder",
+    "make_records",
+    "open_dataset",
+    "open_index",
+    "search_index",
+    "session",
+    "stop",
+    "tag_images",
+]
+
+def build_index(
+    *,
+    embeddings: Text,
+    output: Text,
+    parts: int = 0,
+    recall: float = 0.95,
+    max_index_memory: Text = "16G",
+    max_query_ms: float = 10.0,
+    max_build_memory: Text = "4G",
+    metric: Text = "ip",
+    index_key: Text = "",
+    queries: Text = "",
+    seed: int = 0,
+    append: bool = False,
+    overwrite: bool = False,
+) -> Dataset:
+    """Embeddings -> index: Faiss parts, verified, with measured recall.
+
+    Args:
+        embeddings: dataset of embeddings (URI).
+        output: folder (URI) of the dataset to write.
+        parts: Faiss files of the index; 0 chooses from the number of vectors.
+        recall: recall@10 against exact search that the search parameters must reach.
+        max_index_memory: memory that the index may take when it is searched, such as 16G.
+        max_query_ms: milliseconds that a query may take; recall comes first, and a warning says so.
+        max_build_memory: memory of each task and of the driver while it is built, such as 4G.
+        metric: ip (inner product, which is the cosine) or l2.
+        index_key: Faiss index factory key; empty chooses from size and memory.
+        queries: embeddings of the other kind (URI) to tune cross-modal recall with.
+        seed: seed of the training sample and the test queries.
+        append: add the embeddings to the index in output, without training again.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
+def count_ngrams(
+    *,
+    corpus: Texts,
+    output: Text,
+    orders: Numbers = (1, 2, 3),
+    min_count: Numbers = (2,),
+    lower: bool = True,
+    nfkc: bool = False,
+    tokenizer: Text = "wordpunct",
+    text_field: Text = "text",
+    invalid_utf8: Text = "replace",
+    shards: int = 0,
+    overwrite: bool = False,
+) -> Dataset:
+    """Corpus: text files, plain or compressed -> counts: every n-gram above the min count, plots.
+
+    Args:
+        corpus: txt, jsonl, csv, tsv, parquet, tar: files, folders or globs (URIs, comma-separated).
+        output: folder (URI) of the dataset to write.
+        orders: lengths of the n-grams to count, 1 to 5.
+        min_count: drop n-grams seen less often: one value, or one per order.
+        lower: lower-case the text first.
+        nfkc: bring the text into Unicode's normal form NFKC first.
+        tokenizer: wordpunct (nltk's), whitespace, or regex:PATTERN.
+        text_field: column or key of the text (a.b looks inside a); for a tar the members' ending.
+        invalid_utf8: lines that are not UTF-8: replace the bad bytes, or reject the line.
+        shards: files of the result; 0 chooses from the size of the corpus.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
+def describe_set(
+    *,
+    embeddings: Text,
+    index: Text,
+    output: Text,
+    classes: Text = "n",
+    top: int = 20,
+    examples: int = 3,
+    where: Text = "",
+    overwrite: bool = False,
+) -> Dataset:
+    """Image embeddings + text index -> what the set as a whole shows, by class of text: table and page.
+
+    Args:
+        embeddings: dataset of image embeddings (URI).
+        index: index of texts (URI).
+        output: folder (URI) of the dataset to write.
+        classes: column of the texts that says their class, such as n (the n-gram order).
+        top: tags listed per class.
+        examples: pictures shown per tag.
+        where: SQL condition on the texts' columns that says which may be tags.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
+def embed_images(
+    *,
+    images: Texts,
+    output: Text,
+    model: Text = "demo",
+    precision: Text = "auto",
+    metadata_columns: Texts = (),
+    batch_size: int = 0,
+    shard_rows: int = 0,
+    fast_decode: bool = False,
+    price_per_hour: float = 0.0,
+    overwrite: bool = False,
+) -> Dataset:
+    """Folders, webdataset tars, parquet with bytes -> embeddings + records (uri, size, caption, metadata).
+
+    Args:
+        images: folders of pictures, webdataset tars, parquet with image bytes, .txt lists of URIs.
+        output: folder (URI) of the dataset to write.
+        model: demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32.
+        precision: auto, fp32, bf16 or fp16; auto is bf16 where the device computes it, else fp32 (fp16 on old GPUs); int8 is faster on CPUs without bf16, but not exact.
+        metadata_columns: keys of the .json beside a picture that become record columns.
+        batch_size: pictures per forward pass; 0 chooses by device.
+        shard_rows: most pictures of a shard from single files; 0 chooses (a tar is always one shard).
+        fast_decode: decode large JPEGs at a fraction of their size: 3 to 6 times faster, not exact.
+        price_per_hour: what the cluster costs in an hour, in any currency; the result then says the cost of a million rows.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
+def embed_text(
+    *,
+    records: Text,
+    output: Text,
+    text_column: Text = "text",
+    model: Text = "demo",
+    precision: Text = "auto",
+    prefix: Text = "",
+    templates: Texts = (),
+    batch_size: int = 0,
+    shard_rows: int = 0,
+    price_per_hour: float = 0.0,
+    overwrite: bool = False,
+) -> Dataset:
+    """Records -> embeddings + records, same rows, same order.
+
+    Args:
+        records: dataset of records, or of image embeddings with their records (URI).
+        output: folder (URI) of the dataset to write.
+        text_column: column of the records to embed, such as the caption of pictures.
+        model: demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32.
+        precision: auto, fp32, bf16 or fp16; auto is bf16 where the device computes it, else fp32 (fp16 on old GPUs).
+        prefix: put before every text for the encoder only, such as 'a photo of a '.
+        templates: instead of a prefix: texts with {} in place of the record's, averaged.
+        batch_size: tokens per forward pass; 0 chooses by device.
+        shard_rows: most rows of an embedding shard; 0 chooses from the number of records.
+        price_per_hour: what the cluster costs in an hour, in any currency; the result then says the cost of a million rows.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
+def filter_ngrams(
+    *,
+    counts: Text,
+    output: Text,
+    top: int = 10000,
+    rank: Text = "count",
+    orders: Numbers = (),
+    min_count: int = 1,
+    punctuation: Text = "keep",
+    digits: Text = "keep",
+    stop_words: Text = "",
+    stop_words_at: Text = "edges",
+    min_length: int = 1,
+    max_length: int = 0,
+    matching: Text = "",
+    keep_list: Text = "",
+    drop_list: Text = "",
+    overwrite: bool = False,
+) -> Dataset:
+    """Counts -> records: ranked, cut, cleaned, every drop counted.
+
+    Args:
+        counts: dataset of counts (URI).
+        output: folder (URI) of the dataset to write.
+        top: keep at most so many n-grams of each order; 0 keeps all.
+        rank: which n-grams are best: count, pmi, npmi, log-likelihood.
+        orders: only n-grams of these lengths; empty keeps all.
+        min_count: drop n-grams seen less often than this.
+        punctuation: drop n-grams with punctuation: keep (none is dropped), edges or anywhere.
+        digits: drop n-grams with a token of digits: keep (none is dropped), edges or anywhere.
+        stop_words: a language (de, en, es, fr, it, nl, pt) or a file (URI) of words; empty: none.
+        stop_words_at: where a stop word drops an n-gram: edges or anywhere.
+        min_length: drop n-grams of fewer characters.
+        max_length: drop n-grams of more characters; 0: no limit.
+        matching: keep only n-grams in which this regular expression is found.
+        keep_list: file (URI) of n-grams, one per line; only these are kept.
+        drop_list: file (URI) of n-grams, one per line; these are dropped.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
+def make_records(
+    *,
+    rows: Texts,
+    output: Text,
+    text_column: Text = "text",
+    uri_column: Text = "",
+    shards: int = 0,
+    overwrite: bool = False,
+) -> Dataset:
+    """Lines, CSV or parquet rows -> records, duplicates removed, your columns kept.
+
+    Args:
+        rows: text, CSV or parquet files with one thing to embed per row.
+        output: folder (URI) of the dataset to write.
+        text_column: column that holds the text (CSV and parquet).
+        uri_column: column that holds picture URLs; the records are then of kind image.
+        shards: files of the result; 0 chooses from the size of the input.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
+def search_index(
+    *,
+    queries: Text,
+    index: Text,
+    output: Text,
+    columns: Texts = (),
+    k: int = 10,
+    threshold: float = -1.0,
+    where: Text = "",
+    unique: float = 0.0,
+    overwrite: bool = False,
+) -> Dataset:
+    """Embeddings as queries + index -> hits, for millions of queries on Spark.
+
+    Args:
+        queries: dataset of embeddings (URI); each is a query.
+        index: index to search (URI).
+        output: folder (URI) of the dataset to write.
+        columns: columns of the records to copy to the hits, such as text or uri,caption.
+        k: hits per query.
+        threshold: least score (cosine) of a hit; -1 takes all.
+        where: SQL condition on the records' columns, such as "n = 2 and text like '%dog%'".
+        unique: drop hits whose cosine with a better one is at least this, such as 0.95; 0 keeps all.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
+def tag_images(
+    *,
+    embeddings: Text,
+    index: Text,
+    output: Text,
+    k: int = 10,
+    quotas: Texts = (),
+    jsonl: bool = False,
+    sidecars: bool = False,
+    threshold: float = -1.0,
+    where: Text = "",
+    unique: float = 0.0,
+    overwrite: bool = False,
+) -> Dataset:
+    """Image embeddings + text index -> tags, and .knn files beside the pictures with --sidecars.
+
+    Args:
+        embeddings: dataset of image embeddings (URI).
+        index: index of texts (URI).
+        output: folder (URI) of the dataset to write.
+        k: tags per image.
+        quotas: instead of -k: tags of each n-gram order, such as 1:5,2:3,3:2.
+        jsonl: also write the tags as jsonl/00000.jsonl ..., one line per picture.
+        sidecars: also write <stem>.knn beside each picture, as clip-grams does.
+        threshold: least score (cosine) of a hit; -1 takes all.
+        where: SQL condition on the records' columns, such as "n = 2 and text like '%dog%'".
+        unique: drop hits whose cosine with a better one is at least this, such as 0.95; 0 keeps all.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """

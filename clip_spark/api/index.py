@@ -1,0 +1,151 @@
+"""*Driver.* An open index as an object: search it by words, pictures, records, embeddings or a mixture. No Spark."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+import numpy as np
+
+from clip_spark.api.options import in_python_words, plain, with_options
+from clip_spark.commands.options import make_spec
+from clip_spark.errors import SpecError
+from clip_spark.search.command import combine, embed
+from clip_spark.search.expression import Term, parse_expression
+from clip_spark.search.hits import Hits, Wanted
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from clip_spark.search.searcher import Searcher
+
+WAYS = ("text", "image", "like", "query", "embedding")
+
+
+class Options(TypedDict, total=False):
+    """Which hits are wanted; the defaults are those of `Wanted`."""
+
+    k: int
+    threshold: float
+    where: str
+    unique: float
+    offset: int
+    columns: str | Sequence[str]
+
+
+class Index:
+    """An index that is open for searching; thread-safe. `open_index` makes it."""
+
+    def __init__(self, searcher: Searcher) -> None:
+        self.searcher = searcher
+
+    @property
+    def uri(self) -> str:
+        """The folder."""
+        return self.searcher.manifest.uri
+
+    @property
+    def rows(self) -> int:
+        """Records in it, those that were removed included."""
+        return self.searcher.info.rows
+
+    @property
+    def kind(self) -> str:
+        """`image` or `text`."""
+        return self.searcher.info.modality
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of its records, which `where` and `columns` may name."""
+        return tuple(self.searcher.records.columns)
+
+    @property
+    def encoder(self) -> Any:
+        """The encoder that it was built with; loaded at first use."""
+        return self.searcher.encoder
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        image: str | os.PathLike[str] | bytes | Image | None = None,
+        like: str = "",
+        query: str = "",
+        embedding: np.ndarray | Sequence[float] | None = None,
+        **options: Unpack[Options],
+    ) -> Hits:
+        """The hits of one query: give one of `text`, `image`, `like`, `query` and `embedding`.
+
+        Args:
+            text: words to search for.
+            image: a picture: a path or URI, the bytes of a file, or a PIL image.
+            like: record_id of a record of the index, which is itself no hit.
+            query: a weighted mixture, such as `'"beach" + 0.5 * sea.jpg - "people"'`.
+            embedding: float (d,), of length 1.
+
+        Raises:
+            SpecError: none or several ways to ask, or an option that cannot be used.
+            InputError: there is no such picture or record.
+        """
+        ways = {"text": text, "image": image, "like": like, "query": query, "embedding": embedding}
+        name, value = _the_one(ways)
+        with in_python_words(Wanted, options):
+            wanted = self._wanted(options)
+            if name == "like":
+                return replace(self.searcher.search_like_wanted(value, wanted), query=f"like {value}")
+            hits = self.searcher.search(self._vector(name, value)[None], wanted)[0]
+        return replace(hits, query=value if name in ("text", "query") else "")
+
+    def search_many(self, queries: Sequence[str] | np.ndarray, **options: Unpack[Options]) -> list[Hits]:
+        """The hits of many queries at once: texts, or embeddings float32 (n, d) with rows of length 1.
+
+        For millions there is `search_index`, which runs on Spark. Raises SpecError as `search` does.
+        """
+        with in_python_words(Wanted, options):
+            wanted = self._wanted(options)
+            if isinstance(queries, np.ndarray):
+                return self.searcher.search(queries.astype(np.float32, copy=False), wanted)
+            if not len(queries):
+                return []
+            vectors = np.stack([self.searcher.embed_text(text) for text in queries])
+            found = self.searcher.search(vectors, wanted)
+        return [replace(hits, query=text) for hits, text in zip(found, queries, strict=True)]
+
+    def _wanted(self, options: Options) -> Wanted:
+        wanted = make_spec(Wanted, {name: plain(value) for name, value in options.items()})
+        self.searcher.records.check_columns(wanted.columns)
+        return wanted
+
+    def _vector(self, name: str, value: Any) -> np.ndarray:
+        if name == "embedding":
+            return np.asarray(value, np.float32)
+        if name == "query":
+            return combine(self.searcher, parse_expression(value))
+        if name == "text":
+            return embed(self.searcher, Term(1.0, "text", value))
+        if isinstance(value, (str, os.PathLike)):
+            return embed(self.searcher, Term(1.0, "image", os.fspath(value)))
+        return self.searcher.embed_picture(value)
+
+    def __repr__(self) -> str:
+        return f"<Index of {self.rows:,} {self.kind}s in '{self.uri}'>"
+
+    def _repr_html_(self) -> str:
+        """*Driver.* What a notebook shows."""
+        model = str(self.searcher.info.encoder["model"])
+        head = f"<b>index</b> {self.rows:,} {self.kind}s, model {html.escape(model)}"
+        return f"{head}<br><code>{html.escape(self.uri)}</code><br>columns: {html.escape(', '.join(self.columns))}"
+
+
+def _the_one(ways: dict[str, Any]) -> tuple[str, Any]:
+    given = [name for name, value in ways.items() if value is not None and not (isinstance(value, str) and not value)]
+    if len(given) != 1:
+        raise SpecError(f"Give one of {', '.join(ways)}; found {' and '.join(given) or 'none'}.")
+    return given[0], ways[given[0]]
+
+
+with_options(Index.search, Wanted)
+with_options(Index.search_many, Wanted)

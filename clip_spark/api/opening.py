@@ -1,0 +1,59 @@
+"""*Driver.* What is already there: datasets, indices and encoders by name."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from clip_spark.api.dataset import Dataset
+from clip_spark.api.index import Index
+from clip_spark.datasets.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from clip_spark.encoders.open_clip import Encoder
+
+
+def open_dataset(uri: str | os.PathLike[str]) -> Dataset:
+    """*Driver.* A finished dataset; nothing but its manifest is read.
+
+    Args:
+        uri: its folder.
+
+    Raises:
+        InputError: there is no dataset, or an unfinished one.
+        DatasetError: its manifest is damaged or of a newer version.
+    """
+    return Dataset(read_manifest(os.fspath(uri)))
+
+
+def open_index(uri: str | os.PathLike[str], *, verify: bool = False) -> Index:
+    """*Driver.* An index, opened for searching; its encoder is loaded at the first text or picture.
+
+    Args:
+        uri: its folder, or the dataset that `build_index` has returned.
+        verify: read all of it first and compare the hashes.
+
+    Raises:
+        InputError: there is no index.
+        DatasetError: a file is missing or damaged.
+    """
+    from clip_spark.search.searcher import Searcher
+
+    return Index(Searcher.open(os.fspath(uri), verify=verify))
+
+
+def load_encoder(model: str = "demo", *, precision: str = "auto", device: str | None = None) -> Encoder:
+    """*Driver.* An encoder: `encode_texts(["dog", "cat"])` gives float32 (2, d), rows of length 1. No Spark.
+
+    Args:
+        model: demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32.
+        precision: auto, fp32, bf16, fp16, or int8 (of pictures).
+        device: `cpu`, `cuda:0`, ...; None takes what the machine has.
+
+    Raises:
+        ModelError: the model is unknown, or its weights cannot be fetched.
+    """
+    from clip_spark.encoders import EncoderSpec
+    from clip_spark.encoders import load_encoder as load
+
+    return load(EncoderSpec(model, precision), device)
