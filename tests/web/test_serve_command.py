@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -12,6 +13,7 @@ import pytest
 
 from clip_spark.errors import SpecError
 from clip_spark.jobs import serve
+from clip_spark.web.server import listen
 from clip_spark.web.spec import ServeSpec, named_uris
 from tests.web.served import start_server, wait_ready
 
@@ -56,3 +58,21 @@ def test_indices_have_names() -> None:
 def test_options_that_cannot_work_are_refused(changes: dict) -> None:
     with pytest.raises(SpecError):
         ServeSpec(**{"index": ("i",), **changes})
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    async def accepted_sockets_say() -> int:
+        said = asyncio.get_running_loop().create_future()
+
+        class Note(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                own = transport.get_extra_info("socket")
+                said.set_result(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+        with listen("127.0.0.1", 0) as listener:
+            server = await asyncio.get_running_loop().create_server(Note, sock=listener)
+            async with server:
+                with socket.create_connection(listener.getsockname()):
+                    return await said
+
+    assert asyncio.run(accepted_sockets_say()) == 1
