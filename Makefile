@@ -27,7 +27,7 @@ demo: $(STAMP)  ## run the main job on bundled data (WORK=folder)
 	@$(BIN)/clip-spark demo --work $(WORK)
 
 serve: $(STAMP)  ## search page over the demo's indices, after `make demo`
-	@$(BIN)/clip-spark serve --index pictures=$(WORK)/image-index,words=$(WORK)/ngram-index
+	@$(BIN)/clip-spark serve --index pictures=$(WORK)/image-index --index words=$(WORK)/ngram-index
 
 test: $(STAMP)  ## all tests
 	@$(BIN)/python -m pytest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from clip_spark.datasets.spec import Spec, check_at_least, option
+from clip_spark.datasets.spec import COLUMN, URI, Spec, check_at_least, option
 from clip_spark.errors import SpecError
 from clip_spark.search.hits import HitOptions
 
@@ -14,8 +14,8 @@ from clip_spark.search.hits import HitOptions
 class TagSpec(Spec, HitOptions):
     """tag-images: image embeddings x text index -> tags."""
 
-    embeddings: str = option("dataset of image embeddings (URI)", content=False)
-    index: str = option("index of texts (URI)", content=False)
+    embeddings: str = option("dataset of image embeddings", content=False, holds=URI, kinds=("embeddings",))
+    index: str = option("index of texts", content=False, holds=URI, kinds=("index",))
     k: int = option("tags per image", 10)
     quotas: tuple[str, ...] = option("instead of -k: tags of each n-gram order, such as 1:5,2:3,3:2", ())
     jsonl: bool = option("also write the tags as jsonl/00000.jsonl ..., one line per picture", False)
@@ -39,9 +39,11 @@ def parse_quotas(quotas: tuple[str, ...]) -> dict[int, int]:
 class SearchIndexSpec(Spec, HitOptions):
     """search-index: queries x index -> hits."""
 
-    queries: str = option("dataset of embeddings (URI); each is a query", content=False)
-    index: str = option("index to search (URI)", content=False)
-    columns: tuple[str, ...] = option("columns of the records to copy to the hits, such as text or uri,caption", ())
+    queries: str = option("dataset of embeddings; each is a query", content=False, holds=URI, kinds=("embeddings",))
+    index: str = option("index to search", content=False, holds=URI, kinds=("index",))
+    columns: tuple[str, ...] = option(
+        "columns of the records to copy to the hits, such as text or uri,caption", (), holds=COLUMN
+    )
 
     def __post_init__(self) -> None:
         check_at_least("k", self.k, 1)
@@ -51,9 +53,9 @@ class SearchIndexSpec(Spec, HitOptions):
 class DescribeSpec(Spec):
     """describe-set: how a set of images as a whole is described by each class of text."""
 
-    embeddings: str = option("dataset of image embeddings (URI)", content=False)
-    index: str = option("index of texts (URI)", content=False)
-    classes: str = option("column of the texts that says their class, such as n (the n-gram order)", "n")
+    embeddings: str = option("dataset of image embeddings", content=False, holds=URI, kinds=("embeddings",))
+    index: str = option("index of texts", content=False, holds=URI, kinds=("index",))
+    classes: str = option("column of the texts that says their class, such as n (the n-gram order)", "n", holds=COLUMN)
     top: int = option("tags listed per class", 20)
     examples: int = option("pictures shown per tag", 3)
     where: str = option("condition on the texts' columns that says which may be tags", "")

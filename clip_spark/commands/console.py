@@ -14,12 +14,12 @@ from typing import Any
 
 from clip_spark import storage
 from clip_spark.commands.entry import Command, load
-from clip_spark.commands.options import RunOptions, parse_spec
+from clip_spark.commands.options import RunOptions, comma_hint, parse_spec
 from clip_spark.commands.registry import COMMANDS
 from clip_spark.datasets import tables as reports
 from clip_spark.datasets.manifest import REPORT, Manifest
 from clip_spark.datasets.tables import Table
-from clip_spark.errors import ClipSparkError
+from clip_spark.errors import ClipSparkError, InputError
 from clip_spark.runtime.session import SessionSource, session_source
 
 INTERRUPTED = 130
@@ -48,7 +48,15 @@ def job_main(step: Command | str, argv: Sequence[str] | None = None) -> int:
 def command_main(command: Command | str, argv: Sequence[str] | None, work: Callable[[Any, RunOptions], None]) -> int:
     """*Driver.* Parse the options of a command that has a spec, and call `work(spec, options)`; returns the status."""
     found = COMMANDS[command] if isinstance(command, str) else command
-    return guarded(found.name, lambda: work(*parse_spec(found, argv)))
+
+    def parse_and_work() -> None:
+        spec, options = parse_spec(found, argv)
+        try:
+            work(spec, options)
+        except InputError as error:
+            raise InputError(f"{error}{comma_hint(spec, str(error))}") from error
+
+    return guarded(found.name, parse_and_work)
 
 
 def spark_source(command: Command | str, options: RunOptions) -> SessionSource:

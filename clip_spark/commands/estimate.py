@@ -9,13 +9,14 @@ from importlib.resources import as_file, files
 from typing import Any
 
 from clip_spark import storage
-from clip_spark.commands.estimate_spec import PlanSpec, amount
+from clip_spark.commands.estimate_spec import PlanSpec
 from clip_spark.commands.options import read_yaml
 from clip_spark.datasets.manifest import read_manifest
+from clip_spark.datasets.sizes import size_bytes
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, SpecError, nearest
 from clip_spark.index.build.choose_key import bytes_per_vector, choose_key, choose_parts
-from clip_spark.index.specs import memory_bytes, task_bytes
+from clip_spark.index.specs import task_bytes
 from clip_spark.texts.ngrams.count import choose_shards
 
 ID_BYTES = 36
@@ -78,11 +79,8 @@ def measure(spec: PlanSpec) -> Sizes:
     corpus = sum(file.bytes for uri in spec.corpus for file in _listed(uri))
     pictures = sum(len(_listed(uri)) for uri in spec.images)
     texts = sum(read_manifest(uri, "records").rows for uri in spec.records)
-    return Sizes(
-        corpus + amount("corpus-bytes", spec.corpus_bytes),
-        pictures + amount("pictures", spec.pictures),
-        texts + amount("texts", spec.texts),
-    )
+    more_bytes, more_pictures, more_texts = spec.given()
+    return Sizes(corpus + more_bytes, pictures + more_pictures, texts + more_texts)
 
 
 def _listed(uri: str) -> list[storage.FileInfo]:
@@ -138,7 +136,7 @@ def model_rates(rates: Mapping[str, Any], model: str) -> Mapping[str, Any]:
 
 def index_of(rows: int, dimension: int, spec: PlanSpec) -> tuple[str, int]:
     """*Pure.* Factory key and parts that build-index would choose."""
-    key = choose_key(rows, dimension, memory_bytes("max-index-memory", spec.max_index_memory))
+    key = choose_key(rows, dimension, size_bytes("max-index-memory", spec.max_index_memory))
     return key, choose_parts(key, rows, dimension, task_bytes(spec.max_build_memory))
 
 

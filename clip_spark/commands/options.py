@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import types
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from functools import partial
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from clip_spark import storage
 from clip_spark.commands.entry import Command
-from clip_spark.datasets.spec import ordered_fields
+from clip_spark.datasets.spec import TEXT, URI, ordered_fields
 from clip_spark.errors import SpecError, nearest
 
 S = TypeVar("S")
+Field: TypeAlias = "dataclasses.Field[Any]"
 
 
 @dataclass(frozen=True)
@@ -80,17 +81,19 @@ def make_spec(spec_class: type[S], values: dict[str, Any]) -> S:
     """*Driver.* A spec from typed or textual values (`{"orders": "1,2"}`, `{"orders": [1, 2]}`).
 
     Raises:
-        SpecError: a key that the spec does not have, a value of the wrong type, or a required one is missing.
+        SpecError: a key that the spec does not have, a value of the wrong type, or a required one is missing or empty.
     """
     fields = {f.name: f for f in dataclasses.fields(spec_class)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(spec_class)
     values = {key.replace("-", "_"): value for key, value in values.items()}
     for key in values.keys() - fields.keys():
         raise SpecError(f"There is no option '{_hyphens(key)}'.{nearest(key, fields)}")
+    found = {key: convert(fields[key], value, hints[key]) for key, value in values.items()}
     for name, field in fields.items():
-        if name not in values and _is_required(field):
-            raise SpecError(f"--{_hyphens(name)} is missing: {field.metadata.get('help', name)}.")
-    return spec_class(**{key: convert(_hyphens(key), value, hints[key]) for key, value in values.items()})
+        if _is_required(field) and found.get(name) in (None, "", (), ("",)):
+            state = "is empty" if name in found else "is missing"
+            raise SpecError(f"--{_hyphens(name)} {state}: {field.metadata['help']}.")
+    return spec_class(**found)
 
 
 def read_config(uri: str | None, spec_class: type) -> dict[str, Any]:
@@ -115,33 +118,51 @@ def read_yaml(uri: str) -> Any:
         raise SpecError(f"'{uri}' is not valid YAML: {' '.join(str(error).split())}.") from error
 
 
-def convert(name: str, value: Any, hint: Any) -> Any:
-    """*Pure.* A value as the field's type; lists may be text with commas.
+def convert(field: Field, value: Any, hint: Any) -> Any:
+    """*Pure.* A value as the field's type; a list may be one text, with commas where they separate.
 
     Raises:
         SpecError: it does not fit.
     """
-    args = [arg for arg in typing.get_args(hint) if arg is not type(None)]
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        return None if value is None else convert(name, value, args[0])
     if typing.get_origin(hint) is tuple:
-        items = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
-        return tuple(convert(name, item, args[0]) for item in items if str(item).strip())
-    return _scalar(name, value, hint)
+        items = value if isinstance(value, (list, tuple)) else split_list(field, "" if value is None else str(value))
+        return tuple(_scalar(field, item, typing.get_args(hint)[0]) for item in items)
+    return _scalar(field, value, hint)
 
 
-def _scalar(name: str, value: Any, hint: type) -> Any:
+def split_list(field: Field, text: str) -> list[str]:
+    """*Pure.* The items that one text gives to a list option: a text or a URI is one, for it may hold commas."""
+    if field.metadata["holds"] in (TEXT, URI):
+        return [text]
+    return [item for item in text.split(",") if item.strip()]
+
+
+def _scalar(field: Field, value: Any, hint: type) -> Any:
+    option = f"--{_hyphens(field.name)}"
     if hint is bool:
-        if isinstance(value, bool):
-            return value
-        raise SpecError(f"{name} is '{value}'; it must be true or false.")
+        known = {"true": True, "false": False}.get(str(value).lower())
+        if known is None:
+            raise SpecError(f"{option} is '{value}'; it must be true or false.")
+        return known
     if hint is str:
-        return "" if value is None else str(value).strip() if name != "prefix" else str(value)
+        text = "" if value is None else str(value)
+        return text if field.metadata["holds"] == TEXT else text.strip()
     try:
         return hint(value)
     except (TypeError, ValueError) as error:
         kind = "a whole number" if hint is int else "a number"
-        raise SpecError(f"--{name} is '{value}'; it must be {kind}.") from error
+        raise SpecError(f"{option} is '{value}'; it must be {kind}.") from error
+
+
+def comma_hint(spec: Any, message: str) -> str:
+    """*Pure.* What to do instead, when a message is about a list of URIs that were given with commas, as if they
+    separated; else an empty string."""
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        uris = value if field.metadata["holds"] == URI and isinstance(value, tuple) else ()
+        if any("," in uri and uri in message for uri in uris):
+            return f" A comma is part of a name: for several places give --{_hyphens(field.name)} several times."
+    return ""
 
 
 def _parser(command: Command, spec_class: type) -> Parser:
@@ -169,17 +190,27 @@ def _run_options(given: dict[str, Any]) -> RunOptions:
     return RunOptions(given.pop("master", ""), tuple(given.pop("conf", ())), given.pop("json"))
 
 
-def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
-    text = field.metadata.get("help", "").replace("%", "%%") + _default_text(field)
-    flags = [f"--{_hyphens(field.name)}"] if len(field.name) > 1 else [f"-{field.name}"]
+def _add_option(parser: argparse.ArgumentParser, field: Field, hint: Any) -> None:
+    text = field.metadata["help"].replace("%", "%%") + _default_text(field)
+    flags = [f"--{_hyphens(field.name)}"] if len(field.name) > 1 else [f"-{field.name}", f"--{field.name}"]
     if hint is bool:
         action = argparse.BooleanOptionalAction if field.default else "store_true"
         parser.add_argument(*flags, action=action, default=argparse.SUPPRESS, help=text)
+    elif typing.get_origin(hint) is tuple:
+        metavar, how = _metavar(field, typing.get_args(hint)[0]), "with commas, or repeat it"
+        if field.metadata["holds"] in (TEXT, URI):
+            how = "repeat it for more; a comma is part of the value"
+        else:
+            metavar += ",..."
+        items = partial(split_list, field)
+        parser.add_argument(
+            *flags, dest=field.name, metavar=metavar, action="extend", type=items, help=f"{text} [{how}]"
+        )
     else:
-        parser.add_argument(*flags, dest=field.name, metavar=_metavar(field.name, hint), help=text)
+        parser.add_argument(*flags, dest=field.name, metavar=_metavar(field, hint), help=text)
 
 
-def _default_text(field: dataclasses.Field[Any]) -> str:
+def _default_text(field: Field) -> str:
     if _is_required(field):
         return " (required)"
     default = field.default
@@ -191,10 +222,8 @@ def _default_text(field: dataclasses.Field[Any]) -> str:
     return f" (default: {shown})"
 
 
-def _metavar(name: str, hint: Any) -> str:
-    if typing.get_origin(hint) is tuple:
-        return "A,B,..."
-    return {int: "N", float: "X"}.get(hint, "TEXT" if name in ("text", "prefix") else "VALUE")
+def _metavar(field: Field, hint: Any) -> str:
+    return {int: "N", float: "X"}.get(hint, str(field.metadata["holds"]).upper())
 
 
 def key_value(text: str) -> tuple[str, str]:
@@ -204,7 +233,7 @@ def key_value(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _is_required(field: dataclasses.Field[Any]) -> bool:
+def _is_required(field: Field) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 

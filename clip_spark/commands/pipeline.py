@@ -3,8 +3,8 @@
     vars:
       work: demo-out                 # overridden by --set work=elsewhere
     steps:
-      - count-ngrams: {corpus: "{work}/text", output: "{work}/counts"}
-      - filter-ngrams: {counts: "{work}/counts", output: "{work}/records", top: 2000}
+      - count-ngrams: {corpus: "${work}/text", output: "${work}/counts"}
+      - filter-ngrams: {counts: "${work}/counts", output: "${work}/records", top: 2000}
 
 A step is done when its output's manifest names the same options and the same content of its inputs. When they
 differ the run stops, and says in what; `--rebuild` replaces what is stale instead, as make does.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import string
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,13 +22,16 @@ from typing import Any
 
 from clip_spark.commands.console import was_done_before
 from clip_spark.commands.entry import Command
-from clip_spark.commands.options import make_spec, read_yaml
+from clip_spark.commands.options import comma_hint, make_spec, read_yaml
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, OutputError, SpecError, UserError, nearest
 from clip_spark.runtime.session import SessionSource
 
 log = logging.getLogger(__name__)
+
+VARIABLE = re.compile(r"\$\{([\w-]+)\}")
+OLD_VARIABLE = re.compile(r"(?<!\$)\{([A-Za-z_][\w-]*)\}")
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,9 @@ def read_pipeline(uri: str, settings: Mapping[str, str], jobs: Mapping[str, Comm
     for name in settings.keys() - declared.keys():
         raise SpecError(f"'{uri}' has no variable '{name}'.{nearest(name, declared)}")
     variables = {**declared, **settings}
-    return [_step(uri, entry, variables, jobs) for entry in value["steps"]]
+    steps = [_step(uri, entry, variables, jobs) for entry in value["steps"]]
+    check_kinds(steps)
+    return steps
 
 
 def _step(uri: str, entry: Any, variables: Mapping[str, Any], jobs: Mapping[str, Command]) -> Step:
@@ -84,7 +89,7 @@ def _step(uri: str, entry: Any, variables: Mapping[str, Any], jobs: Mapping[str,
 
 
 def fill(value: Any, variables: Mapping[str, Any]) -> Any:
-    """*Pure.* `{name}` in texts replaced by variables; other values unchanged.
+    """*Pure.* `${name}` replaced by variables; a value that is only that becomes the variable, a list for example.
 
     Raises:
         SpecError: there is no such variable.
@@ -93,11 +98,28 @@ def fill(value: Any, variables: Mapping[str, Any]) -> Any:
         return [fill(item, variables) for item in value]
     if not isinstance(value, str):
         return value
-    names = [field for _, field, _, _ in string.Formatter().parse(value) if field]
-    for name in names:
+    for name in VARIABLE.findall(value):
         if name not in variables:
             raise SpecError(f"'{value}' uses a variable '{name}' that is not under 'vars'.{nearest(name, variables)}")
-    return value.format(**variables) if names else value
+    for name in OLD_VARIABLE.findall(value):
+        if name in variables:
+            raise SpecError(f"'{value}' has '{{{name}}}'; variables are written with a dollar: '${{{name}}}'.")
+    alone = VARIABLE.fullmatch(value)
+    return variables[alone[1]] if alone else VARIABLE.sub(lambda found: str(variables[found[1]]), value)
+
+
+def check_kinds(steps: Sequence[Step]) -> None:
+    """*Pure.* Raise SpecError where a step would read what an earlier step writes, and that is of another kind."""
+    kinds: dict[str, Command] = {}
+    for step in steps:
+        for field in dataclasses.fields(step.spec):
+            uri, wanted = getattr(step.spec, field.name), field.metadata["kinds"]
+            if wanted and uri in kinds and kinds[uri].kind not in wanted:
+                raise SpecError(
+                    f"{step.job.name}: --{field.name} is '{uri}', where {kinds[uri].name} writes {kinds[uri].kind}; "
+                    f"it needs {' or '.join(wanted)}."
+                )
+        kinds[step.spec.output] = step.job
 
 
 def run_pipeline(source: SessionSource, steps: list[Step], *, rebuild: bool) -> list[Outcome]:
@@ -121,7 +143,7 @@ def _run_step(source: SessionSource, step: Step, rebuild: bool) -> Outcome:
         log.info("%s: stale, building again", step.job.name)
         manifest = step.job.run(source, dataclasses.replace(step.spec, overwrite=True))
     except InputError as error:
-        raise InputError(f"{step.job.name}: {error}") from error
+        raise InputError(f"{step.job.name}: {error}{comma_hint(step.spec, str(error))}") from error
     outcome = Outcome(step.job.name, manifest, time.time() - started, was_done_before(manifest, started))
     verb = "already done" if outcome.skipped else f"done in {outcome.seconds:.1f} s"
     log.info("%s: %s, %s rows", outcome.name, verb, f"{manifest.rows:,}")

@@ -28,7 +28,7 @@ _ENTRIES = (
             ),
             (
                 "only pairs seen ten times, several places",
-                "clip-spark count-ngrams --corpus 'a/*.txt.gz,s3://bucket/b/' --orders 2 --min-count 10 "
+                "clip-spark count-ngrams --corpus 'a/*.txt.gz' --corpus s3://bucket/b/ --orders 2 --min-count 10 "
                 "--output counts/",
             ),
         ),
@@ -95,8 +95,8 @@ _ENTRIES = (
             ),
             (
                 "each text said in two ways, the mean of both: better tags",
-                "clip-spark embed-text --records records/ --templates 'a photo of a {},a drawing of a {}' "
-                "--output emb/",
+                "clip-spark embed-text --records records/ --templates 'a photo of a {}, a thing.' "
+                "--templates 'a drawing of a {}.' --output emb/",
             ),
             (
                 "the captions of embedded pictures, under the pictures' ids",
@@ -193,7 +193,7 @@ _ENTRIES = (
             ("the page over one index", "clip-spark serve --index demo-out/image-index"),
             (
                 "pictures and words, under names",
-                "clip-spark serve --index images=out/image-index,words=out/ngram-index",
+                "clip-spark serve --index images=out/image-index --index words=out/ngram-index",
             ),
             (
                 "open to the network, on a port of your own",

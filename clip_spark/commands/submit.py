@@ -10,6 +10,7 @@ cluster needs lies below one URI, made by `scripts/package.py` and copied there:
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from importlib.resources import files
 from typing import Any
 
 from clip_spark import storage
+from clip_spark.datasets.spec import URI
 from clip_spark.errors import ClipSparkError, SpecError, UserError
 
 ENVIRONMENT = "environment"
@@ -25,8 +27,6 @@ ENVIRONMENT = "environment"
 PACKED_PYTHON = f"./{ENVIRONMENT}/bin/python"
 CONF_OF = {"emr": "emr-gpu", "emr-serverless": "", "dataproc": "dataproc-gpu", "standalone": "standalone"}
 """Target -> file in conf/spark; EMR Serverless has no GPUs, and sizes its workers by itself."""
-PLACES = ("corpus", "counts", "records", "rows", "images", "embeddings", "index", "queries", "output")
-"""Options whose values are URIs."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,11 @@ def read_conf(name: str) -> dict[str, str]:
 
 def check_places(spec: Any) -> None:
     """*Pure.* Raise SpecError for a local path: the machines of a cluster do not see it."""
-    for name in PLACES:
-        value = getattr(spec, name, None) or ()
+    for option in dataclasses.fields(spec):
+        value = getattr(spec, option.name) if option.metadata["holds"] == URI else ()
         for uri in (value,) if isinstance(value, str) else value:
-            if storage.is_local(uri):
+            if uri and storage.is_local(uri):
+                name = option.name.replace("_", "-")
                 raise SpecError(f"--{name} '{uri}' is on this machine; a cluster needs s3://, gs:// or the like.")
 
 

@@ -13,7 +13,27 @@ from clip_spark.errors import SpecError, nearest
 T = TypeVar("T")
 
 
-def option(help: str, default: Any = dataclasses.MISSING, *, content: bool = True) -> Any:
+VALUE, TEXT, URI, COLUMN, SIZE = "value", "text", "uri", "column", "size"
+"""What the value of an option is: decides how it is read and how `--help` shows it.
+
+value   a word or a number
+text    any text, kept to the letter: a template, a regular expression
+uri     a place: a path of this machine or a URI; of a file, a folder or a dataset
+column  the name of a column of the user's data
+size    bytes with a unit (sizes.size_bytes)
+
+Commas separate the items of a list, but not of a list of texts or URIs, which may hold commas.
+"""
+
+
+def option(
+    help: str,
+    default: Any = dataclasses.MISSING,
+    *,
+    content: bool = True,
+    holds: str = VALUE,
+    kinds: tuple[str, ...] = (),
+) -> Any:
     """*Pure.* A field of a spec.
 
     Args:
@@ -21,8 +41,10 @@ def option(help: str, default: Any = dataclasses.MISSING, *, content: bool = Tru
         default: the default; an option without one is required.
         content: whether it changes the bytes of the result. Places, workers and batch sizes do not: two runs that
             differ only there may resume each other.
+        holds: VALUE, TEXT, URI, COLUMN or SIZE.
+        kinds: of a URI: the kinds of datasets that may be there; none for anything else than a dataset.
     """
-    metadata = {"help": help, "content": content}
+    metadata = {"help": help, "content": content, "holds": holds, "kinds": kinds}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -32,7 +54,7 @@ def option(help: str, default: Any = dataclasses.MISSING, *, content: bool = Tru
 class Spec:
     """Base of every spec of a step that writes a dataset."""
 
-    output: str = option("folder (URI) of the dataset to write", content=False)
+    output: str = option("folder of the dataset to write", content=False, holds=URI)
     overwrite: bool = option("replace what another run left in --output", False, content=False)
 
     def content(self) -> dict[str, Any]:
@@ -73,4 +95,4 @@ def check_at_least(name: str, value: float, least: float) -> None:
 def check_not_empty(name: str, value: tuple[Any, ...] | str) -> None:
     """*Pure.* Raise SpecError if a list option or a URI is empty."""
     if not value or (isinstance(value, tuple) and not all(str(item).strip() for item in value)):
-        raise SpecError(f"--{name} is empty; give one or more values, separated by commas.")
+        raise SpecError(f"--{name} is empty; give at least one value.")

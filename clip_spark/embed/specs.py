@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clip_spark.datasets.spec import Spec, check_at_least, check_not_empty, option
+from clip_spark.datasets.spec import COLUMN, TEXT, URI, Spec, check_at_least, check_not_empty, option
 from clip_spark.encoders.spec import EncoderSpec
 from clip_spark.errors import SpecError
 from clip_spark.pictures.look import Look
@@ -20,12 +20,19 @@ PRICE_HELP = "what the cluster costs in an hour, in any currency; the result the
 class EmbedTextSpec(Spec):
     """embed-text: records -> embeddings."""
 
-    records: str = option("dataset of records, or of image embeddings with their records (URI)", content=False)
-    text_column: str = option("column of the records to embed, such as the caption of pictures", "text")
+    records: str = option(
+        "dataset of records, or of image embeddings with their records",
+        content=False,
+        holds=URI,
+        kinds=("records", "embeddings"),
+    )
+    text_column: str = option("column of the records to embed, such as the caption of pictures", "text", holds=COLUMN)
     model: str = option(MODEL_HELP, "demo")
     precision: str = option(PRECISION_HELP, "auto")
-    prefix: str = option("put before every text for the encoder only, such as 'a photo of a '", "")
-    templates: tuple[str, ...] = option("instead of a prefix: texts with {} in place of the record's, averaged", ())
+    prefix: str = option("put before every text for the encoder only, such as 'a photo of a '", "", holds=TEXT)
+    templates: tuple[str, ...] = option(
+        "instead of a prefix: texts with {} in place of the record's, averaged", (), holds=TEXT
+    )
     batch_size: int = option("tokens per forward pass; 0 chooses by device", 0, content=False)
     shard_rows: int = option("most rows of an embedding shard; 0 chooses from the number of records", 0)
     price_per_hour: float = option(PRICE_HELP, 0.0, content=False)
@@ -60,7 +67,7 @@ class EmbedImagesSpec(Spec):
     """embed-images: pictures -> embeddings."""
 
     images: tuple[str, ...] = option(
-        "folders of pictures, webdataset tars, parquet with image bytes, .txt lists of URIs", content=False
+        "folders of pictures, webdataset tars, parquet with image bytes, .txt lists of URIs", content=False, holds=URI
     )
     model: str = option(MODEL_HELP, "demo")
     precision: str = option(PICTURE_PRECISION_HELP, "auto")
@@ -68,7 +75,9 @@ class EmbedImagesSpec(Spec):
     background: str = option(
         "under transparent pixels: white, black, RRGGBB, or open_clip, which shows what colours lie below them", "white"
     )
-    metadata_columns: tuple[str, ...] = option("keys of the .json beside a picture that become record columns", ())
+    metadata_columns: tuple[str, ...] = option(
+        "keys of the .json beside a picture that become record columns", (), holds=COLUMN
+    )
     batch_size: int = option("pictures per forward pass; 0 chooses by device", 0, content=False)
     shard_rows: int = option("most pictures of a shard from single files; 0 chooses (a tar is always one shard)", 0)
     fast_decode: bool = option("decode large JPEGs at a fraction of their size: 3 to 6 times faster, not exact", False)

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from clip_spark.datasets.spec import Spec, check_at_least, check_choice, check_not_empty, option
+from clip_spark.datasets.sizes import size_bytes
+from clip_spark.datasets.spec import SIZE, URI, Spec, check_at_least, check_choice, check_not_empty, option
 from clip_spark.errors import SpecError
 
 METRICS = ("ip", "l2")
 MOST_PARTS = 100
 """autofaiss merges what it added into 100 files first, and fails when more are to be kept."""
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-
-
-def memory_bytes(name: str, text: str) -> int:
-    """*Pure.* Bytes of `16G`, `512M`, `1.5GB` or a plain number; raises SpecError for anything else."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", text.strip().upper())
-    if not found or float(found[1]) == 0:
-        raise SpecError(f"--{name} is '{text}'; give a size such as 512M or 16G.")
-    return int(float(found[1]) * UNITS[found[2]])
 
 
 def task_bytes(text: str) -> int:
     """*Pure.* Most bytes of a part, or of the training sample, with --max-build-memory `text`: the half of it,
     for as much again is needed to work on it; raises SpecError for less than 512M."""
-    memory = memory_bytes("max-build-memory", text)
+    memory = size_bytes("max-build-memory", text)
     if memory < 512 << 20:
         raise SpecError(f"--max-build-memory is '{text}'; it must be at least 512M.")
     return memory // 2
@@ -35,15 +26,21 @@ def task_bytes(text: str) -> int:
 class IndexSpec(Spec):
     """build-index: embeddings -> index."""
 
-    embeddings: str = option("dataset of embeddings (URI)", content=False)
+    embeddings: str = option("dataset of embeddings", content=False, holds=URI, kinds=("embeddings",))
     parts: int = option("Faiss files of the index; 0 chooses from the number of vectors", 0)
     recall: float = option("recall@10 against exact search that the search parameters must reach", 0.95)
-    max_index_memory: str = option("memory that the index may take when it is searched, such as 16G", "16G")
+    max_index_memory: str = option("memory that the index may take when it is searched", "16G", holds=SIZE)
     max_query_ms: float = option("milliseconds that a query may take; recall comes first, and a warning says so", 10.0)
-    max_build_memory: str = option("memory of each task and of the driver while it is built, such as 4G", "4G")
+    max_build_memory: str = option("memory of each task and of the driver while it is built", "4G", holds=SIZE)
     metric: str = option("ip (inner product, which is the cosine) or l2", "ip")
     index_key: str = option("Faiss index factory key; empty chooses from size and memory", "")
-    queries: str = option("embeddings of the other kind (URI) to tune cross-modal recall with", "", content=False)
+    queries: str = option(
+        "embeddings of the other kind to tune cross-modal recall with",
+        "",
+        content=False,
+        holds=URI,
+        kinds=("embeddings",),
+    )
     seed: int = option("seed of the training sample and the test queries", 0)
     append: bool = option("add the embeddings to the index in --output, without training again", False, content=False)
 
@@ -56,7 +53,7 @@ class IndexSpec(Spec):
             raise SpecError(f"--recall is {self.recall}; it must be above 0 and at most 1.")
         if self.max_query_ms <= 0:
             raise SpecError(f"--max-query-ms is {self.max_query_ms}; it must be above 0.")
-        memory_bytes("max-index-memory", self.max_index_memory)
+        size_bytes("max-index-memory", self.max_index_memory)
         task_bytes(self.max_build_memory)
 
 
@@ -64,7 +61,7 @@ class IndexSpec(Spec):
 class RemoveSpec:
     """remove-records: take records of an index down, at once and for good."""
 
-    index: str = option("index (URI)")
+    index: str = option("index to remove them from", holds=URI, kinds=("index",))
     ids: tuple[str, ...] = option("record ids to remove", ())
     where: str = option("condition on the records' columns that says which to remove", "")
     compact: bool = option("also erase all removed records and vectors from the index files", False)

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 import pyarrow as pa
 
-from clip_spark.datasets.spec import option
+from clip_spark.datasets.spec import COLUMN, option
 from clip_spark.errors import SpecError
 
 HIT_COLUMNS = ("query", "query_id", "rank", "score")
@@ -36,7 +36,7 @@ class Wanted(HitOptions):
     """Which hits a query gets: one page of them, and which columns of their records."""
 
     offset: int = option("leave out so many hits at the beginning", 0)
-    columns: tuple[str, ...] = option("columns of the records to show and save; empty means all", ())
+    columns: tuple[str, ...] = option("columns of the records to show and save; empty means all", (), holds=COLUMN)
 
     def __post_init__(self) -> None:
         if self.k < 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clip_spark.datasets.spec import check_at_least, check_choice, check_not_empty, option
+from clip_spark.datasets.spec import URI, check_at_least, check_choice, check_not_empty, option
 from clip_spark.errors import SpecError
 from clip_spark.search.hits import Wanted
 
@@ -15,14 +15,16 @@ SAVED, SHEETS = ("jsonl", "csv", "parquet"), ("html", "png")
 class SearchSpec(Wanted):
     """search: query -> hits, in the terminal."""
 
-    index: str = option("index to search (URI)")
+    index: str = option("index to search", holds=URI, kinds=("index",))
     text: str = option("search for a text", "")
-    image: str = option("search for a picture (path or URI)", "")
+    image: str = option("search for a picture", "", holds=URI)
     like: str = option("search for what is like a record of the index (its record_id)", "")
     query: str = option('weighted query, such as \'"beach" + 0.5 * sea.jpg - "people"\'', "")
-    batch: str = option("file with one text to search for per line, or a .npy with one embedding per row", "")
-    save: str = option("also write the hits to a file: .jsonl, .csv or .parquet", "")
-    show: str = option("also write a contact sheet of the hits' pictures: .html or .png", "")
+    batch: str = option(
+        "file with one text to search for per line, or a .npy with one embedding per row", "", holds=URI
+    )
+    save: str = option("also write the hits to a file: .jsonl, .csv or .parquet", "", holds=URI)
+    show: str = option("also write a contact sheet of the hits' pictures: .html or .png", "", holds=URI)
     verify: bool = option("read the whole index first and compare its hashes", False)
 
     def __post_init__(self) -> None:

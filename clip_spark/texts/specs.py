@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from clip_spark.datasets.spec import Spec, check_at_least, check_choice, check_not_empty, option
+from clip_spark.datasets.spec import COLUMN, TEXT, URI, Spec, check_at_least, check_choice, check_not_empty, option
 from clip_spark.errors import SpecError
 
 ORDERS = (1, 2, 3, 4, 5)
@@ -18,14 +18,16 @@ class CountSpec(Spec):
     """count-ngrams: corpus -> counts."""
 
     corpus: tuple[str, ...] = option(
-        "txt, jsonl, csv, tsv, parquet, tar: files, folders or globs (URIs, comma-separated)", content=False
+        "txt, jsonl, csv, tsv, parquet, tar: files, folders or globs", content=False, holds=URI
     )
     orders: tuple[int, ...] = option("lengths of the n-grams to count, 1 to 5", (1, 2, 3))
     min_count: tuple[int, ...] = option("drop n-grams seen less often: one value, or one per order", (2,))
     lower: bool = option("lower-case the text first", True)
     nfkc: bool = option("bring the text into Unicode's normal form NFKC first", False)
-    tokenizer: str = option("wordpunct (nltk's), whitespace, or regex:PATTERN", "wordpunct")
-    text_field: str = option("column or key of the text (a.b looks inside a); for a tar the members' ending", "text")
+    tokenizer: str = option("wordpunct (nltk's), whitespace, or regex:PATTERN", "wordpunct", holds=TEXT)
+    text_field: str = option(
+        "column or key of the text (a.b looks inside a); for a tar the members' ending", "text", holds=COLUMN
+    )
     invalid_utf8: str = option("lines that are not UTF-8: replace the bad bytes, or reject the line", "replace")
     shards: int = option("files of the result; 0 chooses from the size of the corpus", 0, content=False)
 
@@ -68,20 +70,20 @@ def _check_tokenizer(value: str) -> None:
 class FilterSpec(Spec):
     """filter-ngrams: counts -> records."""
 
-    counts: str = option("dataset of counts (URI)", content=False)
+    counts: str = option("dataset of counts", content=False, holds=URI, kinds=("counts",))
     top: int = option("keep at most so many n-grams of each order; 0 keeps all", 10_000)
     rank: str = option("which n-grams are best: " + ", ".join(RANKS), "count")
     orders: tuple[int, ...] = option("only n-grams of these lengths; empty keeps all", ())
     min_count: int = option("drop n-grams seen less often than this", 1)
     punctuation: str = option("drop n-grams with punctuation: keep (none is dropped), edges or anywhere", "keep")
     digits: str = option("drop n-grams with a token of digits: keep (none is dropped), edges or anywhere", "keep")
-    stop_words: str = option("a language (de, en, es, fr, it, nl, pt) or a file (URI) of words; empty: none", "")
+    stop_words: str = option("a language (de, en, es, fr, it, nl, pt) or a file of words; empty: none", "")
     stop_words_at: str = option("where a stop word drops an n-gram: edges or anywhere", "edges")
     min_length: int = option("drop n-grams of fewer characters", 1)
     max_length: int = option("drop n-grams of more characters; 0: no limit", 0)
-    matching: str = option("keep only n-grams in which this regular expression is found", "")
-    keep_list: str = option("file (URI) of n-grams, one per line; only these are kept", "")
-    drop_list: str = option("file (URI) of n-grams, one per line; these are dropped", "")
+    matching: str = option("keep only n-grams in which this regular expression is found", "", holds=TEXT)
+    keep_list: str = option("file of n-grams, one per line; only these are kept", "", holds=URI)
+    drop_list: str = option("file of n-grams, one per line; these are dropped", "", holds=URI)
 
     def __post_init__(self) -> None:
         check_choice("rank", self.rank, RANKS)
@@ -102,9 +104,11 @@ class FilterSpec(Spec):
 class RecordsSpec(Spec):
     """make-records: rows of text -> records, duplicates removed."""
 
-    rows: tuple[str, ...] = option("text, CSV or parquet files with one thing to embed per row", content=False)
-    text_column: str = option("column that holds the text (CSV and parquet)", "text")
-    uri_column: str = option("column that holds picture URLs; the records are then of kind image", "")
+    rows: tuple[str, ...] = option(
+        "text, CSV or parquet files with one thing to embed per row", content=False, holds=URI
+    )
+    text_column: str = option("column that holds the text (CSV and parquet)", "text", holds=COLUMN)
+    uri_column: str = option("column that holds picture URLs; the records are then of kind image", "", holds=COLUMN)
     shards: int = option("files of the result; 0 chooses from the size of the input", 0, content=False)
 
     def __post_init__(self) -> None:

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 
 from clip_spark import storage
-from clip_spark.datasets.spec import check_at_least, check_not_empty, option
+from clip_spark.datasets.sizes import size_bytes
+from clip_spark.datasets.spec import SIZE, URI, check_at_least, check_not_empty, option
 from clip_spark.errors import SpecError
-from clip_spark.index.specs import memory_bytes
 
 MOST_PORT = 65_535
 NAME = r"[A-Za-z0-9_.-]+"
@@ -18,11 +18,11 @@ NAME = r"[A-Za-z0-9_.-]+"
 class ServeSpec:
     """serve: a search page and an HTTP API over one or more indices."""
 
-    index: tuple[str, ...] = option("indices to serve (URIs); NAME=URI gives one a name")
+    index: tuple[str, ...] = option("indices to serve; NAME=URI gives one a name", holds=URI)
     host: str = option("address to listen on; 0.0.0.0 opens the server to the network", "127.0.0.1")
     port: int = option("port to listen on; 0 takes a free one", 8000)
     max_k: int = option("most hits that one request may ask for, those before its page included", 10_000)
-    max_upload: str = option("largest request body, such as 20M", "20M")
+    max_upload: str = option("largest request body", "20M", holds=SIZE)
     cors: tuple[str, ...] = option("origins whose pages may call this server, such as http://localhost:3000, or *", ())
 
     def __post_init__(self) -> None:
@@ -32,13 +32,13 @@ class ServeSpec:
         if self.port > MOST_PORT:
             raise SpecError(f"--port is {self.port}; at most {MOST_PORT} is possible.")
         check_at_least("max-k", self.max_k, 1)
-        memory_bytes("max-upload", self.max_upload)
+        size_bytes("max-upload", self.max_upload)
         named_uris(self.index)
 
     @property
     def max_upload_bytes(self) -> int:
         """*Pure.* Bytes of `max_upload`."""
-        return memory_bytes("max-upload", self.max_upload)
+        return size_bytes("max-upload", self.max_upload)
 
 
 def named_uris(values: tuple[str, ...]) -> dict[str, str]:
@@ -52,6 +52,8 @@ def named_uris(values: tuple[str, ...]) -> dict[str, str]:
         named = re.fullmatch(rf"({NAME})=(.+)", value)
         name, uri = (named[1], named[2]) if named else (storage.name(storage.absolute(value)), value)
         if name in found:
-            raise SpecError(f"Two indices are called '{name}'; name them: --index {name}={found[name]},other={uri}.")
+            raise SpecError(
+                f"Two indices are called '{name}'; name them: --index {name}={found[name]} --index other={uri}."
+            )
         found[name] = uri
     return found

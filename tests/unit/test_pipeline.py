@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from clip_spark.commands.pipeline import fill, read_pipeline, run_pipeline
+from clip_spark.commands.registry import STEPS
 from clip_spark.errors import OutputError, SpecError
 from clip_spark.runtime.session import session_source
 from tests.helpers_commands import TOY
@@ -14,8 +15,8 @@ from tests.helpers_commands import TOY
 TEXT = """
 vars: {{work: {work}, k: 5}}
 steps:
-  - toy: {{embeddings: e, index: i, output: "{{work}}/one", k: "{{k}}"}}
-  - toy: {{embeddings: e, index: i, output: "{{work}}/two"}}
+  - toy: {{embeddings: e, index: i, output: "${{work}}/one", k: "${{k}}"}}
+  - toy: {{embeddings: e, index: i, output: "${{work}}/two"}}
 """
 
 
@@ -49,7 +50,7 @@ def test_a_changed_option_stops_the_run_unless_it_may_rebuild(config: str) -> No
     [
         ("steps: [{tyo: {}}]", "a step 'tyo' that does not exist. Did you mean 'toy'"),
         ("steps: [{toy: {embeddings: e, index: i, outptu: x}}]", "In step toy.*no option 'outptu'"),
-        ('steps: [{toy: {embeddings: "{wrk}/e", index: i, output: o}}]', "a variable 'wrk'"),
+        ('steps: [{toy: {embeddings: "${wrk}/e", index: i, output: o}}]', "a variable 'wrk'"),
         ("stpes: []", "must have a list under 'steps:'"),
         ("steps: [toy]", "must be one 'name: {options}' pair"),
     ],
@@ -67,4 +68,28 @@ def test_unknown_variables_on_the_command_line_are_refused(config: str) -> None:
 
 
 def test_fill_reaches_into_lists() -> None:
-    assert fill(["{a}/x", 3, "plain"], {"a": "b"}) == ["b/x", 3, "plain"]
+    assert fill(["${a}/x", 3, "plain"], {"a": "b"}) == ["b/x", 3, "plain"]
+
+
+def test_a_value_that_is_only_a_variable_keeps_its_type() -> None:
+    assert fill("${orders}", {"orders": [1, 2]}) == [1, 2]
+
+
+def test_braces_that_are_no_variable_stand_for_themselves() -> None:
+    assert fill("^[a-z]{3}$", {"n": 1}) == "^[a-z]{3}$"
+    assert fill("a photo of a {}, {other}", {"n": 1}) == "a photo of a {}, {other}"
+
+
+def test_a_variable_without_its_dollar_is_answered(tmp_path: Path) -> None:
+    place = tmp_path / "p.yaml"
+    place.write_text('vars: {work: out}\nsteps: [{toy: {embeddings: "{work}/e", index: i, output: o}}]')
+    with pytest.raises(SpecError, match=r"has '\{work\}'; variables are written with a dollar: '\$\{work\}'"):
+        read_pipeline(str(place), {}, {"toy": TOY})
+
+
+def test_a_step_that_would_read_another_kind_is_found_before_any_runs(tmp_path: Path) -> None:
+    place = tmp_path / "p.yaml"
+    counts = "count-ngrams: {corpus: c, output: o/counts}"
+    place.write_text(f"steps: [{{{counts}}}, {{embed-text: {{records: o/counts, output: o/e}}}}]")
+    with pytest.raises(SpecError, match="--records is 'o/counts', where count-ngrams writes counts; it needs records"):
+        read_pipeline(str(place), {}, STEPS)

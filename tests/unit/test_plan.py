@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clip_spark.commands.estimate import Sizes, estimate, human, measure, read_rates, short
-from clip_spark.commands.estimate_spec import PlanSpec, amount
+from clip_spark.commands.estimate_spec import PlanSpec
 from clip_spark.errors import SpecError
 from clip_spark.jobs import plan as command
 
@@ -29,7 +29,7 @@ def test_hours_shards_and_money_follow_from_the_rates() -> None:
 
 
 def test_a_corpus_is_counted_on_cores() -> None:
-    (count,) = estimate(Sizes(36 * 10**9, 0, 0), RATES, PlanSpec(corpus_bytes="36G", model="m", cores=10))
+    (count,) = estimate(Sizes(36 * 10**9, 0, 0), RATES, PlanSpec(corpus_bytes="36GB", model="m", cores=10))
     assert count.machine_hours == pytest.approx(10) and count.clock_hours == pytest.approx(1)
     assert count.shards == -(-36 * 10**9 // (16 << 20))
 
@@ -37,11 +37,6 @@ def test_a_corpus_is_counted_on_cores() -> None:
 def test_files_are_listed(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"x" * 1000)
     assert measure(PlanSpec(corpus=(str(tmp_path),))).corpus_bytes == 1000
-
-
-@pytest.mark.parametrize(("text", "number"), [("", 0), ("400M", 400_000_000), ("1.5g", 1_500_000_000), ("7", 7)])
-def test_amounts(text: str, number: int) -> None:
-    assert amount("texts", text) == number
 
 
 def test_mistakes_are_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

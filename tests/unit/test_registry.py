@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 from pathlib import Path
@@ -15,6 +16,7 @@ from clip_spark.jobs.cli import main, usage
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_COMMAND = {"__init__", "cli"}
+READ = r"read_manifest\(spec\.(\w+), (.+?)\)"
 
 every_command = pytest.mark.parametrize("command", COMMANDS.values(), ids=lambda command: command.name)
 every_step = pytest.mark.parametrize("step", STEPS.values(), ids=lambda step: step.name)
@@ -50,6 +52,15 @@ def test_a_step_names_code_that_exists(step: Command) -> None:
 def test_the_kind_of_a_step_is_the_one_that_its_plan_says(step: Command) -> None:
     module = importlib.import_module(step.step.split(":")[0])
     assert re.findall(r"Plan\.of\(\"(.+?)\"", Path(str(module.__file__)).read_text()) == [step.kind]
+
+
+@every_step
+def test_the_kinds_of_an_option_are_those_that_the_step_reads(step: Command) -> None:
+    source = Path(str(importlib.import_module(step.step.split(":")[0]).__file__)).read_text()
+    said = {field.name: field.metadata["kinds"] for field in dataclasses.fields(step.spec_class)}
+    read = {name: tuple(re.findall(r'"(.+?)"', kinds)) for name, kinds in re.findall(READ, source)}
+    read |= dict.fromkeys(re.findall(r"read_index\(spec\.(\w+)\)", source), ("index",))
+    assert read == {name: kinds for name, kinds in said.items() if kinds}
 
 
 @every_step

@@ -11,8 +11,8 @@ from pathlib import Path
 
 def start_server(indices: dict[str, str], log: Path, *options: str) -> subprocess.Popen[bytes]:
     """Start it on a free port of loopback; stdout and stderr go to `log`."""
-    named = ",".join(f"{name}={uri}" for name, uri in indices.items())
-    command = [sys.executable, "-m", "clip_spark.jobs.serve", "--index", named, "--port", "0", "--json", *options]
+    named = [text for name, uri in indices.items() for text in ("--index", f"{name}={uri}")]
+    command = [sys.executable, "-m", "clip_spark.jobs.serve", *named, "--port", "0", "--json", *options]
     with log.open("wb") as stream:
         return subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 

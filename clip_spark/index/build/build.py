@@ -12,6 +12,7 @@ import numpy as np
 from clip_spark import storage
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.sizes import size_bytes
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
@@ -34,7 +35,7 @@ from clip_spark.index.files.layout import (
 )
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.parts import open_parts
-from clip_spark.index.specs import IndexSpec, memory_bytes, task_bytes
+from clip_spark.index.specs import IndexSpec, task_bytes
 from clip_spark.runtime.session import SessionSource
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def plan_index(spec: IndexSpec) -> IndexPlan:
         check_same_encoder(embeddings.extra["encoder"], queries.extra["encoder"], "the --queries")
     dim = int(embeddings.extra["dim"])
     reader = VectorReader(dataset_files(embeddings, "embeddings"), dim)
-    memory = memory_bytes("max-index-memory", spec.max_index_memory)
+    memory = size_bytes("max-index-memory", spec.max_index_memory)
     key = spec.index_key or keys.choose_key(reader.count, dim, memory, spec.max_query_ms)
     keys.check_key(key, reader.count)
     new_index(key, dim, spec.metric)  # Faiss refuses what it cannot build before anything is read
