@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from clip_spark import storage
@@ -16,11 +17,11 @@ __all__ = ["embed_images", "embed_text", "preview"]
 def preview(manifest: Manifest) -> list[Table]:
     """*Driver.* The encoder, and where the time went."""
     report = storage.read_json(storage.join(manifest.uri, REPORT))
-    return [encoder_table(manifest), stages_table(report)]
+    return [encoder_table(manifest, report.get("precision_rates", {})), stages_table(report)]
 
 
-def encoder_table(manifest: Manifest) -> Table:
-    """*Pure.* What the vectors are."""
+def encoder_table(manifest: Manifest, rates: Mapping[str, Mapping[str, float]]) -> Table:
+    """*Pure.* What the vectors are, and the measured rates that decided their precision."""
     encoder = manifest.extra["encoder"]
     rows: list[tuple[str, Any]] = [
         ("model", encoder["model"]),
@@ -28,6 +29,11 @@ def encoder_table(manifest: Manifest) -> Table:
         ("precision", encoder["precision"]),
         ("dimensions", encoder["dim"]),
         ("modality", manifest.extra["modality"]),
+    ]
+    rows += [
+        (f"{tower} products in {precision}, billions a second", rate)
+        for tower, measured in rates.items()
+        for precision, rate in measured.items()
     ]
     rows += [
         (name.replace("_", " "), manifest.extra[name])

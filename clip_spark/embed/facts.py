@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
 from clip_spark import storage
-from clip_spark.datasets.run import Run
-from clip_spark.embed.task import ENCODER
+from clip_spark.datasets.run import Refine, Run
+from clip_spark.embed.task import ENCODER, RATES, noted_encoder
+
+log = logging.getLogger(__name__)
 
 
 def facts(run: Run, modality: str, price_per_hour: float) -> dict[str, Any]:
@@ -18,10 +21,19 @@ def facts(run: Run, modality: str, price_per_hour: float) -> dict[str, Any]:
         modality: text or image.
         price_per_hour: of the cluster; 0 leaves the cost out. It counts this run, not one that it resumed.
     """
-    encoder = storage.read_json(storage.join(run.output, ENCODER))
+    noted = storage.read_json(storage.join(run.output, ENCODER))
+    encoder = {key: value for key, value in noted.items() if key != RATES}
     found = {"encoder": encoder, "modality": modality, "dim": encoder["dim"]}
     rows = sum(receipt.rows for receipt in run.receipts()) if price_per_hour else 0
     if not rows:
         return found
     cost = price_per_hour * (time.time() - run.started) / 3600
     return {**found, "cost": round(cost, 6), "cost_per_million": round(cost / rows * 1e6, 6)}
+
+
+def with_precision(run: Run) -> Refine:
+    """*Driver.* Says, and adds to a report, in what precision all tasks computed, and the rates that decided it."""
+    noted = noted_encoder(run.output) or {}
+    found = {"precision": noted.get("precision"), "precision_rates": noted.get(RATES, {})}
+    log.info("all tasks computed in %(precision)s; measured, billions a second: %(precision_rates)s", found)
+    return lambda report: {**report, **found}

@@ -13,7 +13,7 @@ from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.schema import EMBEDDINGS
 from clip_spark.datasets.shards import ShardWriter
-from clip_spark.embed.facts import facts
+from clip_spark.embed.facts import facts, with_precision
 from clip_spark.embed.picture_stream import encode_pictures, prepared_pictures
 from clip_spark.embed.specs import EmbedImagesSpec
 from clip_spark.embed.task import EncodeTask, Usage, timed, write_rows
@@ -50,7 +50,7 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
         task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
         work = ImageWork(task, spec.metadata_columns, spec.fast_decode)
         run_shards(spark, "embed-images", items, work, devices.gpu_profile(spark))
-    return run.commit(facts(run, "image", spec.price_per_hour))
+    return run.commit(facts(run, "image", spec.price_per_hour), with_precision(run))
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,11 @@ from clip_spark.errors import SpecError
 from clip_spark.pictures.look import Look
 
 MODEL_HELP = "demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32"
-PRECISION_HELP = "auto, fp32, bf16 or fp16; auto is bf16 where the device computes it, else fp32 (fp16 on old GPUs)"
-PICTURE_PRECISION_HELP = f"{PRECISION_HELP}; int8 is faster on CPUs without bf16, but not exact"
+PRECISION_HELP = (
+    "auto, fp32, bf16, fp16 or tf32 (GPUs); auto is the fastest that the first task measures, with a cosine to fp32 of "
+    "0.999 and more, and all tasks follow it"
+)
+PICTURE_PRECISION_HELP = f"{PRECISION_HELP}; int8 is faster on most CPUs, but not exact"
 
 PRICE_HELP = "what the cluster costs in an hour, in any currency; the result then says the cost of a million rows"
 
@@ -40,7 +43,7 @@ class EmbedTextSpec(Spec):
     def __post_init__(self) -> None:
         EncoderSpec(self.model, self.precision)
         if self.precision == "int8":
-            raise SpecError("--precision int8 is for pictures; texts take auto, fp32, bf16 or fp16.")
+            raise SpecError("--precision int8 is for pictures; texts take auto, fp32, bf16, fp16 or tf32.")
         check_not_empty("text-column", self.text_column)
         check_at_least("batch-size", self.batch_size, 0)
         check_at_least("shard-rows", self.shard_rows, 0)

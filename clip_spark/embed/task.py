@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from clip_spark import storage
 from clip_spark.datasets.embeddings import UNIT_TOLERANCE, embedding_table
+from clip_spark.datasets.plan import check_plan
 from clip_spark.datasets.schema import RECORD_ID
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.stopwatch import Stopwatch
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 ENCODER = "encoder.json"
-"""Written by the first task that has loaded the encoder; all others compare theirs with it."""
-IDENTITY = ("model", "weights_sha256", "preprocess", "dim", "context_length")
-"""What must be the same on all nodes; the precision may follow the device."""
+"""Created by the first task that has loaded the encoder; all others, and every resumed run, follow it."""
+IDENTITY = ("model", "weights_sha256", "preprocess", "precision", "dim", "context_length")
+"""What must be the same on all nodes."""
+RATES = "rates"
+"""In ENCODER beside the identity: billions of operations a second by tower and precision, where those decided."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +52,46 @@ class EncodeTask:
     threads: int = 0
 
     def load(self) -> Encoder:
-        """*Worker.* The process's encoder, proven to be the one of the other tasks."""
+        """*Worker.* The process's encoder, proven to be the one of the other tasks, in the precision of the run."""
         use_threads(self.threads)
-        encoder = load_encoder(self.encoder)
-        agree(self.output, encoder.info())
+        noted = noted_encoder(self.output)
+        if noted is None:
+            noted = note_encoder(self.output, self.plan, load_encoder(self.encoder))
+        encoder = load_encoder(replace(self.encoder, precision=noted["precision"]))
+        check_agrees(self.output, encoder.info(), noted)
         return encoder
 
 
-def agree(output: str, info: dict[str, Any]) -> None:
-    """*Worker.* Note the encoder in the dataset, or compare it with what another task has noted.
+def noted_encoder(output: str) -> dict[str, Any] | None:
+    """*Worker.* The encoder that a task of this run, or of the run that it resumes, has noted first."""
+    uri = storage.join(output, ENCODER)
+    return storage.read_json(uri) if storage.exists(uri) else None
+
+
+def note_encoder(output: str, plan: str, encoder: Encoder) -> dict[str, Any]:
+    """*Worker.* Note the encoder in the dataset; of several tasks at once exactly one succeeds, and all follow it.
+
+    So a machine decides the precision for all others: the driver may have no GPU, executors may be of several kinds,
+    and rows of one dataset must not differ by the machine that made them.
+
+    Returns:
+        What is noted, ready for JSON: `Encoder.info()`, and under `rates` what decided its precision.
+
+    Raises:
+        OutputError: another run has taken the folder, and must not follow this one.
+    """
+    check_plan(output, plan)
+    content = json.dumps({**encoder.info(), RATES: encoder.rates}, indent=1, ensure_ascii=False)
+    storage.create_bytes(storage.join(output, ENCODER), content.encode())
+    return dict(storage.read_json(storage.join(output, ENCODER)))
+
+
+def check_agrees(output: str, info: dict[str, Any], noted: dict[str, Any]) -> None:
+    """*Pure.* Compare this task's encoder with what was noted first.
 
     Raises:
         ModelError: this node loaded other weights than the node before it (or than the run before this one).
     """
-    uri = storage.join(output, ENCODER)
-    if not storage.exists(uri):
-        storage.write_json(uri, info)
-    noted = storage.read_json(uri)  # also after writing: of two writers at once, one is last
     odd = [key for key in IDENTITY if noted.get(key) != info[key]]
     if odd:
         raise ModelError(

@@ -15,7 +15,7 @@ from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.schema import EMBEDDINGS, check_columns
 from clip_spark.datasets.shards import ShardWriter
-from clip_spark.embed.facts import facts
+from clip_spark.embed.facts import facts, with_precision
 from clip_spark.embed.specs import EmbedTextSpec
 from clip_spark.embed.task import EncodeTask, Usage, timed, write_rows
 from clip_spark.embed.text_records import TEXT, Preparer, Slice, read_slices, records_schema, with_text
@@ -64,7 +64,7 @@ def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
         threads = devices.threads_per_task(spark.sparkContext, len(items))
         task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
         run_shards(spark, "embed-text", items, TextWork(task, spec.said, spec.text_column), devices.gpu_profile(spark))
-    return run.commit({**facts(run, "text", spec.price_per_hour), "templates": list(spec.said)})
+    return run.commit({**facts(run, "text", spec.price_per_hour), "templates": list(spec.said)}, with_precision(run))
 
 
 def plan_shards(records: Manifest, shard_rows: int) -> list[RecordShard]:

@@ -7,7 +7,9 @@ encoder.encode_texts(["dog", "cat"], prefix="a photo of a ")     # float32 (2, d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from clip_spark.encoders.names import check_model
 from clip_spark.encoders.spec import EncoderSpec
@@ -15,7 +17,7 @@ from clip_spark.encoders.spec import EncoderSpec
 if TYPE_CHECKING:
     from clip_spark.encoders.open_clip import Encoder
 
-__all__ = ["EncoderSpec", "check_model", "load_encoder"]
+__all__ = ["EncoderSpec", "check_model", "load_encoder", "load_encoder_like"]
 
 _loaded: dict[tuple[EncoderSpec, str], Encoder] = {}
 
@@ -35,5 +37,24 @@ def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:
 
     device = device or devices.pick_device()
     if (spec, device) not in _loaded:
-        _loaded[spec, device] = Encoder(spec, device)
+        encoder = _loaded[spec, device] = Encoder(spec, device)
+        _loaded.setdefault((replace(spec, precision=encoder.precision), device), encoder)  # what `auto` has become
     return _loaded[spec, device]
+
+
+def load_encoder_like(info: Mapping[str, Any]) -> Encoder:
+    """*Worker.* An encoder for queries of vectors that another one has made, as close to them as this machine can.
+
+    Args:
+        info: what that encoder's `info()` said; the precision may be missing in old ones.
+
+    Raises:
+        ModelError: as `load_encoder`.
+    """
+    from clip_spark.encoders.precision import for_queries
+    from clip_spark.pictures.look import Look
+    from clip_spark.runtime import devices
+
+    device = devices.pick_device()
+    precision = for_queries(info.get("precision", "fp32"), device)
+    return load_encoder(EncoderSpec(info["model"], precision, look=Look.of(info)), device)

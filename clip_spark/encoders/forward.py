@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,8 @@ class Forward:
 
     Attributes:
         device: `cpu` or `cuda:N`.
-        precision: bf16 and fp16 are torch's autocast, all else computes as the model is.
+        precision: bf16 and fp16 are torch's autocast, tf32 is fp32 with short products, all else computes as the
+            model is.
     """
 
     def __init__(self, device: str, precision: str) -> None:
@@ -26,11 +28,24 @@ class Forward:
         """The rows that `function` makes (n, d), scaled to length 1, as float32; a GPU may still be computing them."""
         import torch
 
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        kind = self.device.split(":")[0]
-        with torch.inference_mode(), torch.autocast(kind, dtype=dtype, enabled=dtype is not None):
+        with self.computing():
             vectors = function().float()
             return torch.nn.functional.normalize(vectors, dim=-1)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Torch computes in this precision, and keeps nothing for gradients."""
+        import torch
+
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        kind, usual = self.device.split(":")[0], torch.get_float32_matmul_precision()
+        with torch.inference_mode(), torch.autocast(kind, dtype=dtype, enabled=dtype is not None):
+            if self.precision == "tf32":
+                torch.set_float32_matmul_precision("high")
+            try:
+                yield
+            finally:
+                torch.set_float32_matmul_precision(usual)
 
 
 class BatchSize:

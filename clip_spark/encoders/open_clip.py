@@ -4,33 +4,57 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.encoders.forward import BatchSize, Forward
 from clip_spark.encoders.int8 import quantise
-from clip_spark.encoders.loading import load_model
+from clip_spark.encoders.loading import LoadedModel, load_model
 from clip_spark.encoders.picture_pixels import PicturePreparer
+from clip_spark.encoders.precision import Rates, choose_precision
 from clip_spark.encoders.spec import EncoderSpec
 from clip_spark.encoders.text_half import TextEncoder, Tokenised
-from clip_spark.runtime.devices import pick_precision
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from clip_spark.runtime.devices import check_precision
 
 PICTURES = {"cpu": 32, "cuda": 512}
 """Pictures per forward pass; on a CPU more only costs memory."""
+SAMPLE_TEXTS, SAMPLE_PICTURES = ("a dog", "a photo of a red apple on a table", "New York"), 2
+"""What shows whether a precision keeps this model's vectors."""
+
+
+@lru_cache(maxsize=4)
+def _on_device(model: str, device: str) -> LoadedModel:
+    """*Worker.* A model on a device, loaded once per process."""
+    import torch
+
+    loaded = load_model(model)
+    # Pixels come channel by channel of one point: convolutions in that order are 1.6 times as fast on a CPU.
+    return replace(loaded, model=loaded.model.to(device=device, memory_format=torch.channels_last))
+
+
+def _quantised(model: str) -> LoadedModel:
+    """*Worker.* A model of its own whose picture tower multiplies in 8 bits."""
+    import torch
+
+    loaded = load_model(model)
+    quantise(loaded.model.to(memory_format=torch.channels_last).visual)
+    return loaded
 
 
 class Encoder:
     """A CLIP model that turns texts and pictures into unit vectors.
 
+    Encoders of one model share its weights on a device, whatever their precision.
+
     Attributes:
         spec: what it was loaded from.
         device: `cpu` or `cuda:N`.
-        precision: fp32, bf16, fp16, or int8 (of pictures; texts are then computed in fp32).
+        rates: what decided the precision, by tower; empty where it was given.
         dim: length of its vectors.
         preparers: fast or not -> one picture (bytes or PIL) to uint8 (height, width, 3), ready for `encode_pixels`.
         watch: seconds by stage since loading.
@@ -41,24 +65,37 @@ class Encoder:
     """
 
     def __init__(self, spec: EncoderSpec, device: str) -> None:
-        import torch
-
+        check_precision(spec.precision, device)
         self.spec, self.device = spec, device
-        self.precision = pick_precision(spec.precision, device)
         self.watch, self.counters = Stopwatch(), Counter[str]()
         with self.watch("load"):
-            loaded = load_model(spec.model)
-            # Pixels come channel by channel of one point: convolutions in that order are 1.6 times as fast on a CPU.
-            self._model = loaded.model.to(device=device, memory_format=torch.channels_last)
-            if self.precision == "int8":
-                quantise(self._model.visual)
-        self._forward = Forward(device, self.precision)
+            loaded = _quantised(spec.model) if spec.precision == "int8" else _on_device(spec.model, device)
+        self._model, self._forward = loaded.model, Forward(device, spec.precision)
         self._texts = TextEncoder(self._model, loaded.tokenizer, self._forward, self.counters)
         self.pictures_per_pass = BatchSize(PICTURES[device.split(":")[0]])
         self.tokens_per_pass, self.split = self._texts.batch, self._texts.split
         self.preparers = {fast: PicturePreparer(loaded.transform, fast, spec.look) for fast in (False, True)}
         self._preprocess, self._weights_sha256 = loaded.preprocess, loaded.weights_sha256
+        self.rates = self._choose_precision() if spec.precision == "auto" else {}
         self.dim = self.encode_texts(["a"]).shape[1]
+
+    @property
+    def precision(self) -> str:
+        """What it computes in."""
+        return self._forward.precision
+
+    def _choose_precision(self) -> Rates:
+        """Take what `auto` means here; returns what decided it."""
+        with self.watch("load"):
+            choice = choose_precision(self._model, self._forward, self._weights_sha256, self._sample)
+        self._forward.precision = choice.precision
+        return choice.rates
+
+    def _sample(self) -> np.ndarray:
+        """Vectors of a few texts and pictures of noise, float32 (n, d)."""
+        side = self.preparers[False](Image.new("RGB", (64, 64))).shape[0]
+        pixels = np.random.default_rng(0).integers(0, 256, (SAMPLE_PICTURES, side, side, 3), dtype=np.uint8)
+        return np.concatenate([self.encode_texts(SAMPLE_TEXTS), self.encode_pixels(pixels)])
 
     def info(self) -> dict[str, Any]:
         """What an index remembers, ready for JSON: a query through another encoder is refused."""
@@ -98,7 +135,7 @@ class Encoder:
         with self.watch("forward"):
             return self._texts(texts)
 
-    def encode_images(self, images: Sequence[Image | bytes]) -> np.ndarray:
+    def encode_images(self, images: Sequence[Image.Image | bytes]) -> np.ndarray:
         """Embed n pictures, float32 (n, d), rows of length 1; raises Rejected for bytes that are no usable picture."""
         if not images:
             return np.zeros((0, self.dim), np.float32)

@@ -1,4 +1,4 @@
-"""*Worker.* Which device a task computes on, and in what precision; the only module that asks Spark or CUDA.
+"""*Worker.* Which device a task computes on, and in what precisions it can; the only module that asks Spark or CUDA.
 
 Order: the GPU that Spark gave to this task; else a CUDA device that this process can see; else the CPU with as many
 threads as the task has cores. Nothing here needs Spark: without a task there is simply no task to ask.
@@ -7,6 +7,7 @@ threads as the task has cores. Nothing here needs Spark: without a task there is
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import tempfile
 from pathlib import Path
@@ -125,23 +126,52 @@ def decode_threads() -> int:
     return max(2, cores)
 
 
-def pick_precision(wanted: str, device: str) -> str:
-    """*Worker.* What `auto` means on this device: fp32, bf16 or fp16.
-
-    bf16 only where the hardware computes it; an emulated one is slower than fp32.
+def check_precision(precision: str, device: str) -> None:
+    """*Worker.* Refuse a precision that a device does not have.
 
     Raises:
-        UserError: int8 on a GPU.
+        UserError: int8 on a GPU, tf32 on a CPU.
     """
+    if precision == "int8" and device != CPU:
+        raise UserError(f"--precision int8 is for CPUs, and this task has {device}; use auto, which is faster there.")
+    if precision == "tf32" and device == CPU:
+        raise UserError("The precision tf32 is for GPUs, and this task has none; use auto, or the nodes it began on.")
+
+
+def precisions(device: str) -> list[str]:
+    """*Worker.* What a device computes without emulating it; fp32 first. Whether it is faster is another question."""
     import torch
 
-    if wanted == "int8" and device != CPU:
-        raise UserError(f"--precision int8 is for CPUs, and this task has {device}; use auto, which is faster there.")
-    if wanted != "auto":
-        return wanted
-    if device.startswith("cuda"):
-        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+    if device != CPU:
+        new = torch.cuda.get_device_capability(device) >= (8, 0)
+        return ["fp32", "bf16", "fp16", "tf32"] if new else ["fp32", "fp16"]
+    has = [name for name, value in _cpu_abilities() if value is True]  # avx512_bf16, amx_fp16, sve_bf16, ...
+    return ["fp32", *(kind for kind in ("bf16", "fp16") if any(kind in name for name in has))]
+
+
+def describe(device: str) -> list[str]:
+    """*Worker.* What tells kinds of devices apart: their name, what they can do, and the torch that uses them."""
+    import torch
+
+    if device != CPU:
+        capability = torch.cuda.get_device_capability(device)
+        return [torch.cuda.get_device_name(device), repr(capability), torch.__version__]
+    return [platform.machine(), platform.processor(), repr(_cpu_abilities()), torch.__version__]
+
+
+def _cpu_abilities() -> list[tuple[str, Any]]:
+    """*Worker.* What torch knows of this CPU, its name among it; older versions of torch tell nothing."""
+    import torch
+
+    return sorted(getattr(torch.cpu, "get_capabilities", dict)().items())
+
+
+def wait_for(device: str) -> None:
+    """*Worker.* Return when a device has done what it was asked to do."""
+    import torch
+
+    if device != CPU:
+        torch.cuda.synchronize(device)
 
 
 def threads_per_task(context: Any, tasks: int) -> int:

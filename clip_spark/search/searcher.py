@@ -13,7 +13,6 @@ import numpy as np
 from clip_spark import storage
 from clip_spark.datasets.embeddings import UNIT_TOLERANCE
 from clip_spark.datasets.manifest import MANIFEST, Manifest, read_manifest
-from clip_spark.encoders.spec import EncoderSpec
 from clip_spark.errors import InputError, SpecError
 from clip_spark.index.files.layout import IndexInfo, check_same_encoder, read_index
 from clip_spark.index.files.local_copy import verify_files
@@ -23,7 +22,6 @@ from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import Removals
 from clip_spark.index.open.selection import Selection, select_where
 from clip_spark.index.open.unique import search_unique
-from clip_spark.pictures.look import Look
 from clip_spark.search.hits import Hit, Hits, Wanted
 
 log = logging.getLogger(__name__)
@@ -63,18 +61,16 @@ class Searcher:
 
     @property
     def encoder(self) -> Any:
-        """The encoder that the index was built with, loaded at first use.
+        """The encoder that the index was built with, loaded at first use, in its precision or one close to it.
 
         Raises:
             ModelError: what is installed under its name is another model.
         """
         with self._lock:
             if self._encoder is None:
-                from clip_spark.encoders import load_encoder
+                from clip_spark.encoders import load_encoder_like
 
-                encoder = load_encoder(
-                    EncoderSpec(str(self.info.encoder["model"]), look=Look.of(self.info.encoder)), None
-                )
+                encoder = load_encoder_like(self.info.encoder)
                 check_same_encoder(self.info.encoder, encoder.info(), "these queries")
                 self._encoder = encoder
         return self._encoder

@@ -1,12 +1,20 @@
-"""*Anywhere.* The folder of this machine where fetched weights and index files stay."""
+"""*Anywhere.* The folder of this machine where fetched weights and index files stay, and what was measured here."""
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from clip_spark.storage.files import write_json
 
 CACHE_VARIABLE = "CLIP_SPARK_CACHE"
+log = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
@@ -15,3 +23,30 @@ def cache_folder() -> Path:
     folder = Path(os.environ.get(CACHE_VARIABLE, default))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def remember(name: str, make: Callable[[], Any], is_whole: Callable[[Any], bool]) -> Any:
+    """*Anywhere.* A JSON value that is made once on this machine and then kept in the cache folder.
+
+    One process makes it while the others wait for it; the file appears under its name when it is whole. Where the
+    folder cannot be written, the value is made and not kept.
+
+    Args:
+        name: of the file.
+        make: gives the value, ready for JSON.
+        is_whole: says whether a value that was found is one that `make` could have given; else it is made again.
+    """
+    import filelock
+
+    made: list[Any] = []
+    try:
+        place = cache_folder() / name
+        with filelock.FileLock(f"{place}.lock"):
+            with suppress(FileNotFoundError, ValueError):
+                if is_whole(found := json.loads(place.read_bytes())):
+                    return found
+            made.append(make())
+            write_json(str(place), made[0])
+    except OSError as error:
+        log.warning("the cache folder cannot be used (%s); '%s' is not kept", error, name)
+    return made[0] if made else make()
