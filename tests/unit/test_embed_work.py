@@ -25,11 +25,11 @@ from clip_spark.embed import preview, text_records
 from clip_spark.embed.facts import facts
 from clip_spark.embed.pictures import ImageWork
 from clip_spark.embed.specs import EmbedTextSpec
-from clip_spark.embed.task import EncodeTask, Usage, agree, write_rows
+from clip_spark.embed.task import EncodeTask, Usage, write_rows
 from clip_spark.embed.texts import TextWork, encode_said, plan_shards
 from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.encoders.text_half import Tokenised
-from clip_spark.errors import ModelError, SpecError
+from clip_spark.errors import SpecError
 from clip_spark.pictures import find as image_plan
 from clip_spark.runtime import devices
 
@@ -220,11 +220,3 @@ def test_a_vector_without_a_direction_is_rejected(tmp_path: Path) -> None:
         write_rows(writer, pa.Table.from_pylist(rows, schema=COLUMNS), vectors)
         receipt = writer.finish()
     assert receipt.rows == 1 and receipt.rejects == {"no direction": 2}
-
-
-def test_other_weights_on_another_node_are_noticed(tmp_path: Path) -> None:
-    info = {"model": "m", "weights_sha256": "a", "preprocess": {}, "dim": 2, "context_length": 8, "precision": "bf16"}
-    agree(str(tmp_path), info)
-    agree(str(tmp_path), {**info, "precision": "fp32"})  # another kind of device
-    with pytest.raises(ModelError, match="weights_sha256"):
-        agree(str(tmp_path), {**info, "weights_sha256": "b"})

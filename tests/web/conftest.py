@@ -40,7 +40,7 @@ class SampleSpec(Spec):
     modality: str = option("modality", "image")
 
 
-def write_sample(output: Path, modality: str, table: pa.Table, vectors: np.ndarray) -> None:
+def write_sample(output: Path, modality: str, table: pa.Table, vectors: np.ndarray, precision: str = "fp32") -> None:
     """An embeddings dataset of one shard."""
     ids = table.column("record_id").to_pylist()
     run = begin_run(
@@ -51,11 +51,11 @@ def write_sample(output: Path, modality: str, table: pa.Table, vectors: np.ndarr
         writer.write("embeddings", embedding_table(ids, vectors))
         writer.write("records", table)
         writer.finish()
-    run.commit({"encoder": encoder().info(), "modality": modality, "dim": vectors.shape[1]})
+    run.commit({"encoder": encoder(precision).info(), "modality": modality, "dim": vectors.shape[1]})
 
 
-def encoder():
-    return load_encoder(EncoderSpec("demo", "fp32"), None)
+def encoder(precision: str = "fp32"):
+    return load_encoder(EncoderSpec("demo", precision), None)
 
 
 def copy_tar(target: Path, members: int) -> Path:
@@ -75,15 +75,16 @@ def build(folder: Path, name: str) -> Manifest:
     return build_index(no_spark, IndexSpec(embeddings=str(folder / f"{name}-emb"), output=str(folder / name)))
 
 
-def make_indices(folder: Path, pictures: int = PICTURES) -> dict[str, str]:
-    """Name -> URI of an index of pictures and one of their names."""
+def make_indices(folder: Path, pictures: int = PICTURES, precision: str = "fp32") -> dict[str, str]:
+    """Name -> URI of an index of pictures and one of their names, encoded in some precision."""
     found = list(TarPart(str(copy_tar(folder / "pictures" / "00000.tar", pictures))).read())
     rows = [ImageRow(picture, 64, 64, len(picture.data)) for picture in found]
     write_sample(
         folder / "images-emb",
         "image",
         records_table(rows, ("group",)),
-        encoder().encode_images([picture.data for picture in found]),
+        encoder(precision).encode_images([picture.data for picture in found]),
+        precision,
     )
     names = [*dict.fromkeys(str(picture.caption) for picture in found), HOSTILE]
     columns = {
@@ -93,7 +94,7 @@ def make_indices(folder: Path, pictures: int = PICTURES) -> dict[str, str]:
         "n": pa.array([len(name.split()) for name in names], pa.int32()),
         "count": pa.array(range(len(names), 0, -1), pa.int64()),
     }
-    write_sample(folder / "words-emb", "text", pa.table(columns), encoder().encode_texts(names))
+    write_sample(folder / "words-emb", "text", pa.table(columns), encoder(precision).encode_texts(names), precision)
     return {name: build(folder, name).uri for name in ("images", "words")}
 
 
