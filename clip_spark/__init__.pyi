@@ -72,16 +72,16 @@ def build_index(
     """Embeddings -> index: Faiss parts, verified, with measured recall.
 
     Args:
-        embeddings: dataset of embeddings (URI).
-        output: folder (URI) of the dataset to write.
+        embeddings: dataset of embeddings.
+        output: folder of the dataset to write.
         parts: Faiss files of the index; 0 chooses from the number of vectors.
         recall: recall@10 against exact search that the search parameters must reach.
-        max_index_memory: memory that the index may take when it is searched, such as 16G.
+        max_index_memory: memory that the index may take when it is searched.
         max_query_ms: milliseconds that a query may take; recall comes first, and a warning says so.
-        max_build_memory: memory of each task and of the driver while it is built, such as 4G.
+        max_build_memory: memory of each task and of the driver while it is built.
         metric: ip (inner product, which is the cosine) or l2.
         index_key: Faiss index factory key; empty chooses from size and memory.
-        queries: embeddings of the other kind (URI) to tune cross-modal recall with.
+        queries: embeddings of the other kind to tune cross-modal recall with.
         seed: seed of the training sample and the test queries.
         append: add the embeddings to the index in output, without training again.
         overwrite: replace what another run left in output.
@@ -111,8 +111,8 @@ def count_ngrams(
     """Corpus: text files, plain or compressed -> counts: every n-gram above the min count, plots.
 
     Args:
-        corpus: txt, jsonl, csv, tsv, parquet, tar: files, folders or globs (URIs, comma-separated).
-        output: folder (URI) of the dataset to write.
+        corpus: txt, jsonl, csv, tsv, parquet, tar: files, folders or globs.
+        output: folder of the dataset to write.
         orders: lengths of the n-grams to count, 1 to 5.
         min_count: drop n-grams seen less often: one value, or one per order.
         lower: lower-case the text first.
@@ -145,13 +145,13 @@ def describe_set(
     """Image embeddings + text index -> what the set as a whole shows, by class of text: table and page.
 
     Args:
-        embeddings: dataset of image embeddings (URI).
-        index: index of texts (URI).
-        output: folder (URI) of the dataset to write.
+        embeddings: dataset of image embeddings.
+        index: index of texts.
+        output: folder of the dataset to write.
         classes: column of the texts that says their class, such as n (the n-gram order).
         top: tags listed per class.
         examples: pictures shown per tag.
-        where: SQL condition on the texts' columns that says which may be tags.
+        where: condition on the texts' columns that says which may be tags.
         overwrite: replace what another run left in output.
 
     Returns:
@@ -168,6 +168,8 @@ def embed_images(
     output: Text,
     model: Text = "demo",
     precision: Text = "auto",
+    orientation: Text = "apply",
+    background: Text = "white",
     metadata_columns: Texts = (),
     batch_size: int = 0,
     shard_rows: int = 0,
@@ -179,9 +181,11 @@ def embed_images(
 
     Args:
         images: folders of pictures, webdataset tars, parquet with image bytes, .txt lists of URIs.
-        output: folder (URI) of the dataset to write.
+        output: folder of the dataset to write.
         model: demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32.
         precision: auto, fp32, bf16 or fp16; auto is bf16 where the device computes it, else fp32 (fp16 on old GPUs); int8 is faster on CPUs without bf16, but not exact.
+        orientation: apply (turn photographs as their EXIF tag says) or ignore (as open_clip does).
+        background: under transparent pixels: white, black, RRGGBB, or open_clip, which shows what colours lie below them.
         metadata_columns: keys of the .json beside a picture that become record columns.
         batch_size: pictures per forward pass; 0 chooses by device.
         shard_rows: most pictures of a shard from single files; 0 chooses (a tar is always one shard).
@@ -214,8 +218,8 @@ def embed_text(
     """Records -> embeddings + records, same rows, same order.
 
     Args:
-        records: dataset of records, or of image embeddings with their records (URI).
-        output: folder (URI) of the dataset to write.
+        records: dataset of records, or of image embeddings with their records.
+        output: folder of the dataset to write.
         text_column: column of the records to embed, such as the caption of pictures.
         model: demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32.
         precision: auto, fp32, bf16 or fp16; auto is bf16 where the device computes it, else fp32 (fp16 on old GPUs).
@@ -256,21 +260,21 @@ def filter_ngrams(
     """Counts -> records: ranked, cut, cleaned, every drop counted.
 
     Args:
-        counts: dataset of counts (URI).
-        output: folder (URI) of the dataset to write.
+        counts: dataset of counts.
+        output: folder of the dataset to write.
         top: keep at most so many n-grams of each order; 0 keeps all.
         rank: which n-grams are best: count, pmi, npmi, log-likelihood.
         orders: only n-grams of these lengths; empty keeps all.
         min_count: drop n-grams seen less often than this.
         punctuation: drop n-grams with punctuation: keep (none is dropped), edges or anywhere.
         digits: drop n-grams with a token of digits: keep (none is dropped), edges or anywhere.
-        stop_words: a language (de, en, es, fr, it, nl, pt) or a file (URI) of words; empty: none.
+        stop_words: a language (de, en, es, fr, it, nl, pt) or a file of words; empty: none.
         stop_words_at: where a stop word drops an n-gram: edges or anywhere.
         min_length: drop n-grams of fewer characters.
         max_length: drop n-grams of more characters; 0: no limit.
         matching: keep only n-grams in which this regular expression is found.
-        keep_list: file (URI) of n-grams, one per line; only these are kept.
-        drop_list: file (URI) of n-grams, one per line; these are dropped.
+        keep_list: file of n-grams, one per line; only these are kept.
+        drop_list: file of n-grams, one per line; these are dropped.
         overwrite: replace what another run left in output.
 
     Returns:
@@ -294,7 +298,7 @@ def make_records(
 
     Args:
         rows: text, CSV or parquet files with one thing to embed per row.
-        output: folder (URI) of the dataset to write.
+        output: folder of the dataset to write.
         text_column: column that holds the text (CSV and parquet).
         uri_column: column that holds picture URLs; the records are then of kind image.
         shards: files of the result; 0 chooses from the size of the input.
@@ -323,13 +327,13 @@ def search_index(
     """Embeddings as queries + index -> hits, for millions of queries on Spark.
 
     Args:
-        queries: dataset of embeddings (URI); each is a query.
-        index: index to search (URI).
-        output: folder (URI) of the dataset to write.
+        queries: dataset of embeddings; each is a query.
+        index: index to search.
+        output: folder of the dataset to write.
         columns: columns of the records to copy to the hits, such as text or uri,caption.
         k: hits per query.
         threshold: least score (cosine) of a hit; -1 takes all.
-        where: SQL condition on the records' columns, such as "n = 2 and text like '%dog%'".
+        where: condition on the records' columns, such as "n = 2 and text like '%dog%'".
         unique: drop hits whose cosine with a better one is at least this, such as 0.95; 0 keeps all.
         overwrite: replace what another run left in output.
 
@@ -358,15 +362,15 @@ def tag_images(
     """Image embeddings + text index -> tags, and .knn files beside the pictures with --sidecars.
 
     Args:
-        embeddings: dataset of image embeddings (URI).
-        index: index of texts (URI).
-        output: folder (URI) of the dataset to write.
+        embeddings: dataset of image embeddings.
+        index: index of texts.
+        output: folder of the dataset to write.
         k: tags per image.
         quotas: instead of -k: tags of each n-gram order, such as 1:5,2:3,3:2.
         jsonl: also write the tags as jsonl/00000.jsonl ..., one line per picture.
         sidecars: also write <stem>.knn beside each picture, as clip-grams does.
         threshold: least score (cosine) of a hit; -1 takes all.
-        where: SQL condition on the records' columns, such as "n = 2 and text like '%dog%'".
+        where: condition on the records' columns, such as "n = 2 and text like '%dog%'".
         unique: drop hits whose cosine with a better one is at least this, such as 0.95; 0 keeps all.
         overwrite: replace what another run left in output.
 
