@@ -237,14 +237,14 @@ def quality(search: Any, work: Path) -> dict[str, float]:
     """Recall@10 on both kinds of queries, and times."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from clip_spark.index.build.tune import recall
+    from clip_spark.index.build.tune import recalls
 
     truth = np.load(work / "truth.npz")
     own, cross = truth["own_queries"], truth["cross"]
     search(cross[:8], AT)  # pages in
     found = {
-        "recall_self": recall(search(own, AT + 1), truth["own_true"], truth["own"]),
-        "recall_cross": recall(search(cross, AT), truth["cross_true"]),
+        "recall_self": float(recalls(search(own, AT + 1), truth["own_true"], truth["own"]).mean()),
+        "recall_cross": float(recalls(search(cross, AT), truth["cross_true"]).mean()),
     }
     singles, batches = [], []
     for _ in range(3):

@@ -37,7 +37,7 @@ def build(spark, embeddings: Path, output: Path, **options):
 @pytest.mark.parametrize("parts", [1, 3])
 def test_parts_hold_all_vectors_once_and_reach_the_recall(spark, tmp_path: Path, embeddings, parts: int) -> None:
     folder, vectors = embeddings
-    manifest = build(spark, folder, tmp_path / "index", parts=parts, recall=0.9)
+    manifest = build(spark, folder, tmp_path / "index", parts=parts, recall=0.9, index_key="IVF512,Flat")
     _, info = read_index(manifest.uri)
     assert len(info.parts) == parts and info.key.startswith("IVF")
     ids = np.concatenate([stored_ids(index) for index in open_parts(manifest.uri, info).indexes])

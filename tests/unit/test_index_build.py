@@ -188,17 +188,19 @@ def test_a_vector_under_a_wrong_position_is_found_before_the_commit(
     assert not (tmp_path / "index" / "manifest.json").exists() and not list((tmp_path / "index").rglob("*.index"))
 
 
-def test_a_time_that_the_recall_does_not_fit_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exact_index_gets_no_advice_about_recall(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     build(tmp_path, 500, index_key="Flat", max_query_ms=1e-6)
-    assert "--max-query-ms asks for 1e-06; the recall is kept" in caplog.text
+    assert "--max-query-ms" not in caplog.text
     with pytest.raises(SpecError, match="must be above 0"):
         IndexSpec(embeddings="e", output="o", max_query_ms=0)
 
 
 def test_the_key_follows_size_memory_and_time() -> None:
     room = 1 << 34
-    assert keys.choose_key(9_999, 512, room) == "Flat"
-    assert keys.choose_key(9_999, 512, room, query_ms=1) == "IVF256,Flat"
+    assert keys.choose_key(200_000, 512, room) == "Flat"
+    assert keys.choose_key(200_001, 512, room) == "IVF2048,Flat"
+    assert keys.choose_key(200_000, 1024, room) == "IVF2048,Flat"
+    assert keys.choose_key(9_999, 512, room, query_ms=0.4) == "IVF256,Flat"
     assert keys.choose_key(1_000_000, 512, room) == "IVF4096,Flat"
     assert keys.choose_key(1_000_000, 512, 1 << 30) == "IVF4096,SQ8"
     assert keys.choose_key(1_000_000, 512, 1 << 28) == "OPQ128_512,IVF4096,PQ128x8"

@@ -22,7 +22,7 @@ from clip_spark.index.build.on_spark import add_distributed, exact_distributed, 
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader, dataset_files
 from clip_spark.index.build.records_and_vectors import ShardFileWriter
 from clip_spark.index.build.train import TrainRecipe, draw_positions, new_index, train_rows
-from clip_spark.index.build.tune import ASKED, TEST_QUERIES, Questions, exact_hits
+from clip_spark.index.build.tune import TEST_QUERIES, Questions, exact_hits, make_questions
 from clip_spark.index.change.append import append_embeddings
 from clip_spark.index.change.generation import new_generation, served, switch
 from clip_spark.index.files.layout import (
@@ -173,26 +173,28 @@ def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: 
     with watch("measure"):
         _, positions = plan.drawn()
 
-        def ask(queries: np.ndarray, own: np.ndarray | None) -> Questions:
+        def exact(queries: np.ndarray, k: int) -> np.ndarray:
             if keys.is_exact(plan.key):  # its own search is the exact one
-                return Questions(queries, parts.search(queries, ASKED)[1], own)
-            search = partial(_file_hits, plan.reader, queries)
-            return Questions(queries, exact_distributed(get_spark(), plan.reader.files, search, ASKED), own)
+                return parts.search(queries, k)[1]
+            search = partial(_file_hits, plan.reader, queries, k)
+            return exact_distributed(get_spark(), plan.reader.files, search, k)
 
-        own, cross = ask(plan.reader.take(positions), positions), None
+        own = make_questions(plan.reader.take(positions), positions, plan.reader.count, exact)
+        cross: list[Questions] = []
         if plan.queries is not None:
             other = VectorReader(dataset_files(plan.queries, "embeddings"), plan.reader.dimension)
             _, wanted = draw_positions(other.count, 0, TEST_QUERIES, plan.spec.seed)
-            cross = ask(other.take(wanted), None)
-        spot_check(parts, positions, own.queries)
+            cross = make_questions(other.take(wanted), None, plan.reader.count, exact)
+        spot_check(parts, positions, own[0].queries)
         goal = Goal(plan.spec.recall, plan.spec.max_query_ms)
-        settings, measured = measure(parts, plan.key, goal, own, cross)
-    return replace(info, settings=settings, measured={**measured, "queries": len(positions)})
+        found = measure(parts, plan.key, goal, own, cross)
+    figures = {**found.figures, "queries": len(positions)}
+    return replace(info, settings=found.settings, efforts=found.efforts, measured=figures)
 
 
-def _file_hits(reader: VectorReader, queries: np.ndarray, file: VectorFile) -> tuple[np.ndarray, np.ndarray]:
+def _file_hits(reader: VectorReader, queries: np.ndarray, k: int, file: VectorFile) -> tuple[np.ndarray, np.ndarray]:
     """*Worker.* The true best of one embedding shard."""
-    return exact_hits(reader.blocks(file.start, file.end), queries, ASKED)
+    return exact_hits(reader.blocks(file.start, file.end), queries, k)
 
 
 def preview(manifest: Manifest) -> list[Table]:
@@ -208,4 +210,8 @@ def preview(manifest: Manifest) -> list[Table]:
         ("trained on", info.train_rows),
         *[(name.replace("_", " "), value) for name, value in info.measured.items()],
     ]
-    return [Table("index", ("what", "value"), rows)]
+    tables = [Table("index", ("what", "value"), rows)]
+    if info.efforts:
+        efforts = [(one.k, one.settings.nprobe, one.settings.rerank, one.recall) for one in info.efforts]
+        tables.append(Table("searches", ("hits", "lists", "candidates per hit", "recall"), efforts))
+    return tables

@@ -8,8 +8,14 @@ import re
 from clip_spark.errors import SpecError
 from clip_spark.index.specs import MOST_PARTS
 
-EXACT_BELOW = 10_000
-"""Vectors up to which every search is exact; a scan of these takes about a millisecond."""
+SCANNED_WHOLE = 10_000
+"""Rows that a condition may leave for all lists to be looked into; a scan of these takes about a millisecond."""
+EXACT_TO = 200_000
+"""Vectors up to which every search is exact. Lists answer texts and pictures alike only where they were tuned for both,
+which takes so many of them that little is saved (docs/index.md)."""
+EXACT_FACTOR = 4
+"""An index is exact where a scan of all vectors takes so many times --max-query-ms: that is one thread's time for one
+query alone, and each query of a batch takes a tenth of it."""
 LEAST_ROWS_PER_LIST = 39
 """Faiss warns below this many training vectors per list."""
 HNSW_FROM_LISTS = 16_384
@@ -39,7 +45,7 @@ def choose_key(rows: int, dim: int, memory: int, query_ms: float = 10.0) -> str:
         SpecError: even 16 bytes per vector are too much.
     """
     scanned = rows * (4 * dim + ID_BYTES)
-    if rows < EXACT_BELOW and scanned <= min(memory, query_ms * SCAN_BYTES_PER_MS):
+    if rows <= EXACT_TO and scanned <= min(memory, EXACT_FACTOR * query_ms * SCAN_BYTES_PER_MS):
         return "Flat"
     lists = list_count(rows)
     coarse = f"IVF{lists}_HNSW32" if lists >= HNSW_FROM_LISTS else f"IVF{lists}"

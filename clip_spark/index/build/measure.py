@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from clip_spark.errors import DatasetError
+from clip_spark.index.build.choose_key import lists_of
 from clip_spark.index.build.tune import RECALL_AT, RERANKS, Questions, milliseconds_per_query, tune
-from clip_spark.index.files.layout import SearchSettings
+from clip_spark.index.files.layout import Effort, SearchSettings
+from clip_spark.index.open.effort import everything
 from clip_spark.index.open.parts import PartSet
 from clip_spark.index.open.selection import Selection
 
@@ -29,26 +32,64 @@ class Goal:
     query_ms: float
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a build says of its index.
+
+    Attributes:
+        settings: for ten hits.
+        efforts: for k hits, by growing k; none where every search is exact.
+        figures: recall and times, for the manifest and for people.
+    """
+
+    settings: SearchSettings
+    efforts: tuple[Effort, ...]
+    figures: dict[str, Any]
+
+
 def measure(
-    parts: PartSet, key: str, goal: Goal, own: Questions, cross: Questions | None
-) -> tuple[SearchSettings, dict[str, Any]]:
-    """*Driver.* The cheapest settings that reach the recall on all questions, and what was measured with them."""
-    settings, reached = tune(parts, key, goal.recall, own)
-    measured: dict[str, Any] = {"goal": goal.recall}
-    if cross is not None:
-        harder, reached_cross = tune(parts, key, goal.recall, cross)
-        settings = max(settings, harder, key=lambda s: (s.rerank, s.nprobe))
-        reached = min(reached, reached_cross)
-        measured[f"recall_at_{RECALL_AT}_cross"] = round(cross.recall(parts, settings), 4)
-    measured[f"recall_at_{RECALL_AT}"] = round(own.recall(parts, settings), 4)
-    if reached < goal.recall:
-        log.warning(
-            "recall@%d %.3f is the most that %s gives; --recall asks for %.3f", RECALL_AT, reached, key, goal.recall
-        )
-    measured |= milliseconds_per_query(parts, settings, own.queries)
-    if measured["ms_per_query"] > goal.query_ms:
-        _say_what_time_buys(parts, settings, goal, own, measured["ms_per_query"])
-    return settings, measured
+    parts: PartSet, key: str, goal: Goal, own: Sequence[Questions], cross: Sequence[Questions] = ()
+) -> Measured:
+    """*Driver.* The cheapest settings that reach the recall on all questions, for each number of hits.
+
+    Args:
+        parts: the new index.
+        key: its Faiss key.
+        goal: what is wanted.
+        own: from `make_questions`, with vectors of the index.
+        cross: the same with queries of the other kind; none leaves that unmeasured, and says so.
+    """
+    efforts = tune(parts, key, goal.recall, [*own, *cross])
+    settings = settings_for_ten(efforts)
+    figures: dict[str, Any] = {"goal": goal.recall, f"recall_at_{RECALL_AT}": _recall(parts, settings, own)}
+    figures[f"recall_at_{RECALL_AT}_cross"] = _cross_recall(parts, key, settings, cross)
+    for effort in efforts:
+        if effort.recall < goal.recall:
+            log.warning(
+                *("recall@%d %.3f is the most that %s gives; --recall asks for %.3f", effort.k, effort.recall, key),
+                goal.recall,
+            )
+    figures |= milliseconds_per_query(parts, settings, own[0].queries)
+    if efforts and figures["ms_per_query"] > goal.query_ms:
+        _say_what_time_buys(parts, settings, goal, own[0], figures["ms_per_query"])
+    return Measured(settings, efforts, figures)
+
+
+def settings_for_ten(efforts: Sequence[Effort]) -> SearchSettings:
+    """*Pure.* The settings for ten hits, or for as many as the index has rows."""
+    shallow = [effort for effort in efforts if effort.k <= RECALL_AT]
+    return shallow[-1].settings if shallow else SearchSettings()
+
+
+def _recall(parts: PartSet, settings: SearchSettings, asked: Sequence[Questions]) -> float:
+    return round(asked[0].recall(parts, settings), 4)
+
+
+def _cross_recall(parts: PartSet, key: str, settings: SearchSettings, cross: Sequence[Questions]) -> Any:
+    """Recall of queries of the other kind, or why there is no figure."""
+    if not lists_of(key):
+        return 1.0
+    return _recall(parts, settings, cross) if cross else "not measured; give --queries"
 
 
 def _say_what_time_buys(parts: PartSet, settings: SearchSettings, goal: Goal, questions: Questions, ms: float) -> None:
@@ -80,8 +121,7 @@ def spot_check(parts: PartSet, positions: np.ndarray, vectors: np.ndarray) -> No
     positions, vectors = positions[::step], vectors[::step]
     allowed = np.zeros(parts.rows, bool)
     allowed[positions] = True
-    # The selection is small, so that all lists are looked into.
-    complete = SearchSettings(nprobe=1, rerank=RERANKS[-1] if parts.store is not None else 0)
+    complete = everything(SearchSettings(nprobe=1, rerank=RERANKS[-1] if parts.store is not None else 0))
     scores, found = parts.search(vectors, len(positions), complete, Selection(allowed))
     own = np.where(found == positions[:, None], scores, -1.0).max(axis=1)
     if own.min() < 1 - 1e-3:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 
 from clip_spark.index.build.choose_key import lists_of
 from clip_spark.index.files.faiss_library import load_faiss
-from clip_spark.index.files.layout import SearchSettings
+from clip_spark.index.files.layout import Effort, SearchSettings
 from clip_spark.index.open.parts import MISSING, PartSet, merge
 
 RECALL_AT = 10
 TEST_QUERIES = 512
-ASKED = RECALL_AT + 1
-"""One more than counts, for a stored vector finds itself."""
+DEPTHS = (1, RECALL_AT, 100, 1_000, 10_000)
+"""Hits for which settings are measured; a search takes those of the next greater one."""
+SHALLOW, FEW_QUERIES = 100, 32
+"""All test queries know their true best SHALLOW, and so many of them the true best of all DEPTHS."""
+WORST = 0.6
+"""Least recall@10 that the worst of the test queries may have."""
 RERANKS = (4, 16, 64)
 """Candidates per hit that are tried in turn for compressed parts."""
 
@@ -40,41 +45,46 @@ def exact_hits(blocks: Iterable[tuple[int, np.ndarray]], queries: np.ndarray, k:
     return best
 
 
-def recall(found: np.ndarray, true: np.ndarray, own: np.ndarray | None = None) -> float:
-    """*Pure.* Share of the true RECALL_AT hits that were found.
+def recalls(found: np.ndarray, true: np.ndarray, own: np.ndarray | None = None, at: int = RECALL_AT) -> np.ndarray:
+    """*Pure.* Share of the true `at` hits that were found, for each query that has any; float64 (<= n,).
 
     Args:
-        found: int64 (n, >= RECALL_AT) positions, best first.
+        found: int64 (n, >= at) positions, best first.
         true: the same from exact search.
         own: int64 (n,) positions of the queries themselves, which do not count; None if they are not in the index.
+        at: hits that count.
     """
     shares = []
     for row in range(len(true)):
-        left_out = {MISSING, int(own[row])} if own is not None else {MISSING}
-        wanted = [p for p in true[row].tolist() if p not in left_out][:RECALL_AT]
-        got = [p for p in found[row].tolist() if p not in left_out][:RECALL_AT]
-        if wanted:
-            shares.append(len(set(wanted) & set(got)) / len(wanted))
-    return float(np.mean(shares)) if shares else 1.0
+        left_out = [MISSING] if own is None else [MISSING, int(own[row])]
+        wanted = true[row][~np.isin(true[row], left_out)][:at]
+        got = found[row][~np.isin(found[row], left_out)][:at]
+        if len(wanted):
+            shares.append(np.isin(wanted, got).mean())
+    return np.array(shares)
 
 
-def choose_nprobe(recall_at: Callable[[int], float], lists: int, goal: float) -> tuple[int, float]:
+def choose_nprobe(
+    recall_at: Callable[[int], float], lists: int, goal: float, least: int = 1, steps: int = 16
+) -> tuple[int, float]:
     """*Pure.* The least nprobe whose recall reaches the goal, by doubling and then halving the interval.
 
     Args:
         recall_at: measures recall for an nprobe; grows with it.
         lists: most nprobe.
         goal: recall wanted.
+        least: nprobe to begin with.
+        steps: the result is at most one part in so many above the least that reaches the goal.
 
     Returns:
         nprobe and its recall; `lists` if nothing reaches the goal.
     """
-    low, high = 0, 1
+    low, high = least - 1, least
     reached = recall_at(high)
     while reached < goal and high < lists:
         low, high = high, min(2 * high, lists)
         reached = recall_at(high)
-    while high - low > max(1, high // 16) and reached >= goal:
+    while high - low > max(1, high // steps) and reached >= goal:
         middle = (low + high) // 2
         value = recall_at(middle)
         if value >= goal:
@@ -90,7 +100,7 @@ class Questions:
 
     Attributes:
         queries: float32 (n, d).
-        true: int64 (n, ASKED).
+        true: int64 (n, depth + 1), for a stored vector finds itself.
         own: positions of the queries in the index, or None for queries of the other kind.
     """
 
@@ -98,26 +108,75 @@ class Questions:
     true: np.ndarray
     own: np.ndarray | None
 
-    def recall(self, parts: PartSet, settings: SearchSettings) -> float:
-        """Recall@10 of one setting."""
-        _, found = parts.search(self.queries, ASKED, settings)
-        return recall(found, self.true, self.own)
+    def recalls(self, parts: PartSet, settings: SearchSettings, at: int = RECALL_AT) -> np.ndarray:
+        """Recall of one setting for each query, float64 (n,)."""
+        _, found = parts.search(self.queries, at + 1, settings, fill=False)
+        return recalls(found, self.true, self.own, at)
+
+    def recall(self, parts: PartSet, settings: SearchSettings, at: int = RECALL_AT) -> float:
+        """The mean over the queries; 1 where there is nothing to be found."""
+        found = self.recalls(parts, settings, at)
+        return float(found.mean()) if len(found) else 1.0
+
+    def depth(self, rows: int) -> int:
+        """The greatest k for which the true answers are known, in an index of so many rows."""
+        return rows if self.true.shape[1] >= rows else self.true.shape[1] - 1
 
 
-def tune(parts: PartSet, key: str, goal: float, questions: Questions) -> tuple[SearchSettings, float]:
-    """*Worker.* The cheapest search settings that reach `goal` on these questions, and the recall that they have."""
+Exact = Callable[[np.ndarray, int], np.ndarray]
+"""Queries float32 (n, d), k -> positions of their true nearest, int64 (n, k)."""
+
+
+def make_questions(queries: np.ndarray, own: np.ndarray | None, rows: int, exact: Exact) -> list[Questions]:
+    """*Driver.* The same queries twice: all of them with short true answers, and a few with long ones."""
+    asked = [Questions(queries, exact(queries, min(SHALLOW + 1, rows)), own)]
+    if rows > SHALLOW:
+        few = slice(None, None, max(1, len(queries) // FEW_QUERIES))
+        true = exact(queries[few], min(DEPTHS[-1] + 1, rows))
+        asked.append(Questions(queries[few], true, None if own is None else own[few]))
+    return asked
+
+
+def tune(parts: PartSet, key: str, goal: float, asked: Sequence[Questions]) -> tuple[Effort, ...]:
+    """*Worker.* For each depth the cheapest search settings that reach `goal` on all questions that are so deep."""
+    efforts: list[Effort] = []
     lists = lists_of(key)
-    if lists == 0:
-        return SearchSettings(), 1.0
-    for rerank in RERANKS if parts.store is not None else (0,):
+    least = settings_for(key, 1, RERANKS[0] if parts.store is not None else 0)
+    for depth in DEPTHS if lists else ():
+        deep = [questions for questions in asked if questions.depth(parts.rows) >= depth]
+        narrow = min((questions.true.shape[1] for questions in deep), default=0)
+        if depth <= parts.rows and deep:  # the few with longer answers are a part of all
+            enough = [questions for questions in deep if questions.true.shape[1] == narrow]
+            efforts.append(_least_effort(parts, key, goal, enough, depth, least))
+            least = efforts[-1].settings
+    return tuple(efforts)
 
-        def measure(nprobe: int, rerank: int = rerank) -> float:
-            return questions.recall(parts, settings_for(key, nprobe, rerank))
 
-        nprobe, reached = choose_nprobe(measure, lists, goal)
-        if reached >= goal:
+def _least_effort(
+    parts: PartSet, key: str, goal: float, asked: Sequence[Questions], depth: int, least: SearchSettings
+) -> Effort:
+    lists = lists_of(key)
+
+    def reached(nprobe: int, rerank: int) -> float:
+        settings = settings_for(key, nprobe, rerank)
+        return min(_worth(questions.recalls(parts, settings, depth), depth, goal) for questions in asked)
+
+    for rerank in [rerank for rerank in RERANKS if rerank >= least.rerank] if parts.store is not None else [0]:
+        # One evaluation for thousands of hits takes as long as a hundred for ten: those are cut less finely.
+        steps = 16 if depth <= SHALLOW else 4
+        nprobe, value = choose_nprobe(partial(reached, rerank=rerank), lists, goal, min(least.nprobe, lists), steps)
+        if value >= goal:
             break
-    return settings_for(key, nprobe, rerank), reached
+    settings = settings_for(key, nprobe, rerank)
+    return Effort(depth, settings, round(min(questions.recall(parts, settings, depth) for questions in asked), 4))
+
+
+def _worth(found: np.ndarray, depth: int, goal: float) -> float:
+    """*Pure.* The mean recall, and less than the goal while the worst query is below WORST at RECALL_AT hits."""
+    if not len(found):
+        return 1.0
+    mean = float(found.mean())
+    return mean if depth != RECALL_AT else min(mean, goal + float(found.min()) - WORST)
 
 
 def settings_for(key: str, nprobe: int, rerank: int) -> SearchSettings:

@@ -67,6 +67,21 @@ class SearchSettings:
 
 
 @dataclass(frozen=True)
+class Effort:
+    """One row of what the build measured: the settings that a search for `k` hits takes.
+
+    Attributes:
+        k: hits.
+        settings: the cheapest that reached the wanted recall, or all lists where fewer did not.
+        recall: share of the true best k that they found, the mean over the test queries of the harder kind.
+    """
+
+    k: int
+    settings: SearchSettings
+    recall: float
+
+
+@dataclass(frozen=True)
 class IndexInfo:
     """What a searcher must know; the `extra` of the manifest.
 
@@ -76,7 +91,8 @@ class IndexInfo:
         dim: d.
         metric: `ip` or `l2`.
         key: Faiss factory key.
-        settings: how to search.
+        settings: how to search for ten hits.
+        efforts: how to search for k hits, by growing k; none where every search is exact (and in older indices).
         parts, records, vectors: files in the order of their positions.
         measured: recall and times on the machine of the build.
         generation: name of the folder of parts.
@@ -95,6 +111,7 @@ class IndexInfo:
     measured: dict[str, Any] = field(default_factory=dict)
     generation: str = ""
     train_rows: int = 0
+    efforts: tuple[Effort, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -104,7 +121,7 @@ class IndexInfo:
     def to_json(self) -> dict[str, Any]:
         """*Pure.* Ready for JSON, and equal to itself after a trip through it."""
         files = {folder: [file.to_json() for file in getattr(self, folder)] for folder in FILES}
-        return {**dataclasses.asdict(self), **files}
+        return {**dataclasses.asdict(self), "efforts": [dataclasses.asdict(one) for one in self.efforts], **files}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> IndexInfo:
@@ -112,8 +129,13 @@ class IndexInfo:
         known = {f.name for f in dataclasses.fields(IndexInfo)}
         plain = {key: item for key, item in value.items() if key in known}
         plain["settings"] = SearchSettings(**value["settings"])
+        plain["efforts"] = tuple(_effort(effort) for effort in value.get("efforts", ()))
         files = {folder: tuple(IndexFile(**file) for file in value[folder]) for folder in FILES}
         return IndexInfo(**{**plain, **files})
+
+
+def _effort(value: Mapping[str, Any]) -> Effort:
+    return Effort(value["k"], SearchSettings(**value["settings"]), value["recall"])
 
 
 NEEDED = frozenset({"encoder", "modality", "dim", "metric", "key", "settings", *FILES})

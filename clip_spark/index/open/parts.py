@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -11,19 +9,20 @@ from typing import Any
 import numpy as np
 
 from clip_spark.errors import DatasetError
-from clip_spark.index.build.choose_key import EXACT_BELOW
 from clip_spark.index.files.faiss_library import inverted_of, load_faiss, search_preassigned, transformed
-from clip_spark.index.files.layout import IndexFile, IndexInfo, SearchSettings
+from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.files.local_copy import ADVICE, local_path
+from clip_spark.index.open.effort import choose_effort, deeper
 from clip_spark.index.open.removals import Removals
 from clip_spark.index.open.selection import Selection
 from clip_spark.index.open.vectors import PartVectors, VectorStore
 
 MISSING = -1
 """What Faiss returns in place of a hit when it finds fewer than k."""
-ALL_LISTS = 1 << 30
 FEW_QUERIES = 16
 """Below Faiss's threshold for matrix products (20)."""
+MORE_LISTS = 4
+"""So many times the lists are looked into where too few hits were found, again and again until there are enough."""
 
 
 class PartSet:
@@ -36,7 +35,8 @@ class PartSet:
         store: VectorStore | None = None,
         removals: Removals | None = None,
     ) -> None:
-        self.indexes, self.metric, self.settings, self.store = list(indexes), info.metric, info.settings, store
+        self.indexes, self.metric, self.store = list(indexes), info.metric, store
+        self.settings, self.efforts = info.settings, info.efforts
         self.rows = info.rows
         self.vectors = store or PartVectors(self.indexes, self.rows)
         self._removals = removals
@@ -54,15 +54,21 @@ class PartSet:
         return (selection or Selection.everything(self.rows)).without(np.array(removed, np.int64))
 
     def search(
-        self, queries: np.ndarray, k: int, settings: SearchSettings | None = None, selection: Selection | None = None
+        self,
+        queries: np.ndarray,
+        k: int,
+        settings: SearchSettings | None = None,
+        selection: Selection | None = None,
+        fill: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest vectors of all parts.
 
         Args:
             queries: float32 (n, d), rows of length 1.
             k: most hits per query.
-            settings: instead of the index's own.
+            settings: instead of those that the index has for k hits.
             selection: limits the positions; what is removed is left out in any case.
+            fill: look into more lists until there are k hits; not where settings are measured.
 
         Returns:
             scores float32 (n, m) best first (cosine, whatever the metric), positions int64 (n, m), MISSING where there
@@ -73,8 +79,32 @@ class PartSet:
         queries = np.ascontiguousarray(queries, np.float32)
         if k == 0 or len(queries) == 0:
             return np.zeros((len(queries), k), np.float32), np.full((len(queries), k), MISSING, np.int64)
-        settings = widened(settings or self.settings, self.rows, selection)
-        selector = None if selection is None else selection.selector
+        settings = settings or self._effort(k, selection).settings
+        look = self._filled if fill else self._rescored
+        return look(queries, k, settings, None if selection is None else selection.selector)
+
+    def effort(self, k: int, selection: Selection | None = None) -> Effort:
+        """What a search for k hits does, and the recall to expect: 1 where it is exact, NaN where it is not known."""
+        return self._effort(k, self.allowed(selection))
+
+    def _effort(self, k: int, allowed: Selection | None) -> Effort:
+        return choose_effort(self.efforts, self.settings, k, self.rows, None if allowed is None else allowed.count)
+
+    def _filled(
+        self, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """k hits for each query, for there are so many: queries that found fewer look into more lists."""
+        scores, positions = self._rescored(queries, k, settings, selector)
+        lists = self._inverted[0].nlist if self._inverted and self._inverted[0] is not None else 0
+        while settings.nprobe < lists and (short := positions[:, -1] == MISSING).any():
+            settings = deeper(settings, MORE_LISTS)
+            scores[short], positions[short] = self._rescored(queries[short], k, settings, selector)
+        return scores, positions
+
+    def _rescored(
+        self, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compressed parts give more candidates than hits; their vectors decide."""
         if self.store is None or not settings.rerank:
             return self._search_parts(queries, k, settings, selector)
         _, positions = self._search_parts(queries, min(self.rows, k * settings.rerank), settings, selector)
@@ -116,18 +146,6 @@ class PartSet:
         if positions[:, -1].min() == MISSING:  # they come last
             scores[positions == MISSING] = -np.inf
         return scores, positions
-
-
-def widened(settings: SearchSettings, rows: int, selection: Selection | None) -> SearchSettings:
-    """*Pure.* More lists where a selection leaves little in each, so that a filtered search finds as much.
-
-    Lists are scanned by their ids first, so what is left out costs little; a small selection is searched completely.
-    """
-    if selection is None or settings.nprobe == 0:
-        return settings
-    factor = rows / max(1, selection.count)
-    nprobe = ALL_LISTS if selection.count <= EXACT_BELOW else math.ceil(settings.nprobe * factor)
-    return dataclasses.replace(settings, nprobe=nprobe, ef=2 * nprobe if settings.ef else 0)
 
 
 def merge(found: Sequence[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
