@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from clip_spark.commands.console import command_main, show_table
+from clip_spark.commands.console import command_main, say_json, show_table
 from clip_spark.commands.options import RunOptions
 from clip_spark.search.spec import SearchSpec
 
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if spec.show:
             save_sheet(spec.show, answers)
         if options.json:
-            sys.stdout.write(json_lines(answers))
+            say_json(json_lines(answers).rstrip("\n"))
             return
         for hits in answers:
             show_table(hits_table(hits, spec.columns))

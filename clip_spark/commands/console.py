@@ -16,6 +16,7 @@ from clip_spark import storage
 from clip_spark.commands.entry import Command, load
 from clip_spark.commands.options import RunOptions, comma_hint, parse_spec
 from clip_spark.commands.registry import COMMANDS
+from clip_spark.commands.terminal import BREAKS, cell, is_path, printable, printable_json, table_width
 from clip_spark.datasets import tables as reports
 from clip_spark.datasets.manifest import REPORT, Manifest
 from clip_spark.datasets.tables import Table
@@ -71,19 +72,26 @@ def guarded(name: str, work: Callable[[], None]) -> int:
     try:
         work()
     except ClipSparkError as error:
-        print(f"clip-spark {name}: {error}", file=sys.stderr)
+        complain(f"clip-spark {name}: {error}")
         return error.exit_status
     except KeyboardInterrupt:
-        print(f"clip-spark {name}: interrupted; run the same command again to go on.", file=sys.stderr)
+        complain(f"clip-spark {name}: interrupted; run the same command again to go on.")
         return INTERRUPTED
     return 0
+
+
+class _PrintableFormatter(logging.Formatter):
+    """Log lines name files and records, which may hold anything."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def set_up_logging() -> None:
     """*Driver.* Our own log lines on stderr, the noise of others only when it is a warning."""
     if not logging.getLogger("clip_spark").handlers:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        handler.setFormatter(_PrintableFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
         logging.getLogger("clip_spark").addHandler(handler)
         logging.getLogger("clip_spark").propagate = False  # open_clip gives the root logger a handler: lines came twice
     logging.getLogger("clip_spark").setLevel(logging.INFO)
@@ -94,13 +102,14 @@ def show_result(job: Command, spec: Any, manifest: Manifest, options: RunOptions
     """*Driver.* The end of a job: what it made, a look at it, and what to type next."""
     summary = read_report(manifest)
     if options.json:
-        print(json.dumps({"event": "report", "step": job.name, "output": manifest.uri, **summary}, ensure_ascii=False))
+        event = {"event": "report", "step": job.name, "output": manifest.uri, **summary}
+        say_json(json.dumps(event, ensure_ascii=False))
         return
     for table in [*(load(job.preview)(manifest) if job.preview else []), reports.overview(summary)]:
         show_table(table)
-    print(result_line(job, manifest, started))
+    say(result_line(job, manifest, started))
     if job.next_command:
-        print(f"Next: {job.next_command.format(**{**vars(spec), 'output': manifest.uri})}")
+        say(f"Next: {job.next_command.format(**{**vars(spec), 'output': manifest.uri})}")
 
 
 def read_report(manifest: Manifest) -> dict[str, Any]:
@@ -122,29 +131,35 @@ def was_done_before(manifest: Manifest, started: float) -> bool:
 
 def say(text: str) -> None:
     """*Driver.* Print lines on stdout."""
-    print(text)
+    print(printable(text))
+
+
+def say_json(text: str) -> None:
+    """*Driver.* Print lines of JSON on stdout."""
+    print(printable_json(text))
+
+
+def complain(text: str) -> None:
+    """*Driver.* Print one line on stderr."""
+    print(BREAKS.sub(" ", printable(text)), file=sys.stderr)
 
 
 def show_table(table: Table) -> None:
-    """*Driver.* Draw a table on stdout."""
+    """*Driver.* Draw a table on stdout: as wide as the terminal, wider where a path would be folded."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table as Drawing
 
-    drawing = Drawing(title=table.title, title_justify="left", title_style="bold")
+    cells = [[cell(value) for value in row] for row in table.rows]
+    drawing = Drawing(title=cell(table.title), title_justify="left", title_style="bold")
+    shapes = []
     for index, column in enumerate(table.columns):
+        texts = [row[index] for row in cells]
+        whole = any(map(is_path, texts))
+        shapes.append((max(map(cell_len, [*texts, column])), whole))
         numeric = all(isinstance(row[index], (int, float)) for row in table.rows)
-        drawing.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in table.rows:
-        drawing.add_row(*(cell(value) for value in row))
-    Console(markup=False, highlight=False).print(drawing)
-
-
-def cell(value: Any) -> str:
-    """*Pure.* 12,345 and 0.123; None is empty."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+        drawing.add_column(cell(column), justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
+    for row in cells:
+        drawing.add_row(*row)
+    terminal = Console().width if sys.stdout.isatty() else None
+    Console(markup=False, highlight=False, width=table_width(terminal, shapes)).print(drawing)
