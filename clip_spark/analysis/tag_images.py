@@ -18,7 +18,7 @@ from clip_spark.analysis.specs import TagSpec, parse_quotas
 from clip_spark.datasets import schema
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
-from clip_spark.datasets.receipt import Receipt, shard_name
+from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.tables import Table
@@ -74,8 +74,7 @@ class TagTask:
                     with writer.watch("sidecars"):
                         writer.counters.update(write_sidecars(table))
             if self.jsonl:
-                uri = storage.join(self.output, "jsonl", f"{shard_name(shard)}.jsonl")
-                storage.write_bytes(uri, "".join(lines).encode())
+                writer.attach("jsonl", "jsonl", "".join(lines).encode())
             return writer.finish()
 
 

@@ -13,7 +13,7 @@ from clip_spark import storage
 from clip_spark.api.rows import BATCH_ROWS, Part, ReadParts, part_batches, part_schema
 from clip_spark.api.session import session
 from clip_spark.api.spark_uris import spark_uris
-from clip_spark.datasets.manifest import REPORT, Manifest
+from clip_spark.datasets.manifest import REPORT, Manifest, folder_of
 from clip_spark.datasets.schema import EMBEDDING
 from clip_spark.datasets.shards import REJECTS
 from clip_spark.errors import InputError, SpecError
@@ -58,13 +58,13 @@ class Dataset:
     @cached_property
     def report(self) -> dict[str, Any]:
         """Rows in and out, rejects by reason, bytes, seconds by stage, rates, versions."""
-        return storage.read_json(storage.join(self.uri, REPORT))
+        return storage.read_json(self.manifest.locate(REPORT))
 
     @cached_property
     def folders(self) -> tuple[str, ...]:
         """The folders that hold rows; `rejects` is one of them where there are any."""
         paths = (path for receipt in self.manifest.receipts for path in receipt.files)
-        return tuple(dict.fromkeys(path.split("/", 1)[0] for path in paths if path.endswith(".parquet")))
+        return tuple(dict.fromkeys(folder_of(path) for path in paths if path.endswith(".parquet")))
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ class Dataset:
 
     def _parts(self, folder: str) -> list[Part]:
         if not folder and self.kind == "embeddings":
-            named = [{path.split("/", 1)[0]: path for path in receipt.files} for receipt in self.manifest.receipts]
+            named = [{folder_of(path): path for path in receipt.files} for receipt in self.manifest.receipts]
             found = [paths for paths in named if all(name in paths for name in SIDE_BY_SIDE)]
             return [tuple(storage.join(self.uri, paths[name]) for name in SIDE_BY_SIDE) for paths in found]
         return [(uri,) for uri in self.manifest.files(folder or self._main_folder())]

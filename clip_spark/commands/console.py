@@ -114,7 +114,7 @@ def show_result(job: Command, spec: Any, manifest: Manifest, options: RunOptions
 
 def read_report(manifest: Manifest) -> dict[str, Any]:
     """*Driver.* The dataset's `report.json`."""
-    return storage.read_json(storage.join(manifest.uri, REPORT))
+    return storage.read_json(manifest.locate(REPORT))
 
 
 def result_line(job: Command, manifest: Manifest, started: float) -> str:

@@ -1,7 +1,8 @@
 """*Anywhere.* The committed list of receipts, the plan and the versions: a dataset exists if and only if it does.
 
-<dataset>/report.json     written by the driver
-<dataset>/manifest.json   written last
+<dataset>/manifest.json            written last, in one conditional put; names all files of its generation
+<dataset>/report.json ...          of the first generation
+<dataset>/generations/<name>/      of one that replaced another; inside as the first
 """
 
 from __future__ import annotations
@@ -9,26 +10,39 @@ from __future__ import annotations
 import dataclasses
 import platform
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
 from clip_spark import __version__, storage
 from clip_spark.datasets.plan import PLAN
-from clip_spark.datasets.receipt import Receipt
-from clip_spark.datasets.receipt_files import read_parts, write_parts
+from clip_spark.datasets.receipt import RECEIPTS, Receipt, shard_name
+from clip_spark.datasets.receipt_files import read_parts
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.errors import DatasetError, InputError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: manifests name their place and the files beside the shards."""
 MANIFEST, REPORT = "manifest.json", "report.json"
+BESIDE_BEFORE_2 = (PLAN, REPORT, "encoder.json", "rank-frequency.png", "vocabulary-growth.png")
+GENERATIONS = "generations"
+INDEX, INDEX_FILES = "index", ("parts", "records", "vectors")
 VERSIONED = ("pyspark", "torch", "open_clip_torch", "faiss-cpu", "autofaiss", "numpy", "pyarrow", "pillow")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A committed dataset; `uri` is where it was read from and is not stored."""
+    """A committed dataset; `uri` is where it was read from and is not stored.
+
+    Attributes:
+        receipts: paths in them are relative to the dataset.
+        extra: what readers of this kind need to know.
+        place: folder of this generation inside the dataset; empty for the first one, which lies at the top.
+        beside: files of this generation that no receipt names (report, plots, ...): path in the dataset -> bytes.
+        replaced: manifests that this one has replaced (`history/<name>.json`) -> when, as long as they are kept.
+        fenced: places of writers that `clean` took for dead; they can commit no more.
+    """
 
     kind: str
     fingerprint: str
@@ -40,6 +54,10 @@ class Manifest:
     extra: dict[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
     uri: str = ""
+    place: str = ""
+    beside: dict[str, int] = field(default_factory=dict)
+    replaced: dict[str, str] = field(default_factory=dict)
+    fenced: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -62,8 +80,23 @@ class Manifest:
             storage.join(self.uri, path)
             for receipt in self.receipts
             for path in receipt.files
-            if path.startswith(folder + "/")
+            if folder_of(path) == folder
         ]
+
+    def locate(self, name: str) -> str:
+        """URI of a file of this generation beside its shards, such as the report."""
+        return storage.join(self.uri, inside(self.place, name))
+
+    def owned(self) -> Iterator[str]:
+        """Paths of all files that this generation needs or has written, inside the dataset."""
+        yield from self.beside
+        for receipt in self.receipts:
+            yield from receipt.files
+            if self.kind != INDEX:
+                yield inside(self.place, f"{RECEIPTS}/{shard_name(receipt.shard)}.json")
+        if self.kind == INDEX:  # older ones name their records and vectors only here
+            for folder in INDEX_FILES:
+                yield from (file["path"] for file in self.extra.get(folder, ()))
 
     def as_input(self) -> dict[str, Any]:
         """How a plan names this dataset as its input."""
@@ -95,15 +128,28 @@ def read_manifest(uri: str, *kinds: str) -> Manifest:
     place = storage.join(uri, MANIFEST)
     if not storage.exists(place):
         raise InputError(_why_no_dataset(uri, kinds))
-    value = storage.read_json(place)
+    manifest = parse_manifest(uri, storage.read_json(place))
+    if kinds and manifest.kind not in kinds:
+        raise InputError(f"'{uri}' holds {manifest.kind}; this option needs {' or '.join(kinds)}.")
+    return manifest
+
+
+def parse_manifest(uri: str, value: dict[str, Any]) -> Manifest:
+    """*Driver.* The manifest of the dataset `uri` from its JSON, and from the files of receipts that it names.
+
+    Raises:
+        DatasetError: it was written by a newer version.
+    """
     if value.get("format_version", 0) > FORMAT_VERSION:
         raise DatasetError(f"'{uri}' was written by a newer clip-spark (format {value['format_version']}); upgrade.")
-    if kinds and value["kind"] not in kinds:
-        raise InputError(f"'{uri}' holds {value['kind']}; this option needs {' or '.join(kinds)}.")
     value.pop("totals", None)
     receipts = tuple(Receipt.from_json(receipt) for receipt in value.pop("receipts"))
-    receipts += tuple(read_parts(uri, value.pop("receipt_parts", ())))
-    return Manifest(**value, receipts=receipts, uri=uri)
+    parts = value.pop("receipt_parts", ())
+    receipts += tuple(read_parts(uri, parts))
+    unnamed = BESIDE_BEFORE_2 if value.get("format_version", 0) < 2 else ()
+    beside = {**dict.fromkeys((*unnamed, *parts), 0), **value.pop("beside", {})}
+    fenced = tuple(value.pop("fenced", ()))
+    return Manifest(**value, receipts=receipts, uri=uri, beside=beside, fenced=fenced)
 
 
 def _why_no_dataset(uri: str, kinds: tuple[str, ...]) -> str:
@@ -115,11 +161,15 @@ def _why_no_dataset(uri: str, kinds: tuple[str, ...]) -> str:
     return f"'{uri}' does not exist; this option needs {wanted}."
 
 
-def write_manifest(manifest: Manifest) -> None:
-    """*Driver.* Make a dataset official; the receipts of very many shards go into files of their own first."""
-    paths = write_parts(manifest.uri, manifest.receipts)
-    value = {**manifest.head_to_json(), "receipts": [], "receipt_parts": paths} if paths else manifest.to_json()
-    storage.write_json(storage.join(manifest.uri, MANIFEST), value)
+def folder_of(path: str) -> str:
+    """*Pure.* `embeddings` for `embeddings/00000.parquet`, whatever the place of its generation."""
+    parts = path.split("/")
+    return parts[2] if parts[0] == GENERATIONS else parts[0]
+
+
+def inside(place: str, path: str) -> str:
+    """*Pure.* A path in the dataset of one that is relative to a generation's place."""
+    return f"{place}/{path}" if place else path
 
 
 def report(manifest: Manifest, driver_seconds: float) -> dict[str, Any]:

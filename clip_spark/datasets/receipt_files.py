@@ -47,20 +47,19 @@ def read_many(place: str, names: Sequence[str]) -> list[Any]:
         return list(pool.map(storage.read_json, [storage.join(place, name) for name in names]))
 
 
-def write_parts(output: str, receipts: Sequence[Receipt]) -> list[str]:
-    """*Driver.* Put very many receipts into files beside the manifest.
+def write_parts(output: str, place: str, receipts: Sequence[Receipt]) -> dict[str, int]:
+    """*Driver.* Put very many receipts into files of their own, in the place of their generation.
 
     Returns:
-        Their paths inside the dataset; none if there are few enough for the manifest itself.
+        Their paths inside the dataset -> bytes; none if there are few enough for the manifest itself.
     """
-    if len(receipts) < SPLIT_RECEIPTS:
-        return []
-    paths = []
-    for start in range(0, len(receipts), PART_RECEIPTS):
-        paths.append(f"{PARTS}/{shard_name(start // PART_RECEIPTS)}.jsonl")
-        with storage.open_write(storage.join(output, paths[-1])) as stream:
+    paths: dict[str, int] = {}
+    for start in range(0, len(receipts) if len(receipts) >= SPLIT_RECEIPTS else 0, PART_RECEIPTS):
+        path = "/".join(filter(None, [place, PARTS, f"{shard_name(start // PART_RECEIPTS)}.jsonl"]))
+        with storage.open_write(storage.join(output, path)) as stream:
             for receipt in receipts[start : start + PART_RECEIPTS]:
                 stream.write(json.dumps(receipt.to_json(), separators=(",", ":")).encode() + b"\n")
+        paths[path] = storage.file_size(storage.join(output, path))
     return paths
 
 

@@ -1,7 +1,7 @@
 """*Driver.* A run: from a folder taken for a plan to the commit; a second run of the same plan goes on.
 
-<dataset>/plan.json       written first: what the run will do (spec, inputs, number of shards)
-<dataset>/receipts/*.json written by tasks; pending = plan - receipts
+<place>/plan.json       written first: what the run will do (spec, inputs, number of shards)
+<place>/receipts/*.json written by tasks; pending = plan - receipts
 """
 
 from __future__ import annotations
@@ -9,18 +9,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import MANIFEST, REPORT, Manifest, read_manifest, report, versions, write_manifest
+from clip_spark.datasets.apart import check_apart
+from clip_spark.datasets.commit import TIME, Head, make_official, read_head
+from clip_spark.datasets.manifest import GENERATIONS, REPORT, Manifest, inside, report, versions
+from clip_spark.datasets.own_files import files_of_run
 from clip_spark.datasets.plan import PLAN, Plan, check_plan, differences, found_plan
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.receipt_files import ReadMany, ReceiptReader, read_many
+from clip_spark.datasets.retire import collect
 from clip_spark.datasets.shards import REJECTS
+from clip_spark.datasets.spec import fingerprint
 from clip_spark.errors import DatasetError, OutputError
 
 Refine = Callable[[dict[str, Any]], dict[str, Any]]
@@ -28,17 +33,28 @@ Refine = Callable[[dict[str, Any]], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Run:
-    """*Driver.* One output folder taken for one plan; `manifest` is set when there is nothing left to do."""
+    """*Driver.* One place taken for one plan; `manifest` is set when there is nothing left to do.
+
+    Attributes:
+        output: where this run's tasks write: the dataset's folder, or that of a generation which will replace another.
+        head: what was official when the run began; None means nothing.
+    """
 
     output: str
     plan: Plan
     manifest: Manifest | None
     read: ReadMany = read_many
     started: float = field(default_factory=time.time)
+    head: Head | None = None
 
     @cached_property
     def _reader(self) -> ReceiptReader:
         return ReceiptReader(self.output, self.read)
+
+    @property
+    def place(self) -> str:
+        """The folder of this generation inside the dataset; empty at the top."""
+        return self.output[len(self.head.uri) + 1 :] if self.head else ""
 
     def pending(self) -> list[int]:
         """Numbers of the shards that have no valid receipt yet, in order."""
@@ -46,19 +62,23 @@ class Run:
         return [number for number in range(self.plan.shards) if number not in done]
 
     def receipts(self) -> list[Receipt]:
-        """The valid receipts, by shard number."""
+        """The valid receipts, by shard number; paths in them are relative to `output`."""
         plan = self.plan.fingerprint
         return [r for r in self._reader.read() if r.plan == plan and r.shard < self.plan.shards]
 
-    def commit(self, extra: dict[str, Any] | None = None, refine: Refine | None = None) -> Manifest:
-        """Check receipts against files, write report and manifest.
+    def commit(
+        self, extra: dict[str, Any] | None = None, refine: Refine | None = None, beside: Sequence[str] = ()
+    ) -> Manifest:
+        """Check receipts against files, write the report, make the manifest official.
 
         Args:
             extra: what readers of this kind of dataset need to know (the encoder of embeddings, totals by order, ...).
             refine: makes the report of this kind of dataset of the one that every dataset has.
+            beside: names of files that the step may have written beside the shards.
 
         Raises:
             DatasetError: a shard or a file is missing, cut short, or not listed; the folder stays resumable.
+            OutputError: another run was quicker; what it made official stays.
         """
         receipts = self.receipts()
         _check_complete(self.plan, receipts)
@@ -69,52 +89,111 @@ class Run:
             spec=self.plan.spec,
             inputs=self.plan.inputs,
             versions=versions(),
-            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            receipts=tuple(receipts),
+            created=time.strftime(TIME, time.gmtime()),
+            receipts=tuple(_moved(receipt, self.place) for receipt in receipts),
             extra=extra or {},
-            uri=self.output,
+            uri=self.head.uri if self.head else self.output,
+            place=self.place,
         )
         found = report(manifest, time.time() - self.started)
         storage.write_json(storage.join(self.output, REPORT), refine(found) if refine else found)
         check_plan(self.output, self.plan.fingerprint)
-        write_manifest(manifest)
+        return self._make_official(dataclasses.replace(manifest, beside=self._sizes((PLAN, REPORT, *beside))))
+
+    def _sizes(self, names: Sequence[str]) -> dict[str, int]:
+        """Path in the dataset -> bytes of those of some files that there are."""
+        uris = {inside(self.place, name): storage.join(self.output, name) for name in names}
+        return {path: storage.file_size(uri) for path, uri in uris.items() if storage.exists(uri)}
+
+    def _make_official(self, manifest: Manifest) -> Manifest:
+        head = self.head or Head(manifest.uri, None, "", b"")
+        try:
+            manifest = make_official(head, manifest)
+        except OutputError:
+            found = read_head(manifest.uri).manifest
+            if found is not None and (found.place, found.fingerprint) == (manifest.place, manifest.fingerprint):
+                return found  # the same command, given twice: the other driver has committed these very shards
+            self.abandon()
+            raise
+        collect(manifest.uri)
         return manifest
+
+    def abandon(self) -> None:
+        """Take away what this run has written, so that it does not bar the next; no file of anybody else."""
+        if self.place:
+            storage.remove_tree(self.output)
+        else:
+            storage.remove_files(files_of_run(self.output))
+
+
+def _moved(receipt: Receipt, place: str) -> Receipt:
+    """*Pure.* A receipt with its paths as the manifest names them."""
+    if not place:
+        return receipt
+    return dataclasses.replace(receipt, files={inside(place, path): size for path, size in receipt.files.items()})
 
 
 def begin_run(output: str, plan: Plan, *, overwrite: bool, read: ReadMany = read_many) -> Run:
-    """*Driver.* Take an output folder for a plan: new, resumed, or already done.
+    """*Driver.* Take a place for a plan: new, resumed, or already done. Nothing is deleted.
 
     Args:
-        output: the folder.
+        output: the folder of the dataset.
         plan: what is to be done.
-        overwrite: delete what another plan has left there.
+        overwrite: write a generation that replaces what is there when it is committed; until then that is served.
         read: reads receipts; a step of very many shards gives `tasks.read_on_executors`.
 
     Raises:
-        OutputError: the folder holds another run, or files that clip-spark did not write.
+        OutputError: the folder holds another run, or files that clip-spark did not write, or overlaps an input.
     """
-    output = storage.absolute(output)
-    found = found_plan(output)
-    if found is not None and overwrite:
-        storage.remove_tree(output)
-        found = None
+    head = read_head(output)
+    if head.manifest is not None and head.manifest.fingerprint == plan.fingerprint and not overwrite:
+        return Run(_place_of(head.manifest), plan, head.manifest, read, head=head)
+    check_apart(head.uri, plan.inputs)
+    place = head.uri
+    if overwrite and (head.manifest is not None or found_plan(head.uri) is not None):
+        _check_kind(head, plan)
+        # The same command after a kill finds what it has done: the name follows from the plan and what it replaces.
+        place = storage.join(head.uri, GENERATIONS, fingerprint([plan.fingerprint, head.version])[:8])
+    elif head.manifest is not None:
+        raise _another_run(head.uri, plan_of(head.manifest), plan)
+    found = found_plan(place)
     if found is None:
-        _refuse_foreign_files(output)
-        found = _take(output, plan)
+        if place == head.uri:
+            _refuse_foreign_files(place)
+        found = _take(place, plan)
     if found.fingerprint != plan.fingerprint:
-        raise OutputError(
-            f"'{output}' holds another run: {'; '.join(differences(found, plan))}. "
-            "Choose another --output, repeat the old options, or replace it with --overwrite."
-        )
-    committed = storage.exists(storage.join(output, MANIFEST))
-    return Run(output, plan, read_manifest(output) if committed else None, read)
+        raise _another_run(place, found, plan)
+    return Run(place, plan, None, read, head=head)
 
 
 def finished(output: str, plan: Plan) -> Manifest | None:
     """*Driver.* What a run of the very same plan has committed, or None; takes nothing."""
-    found = found_plan(storage.absolute(output))
-    same = found is not None and found.fingerprint == plan.fingerprint
-    return read_manifest(output) if same and storage.exists(storage.join(output, MANIFEST)) else None
+    found = read_head(output).manifest
+    return found if found is not None and found.fingerprint == plan.fingerprint else None
+
+
+def _place_of(manifest: Manifest) -> str:
+    return storage.join(manifest.uri, manifest.place) if manifest.place else manifest.uri
+
+
+def plan_of(manifest: Manifest) -> Plan:
+    """*Pure.* The plan that a manifest came from."""
+    return Plan(manifest.kind, manifest.spec, manifest.inputs, len(manifest.receipts))
+
+
+def _another_run(output: str, found: Plan, plan: Plan) -> OutputError:
+    return OutputError(
+        f"'{output}' holds another run: {'; '.join(differences(found, plan))}. "
+        "Choose another --output, repeat the old options, or replace it with --overwrite."
+    )
+
+
+def _check_kind(head: Head, plan: Plan) -> None:
+    if head.manifest is not None and head.manifest.kind != plan.kind:
+        raise OutputError(
+            f"'{head.uri}' holds {head.manifest.kind}; --overwrite replaces {plan.kind} by {plan.kind} only. "
+            "Choose another --output."
+        )
 
 
 def _take(output: str, plan: Plan) -> Plan:

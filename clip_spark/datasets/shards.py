@@ -45,6 +45,7 @@ class ShardWriter:
         self._rejected: list[tuple[str, str, str]] = []
         self._reject_counts: Counter[str] = Counter()
         self._ids: list[str] = []
+        self._attached: dict[str, int] = {}
         self._rows: Counter[str] = Counter()
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._files = ExitStack()
@@ -74,6 +75,12 @@ class ShardWriter:
         if len(self._rejected) < LATEST_REJECTS:
             self._rejected.append((source, reason, message[:1000]))
 
+    def attach(self, folder: str, ending: str, data: bytes) -> None:
+        """Write one more file of the shard, which its receipt names too."""
+        path = f"{folder}/{shard_name(self.number)}.{ending}"
+        storage.write_bytes(storage.join(self.output, path), data)
+        self._attached[path] = len(data)
+
     def finish(self) -> Receipt:
         """Make the shard official: close the files, write the rejects, then the receipt.
 
@@ -88,7 +95,7 @@ class ShardWriter:
         with self.watch("write"):
             self._files.close()
             files = {self._path(folder): storage.file_size(self._uri(folder)) for folder in self._schemas}
-            files |= self._write_rejects()
+            files |= self._attached | self._write_rejects()
         receipt = Receipt(
             shard=self.number,
             plan=self.plan,

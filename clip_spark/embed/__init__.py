@@ -16,7 +16,7 @@ __all__ = ["embed_images", "embed_text", "preview"]
 
 def preview(manifest: Manifest) -> list[Table]:
     """*Driver.* The encoder, and where the time went."""
-    report = storage.read_json(storage.join(manifest.uri, REPORT))
+    report = storage.read_json(manifest.locate(REPORT))
     return [encoder_table(manifest, report.get("precision_rates", {})), stages_table(report)]
 
 

@@ -16,7 +16,7 @@ from clip_spark.datasets.shards import ShardWriter
 from clip_spark.embed.facts import facts, with_precision
 from clip_spark.embed.picture_stream import encode_pictures, prepared_pictures
 from clip_spark.embed.specs import EmbedImagesSpec
-from clip_spark.embed.task import EncodeTask, Usage, timed, write_rows
+from clip_spark.embed.task import ENCODER, EncodeTask, Usage, timed, write_rows
 from clip_spark.encoders import check_model
 from clip_spark.pictures.find import ImageShard, find_images, plan_shards
 from clip_spark.pictures.records import records_schema, records_table
@@ -50,7 +50,7 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
         task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
         work = ImageWork(task, spec.metadata_columns, spec.fast_decode)
         run_shards(spark, "embed-images", items, work, devices.gpu_profile(spark))
-    return run.commit(facts(run, "image", spec.price_per_hour), with_precision(run))
+    return run.commit(facts(run, "image", spec.price_per_hour), with_precision(run), (ENCODER,))
 
 
 @dataclass(frozen=True)

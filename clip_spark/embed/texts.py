@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.manifest import Manifest, folder_of, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.run import begin_run
@@ -17,7 +17,7 @@ from clip_spark.datasets.schema import EMBEDDINGS, check_columns
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.embed.facts import facts, with_precision
 from clip_spark.embed.specs import EmbedTextSpec
-from clip_spark.embed.task import EncodeTask, Usage, timed, write_rows
+from clip_spark.embed.task import ENCODER, EncodeTask, Usage, timed, write_rows
 from clip_spark.embed.text_records import TEXT, Preparer, Slice, read_slices, records_schema, with_text
 from clip_spark.encoders import check_model
 from clip_spark.errors import DatasetError, InputError
@@ -64,7 +64,8 @@ def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
         threads = devices.threads_per_task(spark.sparkContext, len(items))
         task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
         run_shards(spark, "embed-text", items, TextWork(task, spec.said, spec.text_column), devices.gpu_profile(spark))
-    return run.commit({**facts(run, "text", spec.price_per_hour), "templates": list(spec.said)}, with_precision(run))
+    found = {**facts(run, "text", spec.price_per_hour), "templates": list(spec.said)}
+    return run.commit(found, with_precision(run), (ENCODER,))
 
 
 def plan_shards(records: Manifest, shard_rows: int) -> list[RecordShard]:
@@ -92,7 +93,7 @@ def records_files(records: Manifest) -> list[tuple[str, int]]:
         (storage.join(records.uri, path), receipt.rows)
         for receipt in records.receipts
         for path in receipt.files
-        if path.startswith("records/")
+        if folder_of(path) == "records"
     ]
     if sum(rows for _, rows in files) != records.rows:
         raise DatasetError(f"'{records.uri}' lists {records.rows} records, but its files do not; build it again.")

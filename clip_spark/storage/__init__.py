@@ -4,11 +4,11 @@ Import `storage` itself and call `storage.read_bytes(uri)`; `stores.clear_errors
 Below it lies nothing but `errors`.
 """
 
+from clip_spark.storage.conditional import create_bytes, read_versioned, replace_bytes
 from clip_spark.storage.files import (
     TEMPORARY,
     FileInfo,
     absolute,
-    create_bytes,
     exists,
     file_size,
     filesystem,
@@ -23,6 +23,7 @@ from clip_spark.storage.files import (
     open_write,
     read_bytes,
     read_json,
+    remove_files,
     remove_tree,
     write_bytes,
     write_json,
@@ -47,7 +48,10 @@ __all__ = [
     "open_write",
     "read_bytes",
     "read_json",
+    "read_versioned",
+    "remove_files",
     "remove_tree",
+    "replace_bytes",
     "write_bytes",
     "write_json",
 ]

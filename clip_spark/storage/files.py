@@ -10,7 +10,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +21,7 @@ import fsspec.config
 from fsspec.core import OpenFile, url_to_fs
 from fsspec.registry import registry as loaded_clients
 
-from clip_spark.errors import DatasetError, InputError, StorageError, nearest
+from clip_spark.errors import DatasetError, InputError, nearest
 from clip_spark.storage.listing import walk
 from clip_spark.storage.stores import clear_errors, client_settings
 
@@ -29,6 +29,9 @@ TEMPORARY = ".tmp"
 """Suffix of files that are being written; no reader looks at them and `clean` may delete them."""
 HIDDEN = re.compile(rf"(?:^|/)[._]|{re.escape(TEMPORARY)}\Z")
 """Paths that no listing shows: a part of them begins with a dot or an underscore, or they are temporary."""
+
+DELETED_AT_ONCE = 1000
+"""Objects that one request of S3 deletes."""
 
 USER_SETTINGS = {scheme: dict(settings) for scheme, settings in fsspec.config.conf.items()}
 
@@ -225,40 +228,6 @@ def write_bytes(uri: str, data: bytes) -> None:
         fs.pipe_file(path, data)
 
 
-def create_bytes(uri: str, data: bytes) -> bool:
-    """*Anywhere.* Write a small file unless it exists; of several processes at once exactly one succeeds.
-
-    Local: a hard link of a finished temporary file. S3, GCS and Azure: a conditional put.
-
-    Returns:
-        False if the file was there already.
-    """
-    if is_local(uri):
-        return _create_local(absolute(uri), data)
-    fs, path = filesystem(uri)
-    try:
-        with clear_errors(uri, "written"):
-            fs.pipe_file(path, data, mode="create")
-    except (OSError, StorageError):  # "precondition failed" has no class of its own
-        if fs.exists(path):
-            return False
-        raise
-    return True
-
-
-def _create_local(path: str, data: bytes) -> bool:
-    folder, base = os.path.split(path)
-    temporary = os.path.join(folder, f".{base}.{uuid.uuid4().hex}{TEMPORARY}")
-    write_bytes(temporary, data)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        os.remove(temporary)
-    return True
-
-
 def write_json(uri: str, value: Any) -> None:
     """*Anywhere.* Write a JSON file atomically, keys in the order given."""
     write_bytes(uri, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
@@ -271,6 +240,19 @@ def remove_tree(uri: str) -> None:
     with suppress(FileNotFoundError):
         fs.rm(path, recursive=True)
     fs.invalidate_cache()
+
+
+def remove_files(uris: Sequence[str]) -> None:
+    """*Driver.* Delete single files; those that are gone already are no matter."""
+    for start in range(0, len(uris), DELETED_AT_ONCE):
+        some = uris[start : start + DELETED_AT_ONCE]
+        for uri in some if is_local(some[0]) else ():
+            with suppress(FileNotFoundError):
+                os.remove(absolute(uri))
+        if not is_local(some[0]):
+            fs, _ = filesystem(some[0])
+            with suppress(FileNotFoundError), clear_errors(some[0], "deleted"):
+                fs.rm([filesystem(uri)[1] for uri in some])
 
 
 def forget_clients() -> None:

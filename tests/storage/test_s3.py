@@ -12,6 +12,7 @@ from clip_spark import storage
 from clip_spark.commands.clean import delete, find_leftovers
 from clip_spark.datasets import receipt_files as receipts
 from clip_spark.datasets.manifest import read_manifest
+from clip_spark.datasets.retire import delete_retired, find_retired
 from clip_spark.datasets.run import begin_run
 from clip_spark.errors import OutputError, StorageError
 from clip_spark.texts.corpus.listing import Piece
@@ -119,9 +120,38 @@ def test_two_drivers_with_different_plans_never_mix(bucket: str) -> None:
         begin_run(f"{bucket}/d", plan_of(size=2), overwrite=False)
     write_shard(first, 0)
     second = begin_run(f"{bucket}/d", plan_of(size=2), overwrite=True)
-    with pytest.raises(OutputError, match="another run has taken over"):
-        write_shard(first, 1)
-    assert second.pending() == [0, 1]
+    for run in (first, second):
+        for number in run.pending():
+            write_shard(run, number)
+    won = second.commit()
+    with pytest.raises(OutputError, match="another writer was quicker"):
+        first.commit()
+    assert read_manifest(f"{bucket}/d") == won
+    found = {file.uri.removeprefix(f"{bucket}/d/").split("/")[0] for file in storage.list_files(f"{bucket}/d")}
+    assert found == {"generations", "manifest.json"}
+
+
+def test_of_many_that_replace_a_file_one_wins(bucket: str) -> None:
+    storage.write_bytes(f"{bucket}/head", b"first")
+    _, version = storage.read_versioned(f"{bucket}/head")
+    with ThreadPoolExecutor(16) as pool:
+        wins = list(pool.map(lambda n: storage.replace_bytes(f"{bucket}/head", b"%d" % n, version), range(32)))
+    assert wins.count(True) == 1
+    assert storage.read_bytes(f"{bucket}/head") == b"%d" % wins.index(True)
+    assert not storage.replace_bytes(f"{bucket}/absent", b"1", version)
+
+
+def test_a_generation_on_s3_replaces_another_and_the_old_one_goes_after_its_time(bucket: str) -> None:
+    for size in (1, 2):
+        run = begin_run(f"{bucket}/d", plan_of(size=size), overwrite=size > 1)
+        for number in run.pending():
+            write_shard(run, number)
+        run.commit()
+    assert storage.exists(f"{bucket}/d/embeddings/00000.parquet")
+    for retired in find_retired(read_manifest(f"{bucket}/d"), 0.0):
+        delete_retired(retired)
+    paths = [file.uri.removeprefix(f"{bucket}/d/") for file in storage.list_files(f"{bucket}/d")]
+    assert all(path == "manifest.json" or path.startswith(f"{run.place}/") for path in paths) and len(paths) > 5
 
 
 @pytest.mark.parametrize("fault", ["503", "500", "cut-request", "cut-body", "slow-body"])

@@ -62,8 +62,11 @@ def test_same_again_is_done_and_another_is_refused(tmp_path: Path) -> None:
         build(tmp_path, 50, metric="l2")
 
 
-def test_overwrite_switches_to_a_new_generation_and_leaves_no_litter(tmp_path: Path) -> None:
+def test_overwrite_switches_to_a_new_generation_and_leaves_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, first = build(tmp_path, 50)
+    monkeypatch.setenv("CLIP_SPARK_GRACE_HOURS", "0")
     _, second = build(tmp_path, 50, metric="l2", overwrite=True)
     assert second.extra["generation"] != first.extra["generation"]
     assert [path.name for path in (tmp_path / "index" / "parts").iterdir()] == [second.extra["generation"]]

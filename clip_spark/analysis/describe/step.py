@@ -126,7 +126,7 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
     found = {"images": images.rows, "column": spec.classes, "bins_per_unit": BINS_PER_UNIT, "classes": summaries}
     storage.write_json(storage.join(run.output, SUMMARY), found)
     storage.write_bytes(storage.join(run.output, PAGE), describe_page(found).encode())
-    return run.commit({"page": PAGE, "classes": [name for name, _ in classes]})
+    return run.commit({"page": PAGE, "classes": [name for name, _ in classes]}, beside=(SUMMARY, PAGE))
 
 
 def class_conditions(spark: SparkSession, texts: RecordReader, spec: DescribeSpec) -> tuple[tuple[str, str], ...]:
@@ -160,7 +160,7 @@ def class_conditions(spark: SparkSession, texts: RecordReader, spec: DescribeSpe
 
 def preview(manifest: Manifest) -> list[Table]:
     """*Driver.* Each class with its scores and first tags."""
-    found = storage.read_json(storage.join(manifest.uri, SUMMARY))
+    found = storage.read_json(manifest.locate(SUMMARY))
     rows = [
         (
             each["class"],

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from clip_spark import storage
+from clip_spark.datasets.commit import read_head
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.sizes import size_bytes
@@ -82,15 +82,15 @@ def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
     if spec.append:
         return append_embeddings(get_spark, spec)
     plan = plan_index(spec)
-    output = storage.absolute(spec.output)
-    done = served(output, plan.as_plan, overwrite=spec.overwrite)
+    head = read_head(spec.output)
+    done = served(head, plan.as_plan, overwrite=spec.overwrite)
     if done is not None:
         return done
     watch = Stopwatch()
-    with new_generation(output, plan.as_plan) as generation:
-        info = _build(get_spark, plan, PartWriter(output, generation), watch)
-        info = _measure(get_spark, plan, info, watch, output)
-        return switch(output, plan.as_plan, info, dict(watch.seconds))
+    with new_generation(head, plan.as_plan) as generation:
+        info = _build(get_spark, plan, PartWriter(head.uri, generation), watch)
+        info = _measure(get_spark, plan, info, watch, head.uri)
+        return switch(head, plan.as_plan, info, dict(watch.seconds))
 
 
 def plan_index(spec: IndexSpec) -> IndexPlan:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from clip_spark import storage
 from clip_spark.datasets import schema
 from clip_spark.datasets.embeddings import UNIT_TOLERANCE
-from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.manifest import Manifest, folder_of
 from clip_spark.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def dataset_files(manifest: Manifest, folder: str, start: int = 0) -> tuple[Vect
     """
     files = []
     for receipt in manifest.receipts:
-        paths = [path for path in receipt.files if path.startswith(folder + "/")]
+        paths = [path for path in receipt.files if folder_of(path) == folder]
         if receipt.rows:
             files.append(VectorFile(storage.join(manifest.uri, paths[0]), start, receipt.rows))
         start += receipt.rows

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clip_spark.datasets.apart import check_apart
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.stopwatch import Stopwatch
@@ -20,9 +21,9 @@ from clip_spark.index.build.read_vectors import VectorReader, dataset_files
 from clip_spark.index.build.records_and_vectors import ShardFileWriter
 from clip_spark.index.build.train import draw_positions, new_index
 from clip_spark.index.build.tune import TEST_QUERIES, Exact, Questions, exact_hits, make_questions
-from clip_spark.index.change.generation import new_generation, switch
+from clip_spark.index.change.generation import begin_change, new_generation, switch
 from clip_spark.index.files.faiss_library import load_faiss
-from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, check_files, check_same_encoder, read_index
+from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, check_files, check_same_encoder
 from clip_spark.index.files.local_copy import local_path
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.effort import everything
@@ -47,15 +48,16 @@ def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
         InputError: there is no index, nothing to add, or the vectors are of another size.
         ModelError: the embeddings come from another encoder.
     """
-    manifest, info = read_index(spec.output)
+    head, manifest, info = begin_change(spec.output)
     embeddings = read_manifest(spec.embeddings, "embeddings")
     _check(embeddings, info)
     held = {source["fingerprint"] for name, source in manifest.inputs.items() if name != "queries"}
     if embeddings.content_fingerprint in held:
         return manifest
     inputs = {**manifest.inputs, f"embeddings-{len(manifest.inputs) + 1}": embeddings.as_input()}
+    check_apart(head.uri, inputs)
     watch = Stopwatch()
-    with new_generation(manifest.uri, Plan(manifest.kind, manifest.spec, inputs, 1)) as generation:
+    with new_generation(head, Plan(manifest.kind, manifest.spec, inputs, 1)) as generation:
         most = task_bytes(spec.max_build_memory)
         reader = VectorReader(dataset_files(embeddings, "embeddings", info.rows), info.dim)
         with watch("add"):
@@ -63,7 +65,7 @@ def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
         with watch("measure"):
             larger = _tuned(get_spark, manifest.uri, larger, info, reader, spec)
         plan = Plan(manifest.kind, manifest.spec, inputs, len(larger.parts))
-        return switch(manifest.uri, plan, larger, dict(watch.seconds))
+        return switch(head, plan, larger, dict(watch.seconds))
 
 
 def _check(embeddings: Manifest, info: IndexInfo) -> None:

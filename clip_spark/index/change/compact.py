@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from clip_spark import storage
+from clip_spark.datasets.commit import Head
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.receipt import shard_name
+from clip_spark.index.build.choose_key import is_exact
 from clip_spark.index.build.on_spark import map_items
 from clip_spark.index.change.generation import new_generation, switch
 from clip_spark.index.files.faiss_library import load_faiss
@@ -18,29 +21,31 @@ from clip_spark.index.files.layout import IndexFile, IndexInfo, part_path
 from clip_spark.index.files.local_copy import local_path
 from clip_spark.index.files.part_writer import HashingStream, write_faiss
 from clip_spark.index.open.records import RecordReader
+from clip_spark.runtime.session import SessionSource
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
+STEP = "remove-records"
 PARTS, RECORDS, VECTORS = FILES = ("parts", "records", "vectors")
 
 
-def compact(spark: SparkSession, manifest: Manifest, info: IndexInfo, removed: np.ndarray) -> Manifest:
+def compact(get_spark: SessionSource, head: Head, plan: Plan, info: IndexInfo, removed: np.ndarray) -> Manifest:
     """*Driver.* A new generation without the vectors and records at some positions (sorted int64).
 
-    Positions of the others stay: a removed one has an empty record and is in no part.
+    Positions of the others stay: a removed one has an empty record and is in no part. A small exact index needs no
+    session, as it needs none to be built.
 
     Raises:
         TaskError: a task failed for good; the old files still serve.
+        OutputError: another writer was quicker.
     """
-    plan = Plan(manifest.kind, manifest.spec, manifest.inputs, len(manifest.receipts))
     items = [(what, number, file) for what in FILES for number, file in enumerate(getattr(info, what))]
-    with new_generation(manifest.uri, plan) as generation:
-        written = map_items(spark, "remove-records", items, _Rewrite(manifest.uri, generation, removed))
+    with new_generation(head, plan) as generation:
+        rewrite = _Rewrite(head.uri, generation, removed)
+        exact = is_exact(info.key)
+        written = [rewrite(item) for item in items] if exact else map_items(get_spark(), STEP, items, rewrite)
         files: dict[str, Any] = {
             what: tuple(file for file, item in zip(written, items, strict=True) if item[0] == what) for what in FILES
         }
-        return switch(manifest.uri, plan, dataclasses.replace(info, generation=generation, **files), {})
+        return switch(head, plan, dataclasses.replace(info, generation=generation, **files), {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +61,7 @@ class _Rewrite:
         what, number, file = item
         if what == PARTS:
             return self.part(file, number)
-        return self.records(file) if what == RECORDS else self.vectors(file)
+        return self.records(file, number) if what == RECORDS else self.vectors(file, number)
 
     def part(self, part: IndexFile, number: int) -> IndexFile:
         faiss = load_faiss()
@@ -68,7 +73,7 @@ class _Rewrite:
             write_faiss(index, hashed)
         return dataclasses.replace(part, path=path, rows=index.ntotal, **hashed.figures())
 
-    def records(self, file: IndexFile) -> IndexFile:
+    def records(self, file: IndexFile, number: int) -> IndexFile:
         reader = RecordReader(self.uri, [file])
         gone = self._inside(file)
 
@@ -85,20 +90,19 @@ class _Rewrite:
                 at += batch.num_rows
             writer.close()
 
-        return self._copy(file, copy)
+        return self._copy(file, f"{RECORDS}/{shard_name(number)}.arrow", copy)
 
-    def vectors(self, file: IndexFile) -> IndexFile:
+    def vectors(self, file: IndexFile, number: int) -> IndexFile:
         rows = np.fromfile(local_path(self.uri, file), np.float16).reshape(file.rows, -1)
         rows[self._inside(file)] = 0
-        return self._copy(file, lambda target: target.write(rows.tobytes()))
+        return self._copy(file, f"{VECTORS}/{shard_name(number)}.f16", lambda target: target.write(rows.tobytes()))
 
     def _inside(self, file: IndexFile) -> np.ndarray:
         """Rows of a file that are removed."""
         return self.removed[(self.removed >= file.start) & (self.removed < file.end)] - file.start
 
-    def _copy(self, file: IndexFile, copy: Any) -> IndexFile:
-        head, _, name = file.path.rpartition("/")
-        path = "/".join(["parts", self.generation, head.rsplit("/", 1)[-1], name])
+    def _copy(self, file: IndexFile, name: str, copy: Any) -> IndexFile:
+        path = f"{PARTS}/{self.generation}/{name}"  # by number: files of two generations may have the same old name
         with storage.open_write(storage.join(self.uri, path)) as stream:
             hashed = HashingStream(stream)
             copy(hashed)

@@ -1,88 +1,121 @@
-"""*Driver.* How an index replaces another in one folder: build a new generation aside, then switch the manifest.
+"""*Driver.* How an index replaces another in one folder: build a new generation aside, then make it official.
 
-<index>/plan.json                       of the first build; says that the folder is ours
-<index>/parts/<generation>/             written aside; served once manifest.json names it
-A build that fails leaves what was served as it was, and takes its own files away.
+<index>/plan.json               the claim of the first build
+<index>/parts/<generation>/     written aside; served once manifest.json names it
+A build that fails, or that comes second, leaves what is served as it is and takes its own files away.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import logging
+import json
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import MANIFEST, REPORT, Manifest, read_manifest, report, versions
-from clip_spark.datasets.plan import PLAN, Plan, differences
+from clip_spark.datasets.apart import check_apart
+from clip_spark.datasets.commit import TIME, Head, make_official, read_head
+from clip_spark.datasets.manifest import INDEX, REPORT, Manifest, report, versions
+from clip_spark.datasets.plan import PLAN, Plan, differences, found_plan
 from clip_spark.datasets.receipt import Receipt
-from clip_spark.errors import OutputError
-from clip_spark.index.files.layout import BUILDING, PARTS, IndexInfo
+from clip_spark.datasets.retire import collect
+from clip_spark.datasets.run import plan_of
+from clip_spark.errors import ClipSparkError, OutputError
+from clip_spark.index.files.layout import BUILDING, PARTS, IndexInfo, index_info, read_index
 
-log = logging.getLogger(__name__)
 
-
-def served(output: str, plan: Plan, *, overwrite: bool) -> Manifest | None:
+def served(head: Head, plan: Plan, *, overwrite: bool) -> Manifest | None:
     """*Driver.* The index in this folder if it is what the plan would make; None if it must be built.
 
     Raises:
-        OutputError: the folder holds something else and `overwrite` was not given.
+        OutputError: the folder holds something else and `overwrite` was not given, or it overlaps an input.
     """
-    if storage.exists(storage.join(output, MANIFEST)):
-        found = read_manifest(output)
-        if found.fingerprint == plan.fingerprint and not overwrite:
-            return found
-        if not overwrite or found.kind != plan.kind:
-            old = Plan(found.kind, found.spec, found.inputs, len(found.receipts))
-            raise OutputError(
-                f"'{output}' holds another {found.kind}: {'; '.join(differences(old, plan))}. "
-                "Choose another --output, or replace it with --overwrite; it is served until the new one is ready."
-            )
-    elif not storage.exists(storage.join(output, PLAN)) and (files := storage.list_files(output)):
+    found = head.manifest
+    if found is not None and found.fingerprint == plan.fingerprint and not overwrite:
+        return found
+    check_apart(head.uri, plan.inputs)
+    if found is not None and found.kind != INDEX:
+        raise OutputError(f"'{head.uri}' holds {found.kind}; an index does not replace it. Choose another --output.")
+    if found is not None and not overwrite:
         raise OutputError(
-            f"'{output}' already holds {len(files)} files that clip-spark did not plan (such as "
+            f"'{head.uri}' holds another {found.kind}: {'; '.join(differences(plan_of(found), plan))}. "
+            "Choose another --output, or replace it with --overwrite; it is served until the new one is ready."
+        )
+    if found is None and found_plan(head.uri) is None and (files := storage.list_files(head.uri)):
+        raise OutputError(
+            f"'{head.uri}' already holds {len(files)} files that clip-spark did not plan (such as "
             f"'{storage.name(files[0].uri)}'). Choose another --output."
         )
     return None
 
 
+def begin_change(uri: str) -> tuple[Head, Manifest, IndexInfo]:
+    """*Driver.* The index that a change starts from; raises InputError if there is none."""
+    read_index(uri)  # says in words what is not there
+    head = read_head(uri)
+    if head.manifest is None:
+        raise OutputError(f"'{uri}' has just been deleted.")
+    return head, head.manifest, index_info(head.manifest)
+
+
 @contextmanager
-def new_generation(output: str, plan: Plan) -> Iterator[str]:
-    """*Driver.* The name of a fresh generation; its files are removed when the block fails."""
-    if not storage.exists(storage.join(output, PLAN)):
-        storage.write_json(storage.join(output, PLAN), dataclasses.asdict(plan))
-    # Never reused: a late task of a failed build must not write into the next one.
+def new_generation(head: Head, plan: Plan) -> Iterator[str]:
+    """*Driver.* The name of a fresh generation; its files are removed when the block fails.
+
+    Never reused: a late task of a failed build must not write into the next one.
+    """
+    if head.manifest is None:
+        storage.create_bytes(storage.join(head.uri, PLAN), _json(plan))
     generation = secrets.token_hex(4)
     try:
         yield generation
     except BaseException:
-        storage.remove_tree(storage.join(output, PARTS, generation))
+        with suppress(ClipSparkError, OSError):  # the first error is the one to report; `clean` finds what is left
+            if not _is_official(head.uri, generation):  # a commit whose answer was lost may have succeeded
+                storage.remove_tree(storage.join(head.uri, PARTS, generation))
         raise
     finally:
-        storage.remove_tree(storage.join(output, BUILDING))
+        storage.remove_tree(storage.join(head.uri, BUILDING, generation))
 
 
-def switch(output: str, plan: Plan, info: IndexInfo, seconds: dict[str, float]) -> Manifest:
-    """*Driver.* Make a generation official in one atomic put, then delete the others."""
+def _is_official(uri: str, generation: str) -> bool:
+    found = read_head(uri).manifest
+    return found is not None and any(path.startswith(f"{PARTS}/{generation}/") for path in found.owned())
+
+
+def switch(head: Head, plan: Plan, info: IndexInfo, seconds: dict[str, float]) -> Manifest:
+    """*Driver.* Make a generation official, and delete what was replaced longer ago than the grace time.
+
+    Raises:
+        OutputError: another writer was quicker.
+    """
+    place = f"{PARTS}/{info.generation}"
     manifest = Manifest(
         kind=plan.kind,
         fingerprint=plan.fingerprint,
         spec=plan.spec,
         inputs=plan.inputs,
         versions=versions(),
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        created=time.strftime(TIME, time.gmtime()),
         receipts=_receipts(plan, info, seconds),
         extra=info.to_json(),
-        uri=output,
+        uri=head.uri,
+        place=place,
     )
-    storage.write_json(storage.join(output, REPORT), report(manifest, sum(seconds.values())))
-    storage.write_json(storage.join(output, PLAN), dataclasses.asdict(plan))
-    storage.write_json(storage.join(output, MANIFEST), manifest.to_json())
-    files = (*info.parts, *info.records, *info.vectors)
-    _remove_others(output, {file.path.split("/")[1] for file in files})
+    storage.write_json(manifest.locate(REPORT), report(manifest, sum(seconds.values())))
+    storage.write_bytes(manifest.locate(PLAN), _json(plan))
+    beside = {file.path: file.bytes for file in (*info.records, *info.vectors)}
+    for path in (f"{place}/{REPORT}", f"{place}/{PLAN}", PLAN):
+        beside[path] = storage.file_size(storage.join(head.uri, path))
+    manifest = make_official(head, dataclasses.replace(manifest, beside=beside))
+    collect(head.uri)
     return manifest
+
+
+def _json(plan: Plan) -> bytes:
+    return (json.dumps(dataclasses.asdict(plan), indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _receipts(plan: Plan, info: IndexInfo, seconds: dict[str, float]) -> tuple[Receipt, ...]:
@@ -98,11 +131,3 @@ def _receipts(plan: Plan, info: IndexInfo, seconds: dict[str, float]) -> tuple[R
         )
         for number, part in enumerate(info.parts)
     )
-
-
-def _remove_others(output: str, served: set[str]) -> None:
-    place = storage.join(output, PARTS)
-    found = {file.uri[len(place) :].strip("/").split("/")[0] for file in storage.list_files(place)}
-    for other in sorted(found - served):
-        log.info("removing the replaced generation %s", other)
-        storage.remove_tree(storage.join(place, other))

@@ -7,12 +7,14 @@ import logging
 import numpy as np
 
 from clip_spark.datasets import schema
+from clip_spark.datasets.retire import grace_hours
+from clip_spark.datasets.run import plan_of
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
 from clip_spark.index.change.compact import compact
-from clip_spark.index.files.layout import read_index
+from clip_spark.index.change.generation import begin_change
 from clip_spark.index.open.records import RecordReader
-from clip_spark.index.open.removals import add_removed
+from clip_spark.index.open.removals import add_removed, merge_removed, read_removed
 from clip_spark.index.open.selection import select_where
 from clip_spark.index.specs import RemoveSpec
 from clip_spark.runtime.session import SessionSource
@@ -26,17 +28,30 @@ def remove_records(get_spark: SessionSource, spec: RemoveSpec) -> Table:
     Raises:
         InputError: no record of the index is meant.
     """
-    manifest, info = read_index(spec.index)
+    head, manifest, info = begin_change(spec.index)
     records = RecordReader(manifest.uri, info.records)  # a Searcher would fetch every part to look up ids
     wanted = _meant(spec, records, info.rows)
     if len(wanted) == 0 and (spec.ids or spec.where):
         raise InputError(f"No record of '{spec.index}' is meant by --ids or --where; nothing was removed.")
     ids = records.take(wanted, [schema.RECORD_ID]).column(0).drop_null().to_pylist() if len(wanted) else []
-    everything = add_removed(manifest.uri, ids)
+    before = read_removed(head.uri)
+    new = sorted(set(ids).difference(before))
+    if new:
+        add_removed(head.uri, new)
+    everything = sorted({*before, *new})
     if spec.compact:
-        compact(get_spark(), manifest, info, records.find_all(everything))
-    rows = [("removed now", len(ids)), ("removed in all", len(everything)), ("erased from the files", spec.compact)]
+        compact(get_spark, head, plan_of(manifest), info, records.find_all(everything))
+        merge_removed(head.uri)
+    rows = [("removed now", len(new)), ("removed in all", len(everything)), ("erased from the files", _erased(spec))]
     return Table("remove-records", ("what", "value"), rows)
+
+
+def _erased(spec: RemoveSpec) -> str:
+    """*Pure.* What has become of the bytes: readers may go on with the files that were replaced for a while."""
+    if not spec.compact:
+        return "no"
+    hours = grace_hours()
+    return f"yes, the files before go in {hours:g} hours (clean --older-than 0 --delete: now)" if hours else "yes"
 
 
 def _meant(spec: RemoveSpec, records: RecordReader, rows: int) -> np.ndarray:

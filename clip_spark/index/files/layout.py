@@ -150,8 +150,13 @@ def read_index(uri: str) -> tuple[Manifest, IndexInfo]:
         DatasetError: it was built by a clip-spark that writes other fields.
     """
     manifest = read_manifest(uri, "index")
+    return manifest, index_info(manifest)
+
+
+def index_info(manifest: Manifest) -> IndexInfo:
+    """*Pure.* What the manifest of an index says; raises DatasetError if it lacks what is needed."""
     try:
-        return manifest, IndexInfo.from_json(manifest.extra)
+        return IndexInfo.from_json(manifest.extra)
     except (KeyError, TypeError) as error:
         builder = manifest.versions.get("clip_spark", "of an unknown version")
         lacking = ", ".join(sorted(NEEDED - manifest.extra.keys())) or "fields of the known shape"

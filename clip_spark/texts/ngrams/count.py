@@ -85,7 +85,7 @@ def _finish(get_spark: SessionSource, spec: CountSpec, run: Run, splits: list[Sp
     extra = totals.extra(spec.least(), run.receipts())
     report = summary.of_counts(extra, run.receipts(), len(splits), _read_growth(run.output))
     plots.draw(run.output, report)
-    return run.commit(extra, partial(summary.refined, more=report, seconds=watch.seconds))
+    return run.commit(extra, partial(summary.refined, more=report, seconds=watch.seconds), plots.FILES)
 
 
 def choose_shards(total: int) -> int:

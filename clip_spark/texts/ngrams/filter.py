@@ -153,7 +153,7 @@ def _check_not_empty(run: Run, counts: Manifest, dropped: dict[str, dict[str, in
     """*Driver.* An empty result is a mistake in the options: leave nothing behind that would bar the next try."""
     if any(receipt.rows for receipt in run.receipts()):
         return
-    storage.remove_tree(run.output)
+    run.abandon()
     reasons = "; ".join(f"{reason}: {sum(orders.values()):,}" for reason, orders in dropped.items())
     raise InputError(f"None of the {counts.rows:,} n-grams is left ({reasons}); loosen that. Nothing was written.")
 

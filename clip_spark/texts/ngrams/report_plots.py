@@ -10,7 +10,7 @@ from typing import Any
 from clip_spark import storage
 
 LOG = logging.getLogger(__name__)
-RANK_FREQUENCY, GROWTH = "rank-frequency.png", "vocabulary-growth.png"
+RANK_FREQUENCY, GROWTH = FILES = "rank-frequency.png", "vocabulary-growth.png"
 COLOURS = ("#1b6ca8", "#d1495b", "#edae49", "#3c8d5a", "#7a5195")
 NAMES = {"1": "words", "2": "pairs", "3": "triples", "4": "n = 4", "5": "n = 5"}
 INK, GRID = "#333333", "#dddddd"

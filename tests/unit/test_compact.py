@@ -33,12 +33,15 @@ def build(folder: Path, **options):
     return build_index(no_spark, spec)
 
 
-def test_erased_records_leave_no_bytes_and_the_others_answer_as_before(spark, tmp_path: Path) -> None:
+def test_erased_records_leave_no_bytes_and_others_answer_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIP_SPARK_GRACE_HOURS", "0")
     build(tmp_path)
     query = unit_vectors(1, seed=8)[0]
     gone = [i for i in range(ROWS) if str(i).endswith("3")]
     spec = RemoveSpec(index=str(tmp_path / "index"), where="text like '%3'", compact=True)
-    assert ("removed now", len(gone)) in remove_records(lambda: spark, spec).rows
+    assert ("removed now", len(gone)) in remove_records(no_spark, spec).rows
     kept = np.setdiff1d(np.arange(ROWS), gone)
     assert found_texts(tmp_path / "index", query, ROWS) == true_texts(VECTORS, TEXTS, query, kept)
     data = b"".join(path.read_bytes() for path in (tmp_path / "index" / "parts").rglob("*") if path.is_file())
@@ -47,10 +50,10 @@ def test_erased_records_leave_no_bytes_and_the_others_answer_as_before(spark, tm
     assert build(tmp_path).extra["generation"] == read_index(str(tmp_path / "index"))[1].generation
 
 
-def test_a_second_erasure_leaves_what_is_gone_alone(spark, tmp_path: Path) -> None:
+def test_a_second_erasure_leaves_what_is_gone_alone(tmp_path: Path) -> None:
     build(tmp_path)
     for condition in ("text = 'text 7'", "text is null or text = 'text 8'"):
-        remove_records(lambda: spark, RemoveSpec(index=str(tmp_path / "index"), where=condition, compact=True))
+        remove_records(no_spark, RemoveSpec(index=str(tmp_path / "index"), where=condition, compact=True))
     kept = np.setdiff1d(np.arange(ROWS), [7, 8])
     query = unit_vectors(1, seed=8)[0]
     assert found_texts(tmp_path / "index", query, ROWS) == true_texts(VECTORS, TEXTS, query, kept)

@@ -1,0 +1,126 @@
+"""*Driver.* How a generation becomes the official one: a single conditional write of `manifest.json`.
+
+A writer reads the head, writes its files aside, and commits against that head. If another one has committed meanwhile,
+nothing is changed. A new manifest names only files of the manifest that it replaces and files that its writer has made:
+so what has been replaced never comes back, and may be deleted after a time (retire.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from clip_spark import storage
+from clip_spark.datasets.manifest import MANIFEST, Manifest, parse_manifest
+from clip_spark.datasets.receipt_files import write_parts
+from clip_spark.errors import DatasetError, OutputError
+
+log = logging.getLogger(__name__)
+
+HISTORY = "history"
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What was official in a folder when a writer began.
+
+    Attributes:
+        uri: the dataset's folder.
+        manifest: None if there was none.
+        version: of manifest.json, empty if there was none.
+        data: its bytes.
+    """
+
+    uri: str
+    manifest: Manifest | None
+    version: str
+    data: bytes
+
+
+def read_head(uri: str) -> Head:
+    """*Driver.* What is official in a folder now; raises DatasetError if it cannot be read."""
+    uri = storage.absolute(uri)
+    data, version = storage.read_versioned(storage.join(uri, MANIFEST))
+    if not version:
+        return Head(uri, None, "", b"")
+    try:
+        return Head(uri, parse_manifest(uri, json.loads(data)), version, data)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"'{storage.join(uri, MANIFEST)}' is not a manifest ({error}).") from error
+
+
+def make_official(head: Head, manifest: Manifest) -> Manifest:
+    """*Driver.* Replace the head by a manifest, the files of which are all there.
+
+    Raises:
+        OutputError: another writer was quicker; what it made official stays, and this one must drop its own files.
+    """
+    replaced = {}
+    if head.manifest is not None:
+        name = hashlib.blake2b(head.data, digest_size=8).hexdigest()
+        storage.write_bytes(history_uri(head.uri, name), head.data)
+        kept = {old: at for old, at in head.manifest.replaced.items() if storage.exists(history_uri(head.uri, old))}
+        replaced = {**kept, name: time.strftime(TIME, time.gmtime())}
+    parts = write_parts(head.uri, manifest.place, manifest.receipts)
+    manifest = dataclasses.replace(manifest, beside={**manifest.beside, **parts}, replaced=replaced)
+    while True:
+        fenced = head.manifest.fenced if head.manifest is not None else ()
+        if manifest.place and manifest.place in fenced:
+            raise OutputError(f"'{head.uri}': `clean` took this run for dead and deletes its files; run it again.")
+        manifest = dataclasses.replace(manifest, fenced=fenced)
+        if _swap(head, _encoded(manifest, list(parts))):
+            return manifest
+        found = read_head(head.uri)
+        if not _same_but_fences(found.manifest, head.manifest):
+            raise OutputError(lost_to(head.uri, found.manifest))
+        head = found
+
+
+def fence(uri: str, places: set[str]) -> bool:
+    """*Driver.* Bar writers that left their files in these places from committing; False if there is no dataset."""
+    while (head := read_head(uri)).manifest is not None:
+        if places <= set(head.manifest.fenced):
+            return True
+        value = json.loads(head.data)
+        value["fenced"] = sorted({*head.manifest.fenced, *places})
+        if _swap(head, _bytes(value)):
+            return True
+    return False
+
+
+def lost_to(uri: str, winner: Manifest | None) -> str:
+    """*Pure.* One sentence for a writer that came second."""
+    who = f"{winner.kind} of {winner.rows:,} rows, made official at {winner.created}" if winner else "a deletion"
+    return (
+        f"'{uri}': another writer was quicker ({who}), and what it wrote stays; this one has changed nothing. "
+        "Run the command again if it is still wanted."
+    )
+
+
+def history_uri(uri: str, name: str) -> str:
+    """*Pure.* Where a manifest is kept that was replaced."""
+    return storage.join(uri, HISTORY, f"{name}.json")
+
+
+def _swap(head: Head, data: bytes) -> bool:
+    return storage.replace_bytes(storage.join(head.uri, MANIFEST), data, head.version)
+
+
+def _encoded(manifest: Manifest, parts: list[str]) -> bytes:
+    return _bytes({**manifest.head_to_json(), "receipts": [], "receipt_parts": parts} if parts else manifest.to_json())
+
+
+def _bytes(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _same_but_fences(one: Manifest | None, other: Manifest | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return dataclasses.replace(one, fenced=()) == dataclasses.replace(other, fenced=())

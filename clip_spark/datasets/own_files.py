@@ -1,0 +1,41 @@
+"""*Driver.* Which files of a folder a run wrote: by the names that only clip-spark gives.
+
+A run that has not committed has no manifest to ask, and a folder that others use too must not lose a file of theirs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from clip_spark import storage
+
+NUMBER = r"\d{5}(\d{3})?"
+OF_A_RUN = re.compile(
+    rf"""
+    (plan|report|encoder|summary)\.json | describe\.html | (rank-frequency|vocabulary-growth)\.png
+    | (counts|records|embeddings|images|tags|hits|best|rejects|map)/{NUMBER}\.parquet
+    | (jsonl|manifest)/{NUMBER}\.jsonl | receipts/{NUMBER}\.json
+    """,
+    re.VERBOSE,
+)
+ASIDE = re.compile(r"(generations|parts|building)/[0-9a-f]{8}/.+ | _work/.+ | history/[0-9a-f]{16}\.json", re.VERBOSE)
+"""What lies below the folder of a generation, or of work files, needs no look at its name."""
+
+
+def own_files(output: str, paths: Iterator[str]) -> Iterator[str]:
+    """*Driver.* Those of some URIs below an output folder that clip-spark wrote; the claim `plan.json` comes last."""
+    last = []
+    for uri in paths:
+        path = uri[len(output) :].lstrip("/")
+        if path == "plan.json":
+            last.append(uri)
+        elif OF_A_RUN.fullmatch(path) or ASIDE.fullmatch(path):
+            yield uri
+    yield from last
+
+
+def files_of_run(place: str) -> list[str]:
+    """*Driver.* The files of a run that was not committed, by their names; generations beside it are not among them."""
+    found = (file.uri for file in storage.iter_files(place))
+    return [uri for uri in own_files(place, found) if OF_A_RUN.fullmatch(uri[len(place) :].lstrip("/"))]
