@@ -106,7 +106,7 @@ def build_ours(work: Path, memory: str) -> Any:
         "open_ms": opened * 1e3,
         "key": info.key,
         "nprobe": info.settings.nprobe,
-        "stages": json.loads((work / "ours" / "report.json").read_text())["seconds_by_stage"],
+        "stages": json.loads(Path(manifest.locate("report.json")).read_text())["seconds_by_stage"],
     }
 
 
