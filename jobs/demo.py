@@ -61,8 +61,8 @@ def settings_of(options: DemoOptions) -> dict[str, str]:
             raise InputError(f"--{name} '{uri}' does not exist or holds no files.")
     corpus, images = options.corpus, options.images
     if not (corpus and images):
-        bundled_corpus, bundled_images = unpack(options.work)
-        corpus, images = corpus or bundled_corpus, images or bundled_images
+        bundled_corpus, bundled_pictures = unpack(options.work)
+        corpus, images = corpus or bundled_corpus, images or bundled_pictures
     return {"work": options.work, "corpus": corpus, "images": images, "model": options.model}
 
 

@@ -29,7 +29,7 @@ from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.receipt import Receipt, shard_name
 from clip_spark.datasets.run import begin_run
-from clip_spark.pictures.find import find_images, plan_shards
+from clip_spark.pictures.find import find_pictures, plan_shards
 from clip_spark.runtime.session import session_source
 from clip_spark.runtime.tasks import read_on_executors
 from clip_spark.storage import list_files
@@ -134,7 +134,7 @@ def make_files(folder: str, count: int) -> None:
 def measure_files(folder: str, count: int) -> dict[str, Any]:
     """List and plan them as embed-images does, and pickle the plan's items as Spark gets them."""
     figures: dict[str, Any] = {"files": count, "start MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
-    found = timed("list", lambda: find_images((folder,)), figures)
+    found = timed("list", lambda: find_pictures((folder,)), figures)
     shards = timed("plan", lambda: plan_shards(found, 0), figures)
     packed = timed("pickle", lambda: sum(len(pickle.dumps(shard)) for shard in shards), figures)
     assert sum(len(shard.part.files) for shard in shards) == count

@@ -32,8 +32,8 @@ from clip_spark.runtime.tasks import read_on_executors, run_shards
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
 
-PREVIEW_IMAGES = 5
-IMAGE_COLUMNS = (schema.RECORD_ID, "uri")
+PREVIEW_PICTURES = 5
+PICTURE_COLUMNS = (schema.RECORD_ID, "uri")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class TagTask:
         searcher = open_searcher(self.index, self.generation)
         lines: list[str] = []
         with ShardWriter(self.output, self.plan, shard, {"tags": schema.TAGS}) as writer:
-            for records, vectors in shard_blocks(self.images, shard, searcher.info.dim, IMAGE_COLUMNS):
+            for records, vectors in shard_blocks(self.images, shard, searcher.info.dim, PICTURE_COLUMNS):
                 with writer.watch("search"):
                     table = tag_block(searcher, records, vectors, self.wanted)
                 writer.write("tags", table)
@@ -103,11 +103,11 @@ def tag_block(searcher: Searcher, records: pa.Table, vectors: np.ndarray, wanted
     image, column = np.nonzero(found)  # row by row, so best first within each image
     columns = [name for name in ("n",) if name in searcher.records.columns]
     tags = searcher.records.take(positions[found], [schema.RECORD_ID, "text", *columns])
-    of_image = records.take(pa.array(image))
+    of_picture = records.take(pa.array(image))
     n = tags.column("n").cast(pa.int32()) if columns else pa.nulls(len(image), pa.int32())
     values = [
-        of_image.column(schema.RECORD_ID),
-        of_image.column("uri"),
+        of_picture.column(schema.RECORD_ID),
+        of_picture.column("uri"),
         pa.array(column + 1, pa.int32()),
         pa.array(scores[found], pa.float32()),
         tags.column(schema.RECORD_ID),
@@ -188,6 +188,6 @@ def preview(manifest: Manifest) -> list[Table]:
         tags: dict[str, list[str]] = {}
         for image, text in zip(*(column.to_pylist() for column in table.columns), strict=True):
             tags.setdefault(image, []).append(text)
-        spread = list(tags)[:: max(1, len(tags) // PREVIEW_IMAGES)][:PREVIEW_IMAGES]
+        spread = list(tags)[:: max(1, len(tags) // PREVIEW_PICTURES)][:PREVIEW_PICTURES]
         rows += [(storage.name(image.split("::")[0]), ", ".join(tags[image][:5])) for image in spread]
     return [Table("tags", ("image", "best tags"), rows)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clip_spark.errors import Rejected
-from clip_spark.pictures.records import ImageRow
+from clip_spark.pictures.records import PictureRow
 from clip_spark.pictures.sources import FileEntry, Part, Picture, Unreadable
 from clip_spark.runtime.ahead import map_ordered
 from clip_spark.runtime.child_process import Apart, Limits
@@ -34,7 +34,7 @@ SECOND_TRY = Limits(seconds=60)
 class Prepared:
     """A picture that is ready for the model: pixels uint8 (height, width, 3) of the model's input size."""
 
-    row: ImageRow
+    row: PictureRow
     pixels: np.ndarray
     notices: tuple[str, ...]
     read_seconds: float
@@ -98,11 +98,11 @@ def prepare(decode: Decode, item: FileEntry | Picture | Unreadable) -> Prepared 
         found = decode(picture.data)
     except Rejected as error:
         return Unreadable(picture.uri, error.reason, error.message)
-    row = ImageRow(replace(picture, data=b""), *found.size, len(picture.data))
+    row = PictureRow(replace(picture, data=b""), *found.size, len(picture.data))
     return Prepared(row, found.values, found.notices, loaded - start, time.perf_counter() - loaded)
 
 
-def encode_pictures(encoder: Encoder, pictures: Iterator[Prepared]) -> Iterator[tuple[ImageRow, np.ndarray]]:
+def encode_pictures(encoder: Encoder, pictures: Iterator[Prepared]) -> Iterator[tuple[PictureRow, np.ndarray]]:
     """*Worker.* Each picture with its vector, float32 (d,), in order."""
     while batch := list(islice(pictures, encoder.pictures_per_pass.size)):
         vectors = encoder.encode_pixels(np.stack([picture.pixels for picture in batch]))

@@ -18,7 +18,7 @@ from clip_spark.embed.picture_stream import encode_pictures, prepared_pictures
 from clip_spark.embed.specs import EmbedImagesSpec
 from clip_spark.embed.task import ENCODER, EncodeTask, Usage, timed, write_rows
 from clip_spark.encoders import check_model
-from clip_spark.pictures.find import ImageShard, find_images, plan_shards
+from clip_spark.pictures.find import PictureShard, find_pictures, plan_shards
 from clip_spark.pictures.records import records_schema, records_table
 from clip_spark.runtime import devices
 from clip_spark.runtime.session import SessionSource
@@ -36,7 +36,7 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
         ModelError: the model is unknown or cannot be loaded.
     """
     check_model(spec.model, spec.precision)
-    found = find_images(spec.images)
+    found = find_pictures(spec.images)
     shards = plan_shards(found, spec.shard_rows)
     inputs = {"images": {"uri": ",".join(spec.images), "fingerprint": found.fingerprint}}
     plan = Plan.of("embeddings", spec, inputs, len(shards))
@@ -48,20 +48,20 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
         spark = get_spark()
         threads = devices.threads_per_task(spark.sparkContext, len(items))
         task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
-        work = ImageWork(task, spec.metadata_columns, spec.fast_decode)
+        work = PictureWork(task, spec.metadata_columns, spec.fast_decode)
         run_shards(spark, "embed-images", items, work, devices.gpu_profile(spark))
     return run.commit(facts(run, "image", spec.price_per_hour), with_precision(run), (ENCODER,))
 
 
 @dataclass(frozen=True)
-class ImageWork:
+class PictureWork:
     """*Worker.* Embeds one shard of pictures; picklable."""
 
     task: EncodeTask
     metadata_columns: tuple[str, ...]
     fast_decode: bool = False
 
-    def __call__(self, shard: ImageShard) -> Receipt:
+    def __call__(self, shard: PictureShard) -> Receipt:
         """Write the shard."""
         encoder = self.task.load()
         encoder.pictures_per_pass.request(self.task.batch_size)

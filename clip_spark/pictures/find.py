@@ -19,7 +19,7 @@ ALLOWED = f"pictures ({', '.join(PICTURE_SUFFIXES)}), .tar, .parquet, or a .txt 
 
 
 @dataclass(frozen=True)
-class ImageShard:
+class PictureShard:
     """One item of the plan."""
 
     number: int
@@ -27,7 +27,7 @@ class ImageShard:
 
 
 @dataclass(frozen=True)
-class FoundImages:
+class FoundPictures:
     """What the inputs hold, in the order of the inputs and of the paths in them.
 
     Attributes:
@@ -61,7 +61,7 @@ class Stamps:
         return self._hash.hexdigest()
 
 
-def find_images(uris: tuple[str, ...]) -> FoundImages:
+def find_pictures(uris: tuple[str, ...]) -> FoundPictures:
     """*Driver.* List the inputs.
 
     Raises:
@@ -81,7 +81,7 @@ def find_images(uris: tuple[str, ...]) -> FoundImages:
             raise InputError(f"'{uri}' holds {len(found)} files but none that can be embedded; allowed: {ALLOWED}.")
         files += usable[0]
         archives += usable[1]
-    return FoundImages(tuple(files), tuple(archives), stamps.fingerprint())
+    return FoundPictures(tuple(files), tuple(archives), stamps.fingerprint())
 
 
 def _list(uri: str) -> list[FileInfo]:
@@ -125,7 +125,7 @@ def _read_list(uri: str) -> Iterator[FileEntry]:
     return (FileEntry(storage.absolute(line)) for line in uris)
 
 
-def plan_shards(found: FoundImages, shard_rows: int) -> list[ImageShard]:
+def plan_shards(found: FoundPictures, shard_rows: int) -> list[PictureShard]:
     """*Pure.* Single files in shards of nearly equal number, then one shard for each tar and parquet file.
 
     A tar is read from its start to its end by one task: its members' places are known only by reading it.
@@ -135,4 +135,4 @@ def plan_shards(found: FoundImages, shard_rows: int) -> list[ImageShard]:
     count = -(-total // most)
     bounds = [total * number // count for number in range(count + 1)] if count else []
     parts: list[Part] = [FilesPart(found.files[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
-    return [ImageShard(number, part) for number, part in enumerate([*parts, *found.archives])]
+    return [PictureShard(number, part) for number, part in enumerate([*parts, *found.archives])]

@@ -27,7 +27,7 @@ COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
 
 
 @dataclass(frozen=True)
-class ImageRow:
+class PictureRow:
     """What a record of a picture is made from: where it came from (bytes dropped), and its size as stored."""
 
     picture: Picture
@@ -41,13 +41,13 @@ def records_schema(metadata_columns: Sequence[str]) -> pa.Schema:
     return pa.schema([*COLUMNS, *((name, pa.string()) for name in metadata_columns)])
 
 
-def records_table(rows: Sequence[ImageRow], metadata_columns: Sequence[str]) -> pa.Table:
+def records_table(rows: Sequence[PictureRow], metadata_columns: Sequence[str]) -> pa.Table:
     """*Pure.* The records of some pictures, in order."""
     values = [_record(row, metadata_columns) for row in rows]
     return pa.Table.from_pylist(values, schema=records_schema(metadata_columns))
 
 
-def _record(row: ImageRow, metadata_columns: Sequence[str]) -> dict[str, Any]:
+def _record(row: PictureRow, metadata_columns: Sequence[str]) -> dict[str, Any]:
     picture = row.picture
     own = metadata_values(picture.metadata, metadata_columns) if metadata_columns else {}
     return {

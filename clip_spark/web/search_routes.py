@@ -102,7 +102,7 @@ async def search_picture(request: Request, page: Page, index: Index = None) -> J
 
     def work() -> dict[str, Any]:
         with catalog.timings("full_knn_request_time"):
-            return _answer(request, served, served.embed_image(data), page)
+            return _answer(request, served, served.embed_picture(data), page)
 
     return JSONResponse(await run_in_threadpool(work))
 

@@ -57,7 +57,7 @@ class ServedIndex:
         with _encoding, self.timings("text_clip_inference_time"):
             return encoder.encode_texts([text])[0]
 
-    def embed_image(self, data: bytes) -> np.ndarray:
+    def embed_picture(self, data: bytes) -> np.ndarray:
         """The embedding of a picture file, float32 (d,); raises Rejected for bytes that are no usable picture."""
         encoder = self.searcher.encoder
         with self.timings("image_prepro_time"):

@@ -96,7 +96,7 @@ def _vector(index: ServedIndex, body: dict[str, Any]) -> np.ndarray:
     if text := _text(body, "text"):
         return index.embed_text(text)
     if image := _text(body, "image"):
-        return index.embed_image(_from_base64(image))
+        return index.embed_picture(_from_base64(image))
     if _text(body, "image_url"):
         raise SpecError("'image_url' is refused: this server opens no addresses for others; send 'image' as base64.")
     if body.get("embedding_input") is not None:

@@ -23,7 +23,7 @@ from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.embed import preview, text_records
 from clip_spark.embed.facts import facts
-from clip_spark.embed.pictures import ImageWork
+from clip_spark.embed.pictures import PictureWork
 from clip_spark.embed.specs import EmbedTextSpec
 from clip_spark.embed.task import EncodeTask, Usage, write_rows
 from clip_spark.embed.texts import TextWork, encode_said, plan_shards
@@ -135,13 +135,13 @@ def test_a_second_try_gives_the_same_rows(records: Manifest, tmp_path: Path, mon
     for colour in ("red", "blue"):
         (tmp_path / "in" / f"{colour}.png").write_bytes(picture(colour))
     (tmp_path / "in" / "bad.png").write_bytes(b"no picture")
-    pictures = image_plan.plan_shards(image_plan.find_images((str(tmp_path / "in"),)), 0)
+    pictures = image_plan.plan_shards(image_plan.find_pictures((str(tmp_path / "in"),)), 0)
     texts = plan_shards(records, 0)
 
     def run(name: str) -> tuple[Manifest, Manifest]:
         return (
             run_here(tmp_path / f"t{name}", texts, lambda task: TextWork(task, ("a {}",)), "text"),
-            run_here(tmp_path / f"i{name}", pictures, lambda task: ImageWork(task, ()), "image"),
+            run_here(tmp_path / f"i{name}", pictures, lambda task: PictureWork(task, ()), "image"),
         )
 
     first = run("1")
@@ -182,8 +182,8 @@ def test_tars_and_parquet_become_shards(tmp_path: Path, fast: bool) -> None:
     pq.write_table(
         pa.table({"image": [picture("green"), None], "caption": ["g", "n"], "id": [7, 8]}), folder / "r.parquet"
     )
-    shards = image_plan.plan_shards(image_plan.find_images((str(folder),)), 0)
-    manifest = run_here(tmp_path / "out", shards, lambda task: ImageWork(task, ("name", "id"), fast), "image")
+    shards = image_plan.plan_shards(image_plan.find_pictures((str(folder),)), 0)
+    manifest = run_here(tmp_path / "out", shards, lambda task: PictureWork(task, ("name", "id"), fast), "image")
     rows = rows_of(manifest)
     assert [(row["name"], row["id"], row["caption"]) for row in rows] == [
         ("One", None, None),
@@ -200,8 +200,8 @@ def test_tars_and_parquet_become_shards(tmp_path: Path, fast: bool) -> None:
 def test_captions_are_embedded_under_the_ids_of_their_pictures(tmp_path: Path) -> None:
     members = {"1.png": picture("red"), "1.txt": b"red box", "2.png": picture("blue"), "3.png": picture("green")}
     tar_of(tmp_path / "0.tar", members | {"3.txt": b"green box"})
-    shards = image_plan.plan_shards(image_plan.find_images((str(tmp_path / "0.tar"),)), 0)
-    images = run_here(tmp_path / "images", shards, lambda task: ImageWork(task, ()), "image")
+    shards = image_plan.plan_shards(image_plan.find_pictures((str(tmp_path / "0.tar"),)), 0)
+    images = run_here(tmp_path / "images", shards, lambda task: PictureWork(task, ()), "image")
     captions = run_here(
         tmp_path / "captions", plan_shards(images, 0), lambda task: TextWork(task, ("{}",), "caption"), "text"
     )

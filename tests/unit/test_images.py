@@ -15,7 +15,7 @@ from clip_spark.datasets.spec import fingerprint
 from clip_spark.encoders.picture_pixels import PicturePreparer
 from clip_spark.errors import InputError, Rejected
 from clip_spark.pictures.decode import open_picture
-from clip_spark.pictures.find import find_images, plan_shards
+from clip_spark.pictures.find import find_pictures, plan_shards
 from clip_spark.pictures.sources import FileEntry, FilesPart, split_key
 from clip_spark.runtime.ahead import map_ordered
 from clip_spark.storage import list_files
@@ -136,7 +136,7 @@ def test_files_are_found_in_order_with_what_lies_beside_them(tmp_path: Path) -> 
     for name in ("b.PNG", "a.jpg", "a.txt", "sub/c.webp", "notes.md", ".hidden.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    found = find_images((str(tmp_path),))
+    found = find_pictures((str(tmp_path),))
     assert [entry.uri.removeprefix(f"{tmp_path}/") for entry in found.files] == ["a.jpg", "b.PNG", "sub/c.webp"]
     assert found.files[0].caption.endswith("a.txt") and not found.files[1].caption
     shards = plan_shards(found, shard_rows=2)
@@ -145,7 +145,7 @@ def test_files_are_found_in_order_with_what_lies_beside_them(tmp_path: Path) -> 
 
 def test_a_list_names_files(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"# two pictures\n{tmp_path}/a.png\n\ns3://bucket/b.png\n")
-    found = find_images((str(tmp_path / "list.txt"),))
+    found = find_pictures((str(tmp_path / "list.txt"),))
     assert [entry.uri for entry in found.files] == [f"{tmp_path}/a.png", "s3://bucket/b.png"]
 
 
@@ -154,7 +154,7 @@ def test_inputs_without_pictures_are_the_users_mistake(tmp_path: Path, name: str
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.md").write_text("x")
     with pytest.raises(InputError, match="allowed|does not exist"):
-        find_images((str(tmp_path / name),))
+        find_pictures((str(tmp_path / name),))
 
 
 def test_keys_are_cut_at_the_first_dot_of_the_last_part() -> None:
@@ -172,4 +172,4 @@ def test_the_inputs_fingerprint_is_that_of_their_listing(tmp_path: Path) -> None
     for name in ("b.png", "a.png"):
         (tmp_path / name).touch()
     stamps = [[file.uri, file.bytes, file.stamp] for file in list_files(str(tmp_path))]
-    assert find_images((str(tmp_path),)).fingerprint == fingerprint(stamps)
+    assert find_pictures((str(tmp_path),)).fingerprint == fingerprint(stamps)

@@ -22,7 +22,7 @@ from clip_spark.encoders import load_encoder
 from clip_spark.encoders.spec import EncoderSpec
 from clip_spark.index.build.build import build_index
 from clip_spark.index.specs import IndexSpec
-from clip_spark.pictures.records import ImageRow, records_table
+from clip_spark.pictures.records import PictureRow, records_table
 from clip_spark.pictures.sources import TarPart
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
@@ -78,7 +78,7 @@ def build(folder: Path, name: str) -> Manifest:
 def make_indices(folder: Path, pictures: int = PICTURES, precision: str = "fp32") -> dict[str, str]:
     """Name -> URI of an index of pictures and one of their names, encoded in some precision."""
     found = list(TarPart(str(copy_tar(folder / "pictures" / "00000.tar", pictures))).read())
-    rows = [ImageRow(picture, 64, 64, len(picture.data)) for picture in found]
+    rows = [PictureRow(picture, 64, 64, len(picture.data)) for picture in found]
     write_sample(
         folder / "images-emb",
         "image",

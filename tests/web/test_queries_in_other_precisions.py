@@ -30,7 +30,7 @@ def test_an_index_answers_queries_of_another_precision(
     assert pictures.searcher.encoder.info()["precision"] == asked
     found = list(TarPart(str(copy_tar(tmp_path / "again.tar", PICTURES))).read())
     for picture in found:
-        vector = pictures.embed_image(picture.data)
+        vector = pictures.embed_picture(picture.data)
         position, score = pictures.nearest_positions(vector, Wanted(1))[0]
         assert score >= LEAST_COSINE and position == found.index(picture)
     texts = [record["text"] for record in words.records(range(words.rows))]
