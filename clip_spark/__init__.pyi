@@ -183,7 +183,7 @@ def embed_images(
         images: folders of pictures, webdataset tars, parquet with image bytes, .txt lists of URIs.
         output: folder of the dataset to write.
         model: demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32.
-        precision: auto, fp32, bf16 or fp16; auto is bf16 where the device computes it, else fp32 (fp16 on old GPUs); int8 is faster on CPUs without bf16, but not exact.
+        precision: auto, fp32, bf16, fp16 or tf32 (GPUs); auto is the fastest that the first task measures, with a cosine to fp32 of 0.999 and more, and all tasks follow it; int8 is faster on most CPUs, but not exact.
         orientation: apply (turn photographs as their EXIF tag says) or ignore (as open_clip does).
         background: under transparent pixels: white, black, RRGGBB, or open_clip, which shows what colours lie below them.
         metadata_columns: keys of the .json beside a picture that become record columns.
@@ -222,7 +222,7 @@ def embed_text(
         output: folder of the dataset to write.
         text_column: column of the records to embed, such as the caption of pictures.
         model: demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32.
-        precision: auto, fp32, bf16 or fp16; auto is bf16 where the device computes it, else fp32 (fp16 on old GPUs).
+        precision: auto, fp32, bf16, fp16 or tf32 (GPUs); auto is the fastest that the first task measures, with a cosine to fp32 of 0.999 and more, and all tasks follow it.
         prefix: put before every text for the encoder only, such as 'a photo of a '.
         templates: instead of a prefix: texts with {} in place of the record's, averaged.
         batch_size: tokens per forward pass; 0 chooses by device.
