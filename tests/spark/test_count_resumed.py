@@ -40,7 +40,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def small_splits(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = count.corpus.plan_splits
-    monkeypatch.setattr(count.corpus, "plan_splits", lambda files: plan(files, 4000))
+    monkeypatch.setattr(count.corpus, "plan_splits", lambda files, look: plan(files, 4000, look))
 
 
 def count_into(spark: Any, corpus: Path, output: Path, orders: tuple[int, ...]) -> None:
@@ -74,7 +74,7 @@ def undisturbed(request: Any, spark: Any, corpus: Path, tmp_path_factory: pytest
     output = tmp_path_factory.mktemp("undisturbed") / "out"
     with pytest.MonkeyPatch.context() as monkeypatch:
         plan = count.corpus.plan_splits
-        monkeypatch.setattr(count.corpus, "plan_splits", lambda files: plan(files, 4000))
+        monkeypatch.setattr(count.corpus, "plan_splits", lambda files, look: plan(files, 4000, look))
         count_into(spark, corpus, output, request.param)
     return request.param, output
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from clip_spark.errors import InputError
 from clip_spark.texts import corpus
 from clip_spark.texts.corpus import CorpusFile, Piece
+from clip_spark.texts.corpus.sniff import LINES, Form
 
 
 def write(folder: Path, name: str, data: bytes) -> str:
@@ -21,17 +22,21 @@ def write(folder: Path, name: str, data: bytes) -> str:
     return str(path)
 
 
+def lines(piece: Piece) -> list[bytes]:
+    return list(corpus.lines_of(corpus.read_blocks(piece)))
+
+
 def test_folders_are_recursive_and_other_files_are_left_out(tmp_path: Path) -> None:
     for name in ("b.txt", "a/x.txt.gz", "a/picture.png", ".hidden.txt"):
         write(tmp_path, name, b"word\n")
-    files = corpus.list_corpus([str(tmp_path)])
-    assert [file.relative for file in files] == ["a/x.txt.gz", "b.txt"]
-    assert [file.compression for file in files] == ["gzip", None]
+    found = corpus.list_corpus([str(tmp_path)])
+    assert [file.relative for file in found.files] == ["a/x.txt.gz", "b.txt"]
+    assert found.left_out == {(".png", "picture"): 1, (".txt", "hidden, or Spark's own"): 1}
 
 
 def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
     path = write(tmp_path, "a.txt", b"word\n")
-    assert len(corpus.list_corpus([path, str(tmp_path), str(tmp_path / "*.txt")])) == 1
+    assert len(corpus.list_corpus([path, str(tmp_path), str(tmp_path / "*.txt")]).files) == 1
 
 
 @pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: write(p, "a.txt", b"")])
@@ -50,7 +55,11 @@ def test_the_fingerprint_changes_with_content_and_not_with_place(tmp_path: Path)
 def test_small_files_share_a_task_and_big_ones_are_cut() -> None:
     sizes = [10, 10, 10, 250, 90]
     files = [CorpusFile(f"/{i}.txt", f"{i}.txt", size, "") for i, size in enumerate(sizes)]
-    splits = corpus.plan_splits([*files, CorpusFile("/z.txt.gz", "z.txt.gz", 60, "")], split_bytes=100)
+    splits = corpus.plan_splits(
+        [*files, CorpusFile("/z.txt.gz", "z.txt.gz", 60, "")],
+        100,
+        lambda file: Form(LINES, ("gzip",) if file.uri.endswith(".gz") else ()),
+    )
     assert [len(split) for split in splits] == [3, 1, 1, 1, 1, 1]
     assert [(p.start, p.end) for split in splits[1:4] for p in split] == [(0, 83), (83, 166), (166, 250)]
 
@@ -69,7 +78,7 @@ def test_every_line_is_read_once_wherever_ranges_and_blocks_end(
     files = [CorpusFile(path, "a.txt", len(data), "")]
     blocks = [
         list(corpus.read_blocks(piece, block_bytes))
-        for split in corpus.plan_splits(files, split_bytes)
+        for split in corpus.plan_splits(files, split_bytes, lambda file: Form(LINES))
         for piece in split
     ]
     assert b"".join(block for piece in blocks for block in piece) == data
@@ -78,15 +87,15 @@ def test_every_line_is_read_once_wherever_ranges_and_blocks_end(
 
 def test_a_byte_order_mark_is_not_text(tmp_path: Path) -> None:
     path = write(tmp_path, "a.txt", b"\xef\xbb\xbfone\ntwo")
-    assert list(corpus.read_lines(Piece(path, None))) == [b"one", b"two"]
-    assert list(corpus.read_lines(Piece(path, None, 0, 7))) == [b"one"]
-    assert list(corpus.read_lines(Piece(path, None, 7, 10))) == [b"two"]
+    assert lines(Piece(path)) == [b"one", b"two"]
+    assert lines(Piece(path, None, 0, 7)) == [b"one"]
+    assert lines(Piece(path, None, 7, 10)) == [b"two"]
 
 
 def test_a_line_longer_than_a_block_is_read_in_parts(tmp_path: Path) -> None:
     line = b"word " * 1000
     path = write(tmp_path, "a.txt", b"first\n" + line + b"\nlast")
-    blocks = list(corpus.read_blocks(Piece(path, None), block_bytes=100, long_line_bytes=300))
+    blocks = list(corpus.read_blocks(Piece(path), block_bytes=100, long_line_bytes=300))
     assert b"".join(blocks) == b"first\n" + line + b"\nlast"
     assert max(map(len, blocks)) < 600
-    assert list(corpus.read_lines(Piece(path, None))) == [b"first", line, b"last"]
+    assert lines(Piece(path)) == [b"first", line, b"last"]

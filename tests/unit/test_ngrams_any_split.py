@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clip_spark.texts import corpus
+from clip_spark.texts.corpus.sniff import LINES as LINES_OF_TEXT
+from clip_spark.texts.corpus.sniff import Form
 from clip_spark.texts.ngrams.count import MOST_WORDS
 from clip_spark.texts.ngrams.counting import growth, passes
 from clip_spark.texts.ngrams.counting.source import Source
@@ -49,7 +52,9 @@ def shuffle(pairs: Iterable[tuple[int, Any]], rng: random.Random) -> dict[int, l
 
 def count(folder: Path, spec: CountSpec, split_bytes: int, shards: int, most_words: int, rng: random.Random) -> Any:
     """(n, text) -> count and the growth of the vocabulary; fails when an n-gram is in two shards."""
-    splits = list(enumerate(corpus.plan_splits(corpus.list_corpus(spec.corpus), split_bytes)))
+    plain = Form(LINES_OF_TEXT)  # whatever the files hold
+    cut = corpus.plan_splits(corpus.list_corpus(spec.corpus).files, split_bytes, lambda file: plain)
+    splits = list(enumerate(tuple(replace(piece, form=plain) for piece in split) for split in cut))
     source = Source(spec, str(folder / "work"), str(folder / "out"), "plan", shards)
     least = min(count for n, count in spec.least().items() if n > 1)
     parts = shuffle((pair for item in splits for pair in passes.FirstPass(source, len(splits), shards)(item)), rng)

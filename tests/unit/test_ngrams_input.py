@@ -18,7 +18,9 @@ import pytest
 
 from clip_spark.errors import SpecError
 from clip_spark.texts import corpus
-from clip_spark.texts.corpus import Piece
+from clip_spark.texts.corpus import Piece, reading
+from clip_spark.texts.corpus.account import DAMAGED
+from clip_spark.texts.corpus.sniff import LINES, Form
 from clip_spark.texts.ngrams.counting import code_split as coding
 from clip_spark.texts.specs import CountSpec
 
@@ -27,7 +29,7 @@ EXPECTED = Counter(["a", "dog", "two", "lines", "a", '"', "quoted", '",', "naïv
 
 
 def code(path: Path, **options: Any) -> coding.Reading:
-    files = corpus.list_corpus([str(path)])
+    files = corpus.list_corpus([str(path)]).files
     (split,) = corpus.plan_splits(files)
     return coding.code_split(split, CountSpec(corpus=(str(path),), output="o", orders=(1, 2), **options))
 
@@ -112,7 +114,7 @@ def test_a_file_cut_short_is_rejected_and_the_rest_is_counted(tmp_path: Path, co
     coded = code(tmp_path)
     assert words(coded) == Counter(["a", "dog"])
     ((source, reason, _),) = coded.rejects
-    assert source.endswith(f"bad.txt{compression}") and reason == coding.DAMAGED_FILE
+    assert source.endswith(f"bad.txt{compression}") and reason == DAMAGED
     assert coded.sums["lines"] == 1
 
 
@@ -157,7 +159,7 @@ def test_tokenizers_and_normal_form(tmp_path: Path) -> None:
 
 def test_a_line_in_parts_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long line is read in parts, with lines of other scripts behind it that a block would otherwise put aside."""
-    monkeypatch.setattr(corpus.read_blocks, "__defaults__", (64, 200))
+    monkeypatch.setattr(reading.stream_blocks, "__defaults__", (64, 200))
     text = "naïve word " * 100 + "\nshort\n" + "日本 語 " * 3 + "\nlast"
     (tmp_path / "a.txt").write_text(text)
     coded = code(tmp_path)
@@ -168,5 +170,7 @@ def test_a_line_in_parts_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_piece_of_a_file_is_counted_as_its_lines(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one\ntwo\nthree\n")
     spec = CountSpec(corpus=("a",), output="o", orders=(1,))
-    parts = [coding.code_split((Piece(str(tmp_path / "a.txt"), None, a, b),), spec) for a, b in ((0, 5), (5, 14))]
+    parts = [
+        coding.code_split((Piece(str(tmp_path / "a.txt"), Form(LINES), a, b),), spec) for a, b in ((0, 5), (5, 14))
+    ]
     assert [words(part) for part in parts] == [Counter(["one", "two"]), Counter(["three"])]

@@ -1,29 +1,23 @@
 """*Driver and worker.* Corpora: files of text in many formats, dealt out to tasks, read in blocks of lines."""
 
+from clip_spark.texts.corpus.account import Account
 from clip_spark.texts.corpus.formats import read_text
-from clip_spark.texts.corpus.listing import (
-    TEXT_ENDINGS,
-    CorpusFile,
-    Piece,
-    Split,
-    as_input,
-    list_corpus,
-    plain_name,
-    plan_splits,
-)
-from clip_spark.texts.corpus.reading import is_damage, read_blocks, read_lines
+from clip_spark.texts.corpus.listing import CorpusFile, Listing, Piece, Split, as_input, list_corpus, plan_splits
+from clip_spark.texts.corpus.opening import is_damage, look
+from clip_spark.texts.corpus.reading import lines_of, read_blocks
 
 __all__ = [
-    "TEXT_ENDINGS",
+    "Account",
     "CorpusFile",
+    "Listing",
     "Piece",
     "Split",
     "as_input",
     "is_damage",
+    "lines_of",
     "list_corpus",
-    "plain_name",
+    "look",
     "plan_splits",
     "read_blocks",
-    "read_lines",
     "read_text",
 ]

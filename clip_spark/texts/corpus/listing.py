@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from clip_spark import storage
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.errors import InputError
+from clip_spark.texts.corpus import sniff
+from clip_spark.texts.corpus.places import list_place
+from clip_spark.texts.corpus.sniff import Form
 
-COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
-LINE_ENDINGS = (".txt", ".text", ".md")
-FIELD_ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".tar")
-TEXT_ENDINGS = LINE_ENDINGS + FIELD_ENDINGS
-WHOLE_ENDINGS = (".csv", ".tsv", ".parquet", ".tar")
-"""Formats that one task reads as a whole; anything else is lines, and can be cut at any line end."""
+SNIFF_THREADS = 32
 SPLIT_BYTES = 16 << 20
 """Bytes of text that one task reads: few enough to bound its memory, many enough for repeats to be combined."""
 MANY_SPLITS, LARGEST_SPLIT = 20_000, 64 << 20
@@ -33,22 +33,28 @@ class CorpusFile:
     stamp: str
 
     @property
-    def compression(self) -> str | None:
-        """fsspec's name of the compression that the ending tells, or None."""
-        return next((name for ending, name in COMPRESSIONS.items() if self.uri.lower().endswith(ending)), None)
-
-    @property
     def weight(self) -> int:
         """About how many bytes of text it holds."""
-        return self.bytes * (COMPRESSED_WEIGHT if self.compression else 1)
+        return self.bytes * (COMPRESSED_WEIGHT if sniff.split_name(storage.name(self.uri))[2] else 1)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a corpus, and how many others lay there: (ending, reason) -> files."""
+
+    files: tuple[CorpusFile, ...]
+    left_out: dict[tuple[str, str], int]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A file, or the lines of it that begin in the bytes [start, end); `end` is None for the whole file."""
+    """A file, or the lines of it that begin in the bytes [start, end); `end` is None for the whole file.
+
+    A part of a file has the form of the file, one of lines; what a whole file is, is found by who reads it.
+    """
 
     uri: str
-    compression: str | None
+    form: Form | None = None
     start: int = 0
     end: int | None = None
 
@@ -57,52 +63,31 @@ Split = tuple[Piece, ...]
 """What one task reads."""
 
 
-def list_corpus(
-    uris: Sequence[str], option: str = "corpus", endings: tuple[str, ...] = TEXT_ENDINGS
-) -> list[CorpusFile]:
+def list_corpus(uris: Sequence[str], option: str = "corpus") -> Listing:
     """*Driver.* The files of a corpus, in the order of the URIs and by path below each; each file once.
 
     Args:
-        uris: files, folders and globs.
+        uris: files, folders and globs. Of a folder those files are read whose ending says text or a table, or that have
+            none; a file that is named itself, or by a glob, is read whatever its name.
         option: name of the command line option, for messages.
-        endings: what a file in a folder must end with to count; a file that is named itself always does.
 
     Raises:
-        InputError: a place is missing, or nothing in it is text that we read.
+        InputError: a place is missing, nothing in it is text that we read, or a file that is named is no text.
     """
     found: dict[str, CorpusFile] = {}
-    for uri in uris:
-        for file in _list_place(storage.absolute(uri), option, endings):
-            found.setdefault(file.uri, file)
+    left_out: Counter[tuple[str, str]] = Counter()
+    for uri in map(storage.absolute, uris):
+        place = list_place(uri, option)
+        left_out.update(place.left_out)
+        for file in place.files:
+            found.setdefault(file.uri, CorpusFile(file.uri, _relative(file.uri, uri), file.bytes, file.stamp))
     if not any(file.bytes for file in found.values()):
         raise InputError(f"--{option} {','.join(uris)}: all {len(found)} files are empty; there is nothing to read.")
-    return list(found.values())
-
-
-def _list_place(uri: str, option: str, endings: tuple[str, ...]) -> list[CorpusFile]:
-    listed = storage.list_files(uri)
-    if not listed:
-        what = "is an empty folder" if storage.exists(uri) else "does not exist"
-        raise InputError(f"--{option} '{uri}' {what}; give a text file, a folder or a glob.")
-    is_place = len(listed) > 1 or listed[0].uri.rstrip("/") != uri
-    files = [file for file in listed if not is_place or plain_name(file.uri).endswith(endings)]
-    if not files:
-        raise InputError(
-            f"--{option} '{uri}' holds {len(listed)} files, none of them {' '.join(endings)} (or compressed)."
-        )
-    return [CorpusFile(f.uri, _relative(f.uri, uri), f.bytes, f.stamp) for f in files]
+    return Listing(tuple(found.values()), dict(left_out))
 
 
 def _relative(uri: str, root: str) -> str:
     return uri[len(root) :].lstrip("/") if uri.startswith(root) and uri != root else storage.name(uri)
-
-
-def plain_name(uri: str) -> str:
-    """*Pure.* The last part of a URI in lower case, without the ending of a compression."""
-    lowered = storage.name(uri).lower()
-    for ending in COMPRESSIONS:
-        lowered = lowered.removesuffix(ending)
-    return lowered
 
 
 def as_input(files: Sequence[CorpusFile], uris: Sequence[str]) -> dict[str, str]:
@@ -111,16 +96,26 @@ def as_input(files: Sequence[CorpusFile], uris: Sequence[str]) -> dict[str, str]
     return {"uri": ",".join(uris), "fingerprint": fingerprint(stamps)}
 
 
-def plan_splits(files: Sequence[CorpusFile], split_bytes: int = 0) -> list[Split]:
+def plan_splits(
+    files: Sequence[CorpusFile], split_bytes: int = 0, look: Callable[[CorpusFile], Form | None] | None = None
+) -> list[Split]:
     """*Driver.* Deal the files out to tasks of about `split_bytes` of text each, in order; 0 chooses.
 
-    Small files share a task, big plain files are cut into equal byte ranges, a compressed file is one piece.
+    Small files share a task, big plain files are cut into equal byte ranges, any other file is one piece.
+
+    Args:
+        files: the corpus.
+        split_bytes: of text per task.
+        look: tells what a file is; asked only of those that are too large for one task.
     """
     split_bytes = split_bytes or choose_split_bytes(sum(file.weight for file in files))
+    large = [file for file in files if file.bytes > split_bytes]
+    with ThreadPoolExecutor(SNIFF_THREADS) as pool:
+        forms = dict(zip((file.uri for file in large), pool.map(look, large) if look else (), strict=False))
     splits: list[list[Piece]] = [[]]
     room = split_bytes
     for file in files:
-        for piece, weight in _pieces(file, split_bytes):
+        for piece, weight in _pieces(file, split_bytes, forms.get(file.uri)):
             if splits[-1] and weight > room:
                 splits.append([])
                 room = split_bytes
@@ -134,10 +129,9 @@ def choose_split_bytes(total: int) -> int:
     return min(max(SPLIT_BYTES, total // MANY_SPLITS), LARGEST_SPLIT)
 
 
-def _pieces(file: CorpusFile, split_bytes: int) -> list[tuple[Piece, int]]:
-    can_cut = not file.compression and not plain_name(file.uri).endswith(WHOLE_ENDINGS)
-    if not can_cut or file.bytes <= split_bytes:
-        return [(Piece(file.uri, file.compression), file.weight)] if file.bytes else []
+def _pieces(file: CorpusFile, split_bytes: int, form: Form | None) -> list[tuple[Piece, int]]:
+    if form is None or not form.can_cut:
+        return [(Piece(file.uri), file.weight)] if file.bytes else []
     parts = -(-file.bytes // split_bytes)
     cuts = [file.bytes * i // parts for i in range(parts + 1)]
-    return [(Piece(file.uri, None, a, b), b - a) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [(Piece(file.uri, form, a, b), b - a) for a, b in zip(cuts, cuts[1:], strict=False)]

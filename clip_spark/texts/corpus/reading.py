@@ -6,16 +6,9 @@ range that holds the first byte of a line reads all of it.
 
 from __future__ import annotations
 
-import gzip
 import io
-import lzma
-import tarfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO, Any
-
-import pyarrow as pa
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, cast
 
 from clip_spark import storage
 from clip_spark.texts.corpus.listing import Piece
@@ -24,49 +17,42 @@ from clip_spark.texts.tokens import BYTE_ORDER_MARK
 BLOCK_BYTES = 256 << 10
 """Bytes that are read and worked on at once: they and what is made of them stay in a core's cache."""
 LONG_LINE_BYTES = 4 << 20
-DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.ReadError, pa.ArrowInvalid)
-"""What the readers of compressed files, tars and tables raise when the bytes are not what they should be."""
-
-
-def is_damage(error: BaseException) -> bool:
-    """*Pure.* True if a file is cut short or garbled; False for what may go away, such as a lost connection."""
-    if isinstance(error, DAMAGED):
-        return True
-    return type(error) is OSError and error.errno is None  # how bz2 and pyarrow tell of bad data
-
-
-@contextmanager
-def open_piece(piece: Piece) -> Iterator[Any]:
-    """*Worker.* The file of a piece, unpacked; only plain files can seek."""
-    if piece.compression != "zstd":
-        with storage.open_read(piece.uri, piece.compression) as stream:
-            # An object store's file has no bounded readline, and copies its read-ahead for each line.
-            yield stream if storage.is_local(piece.uri) or piece.compression else io.BufferedReader(stream, BLOCK_BYTES)
-        return
-    with storage.open_read(piece.uri) as stream:  # pyarrow brings zstd along, the standard library does not yet
-        yield pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd")
 
 
 def read_blocks(
     piece: Piece, block_bytes: int = BLOCK_BYTES, long_line_bytes: int = LONG_LINE_BYTES
 ) -> Iterator[bytes]:
-    """*Worker.* The bytes of a piece in blocks that end at line ends, so that memory does not grow with the file.
+    """*Worker.* The lines of plain UTF-8 text that begin in a piece, in blocks; see `blocks_of`."""
+    with storage.open_read(piece.uri) as file:
+        # An object store's file has no bounded readline, and copies its read-ahead for each line.
+        stream: Any = file if storage.is_local(piece.uri) else io.BufferedReader(cast(io.RawIOBase, file), BLOCK_BYTES)
+        yield from blocks_of(_read_parts(stream, piece, block_bytes), long_line_bytes)
 
-    The last line of a file may lack its `\\n`; a line longer than `long_line_bytes` comes in parts that end at a space.
+
+def stream_blocks(
+    stream: Any, block_bytes: int = BLOCK_BYTES, long_line_bytes: int = LONG_LINE_BYTES
+) -> Iterator[bytes]:
+    """*Worker.* All that is left of a stream, in blocks; see `blocks_of`."""
+    return blocks_of(iter(lambda: stream.read(block_bytes), b""), long_line_bytes)
+
+
+def blocks_of(parts: Iterable[bytes], long_line_bytes: int) -> Iterator[bytes]:
+    """*Worker.* Bytes in blocks that end at line ends, so that memory does not grow with the file.
+
+    The last line may lack its `\\n`; a line longer than `long_line_bytes` comes in parts that end at a space.
     """
-    with open_piece(piece) as stream:
-        held: list[bytes] = []
-        for data in _read_parts(stream, piece, block_bytes):
-            cut = data.rfind(b"\n") + 1
-            if not cut and sum(map(len, held)) + len(data) > long_line_bytes:
-                cut = data.rfind(b" ") + 1
-            if cut:
-                yield b"".join([*held, data[:cut]])
-                held = []
-            if cut < len(data):
-                held.append(data[cut:])
-        if held:
-            yield b"".join(held)
+    held: list[bytes] = []
+    for data in parts:
+        cut = data.rfind(b"\n") + 1
+        if not cut and sum(map(len, held)) + len(data) > long_line_bytes:
+            cut = data.rfind(b" ") + 1
+        if cut:
+            yield b"".join([*held, data[:cut]])
+            held = []
+        if cut < len(data):
+            held.append(data[cut:])
+    if held:
+        yield b"".join(held)
 
 
 def _read_parts(stream: IO[bytes], piece: Piece, part_bytes: int) -> Iterator[bytes]:
@@ -103,14 +89,16 @@ def _without_mark(stream: IO[bytes]) -> bytes:
     return b"" if head == BYTE_ORDER_MARK else head
 
 
-def read_lines(piece: Piece) -> Iterator[bytes]:
-    """*Worker.* The lines of a piece without their ends."""
-    held = b""
-    for block in read_blocks(piece):
+def lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """*Worker.* The lines of blocks, without their ends."""
+    held: list[bytes] = []
+    for block in blocks:
         *lines, rest = block.split(b"\n")
         if lines:
-            lines[0] = held + lines[0]
-        held = rest if lines else held + rest
-        yield from lines
+            lines[0] = b"".join([*held, lines[0]])
+            held = []
+            yield from lines
+        if rest:
+            held.append(rest)
     if held:
-        yield held
+        yield b"".join(held)

@@ -9,7 +9,7 @@ Receipts 0 ... n - 1 are those of the shards; behind them each split has one, wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,9 @@ from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.runtime.memory import Tidied, give_back
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import collect
-from clip_spark.texts import corpus
+from clip_spark.texts import corpus, outcome
 from clip_spark.texts.corpus import CorpusFile, Split
+from clip_spark.texts.corpus.sniff import Form
 from clip_spark.texts.ngrams import report as summary
 from clip_spark.texts.ngrams import report_plots as plots
 from clip_spark.texts.ngrams.counting import growth, passes, totals
@@ -43,6 +44,7 @@ MOST_SHARDS = 16_384
 """Every split sends a message to every shard: more shards would be more messages than n-grams."""
 MOST_WORDS = 8_000_000
 """Words that the driver holds and broadcasts (about 15 bytes each)."""
+NONE_LEFT = "no n-gram is as frequent as --min-count asks, or the corpus holds no words"
 WORK = "_work"
 GROWTH = "growth.json"
 
@@ -52,16 +54,18 @@ def count_ngrams(get_spark: SessionSource, spec: CountSpec) -> Manifest:
 
     Raises:
         InputError: the corpus is missing or empty.
+        ResultError: nothing was counted, or more rows were rejected than --max-rejects allows.
         OutputError: the output folder holds another run.
     """
-    files = corpus.list_corpus(spec.corpus)
-    splits = corpus.plan_splits(files)
+    listing = corpus.list_corpus(spec.corpus)
+    files = listing.files
+    splits = corpus.plan_splits(files, look=partial(_look, encoding=spec.encoding))
     shards = spec.shards or choose_shards(sum(file.weight for file in files))
     before = Plan.of("counts", spec, {"corpus": corpus.as_input(files, spec.corpus)}, shards)
     if not spec.overwrite and (done := finished(spec.output, before)):  # its totals were kept in receipts of shards
         return done
     run = begin_run(spec.output, plan_of(before, files, splits), overwrite=spec.overwrite)
-    manifest = run.manifest or _finish(get_spark, spec, run, splits)
+    manifest = run.manifest or _finish(get_spark, spec, run, splits, listing.left_out)
     storage.remove_tree(storage.join(run.output, WORK))  # also after a run that ended between the commit and this
     return manifest
 
@@ -75,7 +79,9 @@ def plan_of(shards: Plan, files: Sequence[CorpusFile], splits: Sequence[Split]) 
     return replace(shards, inputs=inputs, shards=shards.shards + len(splits))
 
 
-def _finish(get_spark: SessionSource, spec: CountSpec, run: Run, splits: list[Split]) -> Manifest:
+def _finish(
+    get_spark: SessionSource, spec: CountSpec, run: Run, splits: list[Split], left_out: Mapping[tuple[str, str], int]
+) -> Manifest:
     """*Driver.* Count what is not counted yet, then report and commit."""
     watch = Stopwatch()
     if run.pending():
@@ -83,9 +89,16 @@ def _finish(get_spark: SessionSource, spec: CountSpec, run: Run, splits: list[Sp
             spark = get_spark()
         _count(spark, spec, run, splits)
     extra = totals.extra(spec.least(), run.receipts())
+    outcome.check(run, STEP, extra["lines"], spec.max_rejects, NONE_LEFT)
     report = summary.of_counts(extra, run.receipts(), len(splits), _read_growth(run.output))
+    report |= outcome.of_files(outcome.counters(run), left_out)
+    report["rows_in"] += sum(outcome.rejects(run).values())
     plots.draw(run.output, report)
     return run.commit(extra, partial(summary.refined, more=report, seconds=watch.seconds), plots.FILES)
+
+
+def _look(file: CorpusFile, encoding: str) -> Form | None:
+    return corpus.look(file.uri, encoding)
 
 
 def choose_shards(total: int) -> int:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from clip_spark import storage
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.tables import Table
+from clip_spark.texts import outcome
 
 SHOWN = 10
 LOOKED_AT = 100
@@ -18,12 +19,12 @@ LOOKED_AT = 100
 
 
 def show_counts(manifest: Manifest) -> list[Table]:
-    """*Driver.* Totals by order, and the most frequent n-grams of each order."""
+    """*Driver.* Totals by order, the most frequent n-grams of each order, and what was left out or rejected."""
     orders = manifest.extra["orders"]
     rows = [(int(n), o["positions"], o["distinct"], o["min_count"], o["survivors"]) for n, o in orders.items()]
     # "tried": of two and more words, only those whose words are all frequent enough are looked at.
     totals = Table("n-grams by order", ("n", "in the corpus", "different, tried", "min count", "kept"), rows)
-    return [totals, *_top(manifest, "counts", "count")]
+    return [totals, *_top(manifest, "counts", "count"), *outcome.tables(manifest)]
 
 
 def show_records(manifest: Manifest) -> list[Table]:

@@ -10,17 +10,15 @@ import numpy as np
 import pyarrow as pa
 
 from clip_spark.texts import corpus
-from clip_spark.texts.corpus import Piece, Split
+from clip_spark.texts.corpus import Account, Piece, Split
+from clip_spark.texts.corpus.account import DAMAGED, Reject
 from clip_spark.texts.ngrams.counting import totals
 from clip_spark.texts.ngrams.counting.coded_split import LINE_END, Coded
 from clip_spark.texts.ngrams.counting.tokenizer import Tokenizer, Tokens, make_tokenizer
 from clip_spark.texts.specs import CountSpec
 from clip_spark.texts.tokens import decode, is_utf8
 
-DAMAGED_FILE = "cut short or garbled"
 COUNT_CODES = 1 << 20
-Reject = tuple[str, str, str]
-"""Source, reason, message."""
 
 
 class Reading(NamedTuple):
@@ -44,16 +42,18 @@ def code_split(split: Split, spec: CountSpec) -> Reading:
     blocks: list[pa.DictionaryArray] = []
     rejects: list[Reject] = []
     for piece in split:
-        of_piece: Counter[str] = Counter()
+        account = Account()
         try:
-            found = [_dictionary(*tokens) for tokens in _tokens(piece, spec, tokenizer, of_piece, rejects)]
+            found = [_dictionary(*tokens) for tokens in _tokens(piece, spec, tokenizer, account)]
         except Exception as error:
             if not corpus.is_damage(error):
                 raise
-            rejects.append((piece.uri, DAMAGED_FILE, f"{type(error).__name__}: {error}"))
-            continue
+            account = Account()
+            account.reject(piece.uri, DAMAGED, f"{type(error).__name__}: {error}")
+            found = []
         blocks += found
-        sums += of_piece
+        sums += account.counters
+        rejects += account.rejects
     words, codes = _one_dictionary(blocks)
     coded = Coded(words, _occurrences(codes, len(words)), codes)
     return Reading(coded, {**sums, **_sums(coded, spec.orders)}, rejects)
@@ -67,15 +67,13 @@ def _occurrences(codes: np.ndarray, words: int) -> np.ndarray:
     return counts
 
 
-def _tokens(
-    piece: Piece, spec: CountSpec, tokenizer: Tokenizer, sums: Counter[str], rejects: list[Reject]
-) -> Iterator[Tokens]:
-    inside_line = False
-    for block in corpus.read_text(piece, spec.text_field, lambda *reject: rejects.append(reject)):
+def _tokens(piece: Piece, spec: CountSpec, tokenizer: Tokenizer, account: Account) -> Iterator[Tokens]:
+    inside_line, sums = False, account.counters
+    for block in corpus.read_text(piece, spec.text_field, account, spec.encoding):
         sums["bytes"] += len(block)
         sums["lines"] += block.count(LINE_END)
         if not is_utf8(block):
-            block = _mended(block, piece.uri, spec.invalid_utf8, sums, rejects)
+            block = _mended(block, piece.uri, spec.invalid_utf8, account)
         yield tokenizer(block, inside_line=inside_line)
         inside_line = not block.endswith(LINE_END)
     if inside_line:  # the last line of a file may lack its end
@@ -83,17 +81,17 @@ def _tokens(
         yield LINE_END, np.ones(1, np.int32)
 
 
-def _mended(block: bytes, source: str, policy: str, sums: Counter[str], rejects: list[Reject]) -> bytes:
+def _mended(block: bytes, source: str, policy: str, account: Account) -> bytes:
     """*Worker.* The block as UTF-8: bad bytes replaced by U+FFFD, or the lines that hold them left out."""
     lines = block.split(LINE_END)
     for number, line in enumerate(lines):
         if is_utf8(line):
             continue
         if policy == "reject":
-            rejects.append((source, "not UTF-8", repr(line[:100])))
+            account.reject(source, "not UTF-8", repr(line[:100]))
             lines[number] = b""
         else:
-            sums["lines_with_replaced_bytes"] += 1
+            account.counters["lines_with_replaced_bytes"] += 1
             lines[number] = decode(line).encode()
     return LINE_END.join(lines)
 

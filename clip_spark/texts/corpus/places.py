@@ -1,0 +1,159 @@
+"""*Driver.* What lies at a place that the user names: files to read, and others that are counted and left out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from clip_spark import storage
+from clip_spark.datasets.plan import PLAN
+from clip_spark.errors import ClipSparkError, InputError
+from clip_spark.storage import FileInfo
+from clip_spark.texts.corpus import sniff
+from clip_spark.texts.corpus.opening import look
+
+READ_ENDINGS = (*sniff.NAMED, "")
+"""What a file in a folder ends with to be read; files of other endings are read where they are named."""
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif", ".jxl", ".jp2", ".svg")
+DELTA = "/_delta_log/"
+ICEBERG = re.compile(r"(.*)/metadata/[^/]*\.metadata\.json\Z")
+PLAN_KEYS = {"kind", "spec", "inputs", "shards"}
+LeftOut = Counter[tuple[str, str]]
+"""(Ending, reason) -> files."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The files of one place that are read, in order, and how many others it holds."""
+
+    files: list[FileInfo]
+    left_out: LeftOut
+
+
+def list_place(uri: str, option: str) -> Place:
+    """*Driver.* What a file, a folder or a glob holds for us.
+
+    Raises:
+        InputError: it is missing, or holds nothing that we read.
+    """
+    listed = sorted(storage.iter_files(uri, hidden=True), key=lambda file: file.uri)
+    if not listed:
+        what = "is an empty folder" if storage.exists(uri) else "does not exist"
+        raise InputError(f"--{option} '{uri}' {what}; give a text file, a folder or a glob.")
+    if [file.uri.rstrip("/") for file in listed] == [uri]:
+        _check_named(listed[0], option)
+        return Place(listed, Counter())
+    left_out: LeftOut = Counter()
+    found = _without_datasets(_live(listed, option), left_out)
+    in_folder = all(file.uri.startswith(uri + "/") for file in listed)
+    files = [file for file in found if not (why := _why_not(file.uri, uri, in_folder)) or _note(file, why, left_out)]
+    if not files:
+        raise InputError(_nothing(uri, option, len(listed), left_out))
+    return Place(files, left_out)
+
+
+def _note(file: FileInfo, why: str, left_out: LeftOut) -> bool:
+    left_out[ending_of(file.uri), why] += 1
+    return False
+
+
+def ending_of(uri: str) -> str:
+    """*Pure.* What a file's name ends with, without the ending of a compression; none for `part.0`."""
+    ending = sniff.split_name(storage.name(uri))[1]
+    return "" if ending[1:].isdigit() else ending
+
+
+def _why_not(uri: str, place: str, in_folder: bool) -> str:
+    """*Pure.* Why a file is left out, or an empty text."""
+    below = uri[len(place) :] if in_folder else "/" + storage.name(uri)
+    if storage.is_hidden(below):
+        return "hidden, or Spark's own"
+    ending = ending_of(uri)
+    if not in_folder or ending in READ_ENDINGS:
+        return ""
+    return "picture" if ending in PICTURES else "its ending says neither text nor table"
+
+
+def _check_named(file: FileInfo, option: str) -> None:
+    form = look(file.uri)
+    if form is not None and form.format == sniff.FOREIGN:
+        raise InputError(
+            f"--{option} '{file.uri}' is {form.what}; save it as text, JSON lines, CSV or parquet, and give that."
+        )
+
+
+def _nothing(uri: str, option: str, files: int, left_out: LeftOut) -> str:
+    listed = ", ".join(f"{ending or 'no ending'}: {n:,} ({why})" for (ending, why), n in left_out.most_common(8))
+    known = " ".join(filter(None, READ_ENDINGS))
+    return (
+        f"--{option} '{uri}' holds {files:,} files, none of them {known} (or compressed); {listed}. "
+        "A file of another name is read where it is named itself, or by a glob."
+    )
+
+
+def _without_datasets(files: Sequence[FileInfo], left_out: LeftOut) -> list[FileInfo]:
+    """*Driver.* The files that do not lie in a dataset of ours: what an earlier run wrote below its own input."""
+    ours = tuple(f"{folder}/" for folder in (_folder_of_plan(file.uri) for file in files) if folder)
+    kept = [file for file in files if not file.uri.startswith(ours)]
+    if len(kept) < len(files):
+        left_out["", "a dataset of clip-spark"] += len(files) - len(kept)
+    return kept
+
+
+def _folder_of_plan(uri: str) -> str:
+    if storage.name(uri) != PLAN:
+        return ""
+    try:
+        found = storage.read_json(uri)
+    except (ClipSparkError, OSError):
+        return ""
+    return uri.rpartition("/")[0] if isinstance(found, dict) and found.keys() >= PLAN_KEYS else ""
+
+
+def _live(files: Sequence[FileInfo], option: str) -> list[FileInfo]:
+    """*Driver.* Of Delta tables the files of their latest version; Iceberg is refused."""
+    for file in files:
+        if found := ICEBERG.match(file.uri):
+            raise InputError(f"--{option} '{found[1]}' is an Iceberg table; export it as parquet and give that.")
+    roots = {file.uri.rpartition(DELTA)[0] for file in files if DELTA in file.uri}
+    kept = list(files)
+    for root in sorted(roots):
+        live = _delta_files(root, option)
+        kept = [file for file in kept if not file.uri.startswith(f"{root}/") or file.uri in live]
+    return kept
+
+
+def _delta_files(root: str, option: str) -> frozenset[str]:
+    """*Driver.* The data files of a Delta table's latest version."""
+    try:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+    except ImportError as error:
+        raise InputError(
+            f"--{option} '{root}' is a Delta table; its files hold rows of older versions too. "
+            "`pip install 'clip-spark[delta]'` reads it as what it is."
+        ) from error
+    try:
+        table = DeltaTable(root)
+        features = set(table.protocol().reader_features or ())
+        files = table.file_uris()
+    except (DeltaError, OSError) as error:
+        raise InputError(f"--{option} '{root}' is a Delta table that cannot be read: {error}.") from error
+    if unknown := features & {"deletionVectors", "columnMapping"}:
+        raise InputError(
+            f"--{option} '{root}' is a Delta table with {', '.join(sorted(unknown))}; export it as parquet."
+        )
+    return frozenset(map(storage.absolute, files))
+
+
+def partitions(relative: str) -> dict[str, str | None]:
+    """*Pure.* The columns that a file's folders name: `lang=en/a.parquet` is {"lang": "en"} (Hive, Spark, pandas)."""
+    found: dict[str, str | None] = {}
+    for folder in relative.split("/")[:-1]:
+        name, equals, value = folder.partition("=")
+        if equals and name:
+            found[unquote(name)] = None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value)
+    return found

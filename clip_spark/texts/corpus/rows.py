@@ -1,0 +1,128 @@
+"""*Worker.* The rows of a file as tables with all their columns, whatever the file is.
+
+Columns of CSV are text; JSON keeps numbers, lists and objects; a key whose values are of several kinds is text.
+Damage ends a file with a reject: the rows before it are kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from clip_spark.texts.corpus import magic, sniff
+from clip_spark.texts.corpus.account import DAMAGED, NOT_TEXT, Account
+from clip_spark.texts.corpus.csv_rows import CsvRows
+from clip_spark.texts.corpus.encodings import AUTO
+from clip_spark.texts.corpus.formats import WIKI_TAG, tar_texts
+from clip_spark.texts.corpus.json_rows import Row, line_values, stream_values
+from clip_spark.texts.corpus.opening import Source, is_damage, open_source
+from clip_spark.texts.corpus.plain_types import plain_table
+from clip_spark.texts.corpus.reading import lines_of, stream_blocks
+from clip_spark.texts.corpus.sniff import split_name
+from clip_spark.texts.corpus.tables import batches
+from clip_spark.texts.corpus.warc import read_records
+from clip_spark.texts.tokens import decode
+
+BATCH_ROWS = 10_000
+URL = "url"
+"""Column of web archives' rows, beside the text."""
+
+
+def read_tables(uri: str, column: str, account: Account, encoding: str = AUTO) -> Iterator[pa.Table]:
+    """*Worker.* The rows of a file in tables.
+
+    Args:
+        uri: the file.
+        column: what the column is called where the file has no names of columns.
+        account: told what the file is, and of rows and files that cannot be used.
+        encoding: of the text, where the user knows better.
+    """
+    rows = 0
+    try:
+        with open_source(uri, encoding) as source:
+            account.found(source.form)
+            for table in _tables(source, column, account, encoding):
+                rows += table.num_rows
+                yield plain_table(table)
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        account.reject(uri, DAMAGED, f"after row {rows}: {type(error).__name__}: {error}")
+
+
+def _tables(source: Source, column: str, account: Account, encoding: str) -> Iterator[pa.Table]:
+    form = source.form.format
+    if form == sniff.FOREIGN:
+        account.reject(source.uri, NOT_TEXT, f"it is {source.form.what}")
+    elif form == sniff.JSON_LINES:
+        yield from _of_values(line_values(lines_of(stream_blocks(source.stream)), source.uri, account), column)
+    elif form == sniff.JSON:
+        yield from _of_values(stream_values(source.stream, source.uri, account), column)
+    elif form == sniff.CSV:
+        for table in CsvRows(source.stream, split_name(source.name)[1], column).tables(source.uri, account):
+            yield _as_text(table, account)
+    elif form == magic.WARC:
+        yield from _of_pages(read_records(source.stream, source.uri, account), column)
+    elif form == magic.TAR:
+        yield from _of_lines(tar_texts(source, column, account, encoding), column)
+    elif form in (sniff.LINES, sniff.WIKI):
+        blocks = stream_blocks(source.stream)
+        blocks = (WIKI_TAG.sub(b"", block) for block in blocks) if form == sniff.WIKI else blocks
+        yield from _of_lines(lines_of(blocks), column)
+    else:
+        for batch in batches(source.seekable(), form):
+            yield pa.table(batch)
+
+
+def _of_lines(lines: Iterator[bytes], column: str) -> Iterator[pa.Table]:
+    while batch := list(islice(lines, BATCH_ROWS)):
+        yield pa.table({column: pa.array([decode(line).strip() for line in batch], pa.string())})
+
+
+def _of_pages(pages: Iterator[tuple[str, str]], column: str) -> Iterator[pa.Table]:
+    while batch := list(islice(pages, BATCH_ROWS // 10)):
+        urls, texts = zip(*batch, strict=True)
+        named = {column: pa.array([text.strip() for text in texts], pa.string())}
+        yield pa.table(named if column == URL else {**named, URL: pa.array(urls, pa.string())})
+
+
+def _as_text(table: pa.Table, account: Account) -> pa.Table:
+    """*Worker.* Binary columns as text; what is not UTF-8 becomes U+FFFD and is counted."""
+    return pa.table([_cells_as_text(column, account) for column in table.columns], names=table.column_names)
+
+
+def _cells_as_text(column: pa.ChunkedArray, account: Account) -> pa.Array:
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        cells = column.to_pylist()
+        texts = [decode(cell) for cell in cells]
+        account.counters["cells_with_replaced_bytes"] += sum(
+            text.encode() != cell for text, cell in zip(texts, cells, strict=True)
+        )
+        return pa.array(texts, pa.string())
+
+
+def _of_values(rows: Iterable[Row], column: str) -> Iterator[pa.Table]:
+    values = (value if isinstance(value, dict) else {column: value} for _, value in rows)
+    while batch := list(islice(values, BATCH_ROWS)):
+        names = list(dict.fromkeys(name for value in batch for name in value))
+        yield pa.table({name: _json_column([value.get(name) for value in batch]) for name in names})
+
+
+def _json_column(values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError):
+        return pa.array([json_text(value) for value in values], pa.string())
+
+
+def json_text(value: Any) -> str | None:
+    """*Pure.* A value of JSON as text: a text as it is, anything else as JSON."""
+    if value is None or isinstance(value, str):
+        return value if value is None else value.encode("utf-8", "replace").decode()
+    return json.dumps(value, ensure_ascii=False, default=str)

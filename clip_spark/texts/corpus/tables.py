@@ -1,0 +1,43 @@
+"""*Worker.* Rows of parquet and Arrow files (Feather, datasets' cache) in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from clip_spark.texts.corpus import magic
+
+BATCH_ROWS = 10_000
+
+
+def table_schema(file: Any, form: str) -> pa.Schema:
+    """*Worker.* The columns of a file that can seek; raises ArrowInvalid where it is damaged."""
+    if form == magic.PARQUET:
+        return pq.ParquetFile(file).schema_arrow
+    return _open_arrow(file, form).schema
+
+
+def batches(file: Any, form: str, columns: list[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    """*Worker.* The rows of a file that can seek.
+
+    Args:
+        file: opened for reading.
+        form: PARQUET, ARROW or ARROW_STREAM.
+        columns: the top-level ones that are wanted; None for all.
+        rows: most rows of a batch of parquet.
+    """
+    if form == magic.PARQUET:
+        yield from pq.ParquetFile(file).iter_batches(rows, columns=columns)
+        return
+    reader = _open_arrow(file, form)
+    found = (reader.get_batch(i) for i in range(reader.num_record_batches)) if form == magic.ARROW else reader
+    for batch in found:
+        yield batch.select(columns) if columns is not None else batch
+
+
+def _open_arrow(file: Any, form: str) -> Any:
+    return pa.ipc.open_file(file) if form == magic.ARROW else pa.ipc.open_stream(file)
