@@ -90,7 +90,6 @@ def _file_schemas(files: Sequence[RowsFile], spec: RecordsSpec) -> dict[str, pa.
 def _file_schema(uri: str, spec: RecordsSpec) -> pa.Schema | None:
     tables = read_tables(uri, spec.uri_column or spec.text_column, Account(), spec.encoding)
     table = next(tables, None)
-    tables.close()
     return table.schema.remove_metadata() if table is not None else None
 
 

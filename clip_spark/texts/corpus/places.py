@@ -1,4 +1,4 @@
-"""*Driver.* What lies at a place that the user names: files to read, and others that are counted and left out."""
+"""*Anywhere.* What lies at a place that the user names: files to read, and others that are counted and left out."""
 
 from __future__ import annotations
 
