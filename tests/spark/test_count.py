@@ -19,7 +19,7 @@ import PIL.Image
 import pytest
 
 from clip_spark.datasets.manifest import Manifest
-from clip_spark.errors import InputError
+from clip_spark.errors import InputError, ResultError
 from clip_spark.texts.ngrams import count
 from clip_spark.texts.ngrams import report_plots as plots
 from clip_spark.texts.ngrams.count import count_ngrams
@@ -185,11 +185,19 @@ def test_without_matplotlib_one_line_says_so(
     assert not list((tmp_path / "out").glob("*.png"))
 
 
-@pytest.mark.parametrize("text", [" \t\n\n", "?! ...\n", "word", "\0\n"])
+@pytest.mark.parametrize("text", ["?! ...\n", "word", "\0\n"])
 def test_a_corpus_of_almost_nothing(spark: Any, tmp_path: Path, text: str) -> None:
     (tmp_path / "a.txt").write_text(text)
     spec = CountSpec(corpus=(str(tmp_path / "a.txt"),), output=str(tmp_path / "out"), min_count=(1,))
     assert counted(count_ngrams(lambda: spark, spec)) == oracle([text], (1, 2, 3))
+
+
+def test_a_corpus_of_nothing_is_no_success_and_bars_no_other_try(spark: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(" \t\n\n")
+    spec = CountSpec(corpus=(str(tmp_path / "a.txt"),), output=str(tmp_path / "out"), min_count=(1,))
+    with pytest.raises(ResultError, match="found nothing in 2 rows"):
+        count_ngrams(lambda: spark, spec)
+    assert not (tmp_path / "out").exists()
 
 
 def test_totals(spark: Any, place: Path, lines: list[str], tmp_path: Path) -> None:

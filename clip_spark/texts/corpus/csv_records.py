@@ -69,6 +69,6 @@ class Dialect:
 
 
 def _without_escapes(cell: bytes, escaped: bool) -> bytes:
-    if escaped and b"\\" in cell:
-        cell = re.sub(rb'\\([\\"])', rb"\1", cell)
+    if escaped:
+        return re.sub(rb'\\([\\"])|"(")', rb"\1\2", cell)
     return cell.replace(b'""', b'"')

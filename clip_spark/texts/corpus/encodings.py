@@ -53,7 +53,7 @@ def detect(head: bytes, wanted: str = AUTO) -> tuple[str, int]:
 def _by_zero_bytes(head: bytes) -> str:
     """*Pure.* UTF-16 or UTF-32 without a mark: most characters' upper bytes are zero, and few of the lower ones."""
     is_odd = len(head) < HEAD_BYTES and len(head) % 2  # the whole file has no whole number of units
-    head = head[: min(len(head), CHECKED_BYTES) // 4 * 4] if len(head) >= 4 else head[: len(head) // 2 * 2]
+    head = head[: min(len(head), CHECKED_BYTES) // 4 * 4]
     if b"\x00" not in head or is_odd:
         return UTF_8
     zeros = [share_of_zeros(head[place::4]) for place in range(4)]

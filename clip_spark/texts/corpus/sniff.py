@@ -101,9 +101,9 @@ def sniff(head: bytes, name: str, encoding: str = AUTO, compressions: tuple[str,
     if what := magic.foreign(head):
         return Form(FOREIGN, compressions, what=what)
     codec, mark = detect(head, encoding)
-    if codec == UTF_8 and encoding == AUTO and magic.is_binary(head):
-        return _binary(ending, compressions)
     text = head[mark:] if codec == UTF_8 else head[mark:].decode(codec, "replace").encode()
+    if encoding == AUTO and magic.is_binary(text):
+        return _binary(ending, compressions)
     lone_cr = b"\r" in text.rstrip(b"\r") and b"\n" not in text
     text = text.replace(b"\r", b"\n") if lone_cr else text
     return Form(_text_format(text, ending, len(head)), compressions, codec, mark, lone_cr)

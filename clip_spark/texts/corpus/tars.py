@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from io import BytesIO
 from typing import Any
 
 RECORD = 20 * 512
@@ -46,8 +47,11 @@ class _Joined:
     def __init__(self, head: bytes, stream: Any) -> None:
         self._head, self._stream = head, stream
 
-    def read(self, size: int) -> bytes:
-        """At most `size` bytes."""
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes; all of them if it is negative."""
+        if self._head and size < 0:
+            data, self._head = self._head + self._stream.read(), b""
+            return data
         if self._head:
             data, self._head = self._head[:size], self._head[size:]
             return data
@@ -86,8 +90,6 @@ def read_members(open_stream: Callable[[], AbstractContextManager[Any]]) -> Iter
 
 
 def _linked(stream: Any, links: dict[str, list[str]]) -> Iterator[Member]:
-    from io import BytesIO
-
     for member, data in _members(stream):
         if not member.islnk() and member.name in links:
             whole = data.read()
