@@ -23,7 +23,8 @@ class Tables:
         self.tables = tables
         self.rows = sum(table.num_rows for table in tables)
 
-    def full_schema(self) -> pa.Schema:
+    @property
+    def schema(self) -> pa.Schema:
         return pa.unify_schemas([table.schema for table in self.tables], promote_options="default")
 
     def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:

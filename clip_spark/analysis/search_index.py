@@ -93,7 +93,7 @@ def search_index(get_spark: SessionSource, spec: SearchIndexSpec) -> Manifest:
     index, info = read_index(spec.index)
     check_same_encoder(info.encoder, queries.extra["encoder"], "the queries")
     wanted = spec.wanted()
-    records = RecordReader(index.uri, info.records)  # mistakes are found here, before the folder is taken
+    records = RecordReader(index.uri, info.records, info.columns)  # mistakes are found here, before the folder is taken
     records.check_columns(spec.columns)
     if spec.where:
         check_where(records, spec.where)

@@ -144,7 +144,7 @@ def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
     images = read_manifest(spec.embeddings, "embeddings")
     index, info = read_index(spec.index)
     _check_inputs(images, info, index.uri)
-    wanted, texts = searches(spec), RecordReader(index.uri, info.records)
+    wanted, texts = searches(spec), RecordReader(index.uri, info.records, info.columns)
     for each in wanted:
         if each.where:  # a mistake in it is found here, before a session
             check_where(texts, each.where)

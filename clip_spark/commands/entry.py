@@ -66,8 +66,10 @@ class Command:
         """*Driver.* Do the work of a step; Spark's page shows every stage of it under the step's name."""
 
         def named() -> Any:
+            from clip_spark.runtime.session import name_jobs
+
             spark = source()
-            spark.sparkContext.setJobGroup(self.name, self.prog, interruptOnCancel=True)
+            name_jobs(spark, self.name, self.prog)
             return spark
 
         return load(self.step)(named, spec)

@@ -87,6 +87,11 @@ def get_session(app_name: str, master: str = "", settings: Mapping[str, str] | N
     return spark
 
 
+def name_jobs(spark: SparkSession, name: str, text: str) -> None:
+    """*Driver.* What Spark's page calls the jobs that this thread starts from now on, and what Ctrl-C ends."""
+    spark.sparkContext.setJobGroup(name, text, interruptOnCancel=True)
+
+
 def check_java() -> None:
     """*Driver.* Raise UserError unless a Java that Spark accepts is there."""
     home = os.environ.get("JAVA_HOME")

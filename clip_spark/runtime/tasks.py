@@ -1,36 +1,40 @@
-"""*Driver.* The engine of every step that maps planned shards: each task leaves its receipt in the store.
+"""*Driver.* The one way into Spark: work on items, one task for each, and one sentence for what fails there.
 
-An encoding step is a map, not a shuffle: one item of the plan in, one shard out, order kept.
+run_shards   work that leaves a shard and its receipt in the store
+map_items    work whose small results the driver wants
+reduce_items the same, merged in a tree on the executors
+collect      a few small rows at the end of a shuffle
+job          whatever else starts jobs: a name, a progress line, one sentence for an error
 """
 
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.receipt_files import ReadMany, read_many
-from clip_spark.errors import ClipSparkError, TaskError, UserError
+from clip_spark.errors import TaskError, UserError
+from clip_spark.runtime.causes import root_cause
 from clip_spark.runtime.memory import tidy
 from clip_spark.runtime.progress import watch_progress
-from clip_spark.runtime.session import SessionSource
+from clip_spark.runtime.session import SessionSource, name_jobs
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 MOST_TASKS = 20_000
 """Spark's driver keeps each task in memory; beyond this a task takes several shards."""
 MANY_FILES, CHUNK_FILES = 20_000, 2_000
 """So many receipts are read on the executors, so many by one task; fewer take the driver some ten seconds."""
 
 RESUMES = "Finished shards are kept; run the same command again to go on."
-LAST_FAILURE = re.compile(r"most recent failure: .*?\(TID \d+\) \([^)]*\): (.+)")
-"""What Spark says of a task that failed without a Python traceback: a full disk, a lost executor."""
 
 
 @dataclass(frozen=True)
@@ -78,32 +82,72 @@ def run_shards(
     """
     if not items:
         return
-    rdd = spark.sparkContext.parallelize(items, min(len(items), MOST_TASKS)).flatMap(_Work(work))
+    rdd = spread(spark, items).flatMap(_Work(work))
     if profile is not None:
         rdd = rdd.withResources(profile)
     for failure in collect(spark, step, rdd, len(items)):
         raise UserError(failure.message)
 
 
+def map_items(
+    spark: SparkSession, step: str, items: Sequence[Item], work: Callable[[Item], Made], after: str = RESUMES
+) -> list[Made]:
+    """*Driver.* What `work` (picklable) makes of each item, in order, one task for each; the results must be small.
+
+    Raises:
+        TaskError: a task failed more often than Spark allows; `after` says what state that leaves.
+    """
+    return collect(spark, step, spread(spark, items).map(work), len(items), after) if items else []
+
+
+def reduce_items(
+    spark: SparkSession, step: str, items: Sequence[Item], work: Callable[[Item], Made], merge: Callable[..., Made]
+) -> Made:
+    """*Driver.* The same, merged by twos in a tree on the executors, so that the driver gets one result.
+
+    Raises:
+        TaskError: as `map_items`.
+    """
+    with job(spark, step, len(items)):
+        return spread(spark, items).map(work).treeReduce(merge)
+
+
+def spread(spark: SparkSession, items: Sequence[Any]) -> Any:
+    """*Driver.* Items as an RDD, one in each task."""
+    return spark.sparkContext.parallelize(items, min(len(items), MOST_TASKS))
+
+
 def collect(spark: SparkSession, step: str, rdd: Any, total: int, after: str = RESUMES) -> list[Any]:
-    """*Driver.* The elements of an RDD of small results, with a progress line and one sentence for an error.
+    """*Driver.* The elements of an RDD; they must be few and small.
 
     Args:
         spark: the session.
         step: name for the Spark UI and the progress line.
-        rdd: what to compute; its elements must be few and small.
+        rdd: what to compute.
         total: how many tasks the progress line counts to.
         after: what an error says of the state that the run leaves.
 
     Raises:
         TaskError: a task failed more often than Spark allows.
     """
+    with job(spark, step, total, after):
+        return rdd.collect()
+
+
+@contextmanager
+def job(spark: SparkSession, step: str, total: int, after: str = RESUMES) -> Iterator[None]:
+    """*Driver.* The jobs of a step, started inside the block: they end with it, whatever happens there.
+
+    Raises:
+        TaskError: a task failed more often than Spark allows.
+    """
     context = spark.sparkContext
-    context.setJobGroup(step, f"clip-spark {step}: {total} shards", interruptOnCancel=True)
+    name_jobs(spark, step, f"clip-spark {step}: {total} shards")
     with watch_progress(context, step, total):
         try:
-            return rdd.collect()
+            yield
         except Exception as error:  # Py4J wraps whatever happened on an executor
+            context.cancelJobGroup(step)  # tasks of other stages would go on writing
             raise TaskError(f"{step} stopped: {root_cause(error)} {after}") from error
 
 
@@ -120,8 +164,7 @@ def read_on_executors(get_spark: SessionSource) -> ReadMany:
             return
         spark = get_spark()
         chunks = [(place, names[start : start + CHUNK_FILES]) for start in range(0, len(names), CHUNK_FILES)]
-        rdd = spark.sparkContext.parallelize(chunks, len(chunks)).map(_read_packed)
-        for packed in collect(spark, "read receipts", rdd, len(chunks)):
+        for packed in map_items(spark, "read receipts", chunks, _read_packed):
             yield from json.loads(zlib.decompress(packed))
 
     return read
@@ -130,18 +173,3 @@ def read_on_executors(get_spark: SessionSource) -> ReadMany:
 def _read_packed(chunk: tuple[str, Sequence[str]]) -> bytes:
     """*Worker.* The values of a chunk of files, compressed."""
     return zlib.compress(json.dumps(read_many(*chunk)).encode())
-
-
-def root_cause(error: BaseException) -> str:
-    """*Pure.* The line inside a Spark error that says what happened: a Python traceback's last, else the JVM's own."""
-    if isinstance(error, ClipSparkError):
-        return str(error)
-    lines = [line.strip() for line in str(error).splitlines()]
-    causes = [line for line in lines if _looks_like_cause(line)] or LAST_FAILURE.findall(str(error)) or lines[:1]
-    return (causes[-1] if causes else type(error).__name__).rstrip(".") + "."
-
-
-def _looks_like_cause(line: str) -> bool:
-    head = line.split(":", 1)[0]
-    is_python = bool(head) and " " not in head and head.rsplit(".", 1)[-1].endswith(("Error", "Exception", "Exit"))
-    return is_python and ":" in line and not line.startswith(("at ", "org.apache.spark", "py4j", "java."))

@@ -34,7 +34,7 @@ class Searcher:
 
     def __init__(self, manifest: Manifest, info: IndexInfo) -> None:
         self.manifest, self.info = manifest, info
-        self.records = RecordReader(manifest.uri, info.records)
+        self.records = RecordReader(manifest.uri, info.records, info.columns)
         self.parts: PartSet = open_parts(manifest.uri, info, Removals(manifest.uri, self.records))
         self.where_seconds = SECONDS
         self._encoder: Any = None

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from clip_spark import storage
 from clip_spark.analysis.describe.page import describe_page
-from clip_spark.analysis.describe.summary import BINS_PER_UNIT, summarise
+from clip_spark.analysis.describe.summary import BINS_PER_UNIT, STEP, summarise
 from clip_spark.analysis.query_shards import open_searcher, shard_blocks
 from clip_spark.analysis.specs import DescribeSpec
 from clip_spark.datasets import schema
@@ -34,7 +34,7 @@ from clip_spark.index.open.parts import MISSING
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.selection import check_where
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import MOST_TASKS, collect, read_on_executors, run_shards
+from clip_spark.runtime.tasks import collect, read_on_executors, run_shards, spread
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
 
@@ -108,7 +108,7 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
     if (info.modality, images.extra["modality"]) != ("text", "image"):
         raise InputError("describe-set needs --embeddings of images and an --index of texts.")
     check_same_encoder(info.encoder, images.extra["encoder"], "these image embeddings")
-    texts = RecordReader(index.uri, info.records)
+    texts = RecordReader(index.uri, info.records, info.columns)
     texts.check_columns([spec.classes])
     if spec.where:
         check_where(texts, spec.where)
@@ -120,7 +120,7 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
     run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
     if pending := run.pending():
         task = DescribeTask(images.uri, index.uri, run.output, plan.fingerprint, info.generation, classes)
-        run_shards(get_spark(), "describe-set", pending, task)
+        run_shards(get_spark(), STEP, pending, task)
     files = [storage.join(run.output, path) for receipt in run.receipts() if receipt.rows for path in receipt.files]
     summaries = summarise(get_spark(), files, spec.top, spec.examples) if files else []
     found = {"images": images.rows, "column": spec.classes, "bins_per_unit": BINS_PER_UNIT, "classes": summaries}
@@ -136,16 +136,20 @@ def class_conditions(spark: SparkSession, texts: RecordReader, spec: DescribeSpe
         SpecError: the column has no value, or too many.
     """
     uri, column = texts.uri, spec.classes
+    kind = texts.schema.field(column).type  # one for all files: 1 and 1.0 are one class
 
     def values(file: IndexFile) -> list[str]:
-        found = RecordReader(uri, [file]).table()
-        if column not in found.column_names:  # another shard has it
-            return []
-        return [str(value) for value in found.column(column).drop_null().unique()[:TOO_MANY].to_pylist()]
+        known: set[str] = set()
+        for _, batch in RecordReader(uri, [file]).batches():
+            if column in batch.schema.names and len(known) < TOO_MANY:  # else another set has it
+                of_type = batch.column(column).cast(kind, safe=False)
+                known.update(str(value) for value in of_type.drop_null().unique()[:TOO_MANY].to_pylist())
+        return list(known)
 
-    files = spark.sparkContext.parallelize(texts.files, min(len(texts.files), MOST_TASKS))
-    distinct = files.flatMap(values).distinct(1).mapPartitions(lambda names: islice(names, TOO_MANY))
-    names = sorted(collect(spark, "describe-set", distinct, len(texts.files) + 1), key=lambda name: (len(name), name))
+    distinct = (
+        spread(spark, texts.files).flatMap(values).distinct(1).mapPartitions(lambda names: islice(names, TOO_MANY))
+    )
+    names = sorted(collect(spark, STEP, distinct, len(texts.files) + 1), key=lambda name: (len(name), name))
     if not 0 < len(names) < TOO_MANY:
         many = f"more than {MOST_CLASSES}" if names else "no"
         raise SpecError(f"--classes {column} has {many} values; 1 to {MOST_CLASSES} make sense as classes.")

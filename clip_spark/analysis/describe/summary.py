@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from clip_spark import storage
+from clip_spark.runtime.tasks import collect, spread
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+STEP = "describe-set"
 BINS_PER_UNIT = 100
 """Bins of the drawn distribution of scores are a hundredth wide."""
 FINE = 100
@@ -47,13 +49,14 @@ def summarise(spark: SparkSession, files: Sequence[str], top: int, examples: int
         top: tags per class.
         examples: pictures per tag.
     """
-    shards = spark.sparkContext.parallelize(files, len(files))
+    shards = spread(spark, files)
     bins: dict[str, dict[int, Bin]] = {}
-    for (name, low), found in shards.flatMap(_bin_counts).reduceByKey(add_bins).collect():
+    counted = shards.flatMap(_bin_counts).reduceByKey(add_bins)
+    for (name, low), found in collect(spark, STEP, counted, len(files)):
         bins.setdefault(name, {})[low] = found
     tags = shards.flatMap(lambda uri: _tag_counts(uri, examples)).reduceByKey(lambda a, b: add_tags(a, b, examples))
     rows = tags.map(lambda tag: (tag[0][0], [(-tag[1][0], tag[0][2], *tag[1][1:])]))
-    best = dict(rows.reduceByKey(lambda a, b: heapq.nsmallest(top, a + b)).collect())
+    best = dict(collect(spark, STEP, rows.reduceByKey(lambda a, b: heapq.nsmallest(top, a + b)), len(files)))
     return [
         {"class": name, **figures(bins[name]), "tags": [_shown(tag) for tag in sorted(best[name])[:top]]}
         for name in sorted(bins, key=lambda name: (len(name), name))

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 
 from clip_spark.datasets.commit import read_head
 from clip_spark.datasets.manifest import Manifest, read_manifest
@@ -20,7 +21,7 @@ from clip_spark.index.build import choose_key as keys
 from clip_spark.index.build.measure import Goal, measure, spot_check
 from clip_spark.index.build.on_spark import add_distributed, exact_distributed, map_shards, train_distributed
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader, dataset_files
-from clip_spark.index.build.records_and_vectors import ShardFileWriter
+from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
 from clip_spark.index.build.train import TrainRecipe, draw_positions, new_index, train_rows
 from clip_spark.index.build.tune import TEST_QUERIES, Questions, exact_hits, make_questions
 from clip_spark.index.change.append import append_embeddings
@@ -35,6 +36,7 @@ from clip_spark.index.files.layout import (
 )
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.parts import open_parts
+from clip_spark.index.open.record_schema import to_text, unify
 from clip_spark.index.specs import IndexSpec, task_bytes
 from clip_spark.runtime.session import SessionSource
 
@@ -49,6 +51,7 @@ class IndexPlan:
         key: Faiss factory key.
         parts: how many files.
         reader: the vectors.
+        columns: of the records.
     """
 
     spec: IndexSpec
@@ -57,6 +60,7 @@ class IndexPlan:
     reader: VectorReader
     key: str
     parts: int
+    columns: pa.Schema
 
     def drawn(self) -> tuple[np.ndarray, np.ndarray]:
         """*Pure.* Positions to train on, and positions to test with."""
@@ -108,7 +112,8 @@ def plan_index(spec: IndexSpec) -> IndexPlan:
     keys.check_key(key, reader.count)
     new_index(key, dim, spec.metric)  # Faiss refuses what it cannot build before anything is read
     parts = spec.parts or keys.choose_parts(key, reader.count, dim, task_bytes(spec.max_build_memory))
-    return IndexPlan(spec, embeddings, queries, reader, key, min(parts, reader.count))
+    columns = unify(read_schemas(dataset_files(embeddings, "records")))
+    return IndexPlan(spec, embeddings, queries, reader, key, min(parts, reader.count), columns)
 
 
 def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch: Stopwatch) -> IndexInfo:
@@ -141,6 +146,7 @@ def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch:
         vectors=tuple(vectors for _, vectors in files if vectors is not None),
         generation=writer.generation,
         train_rows=len(train),
+        columns=to_text(plan.columns),
     )
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clip_spark import storage
-from clip_spark.errors import TaskError
 from clip_spark.index.build.read_vectors import VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter
 from clip_spark.index.build.train import TrainRecipe, train_index
@@ -22,11 +21,12 @@ from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.files.layout import BUILDING, IndexFile
 from clip_spark.index.files.part_writer import HashingStream, PartWriter, read_faiss, write_faiss
 from clip_spark.index.open.parts import merge
-from clip_spark.runtime.tasks import MOST_TASKS, collect, root_cause
+from clip_spark.runtime.tasks import collect, job, map_items
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+STEP = "build-index"
 SERVED_STILL = "What was served before still is."
 BATCH_MEMORY = "128MB"
 """Vectors in flight per task, beside the part that it builds."""
@@ -44,10 +44,7 @@ def add_distributed(
     from tqdm import tqdm
 
     distributed.tqdm = partial(tqdm, disable=True)  # its bars would draw over ours
-    context = spark.sparkContext
-    group = f"build-index {writer.generation}"
-    context.setJobGroup(group, f"clip-spark build-index: {reader.count} vectors", interruptOnCancel=True)
-    try:
+    with job(spark, STEP, parts, SERVED_STILL):
         _, written = distributed.add_embeddings_to_index_distributed(
             trained_index_or_path=trained,
             embedding_reader=reader,
@@ -57,15 +54,12 @@ def add_distributed(
             nb_indices_to_keep=parts,
             index_optimizer=writer,
         )
-    except Exception as error:  # Py4J wraps whatever happened on an executor
-        context.cancelJobGroup(group)  # its tasks would go on writing
-        raise TaskError(f"build-index stopped: {root_cause(error)} {SERVED_STILL}") from error
     return [IndexFile(**_without_path(found)) for found in _as_list(written)]
 
 
 def map_shards(spark: SparkSession, writer: ShardFileWriter) -> list[tuple[IndexFile, IndexFile | None]]:
     """*Driver.* Write the records (and vectors) of all shards on the executors."""
-    return map_items(spark, "build-index", range(len(writer.records)), writer)
+    return map_items(spark, STEP, range(len(writer.records)), writer, SERVED_STILL)
 
 
 def train_distributed(
@@ -83,7 +77,7 @@ def train_distributed(
     def write(item: tuple[str, np.ndarray]) -> None:
         storage.write_bytes(storage.join(folder, item[0]), reader.take(item[1]).tobytes())
 
-    map_items(spark, "build-index", items, write)
+    map_items(spark, STEP, items, write, SERVED_STILL)
     threads = threads_per_task(spark, 1)
     dimension, total, names = reader.dimension, len(positions), [name for name, _ in items]
 
@@ -98,7 +92,7 @@ def train_distributed(
             write_faiss(train_index(recipe.key, recipe.metric, sample, recipe.seed), HashingStream(stream))
 
     trained = storage.join(folder, "trained.index")
-    map_items(spark, "build-index", [trained], train)
+    map_items(spark, STEP, [trained], train, SERVED_STILL)
     return read_faiss(trained)
 
 
@@ -119,17 +113,7 @@ def exact_distributed(
         yield merge([search(item) for item in mine], k)
 
     rdd = spark.sparkContext.parallelize(items, tasks).mapPartitions(best)
-    return merge(collect(spark, "build-index", rdd, tasks, SERVED_STILL), k)[1]
-
-
-def map_items(spark: SparkSession, step: str, items: Sequence[Any], work: Callable[[Any], Any]) -> list[Any]:
-    """*Driver.* What `work` makes of each item, one task for each.
-
-    Raises:
-        TaskError: a task failed for good.
-    """
-    rdd = spark.sparkContext.parallelize(items, min(len(items), MOST_TASKS)).map(work)
-    return collect(spark, step, rdd, len(items), SERVED_STILL)
+    return merge(collect(spark, STEP, rdd, tasks, SERVED_STILL), k)[1]
 
 
 def _as_list(written: Any) -> list[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -16,6 +17,9 @@ from clip_spark.index.build.read_vectors import VectorFile, VectorReader, open_c
 from clip_spark.index.files.layout import PARTS, IndexFile
 from clip_spark.index.files.part_writer import HashingStream
 from clip_spark.index.open.records import BATCH_ROWS
+
+READ_THREADS = 32
+"""Footers are small: reading them is bound by the round trip to the store."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,17 @@ class ShardFileWriter:
         reader = VectorReader([source], self.dim)
         for _, vectors in reader.blocks(source.start, source.end):
             target.write(vectors.astype(np.float16).tobytes())
+
+
+def read_schemas(files: Sequence[VectorFile]) -> list[tuple[str, pa.Schema]]:
+    """*Driver.* Each records file with the columns that its footer names."""
+
+    def read(file: VectorFile) -> tuple[str, pa.Schema]:
+        with storage.open_read(file.uri) as stream:
+            return file.uri, pq.read_schema(stream)
+
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        return list(pool.map(read, files))
 
 
 def full_batches(parquet: pq.ParquetFile) -> list[pa.RecordBatch]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from clip_spark.datasets.apart import check_apart
 from clip_spark.datasets.manifest import Manifest, read_manifest
@@ -18,7 +19,7 @@ from clip_spark.index.build.choose_key import choose_parts, is_exact, lists_of
 from clip_spark.index.build.measure import Goal, measure, settings_for_ten, spot_check
 from clip_spark.index.build.on_spark import add_distributed, exact_distributed, map_shards
 from clip_spark.index.build.read_vectors import VectorReader, dataset_files
-from clip_spark.index.build.records_and_vectors import ShardFileWriter
+from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
 from clip_spark.index.build.train import draw_positions, new_index
 from clip_spark.index.build.tune import TEST_QUERIES, Exact, Questions, exact_hits, make_questions
 from clip_spark.index.change.generation import begin_change, new_generation, switch
@@ -28,6 +29,8 @@ from clip_spark.index.files.local_copy import local_path
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.effort import everything
 from clip_spark.index.open.parts import PartSet, open_part, open_parts
+from clip_spark.index.open.record_schema import to_text, unify
+from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.vectors import VectorStore
 from clip_spark.index.specs import IndexSpec, task_bytes
 from clip_spark.runtime.session import SessionSource
@@ -45,7 +48,7 @@ def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
     """*Driver.* Add a dataset to the index in `spec.output`; nothing to do if it is in there.
 
     Raises:
-        InputError: there is no index, nothing to add, or the vectors are of another size.
+        InputError: there is no index, nothing to add, or a column has another type there.
         ModelError: the embeddings come from another encoder.
     """
     head, manifest, info = begin_change(spec.output)
@@ -54,6 +57,7 @@ def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
     held = {source["fingerprint"] for name, source in manifest.inputs.items() if name != "queries"}
     if embeddings.content_fingerprint in held:
         return manifest
+    columns = _columns(manifest, info, embeddings)
     inputs = {**manifest.inputs, f"embeddings-{len(manifest.inputs) + 1}": embeddings.as_input()}
     check_apart(head.uri, inputs)
     watch = Stopwatch()
@@ -61,6 +65,7 @@ def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
         most = task_bytes(spec.max_build_memory)
         reader = VectorReader(dataset_files(embeddings, "embeddings", info.rows), info.dim)
         with watch("add"):
+            info = dataclasses.replace(info, columns=to_text(columns))
             larger = _add(get_spark, embeddings, reader, info, PartWriter(manifest.uri, generation), most)
         with watch("measure"):
             larger = _tuned(get_spark, manifest.uri, larger, info, reader, spec)
@@ -74,6 +79,12 @@ def _check(embeddings: Manifest, info: IndexInfo) -> None:
         raise InputError(f"'{embeddings.uri}' holds no embeddings; there is nothing to append.")
     if embeddings.extra["modality"] != info.modality:
         raise InputError(f"The index holds {info.modality}s and '{embeddings.uri}' {embeddings.extra['modality']}s.")
+
+
+def _columns(manifest: Manifest, info: IndexInfo, embeddings: Manifest) -> pa.Schema:
+    """*Driver.* The columns of both; raises InputError where one column has types that do not go together."""
+    before = RecordReader(manifest.uri, info.records, info.columns).schema
+    return unify([(manifest.uri, before), *read_schemas(dataset_files(embeddings, "records"))])
 
 
 def _add(

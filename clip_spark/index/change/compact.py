@@ -14,7 +14,7 @@ from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.receipt import shard_name
 from clip_spark.index.build.choose_key import is_exact
-from clip_spark.index.build.on_spark import map_items
+from clip_spark.index.build.on_spark import SERVED_STILL
 from clip_spark.index.change.generation import new_generation, switch
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.files.layout import IndexFile, IndexInfo, part_path
@@ -22,6 +22,7 @@ from clip_spark.index.files.local_copy import local_path
 from clip_spark.index.files.part_writer import HashingStream, write_faiss
 from clip_spark.index.open.records import RecordReader
 from clip_spark.runtime.session import SessionSource
+from clip_spark.runtime.tasks import map_items
 
 STEP = "remove-records"
 PARTS, RECORDS, VECTORS = FILES = ("parts", "records", "vectors")
@@ -41,7 +42,11 @@ def compact(get_spark: SessionSource, head: Head, plan: Plan, info: IndexInfo, r
     with new_generation(head, plan) as generation:
         rewrite = _Rewrite(head.uri, generation, removed)
         exact = is_exact(info.key)
-        written = [rewrite(item) for item in items] if exact else map_items(get_spark(), STEP, items, rewrite)
+        written = (
+            [rewrite(item) for item in items]
+            if exact
+            else map_items(get_spark(), STEP, items, rewrite, SERVED_STILL)
+        )
         files: dict[str, Any] = {
             what: tuple(file for file, item in zip(written, items, strict=True) if item[0] == what) for what in FILES
         }

@@ -29,7 +29,7 @@ def remove_records(get_spark: SessionSource, spec: RemoveSpec) -> Table:
         InputError: no record of the index is meant.
     """
     head, manifest, info = begin_change(spec.index)
-    records = RecordReader(manifest.uri, info.records)  # a Searcher would fetch every part to look up ids
+    records = RecordReader(manifest.uri, info.records, info.columns)  # a Searcher would fetch every part to look up ids
     wanted = _meant(spec, records, info.rows)
     if len(wanted) == 0 and (spec.ids or spec.where):
         raise InputError(f"No record of '{spec.index}' is meant by --ids or --where; nothing was removed.")

@@ -97,6 +97,7 @@ class IndexInfo:
         measured: recall and times on the machine of the build.
         generation: name of the folder of parts.
         train_rows: vectors that the quantizer was trained on.
+        columns: of the records of all files (record_schema.to_text); empty where an older version built the index.
     """
 
     encoder: Mapping[str, Any]
@@ -112,6 +113,7 @@ class IndexInfo:
     generation: str = ""
     train_rows: int = 0
     efforts: tuple[Effort, ...] = ()
+    columns: str = ""
 
     @property
     def rows(self) -> int:

@@ -7,7 +7,7 @@ so a record costs the pages that it lies on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from clip_spark.datasets import schema
 from clip_spark.errors import InputError
 from clip_spark.index.files.layout import IndexFile
 from clip_spark.index.files.local_copy import local_path
+from clip_spark.index.open.record_schema import from_text, shaped, unify
 
 BATCH_ROWS = 65_536
 """Rows of each batch in a file but the last, so that a row leads to its batch by division."""
@@ -25,10 +26,15 @@ OPEN_FILES = 1024
 
 
 class RecordReader:
-    """The records of an index; safe to use from several threads."""
+    """The records of an index; safe to use from several threads.
 
-    def __init__(self, index_uri: str, files: Sequence[IndexFile]) -> None:
-        self.uri, self.files = index_uri, files
+    Attributes:
+        uri: of the index.
+        files: of records, in the order of their positions.
+    """
+
+    def __init__(self, index_uri: str, files: Sequence[IndexFile], columns: str = "") -> None:
+        self.uri, self.files, self._columns = index_uri, files, columns
         self._starts = np.array([file.start for file in files], np.int64)
         self._open = lru_cache(OPEN_FILES)(self._open_file)
 
@@ -37,15 +43,13 @@ class RecordReader:
         """Names of all columns."""
         return self.schema.names
 
-    @property
+    @cached_property
     def schema(self) -> pa.Schema:
-        """Names and types of the columns."""
-        return self._open(0).schema if self.files else pa.schema([])
-
-    def full_schema(self) -> pa.Schema:
-        """Names and types of the columns of all files: what was appended later may have more."""
-        schemas = [self._open(number).schema for number in range(len(self.files))]
-        return pa.unify_schemas(schemas, promote_options="default") if schemas else pa.schema([])
+        """Names and types of the columns of all files: what was appended may have others (see record_schema.py)."""
+        if self._columns:
+            return from_text(self._columns)
+        # The manifest of an older version does not say: its files do.
+        return unify((file.path, self._open(number).schema) for number, file in enumerate(self.files))
 
     def check_columns(self, columns: Sequence[str]) -> None:
         """Raise SpecError unless the records have all of these columns; reads no record."""
@@ -54,34 +58,29 @@ class RecordReader:
     def take(self, positions: np.ndarray, columns: Sequence[str] = ()) -> pa.Table:
         """Records at positions (int64, any order, doubles allowed) as a table in that order; no columns means all."""
         wanted, inverse = np.unique(positions, return_inverse=True)
-        pieces = [batch.select(list(columns)) if columns else batch for batch in self._pieces(wanted)]
-        if not pieces:
-            return pa.table({name: pa.nulls(0) for name in columns})
-        tables = [pa.Table.from_batches([piece]) for piece in pieces]
-        joined = pa.concat_tables(tables, promote_options="default").combine_chunks()
+        as_wanted = pa.schema([self.schema.field(name) for name in columns]) if columns else self.schema
+        pieces = [shaped(batch, as_wanted) for batch in self._pieces(wanted, columns)]
+        joined = pa.Table.from_batches(pieces, as_wanted).combine_chunks()
         return joined.take(pa.array(inverse.reshape(-1)))
 
-    def _pieces(self, positions: np.ndarray) -> Iterator[pa.RecordBatch]:
+    def _pieces(self, positions: np.ndarray, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         owner = np.searchsorted(self._starts, positions, side="right") - 1
         for number, rows in split(owner, positions):
             inside = rows - self._starts[number]
             for batch, places in split(inside // BATCH_ROWS, inside):
-                yield self._open(number).get_batch(batch).take(pa.array(places - batch * BATCH_ROWS))
+                found = self._open(number).get_batch(batch)
+                here = [name for name in columns if name in found.schema.names]
+                yield (found.select(here) if columns else found).take(pa.array(places - batch * BATCH_ROWS))
 
     def _open_file(self, number: int) -> Any:
         return pa.ipc.open_file(pa.memory_map(local_path(self.uri, self.files[number])))
 
     def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """All records: (position of the first, batch), memory-mapped."""
+        """All records: (position of the first, batch with the columns of its file), memory-mapped."""
         for number, file in enumerate(self.files):
             reader = self._open(number)
             for batch in range(reader.num_record_batches):
                 yield file.start + batch * BATCH_ROWS, reader.get_batch(batch)
-
-    def table(self) -> pa.Table:
-        """All records as one memory-mapped table; nothing is read until a column is used."""
-        tables = [pa.Table.from_batches([batch]) for _, batch in self.batches()]
-        return pa.concat_tables(tables, promote_options="default")
 
     def find(self, record_id: str) -> int:
         """The position of a record.

@@ -54,7 +54,7 @@ def select_where(
     Raises:
         SpecError: the condition cannot be used, or takes too long or too much memory.
     """
-    bound = bind(condition, records.full_schema())
+    bound = bind(condition, records.schema)
     check_patterns(condition, bound)
     mask = np.zeros(rows, bool)
     mask[matching_positions(bound, records, None if live is None else live.mask, seconds)] = True
@@ -63,7 +63,7 @@ def select_where(
 
 def check_where(records: RecordReader, condition: str) -> None:
     """*Driver.* Raise SpecError unless the condition can be used on these records; reads no record."""
-    schema = records.full_schema()
+    schema = records.schema
     bound = bind(condition, schema)
     check_patterns(condition, bound)
     check_types(bound, schema)

@@ -22,7 +22,7 @@ from clip_spark.datasets.spec import fingerprint
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.runtime.memory import Tidied, give_back
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import collect
+from clip_spark.runtime.tasks import collect, spread
 from clip_spark.texts import corpus, outcome
 from clip_spark.texts.corpus import CorpusFile, Split
 from clip_spark.texts.corpus.sniff import Form
@@ -115,7 +115,7 @@ def _read_growth(output: str) -> Points:
 def _count(spark: SparkSession, spec: CountSpec, run: Run, splits: list[Split]) -> None:
     plan, shards = run.plan.fingerprint, run.plan.shards - len(splits)
     source = Source(spec, storage.join(run.output, WORK, plan), run.output, plan, shards)
-    items = spark.sparkContext.parallelize(list(enumerate(splits)), len(splits))
+    items = spread(spark, list(enumerate(splits)))
     words = _broadcast_vocabulary(spark, source, items, run)
     give_back()  # of the words only the file remains that Spark sends
     pending = frozenset(number for number in run.pending() if number < shards)

@@ -22,7 +22,7 @@ from clip_spark.datasets.spec import fingerprint
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.errors import InputError
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import run_shards
+from clip_spark.runtime.tasks import reduce_items, run_shards
 from clip_spark.texts.ngrams import report as summary
 from clip_spark.texts.ngrams.counting.tokenizer import make_tokenizer
 from clip_spark.texts.ngrams.ranking import drop_reasons as cleaning
@@ -166,8 +166,7 @@ def _write_ranking(spark: SparkSession, spec: FilterSpec, run: Run, source: _Sou
     """*Driver.* Best of each shard on the workers, best of those in a tree, then a few shards in the order of rank."""
     watch = Stopwatch()
     with watch("select"):
-        selected = spark.sparkContext.parallelize(source.files, len(source.files)).map(source.select)
-        rows, dropped = selected.treeReduce(partial(select.merge, top=spec.top))
+        rows, dropped = reduce_items(spark, STEP, source.files, source.select, partial(select.merge, top=spec.top))
     shards = run.plan.shards
     for number in run.pending():
         start, end = (rows.num_rows * i // shards for i in (number, number + 1))

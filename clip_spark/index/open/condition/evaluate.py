@@ -121,7 +121,7 @@ def _reason(error: Exception, end: float) -> str:
 
 
 def _batches(bound: Bound, records: RecordReader, live: np.ndarray | None, end: float) -> Iterator[pa.RecordBatch]:
-    schema = records.full_schema()
+    schema = records.schema
     kinds = {name: schema.field(name).type for name in bound.columns}
     for start, batch in records.batches():
         if time.monotonic() >= end:
@@ -137,7 +137,7 @@ def _batches(bound: Bound, records: RecordReader, live: np.ndarray | None, end: 
 def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> Any:
     found = batch.schema.get_field_index(name)
     column = batch.column(found) if found >= 0 else pa.nulls(batch.num_rows, kind)
-    return column if column.type == kind else column.cast(kind)
+    return column if column.type == kind else column.cast(kind, safe=False)
 
 
 def _after(first: pa.RecordBatch, others: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
