@@ -43,9 +43,7 @@ def compact(get_spark: SessionSource, head: Head, plan: Plan, info: IndexInfo, r
         rewrite = _Rewrite(head.uri, generation, removed)
         exact = is_exact(info.key)
         written = (
-            [rewrite(item) for item in items]
-            if exact
-            else map_items(get_spark(), STEP, items, rewrite, SERVED_STILL)
+            [rewrite(item) for item in items] if exact else map_items(get_spark(), STEP, items, rewrite, SERVED_STILL)
         )
         files: dict[str, Any] = {
             what: tuple(file for file, item in zip(written, items, strict=True) if item[0] == what) for what in FILES
