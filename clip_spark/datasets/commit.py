@@ -22,7 +22,8 @@ from clip_spark.errors import DatasetError, OutputError
 
 log = logging.getLogger(__name__)
 
-HISTORY = "history"
+HISTORY, ASIDE = "history", ("generations/", "parts/")
+MOST_FENCES = 1000
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -82,16 +83,36 @@ def make_official(head: Head, manifest: Manifest) -> Manifest:
         head = found
 
 
-def fence(uri: str, places: set[str]) -> bool:
-    """*Driver.* Bar writers that left their files in these places from committing; False if there is no dataset."""
+def fence(uri: str, place: str) -> bool:
+    """*Driver.* Bar the writer that has left its files in a place from ever committing them.
+
+    Returns:
+        False if that cannot be: they have become official, or there is no dataset.
+    """
     while (head := read_head(uri)).manifest is not None:
-        if places <= set(head.manifest.fenced):
+        if place in named_places(head.manifest):
+            return False
+        if place in head.manifest.fenced:
             return True
         value = json.loads(head.data)
-        value["fenced"] = sorted({*head.manifest.fenced, *places})
+        value["fenced"] = [*head.manifest.fenced, place][-MOST_FENCES:]
         if _swap(head, _bytes(value)):
             return True
     return False
+
+
+def named_places(manifest: Manifest) -> set[str]:
+    """*Driver.* Places of all generations of which a file is official, or was and is kept for readers."""
+    places: set[str] = set()
+    for name in manifest.replaced:
+        data, version = storage.read_versioned(history_uri(manifest.uri, name))
+        places |= _places(parse_manifest(manifest.uri, json.loads(data))) if version else set()
+    return places | _places(manifest)
+
+
+def _places(manifest: Manifest) -> set[str]:
+    found = {"/".join(path.split("/", 2)[:2]) for path in manifest.owned() if path.startswith(ASIDE)}
+    return found | ({manifest.place} if manifest.place else set())
 
 
 def lost_to(uri: str, winner: Manifest | None) -> str:

@@ -32,6 +32,7 @@ class Retired:
     uri: str
     name: str
     paths: tuple[str, ...]
+    bytes: int
     hours: float
 
 
@@ -62,7 +63,8 @@ def find_retired(manifest: Manifest, hours: float) -> Iterator[Retired]:
         if age >= hours and found is not None:
             paths = dict.fromkeys(path for path in found.owned() if path not in kept)
             last = [path for path in found.beside if path in paths]  # files of receipts: without them nothing is known
-            yield Retired(manifest.uri, name, (*(path for path in paths if path not in found.beside), *last), age)
+            ordered = (*(path for path in paths if path not in found.beside), *last)
+            yield Retired(manifest.uri, name, ordered, _bytes_of(found, paths), age)
 
 
 def delete_retired(retired: Retired) -> None:
@@ -78,6 +80,11 @@ def collect(uri: str) -> None:
     for retired in find_retired(read_manifest(uri), grace_hours()):
         log.info("'%s': removing %d files that were replaced %.1f hours ago", uri, len(retired.paths), retired.hours)
         delete_retired(retired)
+
+
+def _bytes_of(manifest: Manifest, paths: dict[str, None]) -> int:
+    sizes = (manifest.beside, *(receipt.files for receipt in manifest.receipts))
+    return sum(size for files in sizes for path, size in files.items() if path in paths)
 
 
 def _read(uri: str, name: str) -> Manifest | None:

@@ -98,6 +98,8 @@ class Run:
         found = report(manifest, time.time() - self.started)
         storage.write_json(storage.join(self.output, REPORT), refine(found) if refine else found)
         check_plan(self.output, self.plan.fingerprint)
+        if found_plan(self.output) is None:
+            raise OutputError(f"'{self.output}': the plan of this run was deleted meanwhile; nothing is committed.")
         return self._make_official(dataclasses.replace(manifest, beside=self._sizes((PLAN, REPORT, *beside))))
 
     def _sizes(self, names: Sequence[str]) -> dict[str, int]:

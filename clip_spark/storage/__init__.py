@@ -6,6 +6,7 @@ Below it lies nothing but `errors`.
 
 from clip_spark.storage.conditional import create_bytes, read_versioned, replace_bytes
 from clip_spark.storage.files import (
+    DELETED_AT_ONCE,
     TEMPORARY,
     FileInfo,
     absolute,
@@ -16,6 +17,7 @@ from clip_spark.storage.files import (
     is_folder,
     is_hidden,
     is_local,
+    iter_everything,
     iter_files,
     join,
     list_files,
@@ -32,6 +34,7 @@ from clip_spark.storage.files import (
 )
 
 __all__ = [
+    "DELETED_AT_ONCE",
     "FileInfo",
     "TEMPORARY",
     "absolute",
@@ -43,6 +46,7 @@ __all__ = [
     "is_folder",
     "is_hidden",
     "is_local",
+    "iter_everything",
     "iter_files",
     "join",
     "list_files",

@@ -147,13 +147,20 @@ def iter_files(uri: str, *, hidden: bool = False) -> Iterator[FileInfo]:
         uri: a folder, a file or a glob.
         hidden: whether hidden and temporary files are among them.
     """
+    path = filesystem(uri)[1]
+    for place, file, _ in iter_everything(uri):
+        if hidden or not is_hidden(place[len(path) :] if place.startswith(path) else name(place)):
+            yield file
+
+
+def iter_everything(uri: str) -> Iterator[tuple[str, FileInfo, float]]:
+    """*Driver.* The hidden and temporary ones too: path in the file system, file, seconds since the epoch."""
     fs, path = filesystem(uri)
     fs.invalidate_cache()
     local = is_local(uri)
     with suppress(FileNotFoundError), clear_errors(uri, "listed"):
-        for place, size, stamp in walk(fs, path):
-            if hidden or not is_hidden(place[len(path) :] if place.startswith(path) else name(place)):
-                yield FileInfo(place if local else fs.unstrip_protocol(place), size, stamp)
+        for place, size, stamp, changed in walk(fs, path):
+            yield place, FileInfo(place if local else fs.unstrip_protocol(place), size, stamp), changed
 
 
 def file_size(uri: str) -> int:

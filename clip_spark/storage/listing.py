@@ -1,17 +1,19 @@
 """*Anywhere.* The files below a folder as a stream: a listing of ten million files must not hold ten million dicts.
 
-Of each file: path inside the file system, bytes, and a stamp (mtime or etag) that changes when it is rewritten.
+Of each file: path inside the file system, bytes, a stamp (mtime or etag) that changes when it is rewritten, and the
+time of its last change in seconds since the epoch.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-Listed = tuple[str, int, str]
+Listed = tuple[str, int, str, float]
 
 
 def walk(fs: Any, path: str) -> Iterator[Listed]:
@@ -33,7 +35,7 @@ def walk(fs: Any, path: str) -> Iterator[Listed]:
 def _described(found: dict[str, dict[str, Any]]) -> Iterator[Listed]:
     for path, info in found.items():
         if info["type"] == "file":
-            yield path, int(info["size"] or 0), _stamp(info)
+            yield path, int(info["size"] or 0), _stamp(info), seconds_of(info)
 
 
 def _stamp(info: dict[str, Any]) -> str:
@@ -48,7 +50,7 @@ def _walk_local(path: str) -> Iterator[Listed]:
     """
     if not os.path.isdir(path):
         found = os.stat(path)
-        yield path, found.st_size, str(found.st_mtime)
+        yield path, found.st_size, str(found.st_mtime), found.st_mtime
         return
     seen: set[tuple[int, int]] = set()
     links = [path]
@@ -73,7 +75,7 @@ def _folder_files(path: str, seen: set[tuple[int, int]], folders: list[str], lin
                 elif entry.is_file():
                     with suppress(FileNotFoundError):  # deleted since
                         found = entry.stat()
-                        yield entry.path, found.st_size, str(found.st_mtime)
+                        yield entry.path, found.st_size, str(found.st_mtime), found.st_mtime
 
 
 def _walk_s3(fs: Any, path: str) -> Iterator[Listed]:
@@ -88,12 +90,20 @@ def _walk_s3(fs: Any, path: str) -> Iterator[Listed]:
         for item in page.get("Contents", ()):
             found = True
             if not item["Key"].endswith("/"):  # a marker of an empty folder
-                yield f"{bucket}/{item['Key']}", int(item["Size"]), item["ETag"].strip('"')
+                yield f"{bucket}/{item['Key']}", int(item["Size"]), item["ETag"].strip('"'), seconds_of(item)
         if not page.get("IsTruncated"):
             break
         request["ContinuationToken"] = page["NextContinuationToken"]
     if not found and key:
         yield from _described({path: fs.info(path)})
+
+
+def seconds_of(info: dict[str, Any]) -> float:
+    """*Pure.* When a listed thing was last changed, in seconds since the epoch; now, where its store does not say."""
+    stamp = next((info[key] for key in ("mtime", "LastModified", "updated", "Initiated") if info.get(key)), None)
+    if isinstance(stamp, str):
+        stamp = datetime.fromisoformat(stamp)
+    return stamp.timestamp() if isinstance(stamp, datetime) else float(stamp or time.time())
 
 
 def parse_time(value: Any) -> datetime:

@@ -83,10 +83,14 @@ def test_clean_finds_and_aborts_the_upload_of_a_killed_writer(bucket: str) -> No
     stream.write(os.urandom(17 << 20))
     stream.closed = True  # never completed, never aborted
     storage.write_bytes(f"{bucket}/kept", b"1")
+    neighbour = storage.filesystem(bucket)[0].open(f"{bucket}-of-my-colleague/running.bin", "wb")
+    neighbour.write(os.urandom(17 << 20))
     (found,) = find_leftovers(bucket, older_than_hours=0, unfinished=False)
     assert (found.kind, found.uri) == ("unfinished upload", f"{bucket}/killed.bin")
     delete(found)
     assert find_leftovers(bucket, older_than_hours=0, unfinished=False) == []
+    neighbour.close()
+    assert storage.file_size(f"{bucket}-of-my-colleague/running.bin") == 17 << 20
 
 
 def test_a_listing_shows_what_another_client_just_wrote(bucket: str) -> None:

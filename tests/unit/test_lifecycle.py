@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers_embeddings import found_texts, numbered, true_texts, unit_vectors, write_embeddings
 
 from clip_spark import storage
+from clip_spark.commands.clean import delete, find_leftovers
 from clip_spark.datasets.manifest import read_manifest
 from clip_spark.datasets.run import begin_run
 from clip_spark.errors import OutputError
@@ -167,3 +168,12 @@ def test_a_disk_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.M
     assert storage.create_bytes(f"{tmp_path}/a", b"1") and not storage.create_bytes(f"{tmp_path}/a", b"2")
     finished(tmp_path / "d")
     assert sorted(os.listdir(tmp_path)) == ["a", "d"] and storage.read_bytes(f"{tmp_path}/a") == b"1"
+
+
+def test_cleaning_leaves_the_first_generation_of_an_index_that_was_appended_to(tmp_path: Path) -> None:
+    build(tmp_path)
+    build(tmp_path, "more", append=True)
+    for leftover in find_leftovers(str(tmp_path), older_than_hours=0, unfinished=True):
+        delete(leftover)
+    assert answers(tmp_path, np.arange(2 * ROWS))
+    assert find_leftovers(str(tmp_path), older_than_hours=0, unfinished=True) == []
