@@ -31,8 +31,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-ENGINES = ("ours", "ours-int8", "bare", "clip-retrieval")
-"""The first two are ours; int8 is for pictures only."""
+OURS = {"ours": "fp32", "ours-auto": "auto", "ours-bf16": "bf16", "ours-fp16": "fp16", "ours-int8": "int8"}
+"""Our engines and their precisions; int8 is for pictures only. `ours` is what the others are compared with."""
+ENGINES = (*OURS, "bare", "clip-retrieval")
 LEAST_COSINE = 0.9999
 """Vectors in fp32 further from clip-retrieval's make the benchmark fail."""
 
@@ -47,6 +48,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--modalities", default="text,image")
+    parser.add_argument("--engines", default=",".join(ENGINES), help="what takes turns; `ours` must be among it")
     parser.add_argument("--json", help="file for all measurements")
     parser.add_argument("--timeout", type=int, default=300, help="seconds that one run may take")
     parser.add_argument("--one", nargs=2, metavar=("ENGINE", "MODALITY"), help=argparse.SUPPRESS)
@@ -107,7 +109,7 @@ def make_samples(samples: int) -> Iterator[tuple[str, str, bytes]]:
 
 def measure_all(work: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Every engine and modality in turn, round after round, and the vectors of the last round compared."""
-    engines = [engine for engine in ENGINES if engine != "clip-retrieval" or options.peer_python]
+    engines = [engine for engine in options.engines.split(",") if engine != "clip-retrieval" or options.peer_python]
     results = []
     for round_ in range(options.rounds):
         for modality in options.modalities.split(","):
@@ -160,8 +162,7 @@ def run_here(engine: str, modality: str, work: Path, options: argparse.Namespace
     """Seconds and CPU seconds of our encoder, or of the bare model, in this process."""
     from clip_spark.encoders import EncoderSpec, load_encoder
 
-    precision = "int8" if engine == "ours-int8" else "fp32"
-    encoder = load_encoder(EncoderSpec(f"ViT-B-32:{work / 'b32.pt'}", precision), "cpu")
+    encoder = load_encoder(EncoderSpec(f"ViT-B-32:{work / 'b32.pt'}", OURS.get(engine, "fp32")), "cpu")
     import torch
 
     torch.set_num_threads(options.threads)
@@ -207,15 +208,17 @@ def bare_work(encoder: Any, modality: str, work: Path) -> Callable[[], None]:
     """open_clip's own forward pass on ready tensors."""
     import torch
 
+    from clip_spark.encoders.trie import NO_TOKEN
     from clip_spark.pictures.sources import Picture, TarPart
 
     model = encoder._model
     pictures = [item for item in TarPart(str(work / "samples.tar")).read() if isinstance(item, Picture)]
     if modality == "image":
-        pixels = torch.from_numpy(np.stack([encoder.preparers[False](picture.data) for picture in pictures]))
-        batches, forward = encoder.preparers[False].normalise(pixels).split(32), model.encode_image
+        pixels = torch.from_numpy(np.stack([encoder.prepare(picture.data).values for picture in pictures]))
+        batches, forward = encoder.prepare.normalise(pixels).split(32), model.encode_image
     else:
-        rows = sorted(encoder._texts._bulk([picture.caption or "" for picture in pictures]).rows, key=len)
+        table = encoder.tokenise([picture.caption or "" for picture in pictures]).table.tolist()
+        rows = sorted(([token for token in row if token != NO_TOKEN] for row in table), key=len)
         same = {length: [row for row in rows if len(row) == length] for length in {len(row) for row in rows}}
         batches = [batch for group in same.values() for batch in torch.tensor(group).split(256)]
 

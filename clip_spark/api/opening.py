@@ -10,7 +10,7 @@ from clip_spark.api.index import Index
 from clip_spark.datasets.manifest import read_manifest
 
 if TYPE_CHECKING:
-    from clip_spark.encoders.open_clip import Encoder
+    from clip_spark.encoders.protocol import Encoder
 
 
 def open_dataset(uri: str | os.PathLike[str]) -> Dataset:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,7 @@ from clip_spark.runtime.devices import decode_threads, is_retry
 
 if TYPE_CHECKING:
     from clip_spark.datasets.shards import ShardWriter
-    from clip_spark.encoders.open_clip import Encoder
-    from clip_spark.encoders.picture_pixels import PicturePreparer, Pixels
+    from clip_spark.encoders.protocol import Encoder, Pixels
 
 Decode = Callable[[bytes], "Pixels"]
 SECOND_TRY = Limits(seconds=60)
@@ -42,19 +42,20 @@ class Prepared:
 
 
 def prepared_pictures(
-    encoder: Encoder, part: Part, writer: ShardWriter, fast_decode: bool = False
+    encoder: Encoder, part: Part, writer: ShardWriter, fast_decode: bool = False, per_pass: int = 0
 ) -> Iterator[Prepared]:
     """*Worker.* The usable pictures of a part, in order; the others are rejected.
 
     At most two forward passes' worth of pictures wait, which bounds the memory.
     """
+    ahead = 2 * (per_pass or encoder.stats().pictures_per_pass)
 
-    with decoder(encoder.preparers[fast_decode]) as decode, counted_warnings(writer.counters):
+    with decoder(partial(encoder.prepare, fast=fast_decode)) as decode, counted_warnings(writer.counters):
 
         def work(item: FileEntry | Picture | Unreadable) -> Prepared | Unreadable:
             return prepare(decode, item)
 
-        results = map_ordered(work, part.read(), decode_threads(), ahead=2 * encoder.pictures_per_pass.size)
+        results = map_ordered(work, part.read(), decode_threads(), ahead)
         for result in results:
             if isinstance(result, Unreadable):
                 writer.reject(result.uri, result.reason, result.message)
@@ -65,9 +66,9 @@ def prepared_pictures(
                 yield result
 
 
-def decoder(preparer: PicturePreparer) -> AbstractContextManager[Decode]:
+def decoder(prepare: Decode) -> AbstractContextManager[Decode]:
     """*Worker.* Decodes here; when the task was tried before, in processes of its own: a picture may have ended it."""
-    return Apart(preparer.prepare, SECOND_TRY) if is_retry() else nullcontext(preparer.prepare)
+    return Apart(prepare, SECOND_TRY) if is_retry() else nullcontext(prepare)
 
 
 @contextmanager
@@ -102,8 +103,10 @@ def prepare(decode: Decode, item: FileEntry | Picture | Unreadable) -> Prepared 
     return Prepared(row, found.values, found.notices, loaded - start, time.perf_counter() - loaded)
 
 
-def encode_pictures(encoder: Encoder, pictures: Iterator[Prepared]) -> Iterator[tuple[PictureRow, np.ndarray]]:
-    """*Worker.* Each picture with its vector, float32 (d,), in order."""
-    while batch := list(islice(pictures, encoder.pictures_per_pass.size)):
-        vectors = encoder.encode_pixels(np.stack([picture.pixels for picture in batch]))
+def encode_pictures(
+    encoder: Encoder, pictures: Iterator[Prepared], per_pass: int = 0
+) -> Iterator[tuple[PictureRow, np.ndarray]]:
+    """*Worker.* Each picture with its vector, float32 (d,), in order; `per_pass` 0 leaves the batch to the encoder."""
+    while batch := list(islice(pictures, per_pass or encoder.stats().pictures_per_pass)):
+        vectors = encoder.encode_pixels(np.stack([picture.pixels for picture in batch]), per_pass)
         yield from zip((picture.row for picture in batch), vectors, strict=True)

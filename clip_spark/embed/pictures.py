@@ -63,13 +63,12 @@ class PictureWork:
 
     def __call__(self, shard: PictureShard) -> Receipt:
         """Write the shard."""
-        encoder = self.task.load()
-        encoder.pictures_per_pass.request(self.task.batch_size)
-        usage = Usage(encoder)
+        usage = Usage(self.task)
+        encoder, per_pass = usage.encoder, self.task.batch_size
         folders = {"embeddings": EMBEDDINGS, "records": records_schema(self.metadata_columns)}
         with ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer:
-            prepared = prepared_pictures(encoder, shard.part, writer, self.fast_decode)
-            encoded = encode_pictures(encoder, timed(prepared, writer.watch, "wait"))
+            prepared = prepared_pictures(encoder, shard.part, writer, self.fast_decode, per_pass)
+            encoded = encode_pictures(encoder, timed(prepared, writer.watch, "wait"), per_pass)
             while found := list(islice(encoded, WRITE_ROWS)):
                 table = records_table([row for row, _ in found], self.metadata_columns)
                 write_rows(writer, table, np.stack([vector for _, vector in found]))

@@ -22,7 +22,7 @@ from clip_spark.errors import ModelError
 from clip_spark.runtime.devices import use_threads
 
 if TYPE_CHECKING:
-    from clip_spark.encoders.open_clip import Encoder
+    from clip_spark.encoders.protocol import Encoder
 
 Item = TypeVar("Item")
 ENCODER = "encoder.json"
@@ -81,7 +81,7 @@ def note_encoder(output: str, plan: str, encoder: Encoder) -> dict[str, Any]:
         OutputError: another run has taken the folder, and must not follow this one.
     """
     check_plan(output, plan)
-    content = json.dumps({**encoder.info(), RATES: encoder.rates}, indent=1, ensure_ascii=False)
+    content = json.dumps({**encoder.info(), RATES: encoder.stats().rates}, indent=1, ensure_ascii=False)
     storage.create_bytes(storage.join(output, ENCODER), content.encode())
     return dict(storage.read_json(storage.join(output, ENCODER)))
 
@@ -128,20 +128,23 @@ def timed(items: Iterable[Item], watch: Stopwatch, stage: str) -> Iterator[Item]
 
 
 class Usage:
-    """*Worker.* What one shard took from the encoder: seconds by stage and counters since this was made.
+    """*Worker.* A shard's encoder, and what the shard took from it: seconds by stage and counters since this was made.
 
-    The seconds of loading count for the first shard of the process, though they come before it.
+    Loading takes time in the first shard of a process only.
     """
 
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder, self._start = encoder, time.perf_counter()
-        self._seconds, self._counters = {**encoder.watch.seconds, "load": 0.0}, dict(encoder.counters)
+    def __init__(self, task: EncodeTask) -> None:
+        start = time.perf_counter()
+        self.encoder = task.load()
+        self._start, self._before = time.perf_counter(), self.encoder.stats()
+        self._load_seconds = self._start - start
 
     def add_to(self, writer: ShardWriter) -> None:
         """Add it to the figures of the shard's receipt."""
-        for stage, seconds in self._encoder.watch.seconds.items():
-            writer.watch.seconds[stage] += seconds - self._seconds.get(stage, 0.0)
-        for name, count in self._encoder.counters.items():
-            writer.counters[name] += count - self._counters.get(name, 0)
-        self._encoder.watch.seconds["load"] = 0.0
+        after = self.encoder.stats()
+        for stage, seconds in after.seconds.items():
+            writer.watch.seconds[stage] += seconds - self._before.seconds.get(stage, 0.0)
+        for name, count in after.counters.items():
+            writer.counters.update({name: count - self._before.counters.get(name, 0)})
+        writer.watch.seconds["load"] += self._load_seconds
         writer.watch.seconds["task"] += time.perf_counter() - self._start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,8 +15,7 @@ from clip_spark.datasets.schema import RECORD_ID
 from clip_spark.errors import Rejected
 
 if TYPE_CHECKING:
-    from clip_spark.encoders.open_clip import Encoder
-    from clip_spark.encoders.text_half import Tokenised
+    from clip_spark.encoders.protocol import Tokenise, Tokenised
 
 TEXT = "text"
 SLICE_ROWS = 16_384
@@ -39,11 +39,13 @@ class ReadyRecords:
         records: n rows, their text in the column `text`.
         said: of each template, the n texts that it makes.
         rejects: (record id, reason, message) of the rows that were left out.
+        seconds: that their texts took to become tokens.
     """
 
     records: pa.Table
     said: list[Tokenised]
     rejects: list[tuple[str, str, str]]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,13 @@ class Preparer:
     """*Worker.* Makes records ready; runs in a thread beside the model.
 
     Attributes:
-        encoder: splits the texts into tokens.
+        tokenise: the encoder's; splits the texts into tokens.
         column: the one to embed.
         templates: what is said of each record, with {} in place of its text.
         trial: splits texts in another process, for a shard that was tried before; else None.
     """
 
-    encoder: Encoder
+    tokenise: Tokenise
     column: str
     templates: tuple[str, ...]
     trial: Callable[[list[str]], object] | None = None
@@ -69,8 +71,9 @@ class Preparer:
         kept = pa.array([self._is_usable(*row, rejects) for row in _rows(records)], pa.bool_())
         records = records.filter(kept) if rejects else records
         texts = records.column(TEXT).to_pylist()
-        said = [self.encoder.tokenise([template.replace("{}", text) for text in texts]) for template in self.templates]
-        return ReadyRecords(records, said, rejects)
+        start = time.perf_counter()
+        said = [self.tokenise([template.replace("{}", text) for text in texts]) for template in self.templates]
+        return ReadyRecords(records, said, rejects, time.perf_counter() - start)
 
     def _is_usable(self, record_id: str, text: str | None, rejects: list[tuple[str, str, str]]) -> bool:
         if not text or not text.strip():

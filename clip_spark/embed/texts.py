@@ -28,8 +28,7 @@ from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import read_on_executors, run_shards
 
 if TYPE_CHECKING:
-    from clip_spark.encoders.open_clip import Encoder
-    from clip_spark.encoders.text_half import Tokenised
+    from clip_spark.encoders.protocol import Encoder, Tokenised
 
 MOST_SHARD_ROWS, LEAST_SHARD_ROWS, WANTED_SHARDS = 50_000, 1_000, 64
 
@@ -120,32 +119,32 @@ class TextWork:
 
     def __call__(self, shard: RecordShard) -> Receipt:
         """Write the shard; a thread splits the next records' texts into tokens while the model computes."""
-        encoder = self.task.load()
-        encoder.tokens_per_pass.request(self.task.batch_size)
-        usage = Usage(encoder)
+        usage = Usage(self.task)
+        encoder = usage.encoder
         stored = records_schema(shard.slices[0].uri)
         folders = {"embeddings": EMBEDDINGS, "records": with_text(stored.empty_table(), self.column).schema}
         with (
             ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer,
-            Apart(encoder.split) as split,
+            Apart(encoder.tokenise) as trial,
         ):
-            prepare = Preparer(encoder, self.column, self.templates, split if devices.is_retry() else None)
+            prepare = Preparer(encoder.tokenise, self.column, self.templates, trial if devices.is_retry() else None)
             tables = timed(read_slices(shard.slices, stored), writer.watch, "read")
             for ready in timed(map_ordered(prepare, tables, threads=1, ahead=2), writer.watch, "wait"):
                 for reject in ready.rejects:
                     writer.reject(*reject)
-                write_rows(writer, ready.records, encode_said(encoder, ready.said))
+                writer.watch.seconds["tokenise"] += ready.seconds
+                write_rows(writer, ready.records, encode_said(encoder, ready.said, self.task.batch_size))
             writer.watch.seconds["wait"] -= writer.watch.seconds["read"]  # it is this thread that reads
             usage.add_to(writer)
             return writer.finish()
 
 
-def encode_said(encoder: Encoder, said: Sequence[Tokenised]) -> np.ndarray:
+def encode_said(encoder: Encoder, said: Sequence[Tokenised], per_pass: int = 0) -> np.ndarray:
     """*Worker.* Unit vectors of n texts, float32 (n, d): the mean over their templates.
 
     Several templates make a text say what all its pictures share (Radford et al. 2021, section 3.1.4).
     """
-    found = [encoder.encode_tokenised(texts) for texts in said]
+    found = [encoder.encode_texts(texts, per_pass) for texts in said]
     if len(found) == 1:
         return found[0]
     mean = np.sum(found, axis=0)

@@ -2,7 +2,7 @@
 
 from clip_spark.encoders import EncoderSpec, load_encoder
 encoder = load_encoder(EncoderSpec("demo"))
-encoder.encode_texts(["dog", "cat"], prefix="a photo of a ")     # float32 (2, d)
+encoder.encode_texts(["a dog", "a cat"])     # float32 (2, d)
 """
 
 from __future__ import annotations
@@ -11,15 +11,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from clip_spark.encoders.names import check_model
+from clip_spark.encoders.kinds import kind_of
 from clip_spark.encoders.spec import EncoderSpec
 
 if TYPE_CHECKING:
-    from clip_spark.encoders.open_clip import Encoder
+    from clip_spark.encoders.protocol import Encoder
 
 __all__ = ["EncoderSpec", "check_model", "load_encoder", "load_encoder_like"]
 
 _loaded: dict[tuple[EncoderSpec, str], Encoder] = {}
+
+
+def check_model(model: str, precision: str = "auto") -> None:
+    """*Driver.* Make sure, in milliseconds, that a `--model` can be loaded.
+
+    Raises:
+        ModelError: unknown architecture or tag (the nearest one is named), weights that are not there, or a model
+            that has no such precision.
+    """
+    kind_of(model).check(model, precision)
 
 
 def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:
@@ -32,13 +42,14 @@ def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:
     Raises:
         ModelError: the model is unknown, or its weights cannot be fetched or do not fit.
     """
-    from clip_spark.encoders.open_clip import Encoder
     from clip_spark.runtime import devices
 
     device = device or devices.pick_device()
     if (spec, device) not in _loaded:
-        encoder = _loaded[spec, device] = Encoder(spec, device)
-        _loaded.setdefault((replace(spec, precision=encoder.precision), device), encoder)  # what `auto` has become
+        encoder = _loaded[spec, device] = kind_of(spec.model).load(spec, device)
+        _loaded.setdefault(
+            (replace(spec, precision=encoder.info()["precision"]), device), encoder
+        )  # what `auto` has become
     return _loaded[spec, device]
 
 

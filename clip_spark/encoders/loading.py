@@ -1,4 +1,4 @@
-"""*Worker.* A model name to an open_clip model in memory, with its tokenizer and picture transform."""
+"""*Worker.* A model name to an open_clip model in memory, with its tokeniser and picture transform."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class LoadedModel:
 
     Attributes:
         model: the torch module, on the CPU, in eval mode, without gradients.
-        tokenizer: texts -> int64 (n, context).
+        tokeniser: texts -> int64 (n, context).
         transform: torchvision's Compose for one PIL picture.
         preprocess: the settings of the transform.
         weights_sha256: of the weight file.
     """
 
     model: Any
-    tokenizer: Any
+    tokeniser: Any
     transform: Any
     preprocess: dict[str, Any]
     weights_sha256: str
@@ -85,14 +85,14 @@ def _create(name: ModelName, path: str) -> LoadedModel:
 
     if name.folder:
         model = open_clip.create_model(f"local-dir:{name.folder}")
-        tokenizer = open_clip.get_tokenizer(f"local-dir:{name.folder}")
+        tokeniser = open_clip.get_tokenizer(f"local-dir:{name.folder}")
     else:
         model = open_clip.create_model(name.architecture, pretrained=path, **_tag_options(name))
-        tokenizer = open_clip.get_tokenizer(name.architecture)
+        tokeniser = open_clip.get_tokenizer(name.architecture)
     settings = dict(model.visual.preprocess_cfg)
     transform = image_transform_v2(PreprocessCfg(**settings), is_train=False)
     model = model.eval().requires_grad_(False)
-    return LoadedModel(model, tokenizer, transform, _plain(settings), weights.sha256(path))
+    return LoadedModel(model, tokeniser, transform, _plain(settings), weights.sha256(path))
 
 
 def _tag_options(name: ModelName) -> dict[str, Any]:

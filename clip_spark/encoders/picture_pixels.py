@@ -9,10 +9,11 @@ much as any other, where open_clip would first blow it up to 224 x 2,240,000.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clip_spark.encoders.protocol import Pixels
 from clip_spark.pictures.decode import as_seen, decode
 from clip_spark.pictures.look import AS_STORED, Look
 
@@ -26,41 +27,32 @@ FAST_OVERSIZE = 2
 """The fast decoder leaves at least twice the model's size for the exact resize."""
 
 
-class Pixels(NamedTuple):
-    """A prepared picture: uint8 (height, width, 3), its stored (width, height), and what was done to it (`decode`)."""
-
-    values: np.ndarray
-    size: tuple[int, int]
-    notices: tuple[str, ...] = ()
-
-
 class PicturePreparer:
     """One model's preprocessing, split where pixels stop being 8-bit integers; safe to call from many threads.
 
     Args:
         transform: open_clip's, for one PIL picture.
-        fast: decode large JPEGs at a fraction of their size (libjpeg's scaled decode); not exact.
         look: orientation and background; as open_clip's transform sees it is `AS_STORED`.
     """
 
-    def __init__(self, transform: Any, fast: bool = False, look: Look = AS_STORED) -> None:
+    def __init__(self, transform: Any, look: Look = AS_STORED) -> None:
         import torch
 
         *self._geometry, _to_tensor, normalise = transform.transforms
         self._look = look
         self._size = plain_size(self._geometry)
-        self._at_least = FAST_OVERSIZE * self._size if fast and self._size else 0
         self._mean = torch.tensor(normalise.mean).view(1, 3, 1, 1)
         self._std = torch.tensor(normalise.std).view(1, 3, 1, 1)
 
-    def __call__(self, picture: Image | bytes) -> np.ndarray:
-        """uint8 (height, width, 3) of one picture; raises Rejected if the bytes are no usable picture."""
-        return self.prepare(picture).values
+    def __call__(self, picture: Image | bytes, fast: bool = False) -> Pixels:
+        """One picture, ready for the model; raises Rejected if the bytes are no usable picture.
 
-    def prepare(self, picture: Image | bytes) -> Pixels:
-        """The same, and what there is to know of the picture."""
+        Args:
+            picture: the bytes of a file, or what Pillow made of them.
+            fast: decode large JPEGs at a fraction of their size (libjpeg's scaled decode); not exact.
+        """
         if isinstance(picture, bytes):
-            found = decode(picture, self._look, self._at_least)
+            found = decode(picture, self._look, FAST_OVERSIZE * self._size if fast else 0)
             return Pixels(self._fitted(found.image), found.size, found.notices)
         image, notices = as_seen(picture, self._look)
         return Pixels(self._fitted(image), picture.size, notices)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from clip_spark.encoders.forward import BatchSize, Forward
 from clip_spark.encoders.text_tower import TextTower, causal_tower, forward_trie
-from clip_spark.encoders.tokens import BulkTokenizer
+from clip_spark.encoders.tokens import BulkTokeniser
 from clip_spark.encoders.trie import build_trie, first_seen, sorted_rows
 
 if TYPE_CHECKING:
@@ -38,36 +38,48 @@ class Tokenised:
     cut: int = 0
 
 
+class Tokeniser:
+    """Texts to token ids; picklable, and without the model.
+
+    Args:
+        tokeniser: open_clip's.
+        context_length: most tokens of a text.
+        short: leave the padding out and sort, as `forward_trie` takes texts; else open_clip's whole context.
+    """
+
+    def __init__(self, tokeniser: Any, context_length: int, short: bool) -> None:
+        self._tokeniser, self._context_length = tokeniser, context_length
+        self._bulk = BulkTokeniser(tokeniser, context_length) if short else None
+
+    def __call__(self, texts: Sequence[str]) -> Tokenised:
+        """The ids of n texts."""
+        if not texts:
+            return Tokenised(np.zeros((0, 0), np.int64), np.zeros(0, np.int64), 0)
+        if self._bulk is not None:
+            found = self._bulk(texts)
+            return Tokenised(*sorted_rows(found.rows), found.total, found.cut)
+        ids = self._tokeniser(list(texts), context_length=self._context_length).numpy()
+        return Tokenised(ids, np.arange(len(ids)), ids.size)
+
+
 class TextEncoder:
     """The text half of an encoder.
 
-    A causal tower with open_clip's own tokenizer is computed on the tree of the texts' beginnings; anything else
+    A causal tower with open_clip's own tokeniser is computed on the tree of the texts' beginnings; anything else
     goes through `model.encode_text` with its full context, as open_clip does it.
 
     Attributes:
         batch: token states per forward pass.
-        split: texts to tokens, the part that a text's own characters decide; picklable.
+        tokenise: texts to token ids.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, forward: Forward, counters: Counter[str]) -> None:
-        self._model, self._tokenizer = model, tokenizer
+    def __init__(self, model: Any, tokeniser: Any, forward: Forward, counters: Counter[str]) -> None:
+        self._model = model
         self._forward, self._counters = forward, counters
         self.context_length = int(model.context_length)
-        fits = BulkTokenizer.fits(tokenizer)
-        self._tower = causal_tower(model) if fits else None
-        self._bulk = BulkTokenizer(tokenizer, self.context_length) if fits else None
-        self.split: Callable[[list[str]], Any] = self._bulk or tokenizer
+        self._tower = causal_tower(model) if BulkTokeniser.fits(tokeniser) else None
+        self.tokenise = Tokeniser(tokeniser, self.context_length, short=self._tower is not None)
         self.batch = BatchSize(TOKENS[forward.device.split(":")[0]])
-
-    def tokenise(self, texts: Sequence[str]) -> Tokenised:
-        """The ids of n texts; computes nothing on the device."""
-        if not texts:
-            return Tokenised(np.zeros((0, 0), np.int64), np.zeros(0, np.int64), 0)
-        if self._bulk is not None and self._tower is not None:
-            found = self._bulk(texts)
-            return Tokenised(*sorted_rows(found.rows), found.total, found.cut)
-        ids = self._tokenizer(list(texts), context_length=self.context_length).numpy()
-        return Tokenised(ids, np.arange(len(ids)), ids.size)
 
     def __call__(self, texts: Tokenised) -> np.ndarray:
         """float32 (n, d), rows of length 1, in the order in which n >= 1 texts were given."""

@@ -1,6 +1,6 @@
 """*Worker.* Texts to token ids, in bulk: open_clip's own tokens, many times faster on plain text.
 
-open_clip's tokenizer repairs and unescapes each text before it splits it, and looks up each letter run by itself. On
+open_clip's tokeniser repairs and unescapes each text before it splits it, and looks up each letter run by itself. On
 printable ASCII without `&` those repairs change nothing, and no token crosses a space: so every space-separated
 chunk has ids of its own, which are kept. Any other text goes through open_clip's code.
 """
@@ -33,23 +33,23 @@ class Tokens:
         return sum(map(len, self.rows))
 
 
-class BulkTokenizer:
+class BulkTokeniser:
     """*Worker.* open_clip's SimpleTokenizer for lists of texts."""
 
-    def __init__(self, tokenizer: Any, context_length: int) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokeniser: Any, context_length: int) -> None:
+        self._tokeniser = tokeniser
         self._context_length = context_length
-        self._start, self._end = tokenizer.sot_token_id, tokenizer.eot_token_id
-        self._lower = tokenizer.clean_fn.__name__ == "_clean_lower"
+        self._start, self._end = tokeniser.sot_token_id, tokeniser.eot_token_id
+        self._lower = tokeniser.clean_fn.__name__ == "_clean_lower"
         self._chunks: dict[str, list[int]] = {}
 
     @staticmethod
-    def fits(tokenizer: Any) -> bool:
-        """*Pure.* True if the tokenizer is of the kind that this class reproduces."""
+    def fits(tokeniser: Any) -> bool:
+        """*Pure.* True if the tokeniser is of the kind that this class reproduces."""
         return (
-            type(tokenizer).__name__ == "SimpleTokenizer"
-            and tokenizer.reduction_fn is None
-            and tokenizer.clean_fn.__name__ in ("_clean_lower", "_clean_whitespace")
+            type(tokeniser).__name__ == "SimpleTokenizer"
+            and tokeniser.reduction_fn is None
+            and tokeniser.clean_fn.__name__ in ("_clean_lower", "_clean_whitespace")
         )
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
@@ -68,7 +68,7 @@ class BulkTokenizer:
 
     def _ids(self, text: str) -> list[int]:
         if not (text.isascii() and text.isprintable()) or "&" in text:
-            return self._tokenizer.encode(text)
+            return self._tokeniser.encode(text)
         ids: list[int] = []
         for chunk in (text.lower() if self._lower else text).split():
             ids += self._chunks.get(chunk) or self._remember(chunk)
@@ -77,7 +77,7 @@ class BulkTokenizer:
     def _remember(self, chunk: str) -> list[int]:
         if len(self._chunks) >= KEPT_CHUNKS:
             self._chunks.clear()
-        known, bpe = self._tokenizer.encoder, self._tokenizer.bpe  # its encode(), less the repairs: half the time
-        ids = [known[piece] for part in self._tokenizer.pat.findall(chunk) for piece in bpe(part).split(" ")]
+        known, bpe = self._tokeniser.encoder, self._tokeniser.bpe  # its encode(), less the repairs: half the time
+        ids = [known[piece] for part in self._tokeniser.pat.findall(chunk) for piece in bpe(part).split(" ")]
         self._chunks[chunk] = ids
         return ids

@@ -61,7 +61,7 @@ class ServedIndex:
         """The embedding of a picture file, float32 (d,); raises Rejected for bytes that are no usable picture."""
         encoder = self.searcher.encoder
         with self.timings("image_prepro_time"):
-            pixels = encoder.preparers[False](data)
+            pixels = encoder.prepare(data).values
         with _encoding, self.timings("image_clip_inference_time"):
             return encoder.encode_pixels(np.stack([pixels]))[0]
 

@@ -8,6 +8,7 @@ import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.embed import preview, text_records
+from clip_spark.embed import task as task_module
 from clip_spark.embed.facts import facts
 from clip_spark.embed.pictures import PictureWork
 from clip_spark.embed.specs import EmbedTextSpec
@@ -68,19 +70,31 @@ def vectors_of(manifest: Manifest) -> np.ndarray:
     return np.concatenate([v for v in map(read_embeddings, manifest.files("embeddings")) if len(v)])
 
 
-def test_loading_counts_once(tmp_path: Path) -> None:
-    encoder = load_encoder(SPEC)
-    encoder.watch.seconds["load"] = 7.0
-    for number, expected in enumerate([7.0, 0.0]):
-        usage = Usage(encoder)
-        with ShardWriter(str(tmp_path), "plan", number, {}) as writer:
+def test_loading_counts_once_and_work_counts_for_its_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = begin_run(str(tmp_path), Plan("embeddings", {}, {}, 2), overwrite=False)
+    clock, encoders = [0.0], [load_encoder(SPEC)]
+
+    def load_slowly(_spec: EncoderSpec) -> Any:
+        clock[0] += 7.0 if encoders else 0.0
+        return encoders.pop() if encoders else load_encoder(SPEC)
+
+    monkeypatch.setattr(task_module, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(task_module, "load_encoder", load_slowly)
+    task = EncodeTask(run.output, run.plan.fingerprint, SPEC)
+    for number, (seconds, texts) in enumerate([(7.0, ["dog"]), (0.0, ["dog", "red cat"])]):
+        usage = Usage(task)
+        usage.encoder.encode_texts(texts)
+        with ShardWriter(run.output, task.plan, number, {}) as writer:
             usage.add_to(writer)
-            assert writer.watch.seconds["load"] == expected
+            assert writer.watch.seconds["load"] == seconds and writer.watch.seconds["forward"] > 0
+            assert writer.counters["tokens"] == sum(len(text.split()) + 2 for text in texts)
 
 
 def test_templates_are_averaged_to_unit_vectors() -> None:
     encoder, texts = load_encoder(SPEC), ["dog", "red apple"]
-    mean = encoder.encode_texts(texts, "a ") + encoder.encode_texts([f"{text} outside" for text in texts])
+    mean = encoder.encode_texts([f"a {text}" for text in texts]) + encoder.encode_texts(
+        [f"{text} outside" for text in texts]
+    )
     said = [encoder.tokenise([template.replace("{}", text) for text in texts]) for template in ("a {}", "{} outside")]
     found = encode_said(encoder, said)
     np.testing.assert_allclose(found, mean / np.linalg.norm(mean, axis=1, keepdims=True), atol=1e-6)
@@ -109,17 +123,17 @@ def test_texts_are_split_while_the_model_computes(
     records: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder, split = load_encoder(SPEC), threading.Semaphore(0)
-    tokenise, encode = encoder.tokenise, encoder.encode_tokenised
+    tokenise, encode = encoder.tokenise, encoder.encode_texts
     monkeypatch.setattr(text_records, "SLICE_ROWS", len(TEXTS) // 2 + 1)
     monkeypatch.setattr(encoder, "tokenise", lambda texts: (tokenise(texts), split.release())[0])
 
-    def encode_when_all_are_split(texts: Tokenised) -> np.ndarray:
+    def encode_when_all_are_split(texts: Tokenised, per_pass: int) -> np.ndarray:
         assert both.is_set() or all(split.acquire(timeout=20) for _ in range(2))
         both.set()
-        return encode(texts)
+        return encode(texts, per_pass)
 
     both = threading.Event()
-    monkeypatch.setattr(encoder, "encode_tokenised", encode_when_all_are_split)
+    monkeypatch.setattr(encoder, "encode_texts", encode_when_all_are_split)
     found = run_here(tmp_path / "out", plan_shards(records, 0), lambda task: TextWork(task, ("{}",)), "text")
     assert found.rows == len([text for text in TEXTS if text.strip()])
 

@@ -72,7 +72,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_pixels_equal_open_clips(transform: Any, kind: str, size: tuple[int, int]) -> None:
     data = KINDS[kind](photograph(*size))
-    pixels, stored, _ = PicturePreparer(transform).prepare(data)
+    pixels, stored, _ = PicturePreparer(transform)(data)
     assert pixels.shape == (64, 64, 3) and pixels.dtype == np.uint8 and stored == size
     levels = 2 if size == (3, 90) else 0  # so long a picture is only computed inside the crop
     assert np.abs(pixels.astype(int) - reference(transform, data)).max() <= levels
@@ -80,19 +80,19 @@ def test_pixels_equal_open_clips(transform: Any, kind: str, size: tuple[int, int
 
 @pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1)])
 def test_thin_pictures_cost_no_more_than_others(transform: Any, size: tuple[int, int]) -> None:
-    assert PicturePreparer(transform)(encoded(photograph(*size), "PNG")).shape == (64, 64, 3)
+    assert PicturePreparer(transform)(encoded(photograph(*size), "PNG")).values.shape == (64, 64, 3)
 
 
 def test_16_bit_grey_keeps_its_shades(transform: Any) -> None:
     ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
-    pixels = PicturePreparer(transform)(encoded(PIL.fromarray(ramp), "PNG"))
+    pixels = PicturePreparer(transform)(encoded(PIL.fromarray(ramp), "PNG")).values
     assert pixels.min() == 0 and pixels.max() == 255 and 120 < pixels.mean() < 135
 
 
 @pytest.mark.parametrize("size", [(512, 400), (1600, 1200)])
 def test_fast_decoding_is_close(transform: Any, size: tuple[int, int]) -> None:
     data = encoded(photograph(*size), "JPEG", quality=90)
-    exact, fast = (PicturePreparer(transform, fast)(data).astype(float).ravel() for fast in (False, True))
+    exact, fast = (PicturePreparer(transform)(data, fast).values.astype(float).ravel() for fast in (False, True))
     assert exact @ fast / np.linalg.norm(exact) / np.linalg.norm(fast) > 0.999
 
 

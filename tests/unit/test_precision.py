@@ -12,7 +12,7 @@ import pytest
 from clip_spark.encoders import EncoderSpec, precision
 from clip_spark.encoders.forward import Forward
 from clip_spark.encoders.loading import load_model
-from clip_spark.encoders.open_clip import Encoder
+from clip_spark.encoders.open_clip import OpenClipEncoder
 from clip_spark.encoders.precision import by_speed, first_close, for_queries, heaviest_layers, measure
 from clip_spark.errors import UserError
 from clip_spark.runtime import devices
@@ -62,11 +62,11 @@ def test_auto_is_what_was_measured_to_be_fastest(
     kept: Path, monkeypatch: pytest.MonkeyPatch, rates: precision.Rates, expected: str
 ) -> None:
     inject(monkeypatch, rates)
-    encoder = Encoder(EncoderSpec("demo"), "cpu")
-    assert (encoder.precision, encoder.info()["precision"], encoder.rates) == (expected, expected, rates)
-    same = Encoder(EncoderSpec("demo", expected), "cpu")
+    encoder = OpenClipEncoder(EncoderSpec("demo"), "cpu")
+    assert (encoder.info()["precision"], encoder.stats().rates) == (expected, rates)
+    same = OpenClipEncoder(EncoderSpec("demo", expected), "cpu")
     np.testing.assert_array_equal(encoder.encode_texts(["a dog"]), same.encode_texts(["a dog"]))
-    assert same.rates == {}  # nothing was measured for what was asked for
+    assert same.stats().rates == {}  # nothing was measured for what was asked for
 
 
 def test_a_precision_that_loses_the_vectors_is_passed_over() -> None:
@@ -86,10 +86,10 @@ def test_a_precision_that_loses_the_vectors_is_passed_over() -> None:
 def test_it_is_measured_once_per_machine_and_model(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = inject(monkeypatch, FASTER)
     for _ in range(2):
-        assert Encoder(EncoderSpec("demo"), "cpu").precision == "bf16"
+        assert OpenClipEncoder(EncoderSpec("demo"), "cpu").info()["precision"] == "bf16"
     assert len(measured) == 1
     monkeypatch.setattr(devices, "describe", lambda device: ["another CPU"])
-    Encoder(EncoderSpec("demo"), "cpu")
+    OpenClipEncoder(EncoderSpec("demo"), "cpu")
     assert len(measured) == 2 and len(list(kept.glob("precision-*.json"))) == 2
 
 
@@ -98,11 +98,11 @@ def test_it_is_measured_once_per_machine_and_model(kept: Path, monkeypatch: pyte
 )
 def test_a_damaged_file_is_measured_again(kept: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     measured = inject(monkeypatch, FASTER)
-    Encoder(EncoderSpec("demo"), "cpu")
+    OpenClipEncoder(EncoderSpec("demo"), "cpu")
     (place,) = kept.glob("precision-*.json")
     whole = place.read_text()
     place.write_text(damage)
-    assert Encoder(EncoderSpec("demo"), "cpu").precision == "bf16"
+    assert OpenClipEncoder(EncoderSpec("demo"), "cpu").info()["precision"] == "bf16"
     assert len(measured) == 2 and place.read_text() == whole
 
 
@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_written_only_costs_the_measurement(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
     inject(monkeypatch, FASTER)
-    assert Encoder(EncoderSpec("demo"), "cpu").precision == "bf16"
+    assert OpenClipEncoder(EncoderSpec("demo"), "cpu").info()["precision"] == "bf16"
 
 
 def test_the_models_own_products_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_precisions_that_a_device_does_not_have_are_refused() -> None:
     with pytest.raises(UserError, match="int8 is for CPUs, and this task has cuda:0"):
         devices.check_precision("int8", "cuda:0")
     with pytest.raises(UserError, match="tf32 is for GPUs"):
-        Encoder(EncoderSpec("demo", "tf32"), "cpu")
+        OpenClipEncoder(EncoderSpec("demo", "tf32"), "cpu")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from clip_spark.encoders import EncoderSpec, load_encoder, precision
 from clip_spark.encoders.precision import LEAST_COSINE
 from clip_spark.pictures.sources import TarPart
 from clip_spark.runtime import devices
-from clip_spark.search.searcher import Searcher, Wanted
+from clip_spark.search.hits import Wanted
+from clip_spark.search.searcher import Searcher
 from clip_spark.web.catalog import Catalog
 from tests.web.conftest import copy_tar, make_indices
 
@@ -31,12 +32,12 @@ def test_an_index_answers_queries_of_another_precision(
     found = list(TarPart(str(copy_tar(tmp_path / "again.tar", PICTURES))).read())
     for picture in found:
         vector = pictures.embed_picture(picture.data)
-        position, score = pictures.nearest_positions(vector, Wanted(1))[0]
-        assert score >= LEAST_COSINE and position == found.index(picture)
+        best = pictures.nearest(vector, Wanted(k=1))[0]
+        assert best.score >= LEAST_COSINE and best.position == found.index(picture)
     texts = [record["text"] for record in words.records(range(words.rows))]
     for position, text in enumerate(texts):
-        best, score = words.nearest_positions(words.embed_text(text), Wanted(1))[0]
-        assert score >= LEAST_COSINE and best == position
+        best = words.nearest(words.embed_text(text), Wanted(k=1))[0]
+        assert best.score >= LEAST_COSINE and best.position == position
 
 
 def test_the_server_follows_the_index(tmp_path: Path) -> None:
