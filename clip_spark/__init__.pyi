@@ -104,14 +104,16 @@ def count_ngrams(
     nfkc: bool = False,
     tokenizer: Text = "wordpunct",
     text_field: Text = "text",
+    encoding: Text = "auto",
     invalid_utf8: Text = "replace",
+    max_rejects: float = 1.0,
     shards: int = 0,
     overwrite: bool = False,
 ) -> Dataset:
     """Corpus: text files, plain or compressed -> counts: every n-gram above the min count, plots.
 
     Args:
-        corpus: txt, jsonl, csv, tsv, parquet, tar: files, folders or globs.
+        corpus: text, JSON, CSV, parquet, Arrow, tar, WARC, packed or not: files, folders or globs.
         output: folder of the dataset to write.
         orders: lengths of the n-grams to count, 1 to 5.
         min_count: drop n-grams seen less often: one value, or one per order.
@@ -119,7 +121,9 @@ def count_ngrams(
         nfkc: bring the text into Unicode's normal form NFKC first.
         tokenizer: wordpunct (nltk's), whitespace, or regex:PATTERN.
         text_field: column or key of the text (a.b looks inside a); for a tar the members' ending.
+        encoding: of the text: auto (UTF-8; UTF-16 and UTF-32 by their mark or zero bytes), cp1252, utf-16, ....
         invalid_utf8: lines that are not UTF-8: replace the bad bytes, or reject the line.
+        max_rejects: end as failed if a larger share of the rows is rejected, such as 0.5; everything is kept.
         shards: files of the result; 0 chooses from the size of the corpus.
         overwrite: replace what another run left in output.
 
@@ -291,16 +295,20 @@ def make_records(
     output: Text,
     text_column: Text = "text",
     uri_column: Text = "",
+    encoding: Text = "auto",
+    max_rejects: float = 1.0,
     shards: int = 0,
     overwrite: bool = False,
 ) -> Dataset:
     """Lines, CSV or parquet rows -> records, duplicates removed, your columns kept.
 
     Args:
-        rows: text, CSV or parquet files with one thing to embed per row.
+        rows: text, JSON, CSV, parquet, Arrow, tar or WARC, packed or not, with one thing to embed per row.
         output: folder of the dataset to write.
-        text_column: column that holds the text (CSV and parquet).
+        text_column: column that holds the text, or a list of texts (a.b looks inside a).
         uri_column: column that holds picture URLs; the records are then of kind image.
+        encoding: of the text: auto (UTF-8; UTF-16 and UTF-32 by their mark or zero bytes), cp1252, utf-16, ....
+        max_rejects: end as failed if a larger share of the rows is rejected, such as 0.5; everything is kept.
         shards: files of the result; 0 chooses from the size of the input.
         overwrite: replace what another run left in output.
 
