@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 
 from clip_spark import storage
-from clip_spark.commands.console import guarded, say, show_table
+from clip_spark.commands.console import guarded, say, show_table, spark_source
 from clip_spark.commands.demo_data import unpack
 from clip_spark.commands.entry import load
-from clip_spark.commands.options import plain_parser
+from clip_spark.commands.options import RunOptions, plain_parser
 from clip_spark.commands.pipeline import Outcome, outcome_table, read_pipeline, run_pipeline
 from clip_spark.commands.registry import COMMANDS, STEPS
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
-from clip_spark.runtime.session import session_source
 
 QUERIES = ("dog", "broken heart", "flag of Japan")
 HITS = 5
@@ -74,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with as_file(files("clip_spark.conf") / "pipelines" / "demo.yaml") as config:
             steps = read_pipeline(str(config), settings_of(options), STEPS)
         # Stale results are the demo's own: a new corpus or model simply replaces them.
-        outcomes = run_pipeline(session_source("clip-spark demo"), steps, rebuild=True)
+        outcomes = run_pipeline(spark_source("demo", RunOptions()), steps, rebuild=True)
         show(outcomes, options)
 
     return guarded("demo", work)

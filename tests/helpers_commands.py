@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 from clip_spark.analysis.specs import TagSpec
@@ -11,6 +13,8 @@ from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.tables import Table
+from clip_spark.runtime.session import SessionSource
+from clip_spark.runtime.tasks import collect
 
 ERROR: list[BaseException] = []
 
@@ -26,6 +30,17 @@ def toy_step(source: Any, spec: TagSpec) -> Manifest:
     return run.manifest or run.commit()
 
 
+def sleepy_step(source: SessionSource, spec: TagSpec) -> Manifest:
+    """A task that says in a file that it runs, and goes on for minutes."""
+
+    def sleep(_: int) -> None:
+        Path(spec.embeddings).touch()
+        time.sleep(600)
+
+    collect(source(), "toy", source().sparkContext.parallelize([0], 1).map(sleep), 1)
+    raise AssertionError("nobody interrupted it")
+
+
 def toy_preview(manifest: Manifest) -> list[Table]:
     """A table with one row."""
     return [Table("a look", ("word", "count"), [("dog", 12345)])]
@@ -36,6 +51,7 @@ def command_of(spec: str, **more: Any) -> Command:
     return Command("toy", group="toys", takes="toys", gives="fun", spec=spec, **more)
 
 
+SLEEPY = command_of("clip_spark.analysis.specs:TagSpec", step=f"{__name__}:sleepy_step")
 TOY = command_of(
     "clip_spark.analysis.specs:TagSpec",
     step=f"{__name__}:toy_step",

@@ -22,7 +22,7 @@ from clip_spark.index.open.parts import MISSING
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.selection import check_where
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import read_on_executors, run_shards
+from clip_spark.runtime.tasks import Planned, read_on_executors, run_shards
 from clip_spark.search.hits import Wanted, hit_column
 from clip_spark.search.searcher import Searcher
 
@@ -89,6 +89,17 @@ def search_index(get_spark: SessionSource, spec: SearchIndexSpec) -> Manifest:
         ModelError: queries and index were embedded by different encoders.
         SpecError: the condition or a column does not exist.
     """
+    planned = plan_tasks(spec)
+    run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
+    if run.manifest is not None:
+        return run.manifest
+    if pending := run.pending():
+        run_shards(get_spark(), "search-index", pending, planned.work(run.output, 0))
+    return run.commit(dict(planned.extra))
+
+
+def plan_tasks(spec: SearchIndexSpec) -> Planned:
+    """*Driver.* What the tasks of `search_index` will do; raises what it raises."""
     queries = read_manifest(spec.queries, "embeddings")
     index, info = read_index(spec.index)
     check_same_encoder(info.encoder, queries.extra["encoder"], "the queries")
@@ -99,13 +110,12 @@ def search_index(get_spark: SessionSource, spec: SearchIndexSpec) -> Manifest:
         check_where(records, spec.where)
     inputs = {"queries": queries.as_input(), "index": index.as_input()}
     plan = Plan.of("hits", spec, inputs, len(queries.receipts))
-    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
-    if run.manifest is not None:
-        return run.manifest
-    if pending := run.pending():
-        task = SearchTask(queries.uri, index.uri, run.output, plan.fingerprint, info.generation, wanted)
-        run_shards(get_spark(), "search-index", pending, task)
-    return run.commit({"queries": queries.rows, "k": spec.k, "columns": list(spec.columns)})
+
+    def work(output: str, threads: int) -> SearchTask:
+        return SearchTask(queries.uri, index.uri, output, plan.fingerprint, info.generation, wanted)
+
+    extra = {"queries": queries.rows, "k": spec.k, "columns": list(spec.columns)}
+    return Planned(plan, range(plan.shards), work, extra)
 
 
 def preview(manifest: Manifest) -> list[Table]:

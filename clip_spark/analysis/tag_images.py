@@ -28,7 +28,7 @@ from clip_spark.index.open.parts import MISSING, merge
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.selection import check_where
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import read_on_executors, run_shards
+from clip_spark.runtime.tasks import Planned, read_on_executors, run_shards
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
 
@@ -141,6 +141,17 @@ def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
     Raises:
         ModelError: images and texts were embedded by different encoders.
     """
+    planned = plan_tasks(spec)
+    run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
+    if run.manifest is not None:
+        return run.manifest
+    if pending := run.pending():
+        run_shards(get_spark(), "tag-images", pending, planned.work(run.output, 0))
+    return run.commit(dict(planned.extra))
+
+
+def plan_tasks(spec: TagSpec) -> Planned:
+    """*Driver.* What the tasks of `tag_images` will do; raises what it raises."""
     images = read_manifest(spec.embeddings, "embeddings")
     index, info = read_index(spec.index)
     _check_inputs(images, info, index.uri)
@@ -150,23 +161,22 @@ def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
             check_where(texts, each.where)
     inputs = {"embeddings": images.as_input(), "index": index.as_input()}
     plan = Plan.of("tags", spec, inputs, len(images.receipts))
-    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
-    if run.manifest is not None:
-        return run.manifest
-    pending = run.pending()
-    if pending:
-        task = TagTask(
+
+    def work(output: str, threads: int) -> TagTask:
+        return TagTask(
             images=images.uri,
             index=index.uri,
-            output=run.output,
+            output=output,
             plan=plan.fingerprint,
             generation=info.generation,
             wanted=wanted,
-            sidecars=spec.sidecars,
+            sidecars=spec.sidecars
+            and output == storage.absolute(spec.output),  # beside the pictures: only the real run
             jsonl=spec.jsonl,
         )
-        run_shards(get_spark(), "tag-images", pending, task)
-    return run.commit({"images": images.rows, "k": spec.k, "quotas": list(spec.quotas)})
+
+    extra = {"images": images.rows, "k": spec.k, "quotas": list(spec.quotas)}
+    return Planned(plan, range(plan.shards), work, extra)
 
 
 def _check_inputs(images: Manifest, info: IndexInfo, index_uri: str) -> None:

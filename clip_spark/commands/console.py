@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -61,9 +63,21 @@ def command_main(command: Command | str, argv: Sequence[str] | None, work: Calla
 
 
 def spark_source(command: Command | str, options: RunOptions) -> SessionSource:
-    """*Driver.* Gives the session that the user's options ask for, under the command's name."""
+    """*Driver.* Gives the session that the user's options ask for, under the command's name.
+
+    Ctrl-C stays Python's own: pyspark would ask the JVM to cancel its jobs from inside a call to it, which fails with
+    tracebacks; they end with the driver anyway.
+    """
     prog = command.prog if isinstance(command, Command) else COMMANDS[command].prog
-    return session_source(prog, options.master, dict(options.conf))
+    source = session_source(prog, options.master, dict(options.conf))
+
+    def get() -> Any:
+        spark = source()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return spark
+
+    return get
 
 
 def guarded(name: str, work: Callable[[], None]) -> int:
@@ -87,6 +101,10 @@ class _PrintableFormatter(logging.Formatter):
         return printable(super().format(record))
 
 
+def _not_of_py4j(record: logging.LogRecord) -> bool:
+    return "py4j" not in record.pathname
+
+
 def set_up_logging() -> None:
     """*Driver.* Our own log lines on stderr, the noise of others only when it is a warning."""
     if not logging.getLogger("clip_spark").handlers:
@@ -96,6 +114,7 @@ def set_up_logging() -> None:
         logging.getLogger("clip_spark").propagate = False  # open_clip gives the root logger a handler: lines came twice
     logging.getLogger("clip_spark").setLevel(logging.INFO)
     logging.getLogger("py4j").setLevel(logging.ERROR)
+    logging.getLogger().addFilter(_not_of_py4j)  # it tells the root logger of a Ctrl-C, with a traceback
 
 
 def show_result(job: Command, spec: Any, manifest: Manifest, options: RunOptions, started: float) -> None:

@@ -22,6 +22,7 @@ class Command:
         spec: `module:Class` whose fields are the options; empty where the job file has a parser of its own.
         step: `module:function`, called with (SessionSource, spec), returns a Manifest; empty where there is none.
         kind: of the dataset that a step writes.
+        tasks: `module:function`, called with the spec, returns `tasks.Planned`: tasks that can run alone; see `shard`.
         preview: `module:function`, called with the Manifest, returns tables to show; empty shows only the overview.
         examples: (what it does, command line) pairs for `--help`.
         next_command: a command to type next; `{output}` and the spec's other fields are filled in.
@@ -36,6 +37,7 @@ class Command:
     spec: str = ""
     step: str = ""
     kind: str = ""
+    tasks: str = ""
     preview: str = ""
     examples: tuple[tuple[str, str], ...] = ()
     next_command: str = ""

@@ -55,6 +55,12 @@ def parse_spec(command: Command, argv: Sequence[str] | None) -> tuple[Any, RunOp
     Raises:
         SpecError: an unknown option or key, a bad value, or a missing required option.
     """
+    values, options = parse_values(command, argv)
+    return make_spec(command.spec_class, values), options
+
+
+def parse_values(command: Command, argv: Sequence[str] | None) -> tuple[dict[str, Any], RunOptions]:
+    """*Driver.* What was given of a command's options, before any is checked or completed."""
     spec_class = command.spec_class
     known, unknown = _parser(command, spec_class).parse_known_args(argv)
     if unknown:
@@ -62,8 +68,7 @@ def parse_spec(command: Command, argv: Sequence[str] | None) -> tuple[Any, RunOp
         raise SpecError(f"There is no option {unknown[0]}.{nearest(unknown[0], names)} See `{command.prog} --help`.")
     given = vars(known)
     options = _run_options(given)
-    values = {**read_config(given.pop("config"), spec_class), **given}
-    return make_spec(spec_class, values), options
+    return {**read_config(given.pop("config"), spec_class), **given}, options
 
 
 def plain_parser(command: Command) -> Parser:

@@ -84,6 +84,7 @@ _ENTRIES = (
         gives="embeddings + records, same rows, same order",
         spec="clip_spark.embed.specs:EmbedTextSpec",
         step="clip_spark.embed.texts:embed_text",
+        tasks="clip_spark.embed.texts:plan_tasks",
         kind="embeddings",
         preview="clip_spark.embed:preview",
         page="docs/encoding.md",
@@ -112,6 +113,7 @@ _ENTRIES = (
         gives="embeddings + records (uri, size, caption, metadata)",
         spec="clip_spark.embed.specs:EmbedImagesSpec",
         step="clip_spark.embed.pictures:embed_images",
+        tasks="clip_spark.embed.pictures:plan_tasks",
         kind="embeddings",
         preview="clip_spark.embed:preview",
         examples=(
@@ -208,6 +210,7 @@ _ENTRIES = (
         gives="hits, for millions of queries on Spark",
         spec="clip_spark.analysis.specs:SearchIndexSpec",
         step="clip_spark.analysis.search_index:search_index",
+        tasks="clip_spark.analysis.search_index:plan_tasks",
         kind="hits",
         preview="clip_spark.analysis.search_index:preview",
         examples=(
@@ -224,6 +227,7 @@ _ENTRIES = (
         gives="tags, and `.knn` files beside the pictures with `--sidecars`",
         spec="clip_spark.analysis.specs:TagSpec",
         step="clip_spark.analysis.tag_images:tag_images",
+        tasks="clip_spark.analysis.tag_images:plan_tasks",
         kind="tags",
         preview="clip_spark.analysis.tag_images:preview",
         examples=(
@@ -305,6 +309,20 @@ _ENTRIES = (
                 "really sent, with the packed environment",
                 "clip-spark submit emr --cluster j-2AXXXXXX --code s3://bucket/clip-spark "
                 "--environment s3://bucket/clip-spark/environment.tar.gz --send embed-text ...",
+            ),
+        ),
+    ),
+    Command(
+        "shard",
+        group=AROUND,
+        takes="a dataset + the number of a shard",
+        gives="the receipt of that task, run here without Spark, for a debugger",
+        spark=False,
+        examples=(
+            ("the first task of a dataset once more", "clip-spark shard out/embeddings 0 --output one/"),
+            (
+                "its input has moved; what it cost, as JSON",
+                "clip-spark shard out/embeddings 0 --records elsewhere/records --output one/ --json",
             ),
         ),
     ),

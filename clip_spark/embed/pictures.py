@@ -22,7 +22,7 @@ from clip_spark.pictures.find import PictureShard, find_pictures, plan_shards
 from clip_spark.pictures.records import records_schema, records_table
 from clip_spark.runtime import devices
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import read_on_executors, run_shards
+from clip_spark.runtime.tasks import Planned, read_on_executors, run_shards
 
 WRITE_ROWS = 1024
 """Rows per write: a forward pass is far smaller than a good parquet row group."""
@@ -35,22 +35,31 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
         InputError: an input is missing or holds no pictures.
         ModelError: the model is unknown or cannot be loaded.
     """
-    check_model(spec.model, spec.precision)
-    found = find_pictures(spec.images)
-    shards = plan_shards(found, spec.shard_rows)
-    inputs = {"images": {"uri": ",".join(spec.images), "fingerprint": found.fingerprint}}
-    plan = Plan.of("embeddings", spec, inputs, len(shards))
-    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
+    planned = plan_tasks(spec)
+    run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
     if run.manifest:
         return run.manifest
-    items = [shards[number] for number in run.pending()]
+    items = [planned.items[number] for number in run.pending()]
     if items:
         spark = get_spark()
         threads = devices.threads_per_task(spark.sparkContext, len(items))
-        task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
-        work = PictureWork(task, spec.metadata_columns, spec.fast_decode)
-        run_shards(spark, "embed-images", items, work, devices.gpu_profile(spark))
+        run_shards(spark, "embed-images", items, planned.work(run.output, threads), devices.gpu_profile(spark))
     return run.commit(facts(run, "image", spec.price_per_hour), with_precision(run), (ENCODER,))
+
+
+def plan_tasks(spec: EmbedImagesSpec) -> Planned:
+    """*Driver.* What the tasks of `embed_images` will do; raises what it raises."""
+    check_model(spec.model, spec.precision)
+    found = find_pictures(spec.images)
+    shards = plan_shards(found, spec.shard_rows)
+    given = {"uri": ",".join(spec.images), "uris": list(spec.images), "fingerprint": found.fingerprint}
+    plan = Plan.of("embeddings", spec, {"images": given}, len(shards))
+
+    def work(output: str, threads: int) -> PictureWork:
+        task = EncodeTask(output, plan.fingerprint, spec.encoder, spec.batch_size, threads)
+        return PictureWork(task, spec.metadata_columns, spec.fast_decode)
+
+    return Planned(plan, shards, work)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from clip_spark.runtime import devices
 from clip_spark.runtime.ahead import map_ordered
 from clip_spark.runtime.child_process import Apart
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import read_on_executors, run_shards
+from clip_spark.runtime.tasks import Planned, read_on_executors, run_shards
 
 if TYPE_CHECKING:
     from clip_spark.encoders.protocol import Encoder, Tokenised
@@ -49,22 +49,32 @@ def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
         SpecError: the records have no such column.
         ModelError: the model is unknown or cannot be loaded.
     """
+    planned = plan_tasks(spec)
+    run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
+    if run.manifest:
+        return run.manifest
+    items = [planned.items[number] for number in run.pending()]
+    if items:
+        spark = get_spark()
+        threads = devices.threads_per_task(spark.sparkContext, len(items))
+        run_shards(spark, "embed-text", items, planned.work(run.output, threads), devices.gpu_profile(spark))
+    found = {**facts(run, "text", spec.price_per_hour), "templates": list(spec.said)}
+    return run.commit(found, with_precision(run), (ENCODER,))
+
+
+def plan_tasks(spec: EmbedTextSpec) -> Planned:
+    """*Driver.* What the tasks of `embed_text` will do; raises what it raises."""
     records = read_manifest(spec.records, "records", "embeddings")
     check_model(spec.model)
     shards = plan_shards(records, spec.shard_rows)
     check_columns([spec.text_column], records_schema(shards[0].slices[0].uri).names)
     plan = Plan.of("embeddings", spec, {"records": records.as_input()}, len(shards))
-    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
-    if run.manifest:
-        return run.manifest
-    items = [shards[number] for number in run.pending()]
-    if items:
-        spark = get_spark()
-        threads = devices.threads_per_task(spark.sparkContext, len(items))
-        task = EncodeTask(run.output, run.plan.fingerprint, spec.encoder, spec.batch_size, threads)
-        run_shards(spark, "embed-text", items, TextWork(task, spec.said, spec.text_column), devices.gpu_profile(spark))
-    found = {**facts(run, "text", spec.price_per_hour), "templates": list(spec.said)}
-    return run.commit(found, with_precision(run), (ENCODER,))
+
+    def work(output: str, threads: int) -> TextWork:
+        task = EncodeTask(output, plan.fingerprint, spec.encoder, spec.batch_size, threads)
+        return TextWork(task, spec.said, spec.text_column)
+
+    return Planned(plan, shards, work)
 
 
 def plan_shards(records: Manifest, shard_rows: int) -> list[RecordShard]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.receipt_files import ReadMany, read_many
 from clip_spark.errors import TaskError, UserError
@@ -35,6 +36,23 @@ MANY_FILES, CHUNK_FILES = 20_000, 2_000
 """So many receipts are read on the executors, so many by one task; fewer take the driver some ten seconds."""
 
 RESUMES = "Finished shards are kept; run the same command again to go on."
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What the tasks of a step will do, before any folder is taken.
+
+    Attributes:
+        plan: the plan.
+        items: one for each shard, by number.
+        work: (output, threads of a task or 0) -> the picklable function that makes the shard of an item there.
+        extra: what the manifest remembers, as far as it is known before.
+    """
+
+    plan: Plan
+    items: Sequence[Any]
+    work: Callable[[str, int], Callable[[Any], Receipt]]
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
