@@ -170,8 +170,7 @@ def plan_tasks(spec: TagSpec) -> Planned:
             plan=plan.fingerprint,
             generation=info.generation,
             wanted=wanted,
-            sidecars=spec.sidecars
-            and output == storage.absolute(spec.output),  # beside the pictures: only the real run
+            sidecars=spec.sidecars and output.startswith(storage.absolute(spec.output)),  # not for a lone task
             jsonl=spec.jsonl,
         )
 

@@ -11,6 +11,7 @@ from clip_spark import storage
 from clip_spark.commands.entry import Command, load
 from clip_spark.commands.options import make_spec
 from clip_spark.commands.registry import STEPS
+from clip_spark.datasets.commit import read_head
 from clip_spark.datasets.plan import Plan, differences, found_plan
 from clip_spark.datasets.receipt import RECEIPTS, Receipt, shard_name
 from clip_spark.datasets.tables import Table
@@ -42,13 +43,20 @@ class Ran:
         return Table(f"shard {self.receipt.shard} of {self.step}", ("what", "here", "in the dataset"), rows)
 
 
+def place_of(uri: str) -> str:
+    """*Driver.* Where a dataset's plan and receipts lie: its folder, or that of the generation that is official."""
+    uri = storage.absolute(uri)
+    found = read_head(uri).manifest
+    return storage.join(uri, found.place) if found and found.place else uri
+
+
 def dataset_plan(uri: str) -> tuple[Plan, Command]:
     """*Driver.* The plan of a dataset, finished or not, and the step that made it.
 
     Raises:
         InputError: there is no plan, or its step has no tasks that could run alone.
     """
-    plan = found_plan(storage.absolute(uri))
+    plan = found_plan(place_of(uri))
     if plan is None:
         raise InputError(f"'{uri}' has no plan.json; give the folder of a dataset, finished or not.")
     for step in WITH_TASKS.values():
@@ -81,9 +89,10 @@ def run_one(dataset: str, number: int, output: str, more: Mapping[str, Any]) -> 
     planned: Planned = load(step.tasks)(spec)
     if planned.plan.fingerprint != plan.fingerprint:
         raise InputError(f"'{dataset}' cannot be planned again: {'; '.join(differences(plan, planned.plan))}.")
-    _follow_encoder(dataset, output)
+    place = place_of(dataset)
+    _follow_encoder(place, output)
     receipt = planned.work(output, 0)(planned.items[number])
-    return Ran(step.name, receipt, _known(dataset, number))
+    return Ran(step.name, receipt, _known(place, number))
 
 
 def planned_options(plan: Plan, step: Command) -> dict[str, Any]:
@@ -94,16 +103,16 @@ def planned_options(plan: Plan, step: Command) -> dict[str, Any]:
     return {**content, **places}
 
 
-def _follow_encoder(dataset: str, output: str) -> None:
+def _follow_encoder(place: str, output: str) -> None:
     """*Driver.* The task must use the precision that the dataset's tasks have agreed on."""
-    noted = storage.join(dataset, ENCODER)
+    noted = storage.join(place, ENCODER)
     if storage.exists(noted):
         storage.write_bytes(storage.join(output, ENCODER), storage.read_bytes(noted))
 
 
-def _known(dataset: str, number: int) -> Receipt | None:
-    place = storage.join(dataset, RECEIPTS, f"{shard_name(number)}.json")
-    return Receipt.from_json(storage.read_json(place)) if storage.exists(place) else None
+def _known(place: str, number: int) -> Receipt | None:
+    uri = storage.join(place, RECEIPTS, f"{shard_name(number)}.json")
+    return Receipt.from_json(storage.read_json(uri)) if storage.exists(uri) else None
 
 
 def _figures(receipt: Receipt) -> dict[str, Any]:

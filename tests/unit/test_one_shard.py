@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from clip_spark.commands.one_shard import run_one
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.run import Run, begin_run
 from clip_spark.embed import pictures, texts
@@ -28,7 +29,7 @@ def embed(tmp_path: Path, tasks: int, **options: object) -> Run:
     """The first tasks of embed-text in three shards of the records, as executors run them."""
     spec = EmbedTextSpec(records=str(tmp_path / "records"), output=str(tmp_path / "emb"), shard_rows=4, **options)
     planned = texts.plan_tasks(spec)
-    run = begin_run(spec.output, planned.plan, overwrite=False)
+    run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite)
     for item in planned.items[:tasks]:
         planned.work(run.output, 1)(item)
     return run
@@ -70,6 +71,15 @@ def test_pictures_with_a_comma_in_their_folder_are_planned_again(tmp_path: Path)
     begin_run(spec.output, pictures.plan_tasks(spec).plan, overwrite=False)
     assert command.main([f"{tmp_path}/emb", "0", "--output", f"{tmp_path}/one"]) == 0
     assert pq.read_table(tmp_path / "one" / "embeddings").num_rows == 1
+
+
+def test_a_replaced_dataset_is_planned_as_it_is_now(tmp_path: Path, records: Manifest) -> None:
+    run = embed(tmp_path, 3)
+    run.commit(facts(run, "text", 0))
+    again = embed(tmp_path, 3, overwrite=True, prefix="a photo of a ")
+    again.commit(facts(again, "text", 0))
+    ran = run_one(f"{tmp_path}/emb", 0, f"{tmp_path}/one", {})
+    assert ran.receipt.plan == again.plan.fingerprint and ran.known and ran.known.plan == again.plan.fingerprint
 
 
 def test_inputs_that_moved_are_named(tmp_path: Path, records: Manifest) -> None:
