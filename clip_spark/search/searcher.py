@@ -161,6 +161,10 @@ class Searcher:
         scores, positions = leave_out(scores, positions, without)
         return scores[:, wanted.offset : last], positions[:, wanted.offset : last]
 
+    def allowed(self, where: str) -> Selection | None:
+        """What a condition allows of the records that were not taken down; None is everything."""
+        return self.parts.allowed(self._selection(where) if where else None)
+
     def _select(self, condition: str) -> Selection:
         return select_where(self.records, self.info.rows, condition, self.parts.allowed(None), self.where_seconds)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
@@ -14,27 +13,23 @@ from clip_spark import __version__
 from clip_spark.errors import ClipSparkError
 from clip_spark.search.hits import Wanted
 from clip_spark.web import search_routes, wire_routes
+from clip_spark.web.access import COOKIE, is_token
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import add_handlers, refusal
-from clip_spark.web.guard import Guard
+from clip_spark.web.guard import EVERYBODY, Guard, Rules
+from clip_spark.web.headers import Outermost
 from clip_spark.web.pictures import PictureCache
 
 STATIC = Path(__file__).parent / "static"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def create_app(
-    catalog: Catalog, *, host: str = "", max_k: int = 10_000, max_bytes: int = 20 << 20, cors: Sequence[str] = ()
-) -> FastAPI:
+def create_app(catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_000) -> FastAPI:
     """*Server.* The app over open indices.
 
     Args:
         catalog: the indices.
-        host: address it listens on; on loopback only requests for loopback names are answered, so that no web page
-            reaches it through a name of its own that leads there (DNS rebinding).
+        rules: who may ask for what.
         max_k: most hits of one request.
-        max_bytes: largest body.
-        cors: origins whose pages may call it; `*` for all.
     """
     # No /docs: those pages load their scripts from another host. /openapi.json describes the API.
     app = FastAPI(title="clip-spark", version=__version__, docs_url=None, redoc_url=None)
@@ -43,11 +38,14 @@ def create_app(
     _add_health(app, catalog)
     app.include_router(search_routes.router)
     app.include_router(wire_routes.router)
+    app.add_api_route("/token", _log_in, methods=["POST"], status_code=204, include_in_schema=False)
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
-    app.add_middleware(Guard, most_bytes=max_bytes, hosts=LOOPBACK if host in LOOPBACK else ())
-    if cors:
-        app.add_middleware(CORSMiddleware, allow_origins=list(cors), allow_methods=["*"], allow_headers=["*"])
+    app.state.token = rules.token
+    app.add_middleware(Guard, rules=rules)
+    if rules.origins:
+        app.add_middleware(CORSMiddleware, allow_origins=list(rules.origins), allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(Outermost, shared=bool(rules.origins))
     return app
 
 
@@ -55,9 +53,20 @@ def _page() -> FileResponse:
     return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
 
+async def _log_in(request: Request) -> Response:
+    """The page hands in the token that a person typed; a cookie carries it from then on, to pictures too."""
+    given = (await request.body()).decode("utf-8", "replace").strip()
+    if not request.app.state.token or not is_token(given, request.app.state.token):
+        return refusal(401, "This is not the token of this server.", "token")
+    answer = Response(status_code=204)
+    secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+    answer.set_cookie(COOKIE, given, httponly=True, samesite="strict", secure=secure)
+    return answer
+
+
 def _add_health(app: FastAPI, catalog: Catalog) -> None:
     @app.get("/health")
-    def health(request: Request) -> JSONResponse:
+    async def health(request: Request) -> JSONResponse:
         """200 as long as the process answers."""
         return JSONResponse({"status": "ok", "version": __version__, "indices": catalog.names})
 

@@ -1,8 +1,9 @@
-"""*Server.* Errors as JSON: `{"message": one sentence}`, the shape that clip-retrieval's clients know."""
+"""*Server.* Errors as JSON: `{"message": one sentence, "code": one word}`; clip-retrieval knows the message."""
 
 from __future__ import annotations
 
 import logging
+import math
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -10,8 +11,24 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from clip_spark.errors import ClipSparkError, Rejected, UserError
+from clip_spark.web.budget import TooSlow
 
 log = logging.getLogger(__name__)
+
+CODES = {
+    400: "bad_request",
+    401: "token",
+    403: "forbidden",
+    404: "not_found",
+    405: "method",
+    413: "too_large",
+    429: "rate",
+    500: "internal",
+    503: "unavailable",
+}
+"""What a status is called where nothing says more; these words do not change."""
+SHOWN = 80
+"""Characters of a wrong value that an error repeats."""
 
 
 class NotFound(UserError):
@@ -19,15 +36,32 @@ class NotFound(UserError):
 
 
 def status_of(error: ClipSparkError) -> int:
-    """*Pure.* 404 what is not there, 400 the caller's mistake, 500 ours."""
+    """*Pure.* 404 what is not there, 400 the caller's mistake, 503 what takes too long, 500 ours."""
     if isinstance(error, NotFound):
         return 404
+    if isinstance(error, TooSlow):
+        return 503
     return 400 if isinstance(error, (UserError, Rejected)) else 500
 
 
-def refusal(status: int, message: str) -> JSONResponse:
-    """*Pure.* The response for a request that cannot be answered."""
-    return JSONResponse({"message": message}, status)
+def code_of(error: ClipSparkError) -> str:
+    """*Pure.* The stable word for an error of a request."""
+    if isinstance(error, Rejected):
+        return "bad_picture"
+    return "too_slow" if isinstance(error, TooSlow) else CODES[status_of(error)]
+
+
+def refusal(status: int, message: str, code: str = "", *, retry_after: float | None = None) -> JSONResponse:
+    """*Pure.* The response for a request that cannot be answered.
+
+    Args:
+        status: of HTTP.
+        message: a sentence for a person.
+        code: a word for a program; empty is the one of the status.
+        retry_after: seconds after which it may be tried again.
+    """
+    headers = None if retry_after is None else {"Retry-After": str(math.ceil(retry_after))}
+    return JSONResponse({"message": message, "code": code or CODES.get(status, "refused")}, status, headers)
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -37,7 +71,7 @@ def add_handlers(app: FastAPI) -> None:
     def ours(_: Request, error: ClipSparkError) -> JSONResponse:
         if status_of(error) == 500:
             log.error("%s", error)
-        return refusal(status_of(error), sentence(error))
+        return refusal(status_of(error), sentence(error), code_of(error))
 
     @app.exception_handler(RequestValidationError)
     def validation(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -46,11 +80,6 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def http(_: Request, error: HTTPException) -> JSONResponse:
         return refusal(error.status_code, f"{error.detail}.".replace("..", "."))
-
-    @app.exception_handler(Exception)
-    def unexpected(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return refusal(500, "Something went wrong on the server; its log says what.")
 
 
 def sentence(error: ClipSparkError) -> str:
@@ -65,4 +94,4 @@ def _validation_sentence(error: RequestValidationError) -> str:
     name = first["loc"][-1]
     if first["type"] == "missing":
         return f"'{name}' is missing."
-    return f"'{name}' is {first.get('input')!r}; {first['msg'][:1].lower()}{first['msg'][1:]}."
+    return f"'{name}' is {str(first.get('input'))[:SHOWN]!r}; {first['msg'][:1].lower()}{first['msg'][1:]}."

@@ -19,10 +19,14 @@ from clip_spark.web.errors import NotFound
 from clip_spark.web.metrics import Timings
 
 if TYPE_CHECKING:
+    from clip_spark.index.open.selection import Selection
     from clip_spark.search.searcher import Searcher
 
 KNOWN_IDS = 200_000
 """Record ids whose positions are remembered: those of latest hits, so that their pictures need no scan."""
+
+WHERE_SECONDS = 5.0
+"""The longest that a condition of a visitor may run."""
 
 _encoding = threading.Lock()
 """One forward pass at a time: torch uses all cores for it, and two at once only take turns."""
@@ -33,6 +37,7 @@ class ServedIndex:
 
     def __init__(self, name: str, searcher: Searcher, timings: Timings) -> None:
         self.name, self.searcher, self.timings = name, searcher, timings
+        searcher.where_seconds = WHERE_SECONDS
         self._known: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -91,7 +96,8 @@ class ServedIndex:
         """The records at some positions, in that order; raises NotFound where there is none, or none any more."""
         if positions and (min(positions) < 0 or max(positions) >= self.rows):
             raise NotFound(f"Index '{self.name}' has ids from 0 to {self.rows - 1:,}.")
-        removed = [position for position in positions if not self._is_served(position)]
+        allowed = self.searcher.parts.allowed(None)
+        removed = [position for position in positions if allowed is not None and not allowed.mask[position]]
         if removed:
             raise NotFound(f"The record with id {removed[0]} was removed from index '{self.name}'.")
         return self._read(positions)
@@ -124,9 +130,13 @@ class ServedIndex:
             raise NotFound(f"The record '{record_id}' was removed from index '{self.name}'.")
         return found
 
-    def spread(self, k: int) -> list[dict[str, Any]]:
-        """Up to k records, evenly spread over the index: what a newcomer is shown."""
-        allowed = self.searcher.parts.allowed(None)
+    def allowed(self, where: str) -> Selection | None:
+        """What a condition allows of the live records; None is everything."""
+        return self.searcher.allowed(where)
+
+    def spread(self, k: int, where: str = "") -> list[dict[str, Any]]:
+        """Up to k records, evenly spread over the index, or over what fulfils a condition: what a newcomer is shown."""
+        allowed = self.allowed(where)
         rows = self.rows if allowed is None else allowed.count
         if not rows:
             return []

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from clip_spark.errors import InputError
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
+from clip_spark.web.connections import KEEP_ALIVE_SECONDS, Connection, most_connections
+from clip_spark.web.guard import Rules
+from clip_spark.web.headers import log_requests
+from clip_spark.web.origins import names_on
 from clip_spark.web.spec import ServeSpec, named_uris
 
 SHUTDOWN_SECONDS = 5
 """How long requests that run may go on after Ctrl-C."""
+BACKLOG = 64
+"""Connections that asyncio accepts in one go, before any of them is counted."""
+SWITCH_SECONDS = 0.001
+"""A thread that computes in Python gives the event loop its turn so soon; by default after 5 ms, times the threads."""
 
 
 def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None:
@@ -28,14 +38,31 @@ def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None
         UserError: an index cannot be opened, its model cannot be loaded, or the port is taken.
     """
     with listen(spec.host, spec.port) as listener:
+        rules = Rules(names_on(spec.host), spec.cors, spec.read_token(), spec.rate, spec.max_upload_bytes)
         catalog = Catalog.open(named_uris(spec.index))
-        app = create_app(catalog, host=spec.host, max_k=spec.max_k, max_bytes=spec.max_upload_bytes, cors=spec.cors)
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS
-        )
+        app = create_app(catalog, rules, max_k=spec.max_k)
+        if spec.log_requests:
+            log_requests()
         lines = [index.summary for index in catalog.indices.values()]
         with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it again
-            _Server(config, lambda: announce(address(listener), lines)).run(sockets=[listener])
+            _Server(configured(app), lambda: announce(address(listener), lines)).run(sockets=[listener])
+
+
+def configured(app: ASGIApp) -> uvicorn.Config:
+    """*Server.* How uvicorn runs the app in this process, whose limits it raises."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    Connection.most = most_connections()
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=int(KEEP_ALIVE_SECONDS),
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
 
 
 class _Server(uvicorn.Server):

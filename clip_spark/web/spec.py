@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from clip_spark import storage
 from clip_spark.datasets.sizes import size_bytes
 from clip_spark.datasets.spec import SIZE, URI, check_at_least, check_not_empty, option
-from clip_spark.errors import SpecError
+from clip_spark.errors import InputError, SpecError
 
 MOST_PORT = 65_535
 NAME = r"[A-Za-z0-9_.-]+"
+TOKEN = r"[A-Za-z0-9_.~+/=-]{16,}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,9 @@ class ServeSpec:
     max_k: int = option("most hits that one request may ask for, those before its page included", 10_000)
     max_upload: str = option("largest request body", "20M", holds=SIZE)
     cors: tuple[str, ...] = option("origins whose pages may call this server, such as http://localhost:3000, or *", ())
+    token: str = option("token that callers must know, or @FILE that holds it; empty lets everybody in", "")
+    rate: float = option("requests a second of one client, on average; 0 is no limit", 0.0)
+    log_requests: bool = option("write a line of JSON on stderr for each request", False)
 
     def __post_init__(self) -> None:
         check_not_empty("index", self.index)
@@ -32,13 +36,31 @@ class ServeSpec:
         if self.port > MOST_PORT:
             raise SpecError(f"--port is {self.port}; at most {MOST_PORT} is possible.")
         check_at_least("max-k", self.max_k, 1)
+        check_at_least("rate", self.rate, 0)
         size_bytes("max-upload", self.max_upload)
+        if self.token and not self.token.startswith("@"):
+            _check_token(self.token)
         named_uris(self.index)
 
     @property
     def max_upload_bytes(self) -> int:
         """*Pure.* Bytes of `max_upload`."""
         return size_bytes("max-upload", self.max_upload)
+
+    def read_token(self) -> str:
+        """*Server.* The token itself; raises UserError if its file is missing, or holds no token."""
+        if not self.token.startswith("@"):
+            return self.token
+        uri = self.token[1:]
+        if not storage.exists(uri):
+            raise InputError(f"The file of the token '{uri}' does not exist.")
+        return _check_token(storage.read_bytes(uri).decode("utf-8", "replace").strip())
+
+
+def _check_token(token: str) -> str:
+    if not re.fullmatch(TOKEN, token):
+        raise SpecError("--token must be 16 characters or more: letters, digits and _ . ~ + / = -.")
+    return token
 
 
 def named_uris(values: tuple[str, ...]) -> dict[str, str]:

@@ -7,8 +7,6 @@ clip-retrieval server that has not loaded these models. An id is a position. Bod
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 from typing import Any
 
 import numpy as np
@@ -19,8 +17,11 @@ from starlette.concurrency import run_in_threadpool
 from clip_spark.errors import Rejected, SpecError
 from clip_spark.pictures.stored import is_web_address
 from clip_spark.search.hits import Wanted
+from clip_spark.web.bodies import json_object, rows_response, shown
+from clip_spark.web.budget import check_budget
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import NotFound
+from clip_spark.web.models import ERRORS, KnnRequest, MetadataAnswer, MetadataRequest, body_of
 from clip_spark.web.pictures import jpeg, read_picture
 from clip_spark.web.results import plain
 from clip_spark.web.served import ServedIndex
@@ -30,33 +31,27 @@ SAME_PICTURE = 0.94
 JPEG_SIDE = 512
 """Pixels. clip-retrieval sends originals in base64; forty of them make a reply of a hundred megabytes."""
 
-router = APIRouter()
+router = APIRouter(responses=ERRORS)
 
 
-@router.get("/indices-list")
+@router.get("/indices-list", response_model=list[str])
 def indices_list(request: Request) -> JSONResponse:
     """Names of the indices; the first is the default."""
     return JSONResponse(_catalog(request).names)
 
 
-@router.post("/knn-service")
-async def knn_service(request: Request) -> JSONResponse:
+@router.post("/knn-service", response_model=list[dict[str, Any]], openapi_extra=body_of(KnnRequest))
+async def knn_service(request: Request) -> Response:
     """Hits as a list, best first: the first `num_images` with their columns, the others with id and similarity."""
-    body = await _body(request)
-    return JSONResponse(await run_in_threadpool(_knn, _catalog(request), body, request.app.state.max_k))
+    data, catalog, max_k = await request.body(), _catalog(request), request.app.state.max_k
+    return await run_in_threadpool(lambda: rows_response(_knn(catalog, json_object(data), max_k)))
 
 
-@router.post("/metadata")
-async def metadata(request: Request) -> JSONResponse:
+@router.post("/metadata", response_model=list[MetadataAnswer], openapi_extra=body_of(MetadataRequest))
+async def metadata(request: Request) -> Response:
     """Columns of the records with the given ids."""
-    body = await _body(request)
-    ids = body.get("ids")
-    if not isinstance(ids, list) or not all(isinstance(number, int) for number in ids):
-        raise SpecError("'ids' must be a list of whole numbers.")
-    if len(ids) > request.app.state.max_k:
-        raise SpecError(f"'ids' has {len(ids):,} entries; at most {request.app.state.max_k:,} are answered (--max-k).")
-    index = _catalog(request).get(_text(body, "indice_name"))
-    return JSONResponse(await run_in_threadpool(_metadata, index, ids))
+    data, catalog, max_k = await request.body(), _catalog(request), request.app.state.max_k
+    return await run_in_threadpool(lambda: rows_response(_metadata(catalog, json_object(data), max_k)))
 
 
 @router.get("/metrics")
@@ -76,15 +71,22 @@ def _knn(catalog: Catalog, body: dict[str, Any], max_k: int) -> list[dict[str, A
         return [{**row, "id": hit.position, "similarity": hit.score} for row, hit in zip(columns, found, strict=True)]
 
 
-def _metadata(index: ServedIndex, ids: list[int]) -> list[dict[str, Any]]:
-    records = index.records(ids)
-    return [{"id": number, "metadata": _columns(record)} for number, record in zip(ids, records, strict=True)]
+def _metadata(catalog: Catalog, body: dict[str, Any], max_k: int) -> list[dict[str, Any]]:
+    ids = body.get("ids")
+    if not isinstance(ids, list) or not all(type(number) is int for number in ids):
+        raise SpecError("'ids' must be a list of whole numbers.")
+    if len(ids) > max_k:
+        raise SpecError(f"'ids' has {len(ids):,} entries; at most {max_k:,} are answered (--max-k).")
+    index = catalog.get(_text(body, "indice_name"))
+    different = list(dict.fromkeys(ids))
+    columns = dict(zip(different, map(_columns, index.records(different)), strict=True))
+    return [{"id": number, "metadata": columns[number]} for number in ids]
 
 
 def _index(catalog: Catalog, body: dict[str, Any]) -> ServedIndex:
     modality, name = _text(body, "modality"), _text(body, "indice_name")
     if modality not in ("image", "text"):
-        raise SpecError(f"'modality' is {modality!r}; it must be 'image' or 'text': the kind of index to search.")
+        raise SpecError(f"'modality' is {shown(modality)}; it must be 'image' or 'text': the kind of index to search.")
     index = catalog.get(name) if name else catalog.first_of(modality)
     if index.kind != modality:
         raise SpecError(f"Index '{index.name}' holds {index.kind}s; ask for it with 'modality': '{index.kind}'.")
@@ -107,23 +109,26 @@ def _vector(index: ServedIndex, body: dict[str, Any]) -> np.ndarray:
 def _from_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text.rpartition(",")[2], validate=True)  # browsers' data: addresses are fine too
-    except binascii.Error as error:
-        raise SpecError(f"'image' is not base64 ({error}).") from error
+    except ValueError as error:
+        raise SpecError("'image' is not base64.") from error
 
 
 def _unit(values: Any, dim: int) -> np.ndarray:
+    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+        raise SpecError("'embedding_input' must be a list of numbers.")
     try:
-        vector = np.asarray(values, np.float32)
-    except (TypeError, ValueError) as error:
-        raise SpecError("'embedding_input' must be a list of numbers.") from error
+        vector = np.asarray(values, np.float64)
+    except OverflowError as error:
+        raise SpecError("'embedding_input' has a number that is too large.") from error
     length = float(np.linalg.norm(vector))
     if vector.shape != (dim,) or not np.isfinite(length) or length == 0:
         raise SpecError(f"'embedding_input' must be {dim} finite numbers that are not all zero.")
-    return vector / length
+    return (vector / length).astype(np.float32)
 
 
 def _columns(record: dict[str, Any]) -> dict[str, Any]:
     """A record under clip-retrieval's names, its own columns beside them."""
+    check_budget()
     uri = str(record.get("uri") or "")
     row = {**plain(record), "caption": record.get("caption") or record.get("text")}
     if not uri:
@@ -138,28 +143,18 @@ def _columns(record: dict[str, Any]) -> dict[str, Any]:
 
 def _count(body: dict[str, Any], key: str, default: int | None, most: int) -> int:
     value = body.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise SpecError(f"'{key}' is {value!r}; it must be a whole number.")
+    if type(value) is not int or value < 0:
+        raise SpecError(f"'{key}' is {shown(value)}; it must be a whole number.")
     if value > most:
-        raise SpecError(f"'{key}' is {value:,}; this server gives at most {most:,} hits (--max-k).")
+        raise SpecError(f"'{key}' is {shown(value)}; this server gives at most {most:,} hits (--max-k).")
     return value
 
 
 def _text(body: dict[str, Any], key: str) -> str:
     value = body.get(key)
     if value is not None and not isinstance(value, str):
-        raise SpecError(f"'{key}' is {value!r}; it must be text.")
+        raise SpecError(f"'{key}' is {shown(value)}; it must be text.")
     return value or ""
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    try:
-        value = json.loads(await request.body())
-    except ValueError as error:
-        raise SpecError(f"The body is not JSON ({error}).") from error
-    if not isinstance(value, dict):
-        raise SpecError("The body must be a JSON object.")
-    return value
 
 
 def _catalog(request: Request) -> Catalog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from clip_spark.pictures.records import PictureRow, records_table
 from clip_spark.pictures.sources import TarPart
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
+from clip_spark.web.guard import Rules
+from clip_spark.web.origins import names_on
 
 DEMO_TAR = Path(__file__).resolve().parents[2] / "clip_spark" / "demo" / "pictures" / "00000.tar"
 PICTURES = 48
@@ -109,6 +112,7 @@ def catalog(indices: dict[str, str]) -> Catalog:
 
 
 @pytest.fixture(scope="session")
-def client(catalog: Catalog) -> TestClient:
-    app = create_app(catalog, host="127.0.0.1", max_k=200, max_bytes=1 << 20)
-    return TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
+def client(catalog: Catalog) -> Iterator[TestClient]:
+    app = create_app(catalog, Rules(names_on("127.0.0.1"), most_bytes=1 << 20), max_k=200)
+    with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as client:
+        yield client

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 
-def start_server(indices: dict[str, str], log: Path, *options: str) -> subprocess.Popen[bytes]:
-    """Start it on a free port of loopback; stdout and stderr go to `log`."""
+def start_server(
+    indices: dict[str, str], log: Path, *options: str, files: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Start it on a free port of loopback; stdout and stderr go to `log`; `files` is the most that it may open."""
     named = [text for name, uri in indices.items() for text in ("--index", f"{name}={uri}")]
     command = [sys.executable, "-m", "clip_spark.jobs.serve", *named, "--port", "0", "--json", *options]
     with log.open("wb") as stream:
-        return subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    if files is not None:
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (files, files))
+    return process
 
 
 def wait_ready(process: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> str:

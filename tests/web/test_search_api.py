@@ -16,6 +16,8 @@ from PIL import Image
 from clip_spark.index.open.removals import add_removed
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
+from clip_spark.web.guard import Rules
+from clip_spark.web.origins import names_on
 
 
 def hits(client: TestClient, **parameters):
@@ -134,14 +136,15 @@ def test_other_host_names_are_refused_on_loopback(client: TestClient, catalog: C
         assert client.get("/health", headers={"host": host}).status_code == 400
     for host in ("localhost:1", "127.0.0.1", "[::1]:8000"):
         assert client.get("/health", headers={"host": host}).status_code == 200
-    public = TestClient(create_app(catalog, host="0.0.0.0"))
+    public = TestClient(create_app(catalog, Rules(names_on("0.0.0.0"))))
     assert public.get("/health", headers={"host": "search.example"}).status_code == 200
 
 
 def test_other_origins_only_when_allowed(client: TestClient, catalog: Catalog) -> None:
     origin = {"origin": "http://front.example"}
-    assert "access-control-allow-origin" not in client.get("/indices-list", headers=origin).headers
-    allowing = TestClient(create_app(catalog, cors=["http://front.example"]))
+    refused = client.get("/indices-list", headers=origin)
+    assert refused.status_code == 403 and "access-control-allow-origin" not in refused.headers
+    allowing = TestClient(create_app(catalog, Rules(origins=["http://front.example"])))
     found = allowing.get("/indices-list", headers=origin).headers["access-control-allow-origin"]
     assert found == "http://front.example"
 

@@ -12,8 +12,17 @@ async function ask(path, parameters = {}, options = {}) {
     throw new Error("The server does not answer. Is it still running?");
   }
   const answer = await response.json().catch(() => ({}));
+  if (response.status === 401 && (await logIn())) return ask(path, parameters, options);
   if (!response.ok) throw new Error(answer.message || `The server answered ${response.status}.`);
   return answer;
+}
+
+/** Ask the person for the server's token; a cookie carries it from then on. False if none was given. */
+async function logIn() {
+  const token = window.prompt("This server asks for its token:");
+  if (!token) return false;
+  await fetch("token", { method: "POST", body: token });
+  return true; // a wrong one leads to the same question
 }
 
 export const PAGE = 40;
