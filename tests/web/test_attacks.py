@@ -39,13 +39,13 @@ def server(indices: dict[str, str], log: Path) -> Iterator[tuple[str, int]]:
 
 
 def ask(server: tuple[str, int], method: str, path: str, body: bytes | str | None = None, **headers: str):
-    """(status, headers, JSON) of one request."""
+    """(status, headers in any case, JSON) of one request."""
     connection = http.client.HTTPConnection(*server, timeout=GUARD)
     try:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
         data = answer.read()
-        return answer.status, dict(answer.headers), json.loads(data) if data.startswith((b"{", b"[")) else data
+        return answer.status, answer.headers, json.loads(data) if data.startswith((b"{", b"[")) else data
     finally:
         connection.close()
 

@@ -247,7 +247,7 @@ def test_too_many_requests_are_told_when_to_come_again(catalog: Catalog) -> None
     with TestClient(create_app(catalog, Rules(rate=0.01))) as client:
         found = [client.get("/indices-list") for _ in range(101)]
         assert [answer.status_code for answer in found] == [200] * 100 + [429]
-        assert found[-1].json()["code"] == "rate" and int(found[-1].headers["retry-after"]) == 100
+        assert found[-1].json()["code"] == "rate" and 0 < int(found[-1].headers["retry-after"]) <= 100
         assert client.get("/health").status_code == 200
 
 
