@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,11 +89,8 @@ def plan_shards(records: Manifest, shard_rows: int) -> list[RecordShard]:
     most = shard_rows or min(MOST_SHARD_ROWS, max(LEAST_SHARD_ROWS, -(-records.rows // WANTED_SHARDS)))
     count = -(-records.rows // most)
     bounds = [records.rows * number // count for number in range(count + 1)]
-    files = records_files(records)
-    return [
-        RecordShard(number, tuple(_cut(files, start, stop)))
-        for number, (start, stop) in enumerate(zip(bounds, bounds[1:], strict=False))
-    ]
+    cuts = cut_files(records_files(records), bounds)
+    return [RecordShard(number, slices) for number, slices in enumerate(cuts)]
 
 
 def records_files(records: Manifest) -> list[tuple[str, int]]:
@@ -109,14 +106,24 @@ def records_files(records: Manifest) -> list[tuple[str, int]]:
     return files
 
 
-def _cut(files: list[tuple[str, int]], start: int, stop: int) -> Iterator[Slice]:
-    """*Pure.* The slices of files that hold rows `start` to `stop` of their concatenation."""
-    first = 0
+def cut_files(files: Iterable[tuple[str, int]], bounds: Sequence[int]) -> list[tuple[Slice, ...]]:
+    """*Pure.* The slices of (URI, rows) that hold each stretch of their concatenation; each file is looked at once.
+
+    Args:
+        files: in order; together at least as many rows as the last of `bounds`.
+        bounds: ascending row numbers, the first of them 0; one stretch lies between each two.
+    """
+    found: list[list[Slice]] = [[] for _ in bounds[1:]]
+    shard = first = 0
     for uri, rows in files:
-        low, high = max(start - first, 0), min(stop - first, rows)
-        if low < high:
-            yield Slice(uri, low, high)
+        start = 0
+        while start < rows and shard < len(found):
+            stop = min(rows, bounds[shard + 1] - first)
+            if start < stop:
+                found[shard].append(Slice(uri, start, stop))
+            start, shard = stop, shard + (first + stop == bounds[shard + 1])
         first += rows
+    return [tuple(slices) for slices in found]
 
 
 @dataclass(frozen=True)
