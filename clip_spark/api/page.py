@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 SHOWN_ROWS = 10
 SHOWN_NUMBERS = 4
 """Of an embedding."""
-LONG = 120
+LONG = 60
 """Characters of a cell."""
-STYLE = """.clip-spark td,.clip-spark th{text-align:left;vertical-align:middle}
+STYLE = """.clip-spark td,.clip-spark th{text-align:left;vertical-align:middle;padding:2px 8px}
 .clip-spark td.n{text-align:right} .clip-spark img{max-height:64px;max-width:96px}"""
 
 

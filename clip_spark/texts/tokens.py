@@ -14,7 +14,7 @@ Compiled by Python's `re`, as nltk did up to 3.9; nltk 3.10 uses the package `re
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def tokenize(line: str, *, lower: bool = True, nfkc: bool = False) -> list[str]:
+def tokenise(line: str, *, lower: bool = True, nfkc: bool = False) -> list[str]:
     """*Pure.* The tokens of one line: normalised first, then lower-cased, then cut."""
     line = unicodedata.normalize("NFKC", line) if nfkc else line
     return WORDPUNCT.findall(line.lower() if lower else line)
