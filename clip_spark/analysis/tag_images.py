@@ -41,7 +41,7 @@ class TagTask:
     """*Worker.* Tags one shard of image embeddings; picklable.
 
     Attributes:
-        images: URI of the image embeddings.
+        pictures: URI of their embeddings.
         index: URI of the text index.
         output: URI of the tags.
         plan: fingerprint.
@@ -49,7 +49,7 @@ class TagTask:
         wanted: one search for each of these; several where orders have quotas.
     """
 
-    images: str
+    pictures: str
     index: str
     output: str
     plan: str
@@ -63,7 +63,7 @@ class TagTask:
         searcher = open_searcher(self.index, self.generation)
         lines: list[str] = []
         with ShardWriter(self.output, self.plan, shard, {"tags": schema.TAGS}) as writer:
-            for records, vectors in shard_blocks(self.images, shard, searcher.info.dim, PICTURE_COLUMNS):
+            for records, vectors in shard_blocks(self.pictures, shard, searcher.info.dim, PICTURE_COLUMNS):
                 with writer.watch("search"):
                     table = tag_block(searcher, records, vectors, self.wanted)
                 writer.write("tags", table)
@@ -100,11 +100,11 @@ def tag_block(searcher: Searcher, records: pa.Table, vectors: np.ndarray, wanted
     """
     scores, positions = best_of_all([searcher.search_positions(vectors, each) for each in wanted])
     found = positions != MISSING
-    image, column = np.nonzero(found)  # row by row, so best first within each image
+    picture, column = np.nonzero(found)  # row by row, so best first within each image
     columns = [name for name in ("n",) if name in searcher.records.columns]
     tags = searcher.records.take(positions[found], [schema.RECORD_ID, "text", *columns])
-    of_picture = records.take(pa.array(image))
-    n = tags.column("n").cast(pa.int32()) if columns else pa.nulls(len(image), pa.int32())
+    of_picture = records.take(pa.array(picture))
+    n = tags.column("n").cast(pa.int32()) if columns else pa.nulls(len(picture), pa.int32())
     values = [
         of_picture.column(schema.RECORD_ID),
         of_picture.column("uri"),
@@ -152,19 +152,19 @@ def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
 
 def plan_tasks(spec: TagSpec) -> Planned:
     """*Driver.* What the tasks of `tag_images` will do; raises what it raises."""
-    images = read_manifest(spec.embeddings, "embeddings")
+    pictures = read_manifest(spec.embeddings, "embeddings")
     index, info = read_index(spec.index)
-    _check_inputs(images, info, index.uri)
+    _check_inputs(pictures, info, index.uri)
     wanted, texts = searches(spec), RecordReader(index.uri, info.records, info.columns)
     for each in wanted:
         if each.where:  # a mistake in it is found here, before a session
             check_where(texts, each.where)
-    inputs = {"embeddings": images.as_input(), "index": index.as_input()}
-    plan = Plan.of("tags", spec, inputs, len(images.receipts))
+    inputs = {"embeddings": pictures.as_input(), "index": index.as_input()}
+    plan = Plan.of("tags", spec, inputs, len(pictures.receipts))
 
     def work(output: str, threads: int) -> TagTask:
         return TagTask(
-            images=images.uri,
+            pictures=pictures.uri,
             index=index.uri,
             output=output,
             plan=plan.fingerprint,
@@ -174,16 +174,17 @@ def plan_tasks(spec: TagSpec) -> Planned:
             jsonl=spec.jsonl,
         )
 
-    extra = {"images": images.rows, "k": spec.k, "quotas": list(spec.quotas)}
+    extra = {"images": pictures.rows, "k": spec.k, "quotas": list(spec.quotas)}
     return Planned(plan, range(plan.shards), work, extra)
 
 
-def _check_inputs(images: Manifest, info: IndexInfo, index_uri: str) -> None:
+def _check_inputs(pictures: Manifest, info: IndexInfo, index_uri: str) -> None:
     if info.modality != "text":
         raise InputError(f"'{index_uri}' is an index of {info.modality}s; tags come from an index of texts.")
-    if images.extra["modality"] != "image":
-        raise InputError(f"'{images.uri}' holds embeddings of {images.extra['modality']}s; tag-images needs images.")
-    check_same_encoder(info.encoder, images.extra["encoder"], "these image embeddings")
+    if pictures.extra["modality"] != "image":
+        kind = pictures.extra["modality"]
+        raise InputError(f"'{pictures.uri}' holds embeddings of {kind}s; tag-images needs images.")
+    check_same_encoder(info.encoder, pictures.extra["encoder"], "these image embeddings")
 
 
 def preview(manifest: Manifest) -> list[Table]:
@@ -195,8 +196,8 @@ def preview(manifest: Manifest) -> list[Table]:
         with storage.open_read(uri) as stream:
             table = pq.read_table(stream, columns=["uri", "text"])
         tags: dict[str, list[str]] = {}
-        for image, text in zip(*(column.to_pylist() for column in table.columns), strict=True):
-            tags.setdefault(image, []).append(text)
+        for picture, text in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            tags.setdefault(picture, []).append(text)
         spread = list(tags)[:: max(1, len(tags) // PREVIEW_PICTURES)][:PREVIEW_PICTURES]
-        rows += [(storage.name(image.split("::")[0]), ", ".join(tags[image][:5])) for image in spread]
+        rows += [(storage.name(picture.split("::")[0]), ", ".join(tags[picture][:5])) for picture in spread]
     return [Table("tags", ("image", "best tags"), rows)]

@@ -14,6 +14,7 @@ SOURCES = sorted([*(ROOT / "clip_spark").rglob("*.py"), *(ROOT / "jobs").glob("*
 PUBLIC = {
     "EmbedImagesSpec": "a spec's name is in the fingerprint of every plan",
     "embed_images": "a command",
+    "encode_images": "a public method of the encoder, beside open_clip's encode_image",
     "image": "an option of search, and PIL's word for decoded pixels",
     "image_id": "a column of tags",
     "images": "an option of embed-images, plan and demo",

@@ -60,7 +60,7 @@ BEST = pa.schema(
 class DescribeTask:
     """*Worker.* The best text of each class for the images of one shard; picklable."""
 
-    images: str
+    pictures: str
     index: str
     output: str
     plan: str
@@ -71,7 +71,7 @@ class DescribeTask:
         """Write the best texts of one shard; `classes` are (name, condition) pairs."""
         searcher = open_searcher(self.index, self.generation)
         with ShardWriter(self.output, self.plan, shard, {"best": BEST}) as writer:
-            for records, vectors in shard_blocks(self.images, shard, searcher.info.dim, [schema.RECORD_ID, "uri"]):
+            for records, vectors in shard_blocks(self.pictures, shard, searcher.info.dim, [schema.RECORD_ID, "uri"]):
                 for name, condition in self.classes:
                     with writer.watch("search"):
                         table = best_texts(searcher, records, vectors, name, condition)
@@ -84,10 +84,10 @@ def best_texts(searcher: Searcher, records: pa.Table, vectors: np.ndarray, name:
     scores, positions = searcher.search_positions(vectors, Wanted(k=1, where=condition))
     found = np.flatnonzero((positions != MISSING).any(axis=1))
     texts = searcher.records.take(positions[found, 0] if len(found) else np.empty(0, np.int64), ["record_id", "text"])
-    images = records.take(pa.array(found))
+    pictures = records.take(pa.array(found))
     values = [
-        images.column(schema.RECORD_ID),
-        images.column("uri"),
+        pictures.column(schema.RECORD_ID),
+        pictures.column("uri"),
         pa.array([name] * len(found), pa.string()),
         pa.array(scores[found, 0] if len(found) else [], pa.float32()),
         texts.column(schema.RECORD_ID),
@@ -103,27 +103,27 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
         SpecError: the texts have no such column, or it has too many values to be classes.
         ModelError: images and texts were embedded by different encoders.
     """
-    images = read_manifest(spec.embeddings, "embeddings")
+    pictures = read_manifest(spec.embeddings, "embeddings")
     index, info = read_index(spec.index)
-    if (info.modality, images.extra["modality"]) != ("text", "image"):
+    if (info.modality, pictures.extra["modality"]) != ("text", "image"):
         raise InputError("describe-set needs --embeddings of images and an --index of texts.")
-    check_same_encoder(info.encoder, images.extra["encoder"], "these image embeddings")
+    check_same_encoder(info.encoder, pictures.extra["encoder"], "these image embeddings")
     texts = RecordReader(index.uri, info.records, info.columns)
     texts.check_columns([spec.classes])
     if spec.where:
         check_where(texts, spec.where)
-    inputs = {"embeddings": images.as_input(), "index": index.as_input()}
-    plan = Plan.of("description", spec, inputs, len(images.receipts))
+    inputs = {"embeddings": pictures.as_input(), "index": index.as_input()}
+    plan = Plan.of("description", spec, inputs, len(pictures.receipts))
     if not spec.overwrite and (done := finished(spec.output, plan)) is not None:
         return done
     classes = class_conditions(get_spark(), texts, spec)  # a mistake here must not take the output
     run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
     if pending := run.pending():
-        task = DescribeTask(images.uri, index.uri, run.output, plan.fingerprint, info.generation, classes)
+        task = DescribeTask(pictures.uri, index.uri, run.output, plan.fingerprint, info.generation, classes)
         run_shards(get_spark(), STEP, pending, task)
     files = [storage.join(run.output, path) for receipt in run.receipts() if receipt.rows for path in receipt.files]
     summaries = summarise(get_spark(), files, spec.top, spec.examples) if files else []
-    found = {"images": images.rows, "column": spec.classes, "bins_per_unit": BINS_PER_UNIT, "classes": summaries}
+    found = {"images": pictures.rows, "column": spec.classes, "bins_per_unit": BINS_PER_UNIT, "classes": summaries}
     storage.write_json(storage.join(run.output, SUMMARY), found)
     storage.write_bytes(storage.join(run.output, PAGE), describe_page(found).encode())
     return run.commit({"page": PAGE, "classes": [name for name, _ in classes]}, beside=(SUMMARY, PAGE))

@@ -95,30 +95,32 @@ def add_tags(one: Tag, other: Tag, examples: int) -> Tag:
 
 def figures(fine: dict[int, Bin]) -> dict[str, Any]:
     """*Pure.* Images, mean, quantiles and drawn bins of the scores of a class, from its fine bins."""
-    images = sum(count for count, _ in fine.values())
+    pictures = sum(count for count, _ in fine.values())
     bins: dict[str, int] = {}
     for low in sorted(fine):
         coarse = str(low // FINE)
         bins[coarse] = bins.get(coarse, 0) + fine[low][0]
     return {
-        "images": images,
-        "mean": round(math.fsum(total for _, total in fine.values()) / images, 5),
-        "quantiles": [round((_quantile(fine, share * images) + 0.5) / FINE / BINS_PER_UNIT, 5) for share in QUANTILES],
+        "images": pictures,
+        "mean": round(math.fsum(total for _, total in fine.values()) / pictures, 5),
+        "quantiles": [
+            round((_quantile(fine, share * pictures) + 0.5) / FINE / BINS_PER_UNIT, 5) for share in QUANTILES
+        ],
         "bins": bins,
     }
 
 
-def _quantile(fine: dict[int, Bin], images: float) -> int:
+def _quantile(fine: dict[int, Bin], pictures: float) -> int:
     """*Pure.* The bin in which so many images, from the lowest score on, are reached."""
     ordered = sorted(fine)
-    return ordered[bisect_left(list(accumulate(fine[low][0] for low in ordered)), images)]
+    return ordered[bisect_left(list(accumulate(fine[low][0] for low in ordered)), pictures)]
 
 
 def _shown(tag: tuple[int, str, float, tuple[tuple[float, str], ...]]) -> dict[str, Any]:
-    images, text, total, examples = tag
+    pictures, text, total, examples = tag
     return {
         "text": text,
-        "images": -images,
-        "mean": round(total / -images, 5),
+        "images": -pictures,
+        "mean": round(total / -pictures, 5),
         "examples": [uri for _, uri in examples],
     }
