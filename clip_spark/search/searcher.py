@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,8 @@ class Searcher:
         self.where_seconds = SECONDS
         self._encoder: Any = None
         self._lock = threading.Lock()
-        self._selection = lru_cache(LATEST_CONDITIONS)(self._select)
+        select = partial(_select, self.records, self.parts)
+        self._selected = lru_cache(LATEST_CONDITIONS)(select)  # no circle: see PartSet
 
     @staticmethod
     def open(uri: str, *, verify: bool = False) -> Searcher:
@@ -74,6 +75,11 @@ class Searcher:
                 check_same_encoder(self.info.encoder, encoder.info(), "these queries")
                 self._encoder = encoder
         return self._encoder
+
+    def share_encoder(self, other: Searcher) -> None:
+        """Use the encoder that another searcher has loaded, if this index was built with it too."""
+        if other._encoder is not None and self.info.encoder == other.info.encoder:
+            self._encoder = other._encoder
 
     def search_text(self, text: str, k: int = 10) -> Hits:
         """The records nearest to a text."""
@@ -165,8 +171,31 @@ class Searcher:
         """What a condition allows of the records that were not taken down; None is everything."""
         return self.parts.allowed(self._selection(where) if where else None)
 
-    def _select(self, condition: str) -> Selection:
-        return select_where(self.records, self.info.rows, condition, self.parts.allowed(None), self.where_seconds)
+    def _selection(self, condition: str) -> Selection:
+        return self._selected(condition, self.where_seconds)
+
+    def hold(self) -> Searcher:
+        """Map all files now, so that they can be read even after a rebuild has deleted them; returns itself."""
+        self.records.hold()
+        if self.parts.store is not None:
+            self.parts.store.hold()
+        return self
+
+    def close(self) -> None:
+        """Let go of all files and of the thread that looks for takedowns; no search is possible any more."""
+        self._selected.cache_clear()
+        self.parts.close()
+        self.records.close()
+
+    def __enter__(self) -> Searcher:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _select(records: RecordReader, parts: PartSet, condition: str, seconds: float) -> Selection:
+    return select_where(records, parts.rows, condition, parts.allowed(None), seconds)
 
 
 def _warn_if_stale(manifest: Manifest) -> None:

@@ -11,7 +11,6 @@ from starlette.staticfiles import StaticFiles
 
 from clip_spark import __version__
 from clip_spark.errors import ClipSparkError
-from clip_spark.search.hits import Wanted
 from clip_spark.web import search_routes, wire_routes
 from clip_spark.web.access import COOKIE, is_token
 from clip_spark.web.catalog import Catalog
@@ -35,7 +34,7 @@ def create_app(catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_00
     app = FastAPI(title="clip-spark", version=__version__, docs_url=None, redoc_url=None)
     app.state.catalog, app.state.max_k, app.state.pictures = catalog, max_k, PictureCache()
     add_handlers(app)
-    _add_health(app, catalog)
+    _add_health(app)
     app.include_router(search_routes.router)
     app.include_router(wire_routes.router)
     app.add_api_route("/token", _log_in, methods=["POST"], status_code=204, include_in_schema=False)
@@ -64,18 +63,20 @@ async def _log_in(request: Request) -> Response:
     return answer
 
 
-def _add_health(app: FastAPI, catalog: Catalog) -> None:
+def _add_health(app: FastAPI) -> None:
     @app.get("/health")
     async def health(request: Request) -> JSONResponse:
         """200 as long as the process answers."""
-        return JSONResponse({"status": "ok", "version": __version__, "indices": catalog.names})
+        return JSONResponse({"status": "ok", "version": __version__, "indices": app.state.catalog.names})
 
     @app.get("/ready")
     def ready(request: Request) -> JSONResponse:
-        """200 if every index can be searched and its records read, else 503 with the reason."""
+        """200 if every index can be searched, and a record and a vector of it read; else 503 with the reason."""
+        catalog: Catalog = app.state.catalog
         try:
             for index in catalog.indices.values():
-                index.nearest(index.embed_text("ready"), Wanted(k=1))
+                index.check()
         except (ClipSparkError, OSError) as error:
             return refusal(503, f"Index '{index.name}' cannot be searched: {error}")
-        return JSONResponse({"status": "ready"})
+        notes = {index.name: index.outdated for index in catalog.indices.values() if index.outdated}
+        return JSONResponse({"status": "ready", **({"notes": notes} if notes else {})})

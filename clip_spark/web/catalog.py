@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Catalog:
-    """Name -> open index."""
+    """Name -> open index; never changed, so that a request that holds one sees one generation of each index."""
 
-    def __init__(self, searchers: Mapping[str, Searcher]) -> None:
-        self.timings = Timings()
+    def __init__(self, searchers: Mapping[str, Searcher], timings: Timings | None = None) -> None:
+        self.timings = timings or Timings()
         self.indices = {name: ServedIndex(name, searcher, self.timings) for name, searcher in searchers.items()}
 
     @staticmethod
@@ -34,9 +34,15 @@ class Catalog:
         """
         from clip_spark.search.searcher import Searcher
 
-        catalog = Catalog({name: Searcher.open(uri) for name, uri in uris.items()})
+        catalog = Catalog({name: Searcher.open(uri).hold() for name, uri in uris.items()})
         for index in catalog.indices.values():
             index.embed_text("a")
+        return catalog
+
+    def replaced(self, name: str, searcher: Searcher) -> Catalog:
+        """The same indices with a new generation of one of them."""
+        catalog = Catalog({name: searcher}, self.timings)
+        catalog.indices = {**self.indices, **catalog.indices}
         return catalog
 
     @property

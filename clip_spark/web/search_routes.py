@@ -176,7 +176,7 @@ def picture(
         data = read_picture(record)
         return thumbnail(data, size) if size else original(data)
 
-    media = cache.get((served.name, record_id, size), make) if size else make()
+    media = cache.get((served.name, served.searcher.info.generation, record_id, size), make) if size else make()
     return Response(media.data, media_type=media.type, headers=PICTURE_HEADERS)
 
 

@@ -92,6 +92,21 @@ class ServedIndex:
         found = self._read([hit.position for hit in hits[:records]])
         return [replace(hit, record=record) for hit, record in zip(hits, found, strict=False)] + hits[len(found) :]
 
+    def check(self) -> None:
+        """Search, and read a record and a vector in the middle; raises what a request would meet."""
+        self.nearest(self.embed_text("ready"), Wanted(k=1))
+        allowed = self.searcher.parts.allowed(None)
+        live = np.arange(self.rows) if allowed is None else np.flatnonzero(allowed.mask)
+        middle = live[len(live) // 2 : len(live) // 2 + 1]
+        if len(middle):
+            self.searcher.records.take(middle)
+            self.searcher.parts.vectors.take(middle)
+
+    @property
+    def outdated(self) -> str:
+        """Why it is not known what was taken down meanwhile; empty where it is."""
+        return self.searcher.parts.outdated
+
     def records(self, positions: Sequence[int]) -> list[dict[str, Any]]:
         """The records at some positions, in that order; raises NotFound where there is none, or none any more."""
         if positions and (min(positions) < 0 or max(positions) >= self.rows):

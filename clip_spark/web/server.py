@@ -17,6 +17,7 @@ from clip_spark.web.connections import KEEP_ALIVE_SECONDS, Connection, most_conn
 from clip_spark.web.guard import Rules
 from clip_spark.web.headers import log_requests
 from clip_spark.web.origins import names_on
+from clip_spark.web.reload import Reloader
 from clip_spark.web.spec import ServeSpec, named_uris
 
 SHUTDOWN_SECONDS = 5
@@ -45,6 +46,7 @@ def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None
             log_requests()
         lines = [index.summary for index in catalog.indices.values()]
         with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it again
+            Reloader(app.state, named_uris(spec.index)).start()
             _Server(configured(app), lambda: announce(address(listener), lines)).run(sockets=[listener])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from clip_spark.index.files.faiss_library import inverted_of, load_faiss, search
 from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.files.local_copy import ADVICE, local_path
 from clip_spark.index.open.effort import choose_effort, deeper
-from clip_spark.index.open.removals import Removals
+from clip_spark.index.open.removals import NOTHING, Removals, Removed
 from clip_spark.index.open.selection import Selection
 from clip_spark.index.open.vectors import PartVectors, VectorStore
 
@@ -42,16 +42,30 @@ class PartSet:
         self._removals = removals
         # downcast, for Python's wrapper of the base class cannot search
         self._inverted = [inverted_of(index) for index in self.indexes]
-        self._without = lru_cache(8)(self._subtract)
-        self._unfiltered = lru_cache(8)(self._parameters)
+        # Not of methods: a cache in a circle with its owner would keep all files open until a garbage collection, and
+        # a Spark worker freezes what it holds.
+        self._without = lru_cache(8)(partial(_subtract, self.rows))
+        self._unfiltered = lru_cache(8)(partial(_parameters, self.indexes))
 
     def allowed(self, selection: Selection | None) -> Selection | None:
         """A selection minus what is removed now; None means everything."""
-        removed = self._removals.positions() if self._removals is not None else ()
-        return self._without(selection, tuple(removed)) if len(removed) else selection
+        removed = self._removals.now() if self._removals is not None else NOTHING
+        return self._without(selection, removed) if len(removed.positions) else selection
 
-    def _subtract(self, selection: Selection | None, removed: tuple[int, ...]) -> Selection:
-        return (selection or Selection.everything(self.rows)).without(np.array(removed, np.int64))
+    @property
+    def outdated(self) -> str:
+        """Why it is not known what was taken down meanwhile; empty where it is."""
+        return self._removals.outdated if self._removals is not None else ""
+
+    def close(self) -> None:
+        """Let go of all files; no search is possible any more."""
+        if self._removals is not None:
+            self._removals.close()
+        if self.store is not None:
+            self.store.close()
+        self.indexes.clear()
+        self._inverted.clear()
+        self._unfiltered.cache_clear()
 
     def search(
         self,
@@ -115,7 +129,7 @@ class PartSet:
     ) -> tuple[np.ndarray, np.ndarray]:
         if len(self.indexes) > 1 and len(queries) <= FEW_QUERIES and self._inverted[0] is not None:
             return merge(self._search_lists(queries, k, settings, selector), k)
-        chosen = self._unfiltered(settings) if selector is None else self._parameters(settings, selector)
+        chosen = self._unfiltered(settings) if selector is None else _parameters(self.indexes, settings, selector)
         return merge([self._search_part(*each, queries, k) for each in zip(self.indexes, chosen, strict=True)], k)
 
     def _search_lists(
@@ -133,10 +147,6 @@ class PartSet:
             for index, each in zip(self._inverted, chosen, strict=True)
         ]
 
-    def _parameters(self, settings: SearchSettings, selector: Any = None) -> list[Any]:
-        """One for each part; searches only read them, so threads may share them."""
-        return [parameters(index, settings, selector) for index in self.indexes]
-
     def _search_part(self, index: Any, chosen: Any, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         return self._as_cosines(*index.search(queries, k, params=chosen))
 
@@ -146,6 +156,15 @@ class PartSet:
         if positions[:, -1].min() == MISSING:  # they come last
             scores[positions == MISSING] = -np.inf
         return scores, positions
+
+
+def _subtract(rows: int, selection: Selection | None, removed: Removed) -> Selection:
+    return (selection or Selection.everything(rows)).without(removed.positions)
+
+
+def _parameters(indexes: Sequence[Any], settings: SearchSettings, selector: Any = None) -> list[Any]:
+    """*Worker.* One for each part; searches only read them, so threads may share them."""
+    return [parameters(index, settings, selector) for index in indexes]
 
 
 def merge(found: Sequence[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:

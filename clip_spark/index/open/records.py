@@ -7,7 +7,7 @@ so a record costs the pages that it lies on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ class RecordReader:
     def __init__(self, index_uri: str, files: Sequence[IndexFile], columns: str = "") -> None:
         self.uri, self.files, self._columns = index_uri, files, columns
         self._starts = np.array([file.start for file in files], np.int64)
-        self._open = lru_cache(OPEN_FILES)(self._open_file)
+        self._open = lru_cache(OPEN_FILES)(partial(_open_file, index_uri, files))  # no circle: see PartSet
 
     @property
     def columns(self) -> list[str]:
@@ -50,6 +50,15 @@ class RecordReader:
             return from_text(self._columns)
         # The manifest of an older version does not say: its files do.
         return unify((file.path, self._open(number).schema) for number, file in enumerate(self.files))
+
+    def hold(self) -> None:
+        """Map all files now, as many as may be open: then they can be read even after they were deleted."""
+        for number in range(min(len(self.files), OPEN_FILES)):
+            self._open(number)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        self._open.cache_clear()
 
     def check_columns(self, columns: Sequence[str]) -> None:
         """Raise SpecError unless the records have all of these columns; reads no record."""
@@ -71,9 +80,6 @@ class RecordReader:
                 found = self._open(number).get_batch(batch)
                 here = [name for name in columns if name in found.schema.names]
                 yield (found.select(here) if columns else found).take(pa.array(places - batch * BATCH_ROWS))
-
-    def _open_file(self, number: int) -> Any:
-        return pa.ipc.open_file(pa.memory_map(local_path(self.uri, self.files[number])))
 
     def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
         """All records: (position of the first, batch with the columns of its file), memory-mapped."""
@@ -102,6 +108,10 @@ class RecordReader:
             hits = pc.is_in(batch.column(schema.RECORD_ID), value_set=wanted).to_numpy(zero_copy_only=False)
             found.append(start + np.flatnonzero(hits).astype(np.int64))
         return np.concatenate(found)
+
+
+def _open_file(index_uri: str, files: Sequence[IndexFile], number: int) -> Any:
+    return pa.ipc.open_file(pa.memory_map(local_path(index_uri, files[number])))
 
 
 def split(owner: np.ndarray, values: np.ndarray) -> list[tuple[int, np.ndarray]]:

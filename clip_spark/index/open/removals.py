@@ -2,25 +2,40 @@
 
 <index>/removed/<uuid>.json    {"record_ids": [...]}, one for each takedown and never changed; compaction merges them
 <index>/removed.json           the same, of older versions
-Searchers that are open see a change within seconds.
+Searchers that are open see a change within seconds: a thread looks for it, never a search. So a store that is down
+or slow holds no search up; what was known last goes on to count, and the log says since when.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-import time
 import uuid
+import weakref
 from collections.abc import Iterable
 from contextlib import suppress
 
 import numpy as np
 
 from clip_spark import storage
+from clip_spark.errors import ClipSparkError
 from clip_spark.index.open.records import RecordReader
 
+log = logging.getLogger(__name__)
+
 REMOVED, TAKEDOWNS = "removed.json", "removed"
-LOCAL_SECONDS, REMOTE_SECONDS = 0.5, 30.0
+LOCAL_SECONDS, REMOTE_SECONDS = 0.5, 15.0
 """How often an open searcher looks for changes."""
+
+
+class Removed:
+    """What is removed at one moment: sorted positions (int64); never changed, so that it may be a key of caches."""
+
+    def __init__(self, positions: np.ndarray) -> None:
+        self.positions = positions
+
+
+NOTHING = Removed(np.empty(0, np.int64))
 
 
 class Removals:
@@ -28,24 +43,48 @@ class Removals:
 
     def __init__(self, index_uri: str, records: RecordReader) -> None:
         self._uri, self._records = index_uri, records
-        self._every = LOCAL_SECONDS if storage.is_local(index_uri) else REMOTE_SECONDS
         self._lock = threading.Lock()
-        self._stamp, self._looked = "", -np.inf
-        self._positions = np.empty(0, np.int64)
+        self._stamp, self._now = "", NOTHING
+        self._closed = threading.Event()
+        self.outdated = ""
+        """Why the latest look failed, in one sentence; empty where it did not."""
+        self.refresh()
+        every = LOCAL_SECONDS if storage.is_local(index_uri) else REMOTE_SECONDS
+        arguments = (weakref.ref(self), self._closed, every)  # the thread must not keep it alive
+        threading.Thread(target=_watch, args=arguments, name="removals", daemon=True).start()
 
-    def positions(self) -> np.ndarray:
-        """Sorted positions (int64) of what is removed now."""
+    def now(self) -> Removed:
+        """What is removed now, as far as is known; asks no store."""
+        return self._now
+
+    def refresh(self) -> None:
+        """Look for changes; a store that does not answer leaves what was known."""
         with self._lock:
-            if time.monotonic() - self._looked >= self._every:
-                self._refresh()
-            return self._positions
+            try:
+                stamp = str(takedowns(self._uri))
+                if stamp != self._stamp:
+                    self._now = Removed(self._records.find_all(read_removed(self._uri)))
+                    self._stamp = stamp
+            except (OSError, ClipSparkError) as error:
+                if not self.outdated:
+                    log.warning("takedowns of '%s' cannot be read since now (%s); the last known ones count",
+                                self._uri, error)  # fmt: skip
+                self.outdated = f"takedowns cannot be read: {error}"
+            else:
+                self.outdated = ""
 
-    def _refresh(self) -> None:
-        stamp = str(takedowns(self._uri))
-        if stamp != self._stamp:
-            self._positions = self._records.find_all(read_removed(self._uri))
-            self._stamp = stamp
-        self._looked = time.monotonic()
+    def close(self) -> None:
+        """End the thread; what is removed stays as it is known."""
+        self._closed.set()
+
+
+def _watch(removals: weakref.ref[Removals], closed: threading.Event, every: float) -> None:
+    while not closed.wait(every):
+        alive = removals()
+        if alive is None:
+            return
+        alive.refresh()
+        del alive  # not held while it waits
 
 
 def takedowns(index_uri: str) -> list[storage.FileInfo]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,16 @@ class VectorStore:
     def __init__(self, index_uri: str, files: Sequence[IndexFile], dim: int) -> None:
         self.uri, self.files, self.dim = index_uri, files, dim
         self._starts = np.array([file.start for file in files], np.int64)
-        self._open = lru_cache(OPEN_FILES)(self._open_file)
+        self._open = lru_cache(OPEN_FILES)(partial(_open_file, index_uri, files, dim))  # no circle: see PartSet
 
-    def _open_file(self, number: int) -> np.ndarray:
-        file = self.files[number]
-        return np.memmap(local_path(self.uri, file), np.float16, "r", shape=(file.rows, self.dim))
+    def hold(self) -> None:
+        """Map all files now, as many as may be open: then they can be read even after they were deleted."""
+        for number in range(min(len(self.files), OPEN_FILES)):
+            self._open(number)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        self._open.cache_clear()
 
     def take(self, positions: np.ndarray) -> np.ndarray:
         """Vectors at positions (int64, any order), float32 (m, d)."""
@@ -66,12 +71,17 @@ class VectorStore:
         return scores
 
 
+def _open_file(index_uri: str, files: Sequence[IndexFile], dim: int, number: int) -> np.ndarray:
+    file = files[number]
+    return np.memmap(local_path(index_uri, file), np.float16, "r", shape=(file.rows, dim))
+
+
 class PartVectors:
     """Vectors out of uncompressed parts; the way to each is worked out at first use and takes 8 bytes per vector."""
 
     def __init__(self, indexes: Sequence[Any], rows: int) -> None:
-        self._indexes, self._rows = indexes, rows
-        self._places = lru_cache(1)(self._find_places)
+        self._indexes = indexes
+        self._places = lru_cache(1)(partial(_find_places, indexes, rows))
 
     def take(self, positions: np.ndarray) -> np.ndarray:
         """Vectors at positions (int64, any order), float32 (m, d)."""
@@ -83,13 +93,14 @@ class PartVectors:
             out[rows] = stored_rows(self._indexes[one >> 32], one & 0xFFFFFFFF, offset[rows])
         return out
 
-    def _find_places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Part, list and offset of each position, as small integers."""
-        part, number, offset = np.zeros(self._rows, np.int16), *np.zeros((2, self._rows), np.int32)
-        for at, index in enumerate(self._indexes):
-            for which, ids in enumerate(ids_by_list(index)):
-                part[ids], number[ids], offset[ids] = at, which, np.arange(len(ids))
-        return part, number, offset
+
+def _find_places(indexes: Sequence[Any], rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """*Worker.* Part, list and offset of each position, as small integers."""
+    part, number, offset = np.zeros(rows, np.int16), *np.zeros((2, rows), np.int32)
+    for at, index in enumerate(indexes):
+        for which, ids in enumerate(ids_by_list(index)):
+            part[ids], number[ids], offset[ids] = at, which, np.arange(len(ids))
+    return part, number, offset
 
 
 def stored_rows(index: Any, number: int, offsets: np.ndarray) -> np.ndarray:

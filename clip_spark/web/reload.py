@@ -1,0 +1,92 @@
+"""*Server.* Takes up new generations of the indices that are served, without a request noticing.
+
+A thread looks at each manifest. Where one has changed, the new generation is opened beside the old one and checked,
+then a catalog with it takes the place of the catalog before. A request works with the catalog that it found: one
+generation from its query to its records. The old generation's files stay mapped until its last request is done, and a
+generation that cannot be opened changes nothing but the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from clip_spark import storage
+from clip_spark.datasets.manifest import MANIFEST
+from clip_spark.errors import ClipSparkError
+from clip_spark.web.catalog import Catalog
+
+if TYPE_CHECKING:
+    from clip_spark.search.searcher import Searcher
+
+log = logging.getLogger(__name__)
+
+LOCAL_SECONDS, REMOTE_SECONDS = 1.0, 15.0
+"""How often a manifest is looked at."""
+NOT_SERVED = (ClipSparkError, OSError, RuntimeError, ValueError, LookupError, TypeError)
+"""What a generation that is damaged, half gone or of a newer version may raise."""
+
+
+class Reloader:
+    """Keeps `state.catalog` at the latest generations; `state` is the app's."""
+
+    def __init__(self, state: Any, uris: Mapping[str, str]) -> None:
+        self._state, self._uris = state, dict(uris)
+        self._refused: dict[str, str] = {}
+        self._closed = threading.Event()
+
+    def start(self) -> None:
+        """Look from now on, in a thread that ends with the process."""
+        every = LOCAL_SECONDS if all(map(storage.is_local, self._uris.values())) else REMOTE_SECONDS
+        threading.Thread(target=self._run, args=(every,), name="reload", daemon=True).start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._closed.set()
+
+    def _run(self, every: float) -> None:
+        while not self._closed.wait(every):
+            self.look()
+
+    def look(self) -> None:
+        """Take up what is new, once."""
+        for name, uri in self._uris.items():
+            try:
+                self._look_at(name, uri)
+            except NOT_SERVED as error:  # whatever is wrong with the new one, the old one goes on
+                if self._refused.get(name) != str(error):
+                    log.warning(
+                        "the new state of index '%s' cannot be served (%s); the one before still is", name, error
+                    )
+                self._refused[name] = str(error)
+            else:
+                self._refused.pop(name, None)
+
+    def _look_at(self, name: str, uri: str) -> None:
+        catalog: Catalog = self._state.catalog
+        before = catalog.indices[name].searcher
+        found = storage.read_json(storage.join(before.manifest.uri, MANIFEST))
+        if generation_of(found) == generation_of(before.manifest.head_to_json()):
+            return
+        fresh = _opened(uri, before)
+        catalog = catalog.replaced(name, fresh)
+        catalog.indices[name].check()
+        self._state.catalog = catalog
+        log.info(
+            "index '%s': generation %s is served in place of %s", name, fresh.info.generation, before.info.generation
+        )
+
+
+def generation_of(manifest: Mapping[str, Any]) -> tuple[Any, ...]:
+    """*Pure.* What tells two generations of an index apart."""
+    return manifest["fingerprint"], manifest["created"], manifest["extra"].get("generation")
+
+
+def _opened(uri: str, before: Searcher) -> Searcher:
+    from clip_spark.search.searcher import Searcher
+
+    fresh = Searcher.open(uri).hold()
+    fresh.share_encoder(before)
+    return fresh
