@@ -174,10 +174,12 @@ def embed_images(
     precision: Text = "auto",
     orientation: Text = "apply",
     background: Text = "white",
+    image_column: Text = "",
     metadata_columns: Texts = (),
     batch_size: int = 0,
     shard_rows: int = 0,
     fast_decode: bool = False,
+    max_rejects: float = 1.0,
     price_per_hour: float = 0.0,
     overwrite: bool = False,
 ) -> Dataset:
@@ -190,10 +192,12 @@ def embed_images(
         precision: auto, fp32, bf16, fp16 or tf32 (GPUs); auto is the fastest that the first task measures, with a cosine to fp32 of 0.999 and more, and all tasks follow it; int8 is faster on most CPUs, but not exact.
         orientation: apply (turn photographs as their EXIF tag says) or ignore (as open_clip does).
         background: under transparent pixels: white, black, RRGGBB, or open_clip, which shows what colours lie below them.
-        metadata_columns: keys of the .json beside a picture that become record columns.
+        image_column: column of parquet files that holds pictures or their paths; empty finds it.
+        metadata_columns: keys of the metadata beside pictures, or other columns of parquet, that become record columns.
         batch_size: pictures per forward pass; 0 chooses by device.
         shard_rows: most pictures of a shard from single files; 0 chooses (a tar is always one shard).
         fast_decode: decode large JPEGs at a fraction of their size: 3 to 6 times faster, not exact.
+        max_rejects: fail in the end if more than this share is rejected; 1 never does.
         price_per_hour: what the cluster costs in an hour, in any currency; the result then says the cost of a million rows.
         overwrite: replace what another run left in output.
 

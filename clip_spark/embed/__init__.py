@@ -8,6 +8,7 @@ from typing import Any
 from clip_spark import storage
 from clip_spark.datasets.manifest import REPORT, Manifest
 from clip_spark.datasets.tables import Table
+from clip_spark.embed.outcome import left_out_table, rejects_table
 from clip_spark.embed.pictures import embed_images
 from clip_spark.embed.texts import embed_text
 
@@ -15,9 +16,14 @@ __all__ = ["embed_images", "embed_text", "preview"]
 
 
 def preview(manifest: Manifest) -> list[Table]:
-    """*Driver.* The encoder, and where the time went."""
+    """*Driver.* The encoder, where the time went, what was left out and what was rejected."""
     report = storage.read_json(manifest.locate(REPORT))
-    return [encoder_table(manifest, report.get("precision_rates", {})), stages_table(report)]
+    found = [left_out_table(report), rejects_table(manifest)]
+    return [
+        encoder_table(manifest, report.get("precision_rates", {})),
+        stages_table(report),
+        *(table for table in found if table.rows),
+    ]
 
 
 def encoder_table(manifest: Manifest, rates: Mapping[str, Mapping[str, float]]) -> Table:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clip_spark.errors import Rejected
+from clip_spark.pictures.find import Part
+from clip_spark.pictures.items import Item, LeftOut, Picture, Unreadable
 from clip_spark.pictures.records import PictureRow
-from clip_spark.pictures.sources import FileEntry, Part, Picture, Unreadable
+from clip_spark.pictures.sources import FileEntry
 from clip_spark.runtime.ahead import map_ordered
 from clip_spark.runtime.child_process import Apart, Limits
 from clip_spark.runtime.devices import decode_threads, is_retry
@@ -52,13 +54,15 @@ def prepared_pictures(
 
     with decoder(partial(encoder.prepare, fast=fast_decode)) as decode, counted_warnings(writer.counters):
 
-        def work(item: FileEntry | Picture | Unreadable) -> Prepared | Unreadable:
+        def work(item: FileEntry | Item) -> Prepared | Unreadable | LeftOut:
             return prepare(decode, item)
 
         results = map_ordered(work, part.read(), decode_threads(), ahead)
         for result in results:
             if isinstance(result, Unreadable):
                 writer.reject(result.uri, result.reason, result.message)
+            elif isinstance(result, LeftOut):
+                writer.counters[result.counter] += 1
             else:
                 writer.watch.seconds["read"] += result.read_seconds
                 writer.watch.seconds["decode"] += result.decode_seconds
@@ -88,11 +92,11 @@ def counted_warnings(counters: Counter[str]) -> Iterator[None]:
         yield
 
 
-def prepare(decode: Decode, item: FileEntry | Picture | Unreadable) -> Prepared | Unreadable:
+def prepare(decode: Decode, item: FileEntry | Item) -> Prepared | Unreadable | LeftOut:
     """*Worker.* Read a picture if that is still to be done, decode and resize it; runs in a thread."""
     start = time.perf_counter()
     picture = item.load() if isinstance(item, FileEntry) else item
-    if isinstance(picture, Unreadable):
+    if not isinstance(picture, Picture):
         return picture
     loaded = time.perf_counter()
     try:
@@ -100,7 +104,7 @@ def prepare(decode: Decode, item: FileEntry | Picture | Unreadable) -> Prepared 
     except Rejected as error:
         return Unreadable(picture.uri, error.reason, error.message)
     row = PictureRow(replace(picture, data=b""), *found.size, len(picture.data))
-    return Prepared(row, found.values, found.notices, loaded - start, time.perf_counter() - loaded)
+    return Prepared(row, found.values, (*picture.notices, *found.notices), loaded - start, time.perf_counter() - loaded)
 
 
 def encode_pictures(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +15,14 @@ from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.schema import EMBEDDINGS
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.embed.facts import facts, with_precision
+from clip_spark.embed.outcome import checked, with_left_out
 from clip_spark.embed.picture_stream import encode_pictures, prepared_pictures
 from clip_spark.embed.specs import EmbedImagesSpec
 from clip_spark.embed.task import ENCODER, EncodeTask, Usage, timed, write_rows
 from clip_spark.encoders import check_model
+from clip_spark.pictures.columns import metadata_columns
 from clip_spark.pictures.find import PictureShard, find_pictures, plan_shards
-from clip_spark.pictures.records import records_schema, records_table
+from clip_spark.pictures.records import MetadataColumn, misfits, records_schema, records_table
 from clip_spark.runtime import devices
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import Planned, read_on_executors, run_shards
@@ -33,31 +36,39 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
 
     Raises:
         InputError: an input is missing or holds no pictures.
+        SpecError: a key of the metadata does not exist.
+        ClipSparkError: no picture could be embedded, or more were rejected than may be; all is kept.
         ModelError: the model is unknown or cannot be loaded.
     """
     planned = plan_tasks(spec)
     run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
     if run.manifest:
-        return run.manifest
+        return checked(run.manifest, spec.max_rejects)
     items = [planned.items[number] for number in run.pending()]
     if items:
         spark = get_spark()
         threads = devices.threads_per_task(spark.sparkContext, len(items))
         run_shards(spark, "embed-images", items, planned.work(run.output, threads), devices.gpu_profile(spark))
-    return run.commit(facts(run, "image", spec.price_per_hour), with_precision(run), (ENCODER,))
+    refine, left_out = with_precision(run), planned.plan.inputs["images"]["left_out"]
+    manifest = run.commit(
+        facts(run, "image", spec.price_per_hour), lambda report: with_left_out(refine(report), left_out), (ENCODER,)
+    )
+    return checked(manifest, spec.max_rejects)
 
 
 def plan_tasks(spec: EmbedImagesSpec) -> Planned:
     """*Driver.* What the tasks of `embed_images` will do; raises what it raises."""
     check_model(spec.model, spec.precision)
-    found = find_pictures(spec.images)
+    found = find_pictures(spec.images, spec.image_column)
     shards = plan_shards(found, spec.shard_rows)
-    given = {"uri": ",".join(spec.images), "uris": list(spec.images), "fingerprint": found.fingerprint}
+    columns = metadata_columns(shards, spec.metadata_columns)
+    given: dict[str, Any] = {"uri": ",".join(spec.images), "uris": list(spec.images), "fingerprint": found.fingerprint}
+    given["left_out"] = dict(found.left_out)
     plan = Plan.of("embeddings", spec, {"images": given}, len(shards))
 
     def work(output: str, threads: int) -> PictureWork:
         task = EncodeTask(output, plan.fingerprint, spec.encoder, spec.batch_size, threads)
-        return PictureWork(task, spec.metadata_columns, spec.fast_decode)
+        return PictureWork(task, columns, spec.fast_decode)
 
     return Planned(plan, shards, work)
 
@@ -67,19 +78,21 @@ class PictureWork:
     """*Worker.* Embeds one shard of pictures; picklable."""
 
     task: EncodeTask
-    metadata_columns: tuple[str, ...]
+    columns: tuple[MetadataColumn, ...]
     fast_decode: bool = False
 
     def __call__(self, shard: PictureShard) -> Receipt:
         """Write the shard."""
         usage = Usage(self.task)
         encoder, per_pass = usage.encoder, self.task.batch_size
-        folders = {"embeddings": EMBEDDINGS, "records": records_schema(self.metadata_columns)}
+        folders = {"embeddings": EMBEDDINGS, "records": records_schema(self.columns)}
         with ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer:
             prepared = prepared_pictures(encoder, shard.part, writer, self.fast_decode, per_pass)
             encoded = encode_pictures(encoder, timed(prepared, writer.watch, "wait"), per_pass)
             while found := list(islice(encoded, WRITE_ROWS)):
-                table = records_table([row for row, _ in found], self.metadata_columns)
+                table = records_table([row for row, _ in found], self.columns)
+                for name in (name for row, _ in found for name in misfits(row, self.columns)):
+                    writer.counters[f"values of other types, only in metadata: {name}"] += 1
                 write_rows(writer, table, np.stack([vector for _, vector in found]))
             usage.add_to(writer)
             return writer.finish()

@@ -78,16 +78,23 @@ class EmbedImagesSpec(Spec):
     background: str = option(
         "under transparent pixels: white, black, RRGGBB, or open_clip, which shows what colours lie below them", "white"
     )
+    image_column: str = option(
+        "column of parquet files that holds pictures or their paths; empty finds it", "", holds=COLUMN
+    )
     metadata_columns: tuple[str, ...] = option(
-        "keys of the .json beside a picture that become record columns", (), holds=COLUMN
+        "keys of the metadata beside pictures, or other columns of parquet, that become record columns",
+        (),
+        holds=COLUMN,
     )
     batch_size: int = option("pictures per forward pass; 0 chooses by device", 0, content=False)
     shard_rows: int = option("most pictures of a shard from single files; 0 chooses (a tar is always one shard)", 0)
     fast_decode: bool = option("decode large JPEGs at a fraction of their size: 3 to 6 times faster, not exact", False)
+    max_rejects: float = option("fail in the end if more than this share is rejected; 1 never does", 1.0, content=False)
     price_per_hour: float = option(PRICE_HELP, 0.0, content=False)
 
     def __post_init__(self) -> None:
         check_not_empty("images", self.images)
+        check_at_least("max-rejects", self.max_rejects, 0)
         EncoderSpec(self.model, self.precision, Look(self.orientation, self.background))
         check_at_least("batch-size", self.batch_size, 0)
         check_at_least("shard-rows", self.shard_rows, 0)

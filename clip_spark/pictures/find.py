@@ -1,21 +1,31 @@
-"""*Driver.* Which pictures there are, from listings alone, and how they are cut into shards."""
+"""*Driver.* Which pictures there are, from listings, and how they are cut into shards."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from clip_spark import storage
 from clip_spark.datasets.manifest import MANIFEST, read_manifest
 from clip_spark.errors import InputError
-from clip_spark.pictures.sources import PICTURE_SUFFIXES, FileEntry, FilesPart, ParquetPart, Part, TarPart
+from clip_spark.pictures.folder_files import ALLOWED, Archive, FolderFiles, archive_of, sort_out
+from clip_spark.pictures.formats import PICTURE_ENDINGS, ending
+from clip_spark.pictures.items import LeftOut
+from clip_spark.pictures.parquet_rows import ParquetPart, beside
+from clip_spark.pictures.plain_text import decode_text, printable
+from clip_spark.pictures.sources import FileEntry, FilesPart
+from clip_spark.pictures.tars import TarPart
 from clip_spark.storage import FileInfo
 
 MOST_FILES, LEAST_FILES, WANTED_SHARDS = 10_000, 250, 64
 """Single files per shard: enough to fill batches, few enough that small folders keep many cores busy."""
-ALLOWED = f"pictures ({', '.join(PICTURE_SUFFIXES)}), .tar, .parquet, or a .txt list of URIs"
+TWICE = "given twice: read once"
+LIST_ENDINGS = ("txt", "lst", "list")
+Part = FilesPart | TarPart | ParquetPart
 
 
 @dataclass(frozen=True)
@@ -33,12 +43,14 @@ class FoundPictures:
     Attributes:
         files: single pictures.
         archives: tars and parquet files.
-        fingerprint: what changes when any file that was found does.
+        fingerprint: what changes when any file that is read does; files that are left out change nothing.
+        left_out: counters of files that are not read, by ending and reason.
     """
 
     files: tuple[FileEntry, ...]
-    archives: tuple[TarPart | ParquetPart, ...]
+    archives: tuple[Archive, ...]
     fingerprint: str
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 class Stamps:
@@ -51,7 +63,7 @@ class Stamps:
     def add(self, files: Iterable[FileInfo]) -> None:
         """Files in their order."""
         for file in files:
-            row = json.dumps([file.uri, file.bytes, file.stamp], separators=(",", ":"), ensure_ascii=False)
+            row = json.dumps([printable(file.uri), file.bytes, file.stamp], separators=(",", ":"), ensure_ascii=False)
             self._hash.update(self._between + row.encode())
             self._between = b","
 
@@ -61,31 +73,48 @@ class Stamps:
         return self._hash.hexdigest()
 
 
-def find_pictures(uris: tuple[str, ...]) -> FoundPictures:
+def find_pictures(uris: tuple[str, ...], image_column: str = "") -> FoundPictures:
     """*Driver.* List the inputs.
+
+    Args:
+        uris: folders, single files, globs, and lists of them.
+        image_column: the column of parquet files that holds pictures; empty finds it.
 
     Raises:
         InputError: an input is missing, or holds nothing that can be read.
     """
+    stamps, left_out = Stamps(), Counter[str]()
     files: list[FileEntry] = []
-    archives: list[TarPart | ParquetPart] = []
-    stamps = Stamps()
+    archives: list[Archive] = []
     for uri in map(storage.absolute, uris):
-        found = _list(uri)
-        stamps.add(found)
-        if len(found) == 1 and found[0].uri == uri and uri.lower().endswith(".txt"):
-            files += _read_list(uri)
-            continue
-        usable = list(_entries(found)), list(_archives(found))
-        if not any(usable):
-            raise InputError(f"'{uri}' holds {len(found)} files but none that can be embedded; allowed: {ALLOWED}.")
-        files += usable[0]
-        archives += usable[1]
-    return FoundPictures(tuple(files), tuple(archives), stamps.fingerprint())
+        found = _find(uri)
+        stamps.add(found.read)
+        left_out.update(found.left_out)
+        files += found.files
+        archives += found.archives
+    if len(uris) > 1 or any(map(_is_list_name, uris)):
+        files, archives = _once(files, left_out), _once(archives, left_out)
+    parts = [replace(part, column=image_column) if isinstance(part, ParquetPart) else part for part in archives]
+    return FoundPictures(tuple(files), tuple(parts), stamps.fingerprint(), left_out)
+
+
+def _find(uri: str) -> FolderFiles:
+    listed = _list(uri)
+    if len(listed) == 1 and listed[0].uri == uri and (entries := _named_list(listed[0])) is not None:
+        return entries
+    found = sort_out(uri, listed)
+    if not found.files and not found.archives:
+        why = "; ".join(
+            f"{number:,} {name.removeprefix('left out: ')}" for name, number in found.left_out.most_common(5)
+        )
+        raise InputError(
+            f"'{uri}' holds {len(listed)} files but none that can be embedded ({why}); allowed: {ALLOWED}."
+        )
+    return found
 
 
 def _list(uri: str) -> list[FileInfo]:
-    found = storage.list_files(uri)
+    found = sorted(storage.iter_files(uri, hidden=True), key=lambda file: file.uri)
     if not found:
         state = "is empty" if storage.exists(uri) else "does not exist"
         raise InputError(f"The images '{uri}' {state}; give {ALLOWED}, or folders of them.")
@@ -95,34 +124,35 @@ def _list(uri: str) -> list[FileInfo]:
     return found
 
 
-def _suffix(uri: str) -> str:
-    return uri.rpartition(".")[2].lower()
+def _is_list_name(uri: str) -> bool:
+    return ending(uri) in LIST_ENDINGS
 
 
-def _entries(found: list[FileInfo]) -> Iterator[FileEntry]:
-    """*Pure.* The pictures, each with the `.txt` and `.json` of the same name beside it."""
-    beside = {file.uri for file in found if _suffix(file.uri) in ("txt", "json")}
-    for file in found:
-        if _suffix(file.uri) in PICTURE_SUFFIXES:
-            stem = file.uri.rpartition(".")[0]
-            caption, metadata = f"{stem}.txt", f"{stem}.json"
-            yield FileEntry(file.uri, caption if caption in beside else "", metadata if metadata in beside else "")
+def _named_list(file: FileInfo) -> FolderFiles | None:
+    """What the lines of a list name, if the file is one; relative paths are neighbours of the list."""
+    if not _is_list_name(file.uri):
+        return None
+    text = decode_text(storage.read_bytes(file.uri))
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise InputError(f"The list '{file.uri}' holds no URIs; write one per line.")
+    found = FolderFiles(read=[file])
+    for uri in (beside(file.uri, line) for line in lines):
+        archive = archive_of(uri) if ending(uri) not in PICTURE_ENDINGS else None
+        if archive is None:
+            found.files.append(FileEntry(uri))
+        else:
+            found.archives.append(archive)
+    return found
 
 
-def _archives(found: list[FileInfo]) -> Iterator[TarPart | ParquetPart]:
-    for file in found:
-        if _suffix(file.uri) == "tar":
-            yield TarPart(file.uri)
-        elif _suffix(file.uri) == "parquet":
-            yield ParquetPart(file.uri)
-
-
-def _read_list(uri: str) -> Iterator[FileEntry]:
-    lines = storage.read_bytes(uri).decode("utf-8", "replace").splitlines()
-    uris = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    if not uris:
-        raise InputError(f"The list '{uri}' holds no URIs; write one per line.")
-    return (FileEntry(storage.absolute(line)) for line in uris)
+def _once(items: list[Any], left_out: Counter[str]) -> list[Any]:
+    """The first of each URI; the others are counted."""
+    first: dict[str, Any] = {}
+    for item in items:
+        if first.setdefault(item.uri, item) is not item:
+            left_out[LeftOut(ending(item.uri), TWICE).counter] += 1
+    return list(first.values())
 
 
 def plan_shards(found: FoundPictures, shard_rows: int) -> list[PictureShard]:

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from clip_spark.datasets import schema
-from clip_spark.pictures.sources import Picture
+from clip_spark.pictures.items import Picture
+from clip_spark.pictures.plain_text import json_object
 
 COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("record_id", pa.string()),
@@ -36,20 +37,45 @@ class PictureRow:
     bytes: int
 
 
-def records_schema(metadata_columns: Sequence[str]) -> pa.Schema:
-    """*Pure.* The columns of image records; metadata columns are strings."""
-    return pa.schema([*COLUMNS, *((name, pa.string()) for name in metadata_columns)])
+@dataclass(frozen=True)
+class MetadataColumn:
+    """A key of the pictures' metadata as a column: `type` is Arrow's name of bool, int64, double or string."""
+
+    key: str
+    name: str
+    type: str
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """The type of its values."""
+        return pa.type_for_alias(self.type)
+
+    def value(self, found: Any) -> Any:
+        """A value as the column holds it, or None where it does not fit; the record's `metadata` still has it."""
+        if found is None or self.type == "string":
+            return found if found is None or isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+        if self.type == "bool":
+            return found if isinstance(found, bool) else None
+        if isinstance(found, bool) or not isinstance(found, (int, float)):
+            return None
+        if self.type == "double":
+            return float(found)
+        return int(found) if found == int(found) and abs(found) < 1 << 63 else None
 
 
-def records_table(rows: Sequence[PictureRow], metadata_columns: Sequence[str]) -> pa.Table:
+def records_schema(columns: Sequence[MetadataColumn]) -> pa.Schema:
+    """*Pure.* The columns of image records."""
+    return pa.schema([*COLUMNS, *((column.name, column.arrow_type) for column in columns)])
+
+
+def records_table(rows: Sequence[PictureRow], columns: Sequence[MetadataColumn]) -> pa.Table:
     """*Pure.* The records of some pictures, in order."""
-    values = [_record(row, metadata_columns) for row in rows]
-    return pa.Table.from_pylist(values, schema=records_schema(metadata_columns))
+    values = [_record(row, columns) for row in rows]
+    return pa.Table.from_pylist(values, schema=records_schema(columns))
 
 
-def _record(row: PictureRow, metadata_columns: Sequence[str]) -> dict[str, Any]:
+def _record(row: PictureRow, columns: Sequence[MetadataColumn]) -> dict[str, Any]:
     picture = row.picture
-    own = metadata_values(picture.metadata, metadata_columns) if metadata_columns else {}
     return {
         "record_id": schema.record_id(picture.uri),
         "kind": "image",
@@ -60,21 +86,18 @@ def _record(row: PictureRow, metadata_columns: Sequence[str]) -> dict[str, Any]:
         "offset": picture.offset,
         "size": row.bytes,
         "metadata": picture.metadata,
-        **own,
+        **metadata_values(picture.metadata, columns),
     }
 
 
-def metadata_values(metadata: str | None, names: Sequence[str]) -> dict[str, str | None]:
-    """*Pure.* Some keys of a JSON object as text; null where the key is absent or the text is not an object."""
-    try:
-        found = json.loads(metadata) if metadata else {}
-    except ValueError:
-        found = {}
-    found = found if isinstance(found, dict) else {}
-    return {name: _as_text(found.get(name)) for name in names}
+def metadata_values(metadata: str | None, columns: Sequence[MetadataColumn]) -> dict[str, Any]:
+    """*Pure.* Some keys of a JSON object by column; null where the key is absent, or its value is of another type."""
+    found = json_object(metadata) if metadata and columns else None
+    return {column.name: column.value((found or {}).get(column.key)) for column in columns}
 
 
-def _as_text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+def misfits(row: PictureRow, columns: Sequence[MetadataColumn]) -> list[str]:
+    """*Pure.* Names of the columns whose value in this picture's metadata is of another type."""
+    found = json_object(row.picture.metadata) if row.picture.metadata and columns else None
+    given = {column: (found or {}).get(column.key) for column in columns}
+    return [column.name for column, value in given.items() if value is not None and column.value(value) is None]

@@ -8,9 +8,8 @@ from typing import Any
 from clip_spark import storage
 from clip_spark.errors import InputError
 from clip_spark.pictures.decode import MOST_BYTES
-from clip_spark.pictures.sources import bytes_column
-
-ROW = "#row="
+from clip_spark.pictures.parquet_rows import ROW, read_row
+from clip_spark.pictures.tars import read_member, split_uri
 
 
 def has_picture(record: Mapping[str, Any]) -> bool:
@@ -35,9 +34,11 @@ def read_picture(record: Mapping[str, Any]) -> bytes:
     uri = str(record["uri"])
     try:
         if record.get("offset") is not None and "::" in uri:
-            return _read_range(uri.split("::", 1)[1], int(record["offset"]), int(record["size"]))
+            return _read_range(split_uri(uri)[1], int(record["offset"]), int(record["size"]))
         if ROW in uri:
-            return _read_row(*uri.rsplit(ROW, 1))
+            return read_row(uri)
+        if uri.startswith("tar://"):
+            return read_member(uri)
         return storage.read_bytes(uri)
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"The picture of this record cannot be read any more: '{uri}'.") from error
@@ -47,19 +48,3 @@ def _read_range(uri: str, offset: int, size: int) -> bytes:
     with storage.open_read(uri) as stream:
         stream.seek(offset)
         return stream.read(min(size, MOST_BYTES))
-
-
-def _read_row(file_uri: str, row: str) -> bytes:
-    import pyarrow.parquet as pq
-
-    number = int(row)
-    with storage.open_read(file_uri) as stream:
-        file = pq.ParquetFile(stream)
-        column = bytes_column(file.schema_arrow.names)
-        for group in range(file.metadata.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if number < rows and column is not None:
-                value = file.read_row_group(group, columns=[column]).column(0)[number].as_py()
-                return bytes(value["bytes"] if isinstance(value, dict) else value)
-            number -= rows
-    raise KeyError(row)

@@ -196,7 +196,7 @@ def test_embed_images_reads_tars_and_parquet_together(spark: Any, tmp_path: Path
     manifest = embed_images(lambda: spark, spec)
     rows = rows_of(manifest)
     assert [row["caption"] for row in rows] == ["one", None, "blue"]
-    assert rows[0]["uri"] == f"tar://x/1.png::{tmp_path}/0.tar" and rows[2]["id"] == "7"
+    assert rows[0]["uri"] == f"tar://x/1.png::{tmp_path}/0.tar" and rows[2]["id"] == 7
     with storage.open_read(rows[0]["uri"]) as stream:
         assert stream.read() == members["x/1.png"]
     assert data[rows[1]["offset"] :][: rows[1]["size"]] == members["x/3.jpg"]

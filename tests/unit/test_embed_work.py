@@ -33,6 +33,7 @@ from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.encoders.text_half import Tokenised
 from clip_spark.errors import SpecError
 from clip_spark.pictures import find as image_plan
+from clip_spark.pictures.records import MetadataColumn
 from clip_spark.runtime import devices
 
 TEXTS = [f"{colour} {thing}" for thing in ("dog", "cat", "big house", " ") for colour in ("red", "blue", "")]
@@ -181,6 +182,9 @@ def picture(colour: str, kind: str = "PNG") -> bytes:
     return stream.getvalue()
 
 
+NAME_AND_ID = (MetadataColumn("name", "name", "string"), MetadataColumn("id", "id", "int64"))
+
+
 @pytest.mark.parametrize("fast", [False, True])
 def test_tars_and_parquet_become_shards(tmp_path: Path, fast: bool) -> None:
     folder = tmp_path / "in"
@@ -197,12 +201,12 @@ def test_tars_and_parquet_become_shards(tmp_path: Path, fast: bool) -> None:
         pa.table({"image": [picture("green"), None], "caption": ["g", "n"], "id": [7, 8]}), folder / "r.parquet"
     )
     shards = image_plan.plan_shards(image_plan.find_pictures((str(folder),)), 0)
-    manifest = run_here(tmp_path / "out", shards, lambda task: PictureWork(task, ("name", "id"), fast), "image")
+    manifest = run_here(tmp_path / "out", shards, lambda task: PictureWork(task, NAME_AND_ID, fast), "image")
     rows = rows_of(manifest)
     assert [(row["name"], row["id"], row["caption"]) for row in rows] == [
         ("One", None, None),
         (None,) * 3,
-        (None, "7", "g"),
+        (None, 7, "g"),
     ]
     assert manifest.rejects == {"no picture": 1, "damaged tar": 1, "no image bytes": 1}
     data = (folder / "0.tar").read_bytes()

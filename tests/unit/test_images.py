@@ -16,7 +16,8 @@ from clip_spark.encoders.picture_pixels import PicturePreparer
 from clip_spark.errors import InputError, Rejected
 from clip_spark.pictures.decode import open_picture
 from clip_spark.pictures.find import find_pictures, plan_shards
-from clip_spark.pictures.sources import FileEntry, FilesPart, split_key
+from clip_spark.pictures.sources import FileEntry, FilesPart
+from clip_spark.pictures.tars import split_key
 from clip_spark.runtime.ahead import map_ordered
 from clip_spark.storage import list_files
 

@@ -1,0 +1,199 @@
+"""*Worker.* Pictures in rows of parquet: bytes, base64, datasets' `{bytes, path}`, paths, or lists of these."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from clip_spark import storage
+from clip_spark.errors import InputError, StorageError
+from clip_spark.pictures.formats import ending, picture_format
+from clip_spark.pictures.items import Item, Picture, Unreadable, with_texts
+from clip_spark.pictures.plain_text import to_json
+
+ROW, COLUMN, ITEM = "#row=", "&column=", "&item="
+"""A picture's URI is `file#row=7`; the column follows where the user named it, and the place in a list."""
+BYTES_COLUMNS = (
+    "image",
+    "bytes",
+    "jpg",
+    "png",
+    "content",
+    "image_bytes",
+    "img",
+    "images",
+    "jpeg",
+    "webp",
+    "picture",
+    "photo",
+)
+"""Names under which parquet files keep pictures, the usual one first; in any case of letters."""
+PATH_COLUMNS = ("image_path", "file_name", "filename", "path", "file")
+BATCH_ROWS = 64
+"""Rows of pictures in memory at once."""
+BASE64_HEAD = 64
+
+
+@dataclass(frozen=True)
+class ParquetPart:
+    """One parquet file with a column of pictures; an empty `column` is found by name and type."""
+
+    uri: str
+    column: str = ""
+
+    def read(self) -> Iterator[Item]:
+        """The rows in order; columns besides the pictures become the metadata. A damaged file is one Unreadable."""
+        try:
+            with storage.open_read(self.uri) as stream:
+                yield from self._rows(stream)
+        except FileNotFoundError:
+            yield Unreadable(self.uri, "missing", "the file does not exist")
+        except (OSError, ValueError, pa.ArrowException) as error:
+            yield Unreadable(self.uri, "damaged parquet", f"{error}; the rest of the file is lost")
+
+    def _rows(self, stream: Any) -> Iterator[Item]:
+        import pyarrow.parquet as pq
+
+        file = pq.ParquetFile(stream)
+        column = picture_column(file.schema_arrow, self.column)
+        if column is None:
+            names = ", ".join(file.schema_arrow.names)
+            yield Unreadable(self.uri, "no image bytes", f"none of the columns holds pictures: {names}")
+            return
+        number = 0
+        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            for row in batch.to_pylist():
+                yield from row_items(self._row_uri(number), row, column)
+                number += 1
+
+    def _row_uri(self, number: int) -> str:
+        """Says the column too where the user chose it: whoever shows the picture later must read the same."""
+        return f"{self.uri}{ROW}{number}" + (f"{COLUMN}{self.column}" if self.column else "")
+
+
+def picture_column(schema: pa.Schema, wanted: str = "") -> str | None:
+    """*Pure.* The column that holds pictures: the wanted one, else by its name and type, else the only one of bytes."""
+    if wanted:
+        return wanted if wanted in schema.names else None
+    lower = {name.lower(): name for name in reversed(schema.names)}
+    named = [lower[name] for name in (*BYTES_COLUMNS, *PATH_COLUMNS) if name in lower]
+    usable = [name for name in named if _may_hold(schema.field(name).type)]
+    holding = [name for name in schema.names if _is_bytes(_inner(schema.field(name).type))]
+    in_names = [name for name in usable if name in holding]
+    return next(iter(in_names or (holding if len(holding) == 1 else []) or usable), None)
+
+
+def _inner(kind: pa.DataType) -> pa.DataType:
+    return _inner(kind.value_type) if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    """Bytes, or a struct of them as datasets writes it."""
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" and _is_bytes(field.type) for field in kind)
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+
+
+def _may_hold(kind: pa.DataType) -> bool:
+    inner = _inner(kind)
+    return _is_bytes(inner) or pa.types.is_string(inner) or pa.types.is_large_string(inner)
+
+
+def row_items(uri: str, row: dict[str, Any], column: str) -> Iterator[Item]:
+    """*Worker.* The pictures of one row: one, or as many as its list holds."""
+    value = row.pop(column)
+    file_uri = uri.rpartition(ROW)[0]
+    if not isinstance(value, list):
+        yield _picture(uri, file_uri, value, row)
+        return
+    for place, item in enumerate(value):
+        yield _picture(f"{uri}{ITEM}{place}", file_uri, item, row)
+    if not value:
+        yield Unreadable(uri, "no image bytes", "the row's list of pictures is empty")
+
+
+def _picture(uri: str, file_uri: str, value: Any, row: dict[str, Any]) -> Picture | Unreadable:
+    try:
+        data = picture_bytes(value, file_uri)
+    except FileNotFoundError:
+        return Unreadable(uri, "missing", f"the row names '{_path(value)}', which does not exist")
+    except (OSError, InputError, StorageError, ValueError) as error:
+        return Unreadable(uri, "unreadable", str(error))
+    if data is None:
+        return Unreadable(uri, "no image bytes", "the row holds neither bytes nor a path")
+    metadata = {name: item for name, item in row.items() if item is not None and not isinstance(item, bytes)}
+    return with_texts(Picture(uri, data), None, to_json(metadata) if metadata else None)
+
+
+def picture_bytes(value: Any, file_uri: str) -> bytes | None:
+    """*Worker.* The encoded picture that a cell holds or names; paths are relative to the parquet file.
+
+    Raises:
+        FileNotFoundError, OSError: the file that it names cannot be read.
+    """
+    found = value.get("bytes") if isinstance(value, dict) else value
+    if isinstance(found, bytes):
+        return found
+    text = found if isinstance(found, str) else _path(value)
+    if not text:
+        return None
+    return from_base64(text) or storage.read_bytes(beside(file_uri, text))
+
+
+def _path(value: Any) -> str:
+    found = value.get("path") if isinstance(value, dict) else value
+    return found if isinstance(found, str) else ""
+
+
+def beside(file_uri: str, path: str) -> str:
+    """*Pure.* A path that a file names, as that file's neighbour; absolute ones and URIs stay."""
+    if "://" in path or path.startswith(("/", "~")):
+        return storage.absolute(path)
+    return storage.join(file_uri.rpartition("/")[0], path.removeprefix("./"))
+
+
+def from_base64(text: str) -> bytes | None:
+    """*Pure.* The bytes that a text writes in base64 (or as a data: URI) if they begin as a picture, else None."""
+    written = text.partition(",")[2] if text.startswith("data:") else text
+    if len(written) < 24 or (ending(written) and "/" not in written[:8] and len(written) < 256):
+        return None
+    try:
+        head = base64.b64decode(written[:BASE64_HEAD] + "=" * (-len(written[:BASE64_HEAD]) % 4), validate=True)
+        return base64.b64decode(written, validate=False) if picture_format(head) else None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def read_row(uri: str) -> bytes:
+    """*Worker.* The encoded picture of a row's URI, as `row_items` gives it.
+
+    Raises:
+        KeyError: there is none.
+    """
+    import pyarrow.parquet as pq
+
+    file_uri, _, rest = uri.rpartition(ROW)
+    rest, _, place = rest.partition(ITEM)
+    row, _, wanted = rest.partition(COLUMN)
+    with storage.open_read(file_uri) as stream:
+        file = pq.ParquetFile(stream)
+        column = picture_column(file.schema_arrow, wanted)
+        value = _cell(file, int(row), [column] if column else [])
+        data = picture_bytes(value[int(place)] if place else value, file_uri)
+    if data is None:
+        raise KeyError(uri)
+    return data
+
+
+def _cell(file: Any, number: int, columns: Sequence[str]) -> Any:
+    for group in range(file.metadata.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        if number < rows:
+            return file.read_row_group(group, columns=columns).column(0)[number].as_py()
+        number -= rows
+    raise KeyError(number)

@@ -1,0 +1,58 @@
+"""*Pure.* Small texts beside pictures (captions, JSON, lists) in the encodings that people's editors write."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+from typing import Any
+
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+FALLBACK = "cp1252"
+"""What is not UTF-8 was most often written by Windows."""
+
+
+def decode_text(data: bytes) -> str:
+    """*Pure.* The text without its mark: told by the mark, by zero bytes in between, else UTF-8 or Windows' own."""
+    for mark, encoding in MARKS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(encoding, "replace")
+    if len(data) > 1 and 0 in data[:2] and data[:64].count(0) * 3 >= len(data[:64]):
+        return data.decode("utf-16-be" if data[0] == 0 else "utf-16-le", "replace")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode(FALLBACK, "replace")
+
+
+def json_object(text: str) -> dict[str, Any] | None:
+    """*Pure.* A JSON object with NaN and infinities as null, or None if the text is not one."""
+    try:
+        found = json.loads(text, parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def to_json(value: dict[str, Any]) -> str:
+    """*Pure.* One line of JSON that every reader takes: no NaN, bytes left out, what JSON cannot hold as text."""
+    return json.dumps(_plain(value), ensure_ascii=False, default=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items() if not isinstance(item, bytes)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def printable(text: str) -> str:
+    """*Pure.* A file's name that is not UTF-8 with its odd bytes as \\xe9; others unchanged."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
