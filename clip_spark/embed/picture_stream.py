@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clip_spark.errors import Rejected
-from clip_spark.pictures.find import Part
 from clip_spark.pictures.items import Item, LeftOut, Picture, Unreadable
+from clip_spark.pictures.parts import Part
 from clip_spark.pictures.records import PictureRow
 from clip_spark.pictures.sources import FileEntry
 from clip_spark.runtime.ahead import map_ordered

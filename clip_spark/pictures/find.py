@@ -16,16 +16,15 @@ from clip_spark.pictures.folder_files import ALLOWED, Archive, FolderFiles, arch
 from clip_spark.pictures.formats import PICTURE_ENDINGS, ending
 from clip_spark.pictures.items import LeftOut
 from clip_spark.pictures.parquet_rows import ParquetPart, beside
+from clip_spark.pictures.parts import Part
 from clip_spark.pictures.plain_text import decode_text, printable
 from clip_spark.pictures.sources import FileEntry, FilesPart
-from clip_spark.pictures.tars import TarPart
 from clip_spark.storage import FileInfo
 
 MOST_FILES, LEAST_FILES, WANTED_SHARDS = 10_000, 250, 64
 """Single files per shard: enough to fill batches, few enough that small folders keep many cores busy."""
 TWICE = "given twice: read once"
 LIST_ENDINGS = ("txt", "lst", "list")
-Part = FilesPart | TarPart | ParquetPart
 
 
 @dataclass(frozen=True)
