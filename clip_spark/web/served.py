@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 KNOWN_IDS = 200_000
 """Record ids whose positions are remembered: those of latest hits, so that their pictures need no scan."""
 
+LATEST_TEXTS = 1000
+"""Texts whose embeddings are kept; 2 MB at 512 numbers."""
 WHERE_SECONDS = 5.0
 """The longest that a condition of a visitor may run."""
 
@@ -40,6 +43,7 @@ class ServedIndex:
         searcher.where_seconds = WHERE_SECONDS
         self._known: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
+        self._vectors = lru_cache(LATEST_TEXTS)(self._encode_text)
 
     @property
     def kind(self) -> str:
@@ -57,10 +61,15 @@ class ServedIndex:
         return f"{self.name}: {self.rows:,} {self.kind}s, model {self.searcher.info.encoder['model']}"
 
     def embed_text(self, text: str) -> np.ndarray:
-        """The embedding of a text, float32 (d,)."""
+        """The embedding of a text, float32 (d,), not to be written to: every page of a scroll gets the same one."""
+        return self._vectors(text)
+
+    def _encode_text(self, text: str) -> np.ndarray:
         encoder = self.searcher.encoder
         with _encoding, self.timings("text_clip_inference_time"):
-            return encoder.encode_texts([text])[0]
+            vector = encoder.encode_texts([text])[0]
+        vector.flags.writeable = False
+        return vector
 
     def embed_picture(self, data: bytes) -> np.ndarray:
         """The embedding of a picture file, float32 (d,); raises Rejected for bytes that are no usable picture."""

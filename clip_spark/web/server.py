@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import uvicorn
 from starlette.types import ASGIApp
+from threadpoolctl import threadpool_limits
 
 from clip_spark.errors import InputError
 from clip_spark.web.app import create_app
@@ -42,6 +43,8 @@ def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None
         rules = Rules(names_on(spec.host), spec.cors, spec.read_token(), spec.rate, spec.max_upload_bytes)
         catalog = Catalog.open(named_uris(spec.index))
         app = create_app(catalog, rules, max_k=spec.max_k)
+        # Requests have threads of their own; with those of BLAS beside them, eight did a twentieth of the work.
+        threadpool_limits(1, user_api="blas")
         if spec.log_requests:
             log_requests()
         lines = [index.summary for index in catalog.indices.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from pydantic import TypeAdapter
 
 from clip_spark.index.open.removals import add_removed
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.guard import Rules
+from clip_spark.web.models import ErrorAnswer, IndexAnswer, MetadataAnswer, SampleAnswer, SearchAnswer
 from clip_spark.web.origins import names_on
 
 
@@ -193,3 +196,37 @@ def test_many_threads_get_the_same_answers(client: TestClient) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda q: hits(client, q=q, k=5), words * 5))
     assert found == expected * 5
+
+
+def test_a_text_is_encoded_once_for_all_pages(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    served, asked = catalog.get("images"), []
+    encode = served.searcher.encoder.encode_texts
+    monkeypatch.setattr(served.searcher.encoder, "encode_texts", lambda texts: asked.extend(texts) or encode(texts))
+    first, second = served.embed_text("a text of this test"), served.embed_text("a text of this test")
+    assert asked == ["a text of this test"] and first is second and not first.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "model"),
+    [
+        ("get", "/search?q=a+cat&k=3", None, SearchAnswer),
+        ("get", "/search?q=&k=3", None, ErrorAnswer),
+        ("get", "/sample?k=3", None, SampleAnswer),
+        ("get", "/indices", None, list[IndexAnswer]),
+        ("post", "/metadata", {"ids": [1, 2], "indice_name": "words"}, list[MetadataAnswer]),
+        ("post", "/metadata", {"ids": "1"}, ErrorAnswer),
+    ],
+)
+def test_answers_have_the_shapes_that_openapi_promises(client: TestClient, method, path, body, model) -> None:
+    described = client.get("/openapi.json").json()["paths"][path.split("?")[0]][method]
+    answer = client.request(method, path, json=body)
+    TypeAdapter(model).validate_python(answer.json(), strict=True)
+    promised = described["responses"][str(answer.status_code)]["content"]["application/json"]["schema"]
+    name = getattr(model, "__name__", "") if model not in (list[IndexAnswer], list[MetadataAnswer]) else "array"
+    assert name in json.dumps(promised)
+    assert method == "get" or "requestBody" in described
+
+
+def test_a_sample_can_have_a_condition(client: TestClient) -> None:
+    records = client.get("/sample", params={"k": 100, "index": "words", "where": "n = 3"}).json()["records"]
+    assert records and {one["record"]["n"] for one in records} == {3}
