@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -13,6 +14,7 @@ from clip_spark import storage
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.errors import InputError
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
+from clip_spark.index.files.layout import Effort, read_index
 from clip_spark.search.searcher import Searcher
 
 QUERY_ROWS = 8192
@@ -20,16 +22,21 @@ QUERY_ROWS = 8192
 
 
 @lru_cache(1)
-def open_searcher(uri: str, generation: str) -> Searcher:
+def open_searcher(uri: str, generation: str, efforts: tuple[Effort, ...] = ()) -> Searcher:
     """*Worker.* The index, opened once per worker process.
+
+    Args:
+        uri: of the index.
+        generation: that the job was planned with.
+        efforts: instead of those that the index has; none leaves them.
 
     Raises:
         InputError: another index has taken its place since the job started.
     """
-    searcher = Searcher.open(uri)
-    if searcher.info.generation != generation:
+    manifest, info = read_index(uri)
+    if info.generation != generation:
         raise InputError(f"The index '{uri}' was replaced while this job ran; run the job again.")
-    return searcher
+    return Searcher(manifest, replace(info, efforts=efforts or info.efforts))
 
 
 @lru_cache(1)

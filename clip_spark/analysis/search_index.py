@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 
 from clip_spark import storage
+from clip_spark.analysis.own_recall import measure_own, recall_tables
 from clip_spark.analysis.query_shards import open_searcher, shard_blocks
 from clip_spark.analysis.specs import SearchIndexSpec
 from clip_spark.datasets import schema
@@ -17,7 +19,7 @@ from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.tables import Table
-from clip_spark.index.files.layout import check_same_encoder, read_index
+from clip_spark.index.files.layout import Effort, check_same_encoder, read_index
 from clip_spark.index.open.parts import MISSING
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.selection import check_where
@@ -41,6 +43,7 @@ class SearchTask:
         plan: fingerprint.
         generation: of the index when the job was planned.
         wanted: which hits, and which columns of their records beside record_id.
+        efforts: how deep to search, measured with a sample of the queries; none leaves it to the index.
     """
 
     queries: str
@@ -49,10 +52,11 @@ class SearchTask:
     plan: str
     generation: str
     wanted: Wanted
+    efforts: tuple[Effort, ...] = ()
 
     def __call__(self, shard: int) -> Receipt:
         """Write the hits of one shard."""
-        searcher = open_searcher(self.index, self.generation)
+        searcher = open_searcher(self.index, self.generation, self.efforts)
         hits = hit_schema(searcher, self.wanted.columns)
         with ShardWriter(self.output, self.plan, shard, {"hits": hits}) as writer:
             for queries, vectors in shard_blocks(self.queries, shard, searcher.info.dim, [schema.RECORD_ID]):
@@ -93,9 +97,15 @@ def search_index(get_spark: SessionSource, spec: SearchIndexSpec) -> Manifest:
     run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
     if run.manifest is not None:
         return run.manifest
+    own = measure_own(get_spark, spec.queries, spec.index, spec.k)
     if pending := run.pending():
-        run_shards(get_spark(), "search-index", pending, planned.work(run.output, 0))
-    return run.commit(dict(planned.extra))
+        run_shards(
+            get_spark(),
+            "search-index",
+            pending,
+            replace(cast(SearchTask, planned.work(run.output, 0)), efforts=own.efforts),
+        )
+    return run.commit({**planned.extra, "recall": own.facts})
 
 
 def plan_tasks(spec: SearchIndexSpec) -> Planned:
@@ -119,13 +129,14 @@ def plan_tasks(spec: SearchIndexSpec) -> Planned:
 
 
 def preview(manifest: Manifest) -> list[Table]:
-    """*Driver.* The first hits."""
+    """*Driver.* The recall that was measured, and the first hits."""
     import pyarrow.parquet as pq
 
+    tables = recall_tables(manifest.extra)
     for uri in manifest.files("hits")[:1]:
         with storage.open_read(uri) as stream:
             table = next(pq.ParquetFile(stream).iter_batches(PREVIEW_ROWS), None)
         if table is not None:
             rows = [tuple(row.values()) for row in table.to_pylist()]
-            return [Table("hits", tuple(table.schema.names), rows)]
-    return []
+            tables.append(Table("hits", tuple(table.schema.names), rows))
+    return tables

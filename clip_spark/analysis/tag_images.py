@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 
 from clip_spark import storage
+from clip_spark.analysis.own_recall import measure_own, recall_tables
 from clip_spark.analysis.query_shards import open_searcher, shard_blocks
 from clip_spark.analysis.sidecars import write_sidecars
 from clip_spark.analysis.specs import TagSpec, parse_quotas
@@ -23,7 +25,7 @@ from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
-from clip_spark.index.files.layout import IndexInfo, check_same_encoder, read_index
+from clip_spark.index.files.layout import Effort, IndexInfo, check_same_encoder, read_index
 from clip_spark.index.open.parts import MISSING, merge
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.selection import check_where
@@ -47,6 +49,7 @@ class TagTask:
         plan: fingerprint.
         generation: of the index when the job was planned.
         wanted: one search for each of these; several where orders have quotas.
+        efforts: how deep to search, measured with a sample of the pictures; none leaves it to the index.
     """
 
     pictures: str
@@ -57,10 +60,11 @@ class TagTask:
     wanted: tuple[Wanted, ...]
     sidecars: bool
     jsonl: bool
+    efforts: tuple[Effort, ...] = ()
 
     def __call__(self, shard: int) -> Receipt:
         """Write the tags of one shard."""
-        searcher = open_searcher(self.index, self.generation)
+        searcher = open_searcher(self.index, self.generation, self.efforts)
         lines: list[str] = []
         with ShardWriter(self.output, self.plan, shard, {"tags": schema.TAGS}) as writer:
             for records, vectors in shard_blocks(self.pictures, shard, searcher.info.dim, PICTURE_COLUMNS):
@@ -145,9 +149,12 @@ def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
     run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
     if run.manifest is not None:
         return run.manifest
+    own = measure_own(get_spark, spec.embeddings, spec.index, max(each.k for each in searches(spec)))
     if pending := run.pending():
-        run_shards(get_spark(), "tag-images", pending, planned.work(run.output, 0))
-    return run.commit(dict(planned.extra))
+        run_shards(
+            get_spark(), "tag-images", pending, replace(cast(TagTask, planned.work(run.output, 0)), efforts=own.efforts)
+        )
+    return run.commit({**planned.extra, "recall": own.facts})
 
 
 def plan_tasks(spec: TagSpec) -> Planned:
@@ -200,4 +207,4 @@ def preview(manifest: Manifest) -> list[Table]:
             tags.setdefault(picture, []).append(text)
         spread = list(tags)[:: max(1, len(tags) // PREVIEW_PICTURES)][:PREVIEW_PICTURES]
         rows += [(storage.name(picture.split("::")[0]), ", ".join(tags[picture][:5])) for picture in spread]
-    return [Table("tags", ("image", "best tags"), rows)]
+    return [*recall_tables(manifest.extra), Table("tags", ("image", "best tags"), rows)]

@@ -58,7 +58,7 @@ def test_tags_equal_brute_force_and_sidecars_hold_them(spark, tmp_path: Path, in
     assert [json.loads(line)["uri"] for line in lines] == names
     assert [tag["text"] for line in lines for tag in json.loads(line)["tags"]] == [row["text"] for row in rows]
     assert tag_images(no_spark, spec).created == manifest.created
-    assert preview(manifest)[0].rows[0][0] == "0.png"
+    assert preview(manifest)[-1].rows[0][0] == "0.png"
 
 
 def test_quotas_give_each_order_its_tags(spark, tmp_path: Path) -> None:

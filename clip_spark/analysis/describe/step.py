@@ -19,6 +19,7 @@ import pyarrow as pa
 from clip_spark import storage
 from clip_spark.analysis.describe.page import describe_page
 from clip_spark.analysis.describe.summary import BINS_PER_UNIT, STEP, summarise
+from clip_spark.analysis.own_recall import measure_own, recall_tables
 from clip_spark.analysis.query_shards import open_searcher, shard_blocks
 from clip_spark.analysis.specs import DescribeSpec
 from clip_spark.datasets import schema
@@ -29,7 +30,7 @@ from clip_spark.datasets.run import begin_run, finished
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, SpecError
-from clip_spark.index.files.layout import IndexFile, check_same_encoder, read_index
+from clip_spark.index.files.layout import Effort, IndexFile, check_same_encoder, read_index
 from clip_spark.index.open.parts import MISSING
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.selection import check_where
@@ -66,10 +67,11 @@ class DescribeTask:
     plan: str
     generation: str
     classes: tuple[tuple[str, str], ...]
+    efforts: tuple[Effort, ...]
 
     def __call__(self, shard: int) -> Receipt:
         """Write the best texts of one shard; `classes` are (name, condition) pairs."""
-        searcher = open_searcher(self.index, self.generation)
+        searcher = open_searcher(self.index, self.generation, self.efforts)
         with ShardWriter(self.output, self.plan, shard, {"best": BEST}) as writer:
             for records, vectors in shard_blocks(self.pictures, shard, searcher.info.dim, [schema.RECORD_ID, "uri"]):
                 for name, condition in self.classes:
@@ -118,15 +120,19 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
         return done
     classes = class_conditions(get_spark(), texts, spec)  # a mistake here must not take the output
     run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
+    own = measure_own(get_spark, pictures.uri, index.uri, 1)
     if pending := run.pending():
-        task = DescribeTask(pictures.uri, index.uri, run.output, plan.fingerprint, info.generation, classes)
+        task = DescribeTask(
+            pictures.uri, index.uri, run.output, plan.fingerprint, info.generation, classes, own.efforts
+        )
         run_shards(get_spark(), STEP, pending, task)
     files = [storage.join(run.output, path) for receipt in run.receipts() if receipt.rows for path in receipt.files]
     summaries = summarise(get_spark(), files, spec.top, spec.examples) if files else []
     found = {"images": pictures.rows, "column": spec.classes, "bins_per_unit": BINS_PER_UNIT, "classes": summaries}
     storage.write_json(storage.join(run.output, SUMMARY), found)
     storage.write_bytes(storage.join(run.output, PAGE), describe_page(found).encode())
-    return run.commit({"page": PAGE, "classes": [name for name, _ in classes]}, beside=(SUMMARY, PAGE))
+    extra = {"page": PAGE, "classes": [name for name, _ in classes], "recall": own.facts}
+    return run.commit(extra, beside=(SUMMARY, PAGE))
 
 
 def class_conditions(spark: SparkSession, texts: RecordReader, spec: DescribeSpec) -> tuple[tuple[str, str], ...]:
@@ -176,4 +182,4 @@ def preview(manifest: Manifest) -> list[Table]:
         for each in found["classes"]
     ]
     columns = (found["column"], "images", "mean best score", "10 %", "median", "90 %", "top tags (images)")
-    return [Table(f"the set by {found['column']}", columns, rows)]
+    return [*recall_tables(manifest.extra), Table(f"the set by {found['column']}", columns, rows)]

@@ -137,12 +137,14 @@ def make_questions(queries: np.ndarray, own: np.ndarray | None, rows: int, exact
     return asked
 
 
-def tune(parts: PartSet, key: str, goal: float, asked: Sequence[Questions]) -> tuple[Effort, ...]:
+def tune(
+    parts: PartSet, key: str, goal: float, asked: Sequence[Questions], depths: Sequence[int] = DEPTHS
+) -> tuple[Effort, ...]:
     """*Worker.* For each depth the cheapest search settings that reach `goal` on all questions that are so deep."""
     efforts: list[Effort] = []
     lists = lists_of(key)
     least = settings_for(key, 1, RERANKS[0] if parts.store is not None else 0)
-    for depth in DEPTHS if lists else ():
+    for depth in depths if lists else ():
         deep = [questions for questions in asked if questions.depth(parts.rows) >= depth]
         narrow = min((questions.true.shape[1] for questions in deep), default=0)
         if depth <= parts.rows and deep:  # the few with longer answers are a part of all
@@ -197,3 +199,10 @@ def milliseconds_per_query(parts: PartSet, settings: SearchSettings, queries: np
         "ms_per_query": round((middle - start) / len(single) * 1e3, 4),
         "ms_per_query_batched": round((end - middle) / len(queries) * 1e3, 4),
     }
+
+
+def harder(new: Sequence[Effort], old: Sequence[Effort]) -> tuple[Effort, ...]:
+    """*Pure.* For each depth the greater effort of two tables; what only one has stays."""
+    known = {effort.k: effort for effort in old}
+    best = [max(one, known.pop(one.k, one), key=lambda e: (e.settings.rerank, e.settings.nprobe)) for one in new]
+    return tuple(sorted([*best, *known.values()], key=lambda effort: effort.k))

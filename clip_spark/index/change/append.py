@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,26 +16,25 @@ from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.errors import InputError
 from clip_spark.index.build.choose_key import choose_parts, is_exact, lists_of
 from clip_spark.index.build.measure import Goal, measure, settings_for_ten, spot_check
-from clip_spark.index.build.on_spark import add_distributed, exact_distributed, map_shards
+from clip_spark.index.build.on_spark import add_distributed, map_shards
 from clip_spark.index.build.read_vectors import VectorReader, dataset_files
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
 from clip_spark.index.build.train import draw_positions, new_index
-from clip_spark.index.build.tune import TEST_QUERIES, Exact, Questions, exact_hits, make_questions
+from clip_spark.index.build.truth import true_hits
+from clip_spark.index.build.tune import TEST_QUERIES, Exact, Questions, harder, make_questions
 from clip_spark.index.change.generation import begin_change, new_generation, switch
 from clip_spark.index.files.faiss_library import load_faiss
-from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, check_files, check_same_encoder
+from clip_spark.index.files.layout import IndexInfo, check_files, check_same_encoder
 from clip_spark.index.files.local_copy import local_path
 from clip_spark.index.files.part_writer import PartWriter
-from clip_spark.index.open.effort import everything
-from clip_spark.index.open.parts import PartSet, open_part, open_parts
+from clip_spark.index.open.parts import open_parts
 from clip_spark.index.open.record_schema import to_text, unify
 from clip_spark.index.open.records import RecordReader
-from clip_spark.index.open.vectors import VectorStore
 from clip_spark.index.specs import IndexSpec, task_bytes
 from clip_spark.runtime.session import SessionSource
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +153,7 @@ def _tuned(
     def exact(asked: np.ndarray, k: int) -> np.ndarray:
         if is_exact(larger.key):
             return parts.search(asked, k)[1]
-        return _true(get_spark(), index_uri, larger, asked, k)
+        return true_hits(get_spark(), index_uri, larger, asked, k)
 
     own, cross = make_questions(queries, positions, larger.rows, exact), _cross(spec, larger, exact)
     found = measure(parts, before.key, Goal(spec.recall, spec.max_query_ms), own, cross)
@@ -181,28 +179,3 @@ def _cross(spec: IndexSpec, info: IndexInfo, exact: Exact) -> list[Questions]:
     reader = VectorReader(dataset_files(queries, "embeddings"), info.dim)
     _, rows = draw_positions(reader.count, 0, TEST_QUERIES, spec.seed)
     return make_questions(reader.take(rows), None, info.rows, exact)
-
-
-def harder(new: Sequence[Effort], old: Sequence[Effort]) -> tuple[Effort, ...]:
-    """*Pure.* For each depth the greater effort of two tables; what only one has stays."""
-    known = {effort.k: effort for effort in old}
-    best = [max(one, known.pop(one.k, one), key=lambda e: (e.settings.rerank, e.settings.nprobe)) for one in new]
-    return tuple(sorted([*best, *known.values()], key=lambda effort: effort.k))
-
-
-def _true(spark: SparkSession, index_uri: str, info: IndexInfo, queries: np.ndarray, k: int) -> np.ndarray:
-    """*Driver.* The true nearest of each query in all parts, int64 (n, k), out of the index itself.
-
-    The embeddings of the old parts may be gone; compressed parts have their vectors beside them.
-    """
-
-    def of_vectors(file: IndexFile) -> tuple[np.ndarray, np.ndarray]:
-        return exact_hits(VectorStore(index_uri, [file], info.dim).blocks(), queries, k)
-
-    def of_part(part: IndexFile) -> tuple[np.ndarray, np.ndarray]:
-        one = PartSet([open_part(index_uri, part)], info)
-        return one.search(queries, k, everything(info.settings))
-
-    if info.vectors:
-        return exact_distributed(spark, info.vectors, of_vectors, k)
-    return exact_distributed(spark, info.parts, of_part, k)

@@ -1,0 +1,98 @@
+"""*Driver.* A job measures its own queries: the recall that they reach, and the settings that reach the index's goal.
+
+An index knows what its build was told to measure, often its own kind alone. Pictures that ask an index of texts need
+more lists; so a sample of the job's queries is compared with exact search before the first shard, and all shards
+take what came out. The sample is seeded, so that a resumed run searches as the run did that it resumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.tables import Table
+from clip_spark.index.build.choose_key import is_exact
+from clip_spark.index.build.read_vectors import VectorReader, dataset_files
+from clip_spark.index.build.train import draw_positions
+from clip_spark.index.build.truth import true_hits
+from clip_spark.index.build.tune import DEPTHS, FEW_QUERIES, SHALLOW, Questions, harder, tune
+from clip_spark.index.files.layout import Effort, IndexInfo, read_index
+from clip_spark.index.open.parts import open_parts
+from clip_spark.runtime.session import SessionSource
+from clip_spark.runtime.tasks import map_items
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SAMPLE = 256
+"""Queries that are compared: the mean of so many shares is right to two hundredths."""
+DEEPER = 2
+"""Depths beyond k that are measured too, for searches behind a condition go as deep as k / share."""
+GOAL = 0.95
+"""For indices whose manifest names none."""
+
+
+@dataclass(frozen=True)
+class OwnRecall:
+    """What was measured: `efforts` for the tasks' searches, `facts` for the manifest and for people."""
+
+    efforts: tuple[Effort, ...]
+    facts: dict[str, Any]
+
+
+def measure_own(get_spark: SessionSource, queries_uri: str, index_uri: str, k: int) -> OwnRecall:
+    """*Driver.* Recall@k of a sample of a dataset's embeddings in an index, and settings that reach the index's goal.
+
+    Args:
+        get_spark: used unless every search is exact anyway.
+        queries_uri: of a dataset of embeddings.
+        index_uri: of the index.
+        k: hits per query.
+    """
+    queries, (index, info) = read_manifest(queries_uri, "embeddings"), read_index(index_uri)
+    if is_exact(info.key) or queries.rows == 0:
+        return OwnRecall((), {"k": k, "recall": 1.0, "queries": 0, "lists": 0})
+    spark = get_spark()
+    deep = [depth for depth in DEPTHS if depth > k][:DEEPER]
+    asked = [_questions(spark, queries, index, info, SAMPLE, min(k, SHALLOW))]
+    asked += [_questions(spark, queries, index, info, FEW_QUERIES, depth) for depth in [k, *deep] if depth > SHALLOW]
+    goal = float(info.measured.get("goal", GOAL))
+    depths = tuple(depth for depth in (k, *deep) if depth <= info.rows)
+    efforts = map_items(spark, "measure recall", [index.uri], _Tune(info, goal, tuple(asked), depths))[0]
+    mine = next((effort for effort in efforts if effort.k >= k), None)
+    facts = {"k": k, "recall": mine.recall if mine else 1.0, "queries": min(SAMPLE, queries.rows)}
+    return OwnRecall(harder(efforts, info.efforts), {**facts, "lists": mine.settings.nprobe if mine else 0})
+
+
+def _questions(
+    spark: SparkSession, queries: Manifest, index: Manifest, info: IndexInfo, sample: int, depth: int
+) -> Questions:
+    reader = VectorReader(dataset_files(queries, "embeddings"), info.dim)
+    _, rows = draw_positions(reader.count, 0, sample, seed=0)
+    vectors = reader.take(rows)
+    return Questions(vectors, true_hits(spark, index.uri, info, vectors, min(depth + 1, info.rows)), None)
+
+
+@dataclass(frozen=True)
+class _Tune:
+    """*Worker.* Tunes on an executor, which has the index at hand; the driver may be far from it."""
+
+    info: IndexInfo
+    goal: float
+    asked: tuple[Questions, ...]
+    depths: tuple[int, ...]
+
+    def __call__(self, index_uri: str) -> tuple[Effort, ...]:
+        parts = open_parts(index_uri, replace(self.info, efforts=()))
+        return tune(parts, self.info.key, self.goal, self.asked, self.depths)
+
+
+def recall_tables(extra: Mapping[str, Any]) -> list[Table]:
+    """*Pure.* What a manifest's `extra` says of this, for people; nothing where an older version wrote it."""
+    if not (facts := extra.get("recall")):
+        return []
+    how = f"measured with {facts['queries']} of these queries" if facts["queries"] else "every search is exact"
+    row = (facts["k"], facts["recall"], facts["lists"], how)
+    return [Table("recall", ("hits", "recall", "lists searched", "how"), [row])]

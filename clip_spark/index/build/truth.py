@@ -1,0 +1,35 @@
+"""*Driver.* The true nearest of queries, out of a finished index itself: each vector is compared, part by part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clip_spark.index.build.on_spark import exact_distributed
+from clip_spark.index.build.tune import exact_hits
+from clip_spark.index.files.layout import IndexFile, IndexInfo
+from clip_spark.index.open.effort import everything
+from clip_spark.index.open.parts import PartSet, open_part
+from clip_spark.index.open.vectors import VectorStore
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def true_hits(spark: SparkSession, index_uri: str, info: IndexInfo, queries: np.ndarray, k: int) -> np.ndarray:
+    """*Driver.* The true nearest of each query in all parts, int64 (n, k), out of the index itself.
+
+    The embeddings of the old parts may be gone; compressed parts have their vectors beside them.
+    """
+
+    def of_vectors(file: IndexFile) -> tuple[np.ndarray, np.ndarray]:
+        return exact_hits(VectorStore(index_uri, [file], info.dim).blocks(), queries, k)
+
+    def of_part(part: IndexFile) -> tuple[np.ndarray, np.ndarray]:
+        one = PartSet([open_part(index_uri, part)], info)
+        return one.search(queries, k, everything(info.settings))
+
+    if info.vectors:
+        return exact_distributed(spark, info.vectors, of_vectors, k)
+    return exact_distributed(spark, info.parts, of_part, k)
