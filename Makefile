@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 WORK   ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-spark35 fuzz-conditions fault-suite check format bench clean
+.PHONY: fuzz help install demo serve test test-spark35 fuzz-conditions fault-suite check format bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ docs: $(STAMP)  ## the documentation as a site in build/site; a broken link is a
 format: $(STAMP)  ## put the code into shape, draw the map and the stub anew
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 	@$(BIN)/python scripts/draw_map.py && $(BIN)/python scripts/make_stub.py
+
+fuzz: $(STAMP)  ## 5,000 mutated files of every format through the readers of texts and tables (an hour)
+	@$(BIN)/python scripts/fuzz_readers.py --files 5000
 
 BENCH ?= build/bench
 bench: $(STAMP)  ## benchmarks against the peers, as tables and JSON in build/bench (an hour; a quiet machine)

@@ -24,7 +24,7 @@ from clip_spark.texts import corpus, outcome
 from clip_spark.texts.corpus import Account, CorpusFile
 from clip_spark.texts.corpus.places import partitions
 from clip_spark.texts.corpus.rows import read_tables
-from clip_spark.texts.record_columns import plan_columns
+from clip_spark.texts.record_columns import merged_values, plan_columns
 from clip_spark.texts.record_shards import ReadFile, RowsFile, WriteShard
 from clip_spark.texts.specs import RecordsSpec
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 STEP = "make-records"
 SHARD_BYTES = 64 << 20
 READ_THREADS = 32
+WHOLE_BYTES = 8 << 20
+"""A file of JSON up to this is read as a whole for its columns: any row may have keys of its own."""
 
 
 def make_records(get_spark: SessionSource, spec: RecordsSpec) -> Manifest:
@@ -73,7 +75,7 @@ def show_records(manifest: Manifest) -> list[Table]:
 def plan_rows(listed: Sequence[CorpusFile], spec: RecordsSpec) -> tuple[list[RowsFile], pa.Schema]:
     """*Driver.* The files that are not empty, and the columns of all their records."""
     files = [
-        RowsFile(number, file.uri, file.relative, partitions(file.relative))
+        RowsFile(number, file.uri, file.relative, file.bytes, partitions(file.relative))
         for number, file in enumerate(listed)
         if file.bytes
     ]
@@ -83,14 +85,20 @@ def plan_rows(listed: Sequence[CorpusFile], spec: RecordsSpec) -> tuple[list[Row
 def _file_schemas(files: Sequence[RowsFile], spec: RecordsSpec) -> dict[str, pa.Schema]:
     """*Driver.* The columns of each file that has a row, from its first rows."""
     with ThreadPoolExecutor(READ_THREADS) as pool:
-        found = pool.map(lambda file: _file_schema(file.uri, spec), files)
+        found = pool.map(lambda file: _file_schema(file, spec), files)
     return {file.uri: columns for file, columns in zip(files, found, strict=True) if columns is not None}
 
 
-def _file_schema(uri: str, spec: RecordsSpec) -> pa.Schema | None:
-    tables = read_tables(uri, spec.uri_column or spec.text_column, Account(), spec.encoding)
-    table = next(tables, None)
-    return table.schema.remove_metadata() if table is not None else None
+def _file_schema(file: RowsFile, spec: RecordsSpec) -> pa.Schema | None:
+    """*Driver.* The columns of a file's first rows; of a small file of JSON those of all of its rows."""
+    account = Account()
+    tables = read_tables(file.uri, spec.uri_column or spec.text_column, account, spec.encoding)
+    found = next(tables, None)
+    columns = found.schema.remove_metadata() if found is not None else None
+    if columns is not None and file.bytes <= WHOLE_BYTES and any("json" in form for form in account.counters):
+        for table in tables:
+            columns = merged_values(columns, table.schema.remove_metadata())
+    return columns
 
 
 def _partition_columns(files: Sequence[RowsFile]) -> pa.Schema:

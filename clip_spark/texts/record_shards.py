@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.ipc
 
 from clip_spark.datasets.receipt import Receipt
@@ -17,7 +16,7 @@ from clip_spark.datasets.shards import ShardWriter
 from clip_spark.texts.corpus import Account
 from clip_spark.texts.corpus.account import Reject
 from clip_spark.texts.corpus.rows import read_tables
-from clip_spark.texts.record_columns import Place, as_records
+from clip_spark.texts.record_rows import Place, as_records
 from clip_spark.texts.specs import RecordsSpec
 
 ORDER = "_order"
@@ -31,6 +30,7 @@ class RowsFile:
     number: int
     uri: str
     relative: str
+    bytes: int
     partitions: dict[str, str | None]
 
 
@@ -63,10 +63,7 @@ class ReadFile:
             )
             order = (file.number << 40) + written + np.arange(rows.num_rows, dtype=np.int64)
             first, written = first + table.num_rows, written + rows.num_rows
-            rows = rows.append_column(ORDER, pa.array(order))
-            kept = rows.filter(pc.field("record_id").is_valid())
-            account.counters["empty"] += rows.num_rows - kept.num_rows
-            yield from self._by_shard(kept)
+            yield from self._by_shard(rows.append_column(ORDER, pa.array(order)))
         account.counters["rows"] += first
         yield 0, Part(b"", account.rejects, account.counters)
 

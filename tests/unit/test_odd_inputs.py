@@ -27,6 +27,9 @@ from clip_spark.texts.corpus.account import DAMAGED, NOT_TEXT
 from clip_spark.texts.corpus.csv_rows import CsvRows
 from clip_spark.texts.corpus.json_rows import stream_values
 from clip_spark.texts.corpus.rows import read_tables
+from clip_spark.texts.make_records import plan_rows
+from clip_spark.texts.record_shards import ReadFile
+from clip_spark.texts.specs import RecordsSpec
 
 WORDS = st.text(st.sampled_from("ab é日ß'-.,;|\"\\[{"), min_size=1, max_size=12).filter(lambda text: text.strip())
 PACK = {
@@ -289,3 +292,25 @@ def test_a_folder_is_read_without_what_lies_there_for_others(tmp_path: Path) -> 
         (".txt", "hidden, or Spark's own"): 2,
         ("", "hidden, or Spark's own"): 1,
     }
+
+
+def test_rows_of_json_with_keys_and_kinds_of_their_own(tmp_path: Path) -> None:
+    rows = [
+        {"text": "a", "n": 1, "x": 1},
+        {"text": "b", "x": "two"},
+        {"text": {"c": 1}},
+        {"x": 3},
+        {"text": ["d", "e"]},
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    spec = RecordsSpec(rows=(str(tmp_path),), output="o")
+    (file,), columns = plan_rows(corpus.list_corpus(spec.rows).files, spec)
+    parts = [part for _, part in ReadFile(spec, columns, 1)(file)]
+    found = [row for part in parts if part.rows for row in pa.ipc.open_stream(part.rows).read_all().to_pylist()]
+    assert [(row["text"], row["x"], row["input_n"]) for row in found] == [
+        ("a", "1", 1),
+        ("b", "two", None),
+        ("d", None, None),
+        ("e", None, None),
+    ]
+    assert parts[-1].counters["empty"] == 2 and parts[-1].counters["rows"] == len(rows)

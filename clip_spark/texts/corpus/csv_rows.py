@@ -169,7 +169,7 @@ def _reject_ragged(account: Account, uri: str, row: int, expected: int, found: i
 def _last_record_end(data: bytes) -> int:
     """*Pure.* Behind the last line end that an even number of quotes stands before; 0 if there is none."""
     end = data.rfind(b"\n") + 1
-    if not end or b'"' not in data:
+    if not end or data.count(b'"', 0, end) % 2 == 0:
         return end
     found = np.frombuffer(data, np.uint8)
     quotes, ends = np.flatnonzero(found == QUOTE), np.flatnonzero(found == LINE_FEED)

@@ -62,6 +62,8 @@ def _texts(source: Source, field: str, account: Account, encoding: str) -> Itera
         yield from _text_blocks(form, stream_blocks(source.stream), source.uri, field, account)
     elif form == magic.TAR:
         yield from _blocks(tar_texts(source, field, account, encoding))
+    elif form == sniff.CSV:
+        yield from _csv_blocks(source, field, account)
     else:
         yield from _blocks(_row_texts(source, field, account))
 
@@ -85,7 +87,7 @@ def _row_texts(source: Source, field: str, account: Account) -> Iterator[bytes]:
     elif form == sniff.JSON:
         yield from _values_texts(stream_values(source.stream, source.uri, account), source.uri, field, account)
     elif form == sniff.CSV:
-        yield from _csv_texts(source, field, account)
+        yield from lines_of(_csv_blocks(source, field, account))
     elif form == magic.WARC:
         for _, text in read_records(source.stream, source.uri, account):
             yield from text.encode("utf-8", "surrogatepass").splitlines()
@@ -131,14 +133,25 @@ def as_texts(value: Any, source: str, field: str, account: Account) -> Iterator[
         account.reject(source, NO_TEXT, f"'{field}' is {what}")
 
 
-def _csv_texts(source: Source, field: str, account: Account) -> Iterator[bytes]:
+def _csv_blocks(source: Source, field: str, account: Account) -> Iterator[bytes]:
     rows = CsvRows(source.stream, split_name(source.name)[1], field)
     missing = (source.uri, NO_TEXT, f"'{field}' is missing; the columns are {', '.join(rows.names)}")
     for table in rows.tables(source.uri, account, field):
         if field not in rows.names:
             account.rejects += [missing] * table.num_rows
             continue
-        yield from table.column(0).to_pylist()
+        cells = table.column(0).to_pylist()
+        step = max(1, len(cells) * BLOCK_BYTES // max(1, table.nbytes))
+        for start in range(0, len(cells), step):
+            yield _block(cells[start : start + step])
+
+
+def _block(texts: list[bytes]) -> bytes:
+    """*Worker.* Texts as lines, at once where none holds a line end."""
+    joined = b"\n".join(texts)
+    if joined.count(b"\n") >= len(texts):
+        joined = b"\n".join([text.replace(b"\n", b" ") for text in texts])
+    return joined + b"\n"
 
 
 def _table_texts(source: Source, field: str, account: Account) -> Iterator[bytes]:

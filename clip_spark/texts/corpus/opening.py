@@ -32,7 +32,7 @@ class GarbledError(Exception):
 
 DAMAGE = (
     *(GarbledError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.ReadError),
-    *(pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowSerializationError),
+    *(pa.ArrowException, MemoryError, UnicodeDecodeError),
 )
 """What the readers of compressed files, tars and tables raise when the bytes are not what they should be."""
 

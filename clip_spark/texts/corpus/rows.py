@@ -111,14 +111,22 @@ def _of_values(rows: Iterable[Row], column: str) -> Iterator[pa.Table]:
     values = (value if isinstance(value, dict) else {column: value} for _, value in rows)
     while batch := list(islice(values, BATCH_ROWS)):
         names = list(dict.fromkeys(name for value in batch for name in value))
-        yield pa.table({name: _json_column([value.get(name) for value in batch]) for name in names})
+        yield pa.table({name: _json_column([value.get(name) for value in batch], name == column) for name in names})
 
 
-def _json_column(values: list[Any]) -> pa.Array:
+def _json_column(values: list[Any], holds_texts: bool) -> pa.Array:
+    """*Worker.* The values of one key; `holds_texts` says that objects and mixed lists are of no use as text."""
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError):
+        if holds_texts:
+            return pa.array([_texts_of(value) for value in values], pa.list_(pa.string()))
         return pa.array([json_text(value) for value in values], pa.string())
+
+
+def _texts_of(value: Any) -> list[str | None]:
+    values = value if isinstance(value, list) else [value]
+    return [None if isinstance(item, (dict, list)) else json_text(item) for item in values]
 
 
 def json_text(value: Any) -> str | None:

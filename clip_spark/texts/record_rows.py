@@ -1,0 +1,132 @@
+"""*Worker.* The rows of a table in the columns of records: one row for each text, with the user's own columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from pyarrow import types
+
+from clip_spark.datasets import schema
+from clip_spark.texts.corpus import Account
+from clip_spark.texts.corpus.account import at_row
+from clip_spark.texts.corpus.json_rows import dig
+from clip_spark.texts.corpus.rows import json_text
+from clip_spark.texts.record_columns import PARENT, Keys, key_columns, own_name
+from clip_spark.texts.specs import RecordsSpec
+
+NO_TEXT, NOT_UTF8, NO_FIT = "no text", "not UTF-8", "does not fit its column"
+UNSEEN = "not among the first rows of its file"
+
+
+class Place(NamedTuple):
+    """Where rows are: the file, its path below the input, and the number of the first of them, from 1."""
+
+    uri: str
+    relative: str
+    first: int
+
+
+def as_records(table: pa.Table, spec: RecordsSpec, columns: pa.Schema, account: Account, at: Place) -> pa.Table:
+    """*Worker.* The rows in the columns of records, one row for each text that can be used.
+
+    Args:
+        table: rows of a file.
+        spec: what the user wants.
+        columns: of all records (`plan_columns`).
+        account: told of rows that cannot be used, and of columns that nobody planned for.
+        at: where the rows are.
+    """
+    first, *others = key_columns(spec, table.column_names)
+    rows, texts = _spread(_texts(table, first) if first else [None] * table.num_rows)
+    where = [at_row(at.uri, at.first + row) for row in rows]
+    keys = [_usable(text, source, first, account) for text, source in zip(texts, where, strict=True)]
+    made: dict[str, list[Any]] = {
+        first.target if first else ("uri" if spec.uri_column else "text"): keys,
+        "record_id": [schema.record_id(key) if key else None for key in keys],
+        "kind": ["image" if spec.uri_column else "text"] * len(rows),
+        PARENT: [schema.record_id(at_row(at.relative, at.first + row)) for row in rows],
+    }
+    for other in filter(None, others):
+        values = _texts(table, other)
+        made[other.target] = [json_text(values[row]) for row in rows]
+    used = {keys.top for keys in (first, *others) if keys and not keys.inside}
+    kept = {own_name(name): table[name] for name in table.column_names if name not in used}
+    _note_unseen(kept, columns, account)
+    if rows != list(range(table.num_rows)):
+        kept = {name: column.take(pa.array(rows, pa.int64())) for name, column in kept.items()}
+    bad: dict[int, str] = {}
+    found = [_column(field, made, kept, len(rows), bad) for field in columns]
+    for row, why in bad.items():
+        if keys[row] is not None:
+            account.reject(where[row], NO_FIT, why)
+    records = pa.table(found, schema=columns)
+    return records.filter(pa.array([key is not None and row not in bad for row, key in enumerate(keys)], pa.bool_()))
+
+
+def _note_unseen(kept: Mapping[str, pa.ChunkedArray], columns: pa.Schema, account: Account) -> None:
+    for name, column in kept.items():
+        if name not in columns.names and column.null_count < len(column):
+            account.leave_out(f"column {name}", UNSEEN, len(column) - column.null_count)
+
+
+def _column(field: pa.Field, made: Mapping[str, Any], kept: Mapping[str, Any], rows: int, bad: dict[int, str]) -> Any:
+    if field.name in made:
+        return pa.array(made[field.name], field.type)
+    return _fitted(kept[field.name], field, bad) if field.name in kept else pa.nulls(rows, field.type)
+
+
+def _fitted(column: pa.ChunkedArray, field: pa.Field, bad: dict[int, str]) -> Any:
+    """*Worker.* A column in the type that all files' columns of this name share; notes the rows that do not fit."""
+    if column.type == field.type:
+        return column
+    if types.is_string(field.type) and not types.is_binary(column.type):
+        return pa.array([json_text(value) for value in column.to_pylist()], field.type)
+    try:
+        return column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        values = column.to_pylist()
+    for row, value in enumerate(values):
+        try:
+            pa.scalar(value, field.type)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, OverflowError):
+            values[row] = None
+            bad[row] = f"'{field.name}' is {field.type}, this row has {str(value)[:100]!r}"
+    return pa.array(values, field.type)
+
+
+def _texts(table: pa.Table, keys: Keys) -> Sequence[Any]:
+    values = table[keys.top].to_pylist()
+    return [dig(value, keys.inside) for value in values] if keys.inside else values
+
+
+def _spread(texts: Sequence[Any]) -> tuple[list[int], list[Any]]:
+    """*Pure.* (row of each text, text): a row with a list has several, an empty list none that can be used."""
+    rows, chosen = list[int](), list[Any]()
+    for row, value in enumerate(texts):
+        found = value or [None] if isinstance(value, list) else [value]
+        rows += [row] * len(found)
+        chosen += found
+    return rows, chosen
+
+
+def _usable(value: Any, source: str, keys: Keys | None, account: Account) -> str | None:
+    """*Worker.* A text that can be embedded, as text; None if it is blank or was rejected."""
+    if keys is None:
+        account.reject(source, NO_TEXT, "the column is missing")
+        return None
+    if isinstance(value, (dict, list, tuple)):
+        account.reject(source, NO_TEXT, f"'{keys.top}' is {type(value).__name__}")
+        return None
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError as error:
+            account.reject(source, NOT_UTF8, str(error))
+            return None
+    text = json_text(value)
+    if text is None or not text.strip():
+        account.counters["empty"] += 1
+        return None
+    return text
