@@ -22,7 +22,7 @@ from clip_spark.storage.stores import clear_errors
 HOUR = 3600.0
 TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{32}}{re.escape(storage.TEMPORARY)}")
 PLACE = re.compile(r"((?:generations|parts|building)/[0-9a-f]{8})/.+")
-WORK = re.compile(r"((?:generations/[0-9a-f]{8}/)?_work)/.+")
+WORK = re.compile(r"((?:generations/[0-9a-f]{8}/)?_work/(?:growth\.json|[0-9a-f]{32}(?=/))).*")
 
 
 @dataclass(frozen=True)

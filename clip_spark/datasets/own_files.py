@@ -19,7 +19,10 @@ OF_A_RUN = re.compile(
     """,
     re.VERBOSE,
 )
-ASIDE = re.compile(r"(generations|parts|building)/[0-9a-f]{8}/.+ | _work/.+ | history/[0-9a-f]{16}\.json", re.VERBOSE)
+ASIDE = re.compile(
+    r"(generations|parts|building)/[0-9a-f]{8}/.+ | _work/([0-9a-f]{32}/.+|growth\.json) | history/[0-9a-f]{16}\.json",
+    re.VERBOSE,
+)
 """What lies below the folder of a generation, or of work files, needs no look at its name."""
 
 

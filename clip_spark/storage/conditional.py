@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from clip_spark.errors import StorageError
-from clip_spark.storage.files import TEMPORARY, absolute, exists, filesystem, is_local, read_bytes, write_bytes
+from clip_spark.storage.files import TEMPORARY, absolute, exists, filesystem, is_local, read_bytes, rename, write_bytes
 from clip_spark.storage.stores import clear_errors
 
 LOCK_SECONDS = 60.0
@@ -120,7 +120,7 @@ def _create_under_lock(temporary: str, path: str) -> bool:
     with _one_at_a_time(path):
         if os.path.exists(path):
             return False
-        os.replace(temporary, path)
+        rename(temporary, path)
     return True
 
 

@@ -22,7 +22,7 @@ from fsspec.compression import compr
 from fsspec.core import OpenFile, url_to_fs
 from fsspec.registry import registry as loaded_clients
 
-from clip_spark.errors import DatasetError, InputError, nearest
+from clip_spark.errors import DatasetError, InputError, StorageError, nearest
 from clip_spark.storage.listing import walk
 from clip_spark.storage.stores import clear_errors, client_settings
 
@@ -240,11 +240,19 @@ def _open_write_local(path: str) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        rename(temporary, path)
     except BaseException:
         with suppress(FileNotFoundError):
             os.remove(temporary)
         raise
+
+
+def rename(temporary: str, path: str) -> None:
+    """*Anywhere.* Give a finished file its name; raises StorageError if it was deleted meanwhile."""
+    try:
+        os.replace(temporary, path)
+    except FileNotFoundError as error:  # `clean` takes what looks abandoned
+        raise StorageError(f"'{path}' was deleted while it was written; run the same command again.") from error
 
 
 def write_bytes(uri: str, data: bytes) -> None:

@@ -91,11 +91,14 @@ def test_what_was_replaced_is_deleted_when_it_is_old_and_nothing_else(tmp_path: 
 
 def test_work_files_of_a_driver_that_ended_after_its_commit_are_found(tmp_path: Path) -> None:
     finished(tmp_path / "d")
-    storage.write_bytes(f"{tmp_path}/d/_work/abc/00000.arrow", b"as large as the corpus")
-    storage.write_bytes(f"{tmp_path}/_work/mine.txt", b"the user's")
-    assert found(tmp_path) == [("work files", "d/_work")]
+    work = f"_work/{'a' * 32}"
+    storage.write_bytes(f"{tmp_path}/d/{work}/00000.arrow", b"as large as the corpus")
+    storage.write_bytes(f"{tmp_path}/d/_work/growth.json", b"[]")
+    for place in ("_work", "d/_work"):
+        storage.write_bytes(f"{tmp_path}/{place}/mine.txt", b"the user's")
+    assert found(tmp_path) == [("work files", f"d/{work}"), ("work files", "d/_work/growth.json")]
     assert command.main([str(tmp_path), "--older-than", "0", "--delete"]) == 0
-    assert found(tmp_path) == [] and (tmp_path / "_work" / "mine.txt").exists()
+    assert found(tmp_path) == [] and (tmp_path / "d" / "_work" / "mine.txt").exists()
 
 
 def test_manifests_of_other_programs_are_none_of_ours(tmp_path: Path) -> None:

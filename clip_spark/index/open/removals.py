@@ -9,6 +9,7 @@ or slow holds no search up; what was known last goes on to count, and the log sa
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import uuid
 import weakref
@@ -24,6 +25,8 @@ from clip_spark.index.open.records import RecordReader
 log = logging.getLogger(__name__)
 
 REMOVED, TAKEDOWNS = "removed.json", "removed"
+TAKEDOWN = re.compile(r"/(removed\.json|removed/[0-9a-f]{32}\.json)\Z")
+"""Other files that lie there are somebody else's."""
 LOCAL_SECONDS, REMOTE_SECONDS = 0.5, 15.0
 """How often an open searcher looks for changes."""
 
@@ -89,7 +92,8 @@ def _watch(removals: weakref.ref[Removals], closed: threading.Event, every: floa
 
 def takedowns(index_uri: str) -> list[storage.FileInfo]:
     """*Worker.* The files that name removed records."""
-    return [file for name in (REMOVED, TAKEDOWNS) for file in storage.list_files(storage.join(index_uri, name))]
+    found = [file for name in (REMOVED, TAKEDOWNS) for file in storage.list_files(storage.join(index_uri, name))]
+    return [file for file in found if TAKEDOWN.search(file.uri)]
 
 
 def read_removed(index_uri: str) -> list[str]:
