@@ -99,6 +99,10 @@ class Index:
             hits = self.searcher.search(self._vector(name, value)[None], wanted)[0]
         return replace(hits, query=value if name in ("text", "query") else "")
 
+    def embed(self, text: str) -> np.ndarray:
+        """The embedding of a text by the encoder of the index, float32 (d,), of length 1."""
+        return self.searcher.embed_text(text)
+
     def search_many(self, queries: Sequence[str] | np.ndarray, **options: Unpack[Options]) -> list[Hits]:
         """The hits of many queries at once: texts, or embeddings float32 (n, d) with rows of length 1.
 

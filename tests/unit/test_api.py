@@ -134,6 +134,8 @@ def test_an_index_is_searched_by_embedding_record_and_batch(folder: Path) -> Non
     many = index.search_many(VECTORS[[7, 8]], k=1, where="n >= 0")
     assert [hits[0].record["text"] for hits in many] == ["text 7", "text 8"]
     assert index.search_many([]) == []
+    with pytest.raises(SpecError, match="text to search for is empty"):
+        index.embed(" ")
 
 
 def test_mistakes_of_a_search(folder: Path) -> None:

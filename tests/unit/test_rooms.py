@@ -27,7 +27,9 @@ FLOORS = (
     ("storage",),
     ("errors", "demo", ""),
 )
-"""From the roof to the ground; the rooms of one floor do not know each other. `` is clip_spark/__init__.py."""
+"""From the roof to the ground; the rooms of one floor do not know each other. `` is clip_spark/__init__.py.
+
+`api` stands beside `jobs`, for it calls what a job file calls: the registry, options, and the step."""
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "jobs").glob("*.py")])
 TAG = re.compile(r"\*(Driver|Worker|Anywhere|Pure|Server)\.\*")
