@@ -23,8 +23,8 @@ from clip_spark.encoders import load_encoder
 from clip_spark.encoders.spec import EncoderSpec
 from clip_spark.index.build.build import build_index
 from clip_spark.index.specs import IndexSpec
-from clip_spark.pictures.records import PictureRow, records_table
-from clip_spark.pictures.sources import TarPart
+from clip_spark.pictures.records import MetadataColumn, PictureRow, records_table
+from clip_spark.pictures.tars import TarPart
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.guard import Rules
@@ -85,7 +85,7 @@ def make_indices(folder: Path, pictures: int = PICTURES, precision: str = "fp32"
     write_sample(
         folder / "images-emb",
         "image",
-        records_table(rows, ("group",)),
+        records_table(rows, (MetadataColumn("group", "group", "string"),)),
         encoder(precision).encode_images([picture.data for picture in found]),
         precision,
     )

@@ -9,7 +9,7 @@ import pytest
 
 from clip_spark.encoders import EncoderSpec, load_encoder, precision
 from clip_spark.encoders.precision import LEAST_COSINE
-from clip_spark.pictures.sources import TarPart
+from clip_spark.pictures.tars import TarPart
 from clip_spark.runtime import devices
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
