@@ -124,9 +124,9 @@ def bare_search(searcher: Any) -> Any:
 
 def faiss_path(searcher: Any) -> str:
     """The file of the first part."""
-    from clip_spark.index.files.local_copy import local_path
+    from clip_spark.index.files.local_copy import open_local
 
-    return local_path(searcher.manifest.uri, searcher.info.parts[0])
+    return open_local(searcher.manifest.uri, searcher.info.parts[0], str)
 
 
 def build_faiss(work: Path, rows: int) -> Any:

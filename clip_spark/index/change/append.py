@@ -25,7 +25,7 @@ from clip_spark.index.build.tune import TEST_QUERIES, Exact, Questions, harder, 
 from clip_spark.index.change.generation import begin_change, new_generation, switch
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.files.layout import IndexInfo, check_files, check_same_encoder
-from clip_spark.index.files.local_copy import local_path
+from clip_spark.index.files.local_copy import open_local
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.parts import open_parts
 from clip_spark.index.open.record_schema import to_text, unify
@@ -110,7 +110,7 @@ def _add(
         files = [shards(number) for number in range(len(shards.records))]
     else:
         count = choose_parts(info.key, reader.count, info.dim, part_bytes)
-        trained = emptied(local_path(writer.output, info.parts[0]))
+        trained = open_local(writer.output, info.parts[0], emptied)
         parts = add_distributed(get_spark(), trained, reader, count, writer)
         files = map_shards(get_spark(), shards)
     end = reader.first + reader.count

@@ -18,7 +18,7 @@ from clip_spark.index.build.on_spark import SERVED_STILL
 from clip_spark.index.change.generation import new_generation, switch
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.files.layout import IndexFile, IndexInfo, part_path
-from clip_spark.index.files.local_copy import local_path
+from clip_spark.index.files.local_copy import open_local
 from clip_spark.index.files.part_writer import HashingStream, write_faiss
 from clip_spark.index.open.records import RecordReader
 from clip_spark.runtime.session import SessionSource
@@ -68,7 +68,7 @@ class _Rewrite:
 
     def part(self, part: IndexFile, number: int) -> IndexFile:
         faiss = load_faiss()
-        index = faiss.read_index(local_path(self.uri, part))
+        index = open_local(self.uri, part, faiss.read_index)
         index.remove_ids(self.removed)
         path = part_path(self.generation, number)
         with storage.open_write(storage.join(self.uri, path)) as stream:
@@ -96,7 +96,7 @@ class _Rewrite:
         return self._copy(file, f"{RECORDS}/{shard_name(number)}.arrow", copy)
 
     def vectors(self, file: IndexFile, number: int) -> IndexFile:
-        rows = np.fromfile(local_path(self.uri, file), np.float16).reshape(file.rows, -1)
+        rows = open_local(self.uri, file, lambda path: np.fromfile(path, np.float16)).reshape(file.rows, -1)
         rows[self._inside(file)] = 0
         return self._copy(file, f"{VECTORS}/{shard_name(number)}.f16", lambda target: target.write(rows.tobytes()))
 

@@ -6,28 +6,47 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from clip_spark import storage
 from clip_spark.errors import DatasetError
+from clip_spark.index.files.cache_room import FETCHING, hold, make_room
 from clip_spark.index.files.layout import IndexFile, IndexInfo
 from clip_spark.storage.local_cache import cache_folder
 
+Opened = TypeVar("Opened")
 BLOCK_BYTES = 8 << 20
 ADVICE = "build the index again with --overwrite"
 
 
-def local_path(index_uri: str, file: IndexFile) -> str:
-    """*Worker.* A path that can be memory-mapped.
+def open_local(index_uri: str, file: IndexFile, open_path: Callable[[str], Opened]) -> Opened:
+    """*Worker.* What `open_path` makes of a path on this machine, such as a memory map; a fetched file stays there at
+    least as long as that lives.
 
     Raises:
         DatasetError: the file is missing, cut short, or (where it was fetched) its bytes are not those of the build.
     """
     uri = storage.join(index_uri, file.path)
-    if not storage.is_local(uri):
-        return _fetched(uri, file)
-    path = storage.absolute(uri)
+    if storage.is_local(uri):
+        return open_path(_checked(storage.absolute(uri), file))
+    while True:
+        path = _fetched(uri, file)
+        held = hold(path)
+        if held is not None:
+            break
+    try:
+        opened = open_path(path)
+    except BaseException:
+        os.close(held)
+        raise
+    weakref.finalize(opened, os.close, held)
+    return opened
+
+
+def _checked(path: str, file: IndexFile) -> str:
     if not os.path.exists(path):
         raise DatasetError(f"'{path}' is missing although its index lists it; {ADVICE}.")
     size = os.path.getsize(path)
@@ -43,6 +62,7 @@ def _fetched(uri: str, file: IndexFile) -> str:
         return path
     with _one_at_a_time(folder):
         if not os.path.exists(path):  # a neighbour may have fetched it meanwhile
+            make_room(folder, file.bytes)
             _fetch(uri, file, path)
     return path
 
@@ -59,7 +79,7 @@ def _one_at_a_time(folder: str) -> Iterator[None]:
 
 
 def _fetch(uri: str, file: IndexFile, path: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), suffix=storage.TEMPORARY)
+    handle, temporary = tempfile.mkstemp(storage.TEMPORARY, FETCHING, os.path.dirname(path))
     try:
         with os.fdopen(handle, "wb") as target:
             found = _copy(uri, target)

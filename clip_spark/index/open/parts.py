@@ -11,7 +11,7 @@ import numpy as np
 from clip_spark.errors import DatasetError
 from clip_spark.index.files.faiss_library import inverted_of, load_faiss, search_preassigned, transformed
 from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, SearchSettings
-from clip_spark.index.files.local_copy import ADVICE, local_path
+from clip_spark.index.files.local_copy import ADVICE, open_local
 from clip_spark.index.open.effort import choose_effort, deeper
 from clip_spark.index.open.removals import NOTHING, Removals, Removed
 from clip_spark.index.open.selection import Selection
@@ -216,12 +216,15 @@ def open_parts(uri: str, info: IndexInfo, removals: Removals | None = None) -> P
 
 def open_part(index_uri: str, part: IndexFile) -> Any:
     """*Worker.* Open one part; its hash is compared when it is fetched, or by `verify_files`."""
+    return open_local(index_uri, part, partial(_open_part, part.rows))
+
+
+def _open_part(rows: int, path: str) -> Any:
     faiss = load_faiss()
-    path = local_path(index_uri, part)
     try:
         index = faiss.read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
     except RuntimeError as error:
         raise DatasetError(f"'{path}' is not a Faiss index any more; {ADVICE}.") from error
-    if index.ntotal != part.rows:
-        raise DatasetError(f"'{path}' holds {index.ntotal} vectors, its index says {part.rows}; {ADVICE}.")
+    if index.ntotal != rows:
+        raise DatasetError(f"'{path}' holds {index.ntotal} vectors, its index says {rows}; {ADVICE}.")
     return index

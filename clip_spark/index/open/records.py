@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from clip_spark.datasets import schema
 from clip_spark.errors import InputError
 from clip_spark.index.files.layout import IndexFile
-from clip_spark.index.files.local_copy import local_path
+from clip_spark.index.files.local_copy import open_local
 from clip_spark.index.open.record_schema import from_text, shaped, unify
 
 BATCH_ROWS = 65_536
@@ -111,7 +111,7 @@ class RecordReader:
 
 
 def _open_file(index_uri: str, files: Sequence[IndexFile], number: int) -> Any:
-    return pa.ipc.open_file(pa.memory_map(local_path(index_uri, files[number])))
+    return open_local(index_uri, files[number], lambda path: pa.ipc.open_file(pa.memory_map(path)))
 
 
 def split(owner: np.ndarray, values: np.ndarray) -> list[tuple[int, np.ndarray]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.files.layout import IndexFile
-from clip_spark.index.files.local_copy import local_path
+from clip_spark.index.files.local_copy import open_local
 from clip_spark.index.open.records import OPEN_FILES, split
 
 BLOCK_ROWS = 16_384
@@ -73,7 +73,11 @@ class VectorStore:
 
 def _open_file(index_uri: str, files: Sequence[IndexFile], dim: int, number: int) -> np.ndarray:
     file = files[number]
-    return np.memmap(local_path(index_uri, file), np.float16, "r", shape=(file.rows, dim))
+
+    def map_file(path: str) -> np.ndarray:
+        return np.memmap(path, np.float16, "r", shape=(file.rows, dim))
+
+    return open_local(index_uri, file, map_file)
 
 
 class PartVectors:
