@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 WORK   ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz help install demo serve test test-spark35 fuzz-conditions fault-suite check format bench clean
+.PHONY: fuzz help install demo serve test test-spark35 fuzz-pictures fuzz-conditions fault-suite check format bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ $(SPARK35)/.installed: $(STAMP)
 
 test-spark35: $(SPARK35)/.installed  ## the Spark tests on Spark 3.5
 	@PYTHONPATH=$(SPARK35) $(BIN)/python -m pytest tests/spark
+
+fuzz-pictures: $(STAMP)  ## 25,000 damaged pictures, 10,000 damaged archives and 15,000 odd tars (an hour)
+	@MUTATIONS=5000 $(BIN)/python -m pytest --timeout 7200 tests/unit/test_picture_fuzz.py
 
 fuzz-conditions: $(STAMP)  ## 10,000 random and 10,000 hostile conditions against DuckDB (10 minutes)
 	@CONDITIONS=10000 $(BIN)/python -m pytest --timeout 3600 tests/unit/test_conditions_fuzz.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from functools import lru_cache
@@ -11,8 +12,8 @@ from operator import itemgetter
 import pyarrow as pa
 
 from clip_spark import storage
-
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+from clip_spark.pictures.formats import PICTURE_ENDINGS
+from clip_spark.pictures.parquet_rows import ROW
 
 
 def write_sidecars(tags: pa.Table) -> dict[str, int]:
@@ -22,18 +23,27 @@ def write_sidecars(tags: pa.Table) -> dict[str, int]:
         tags: rows of TAGS, those of one picture side by side and best first.
 
     Returns:
-        counters: sidecars written, and pictures that cannot have one (in a tar, or not local).
+        counters: sidecars written, and pictures that cannot have one (in a tar or parquet, not local, too long a name).
     """
     counts: Counter[str] = Counter()
     rows = tags.select(["uri", "text"]).to_pylist()
     for uri, group in groupby(rows, key=itemgetter("uri")):
-        if not storage.is_local(uri):
-            counts["sidecars_skipped"] += 1
-            continue
         lines = [" ".join(row["text"].split()) + "\n" for row in group]
-        storage.write_bytes(sidecar_path(storage.absolute(uri)), "".join(lines).encode())
-        counts["sidecars"] += 1
+        counts["sidecars" if _write(uri, "".join(lines)) else "sidecars_skipped"] += 1
     return dict(counts)
+
+
+def _write(uri: str, text: str) -> bool:
+    """False where the picture cannot have a sidecar."""
+    if not storage.is_local(uri) or ROW in uri:
+        return False
+    try:
+        storage.write_bytes(sidecar_path(storage.absolute(uri)), text.encode())
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+    return True
 
 
 def sidecar_path(picture: str) -> str:
@@ -49,4 +59,4 @@ def sidecar_path(picture: str) -> str:
 @lru_cache(64)
 def _shared(folder: str) -> Counter[str]:
     names = (os.path.splitext(entry.name) for entry in os.scandir(folder))
-    return Counter(stem for stem, ending in names if ending.lower() in PICTURES)
+    return Counter(stem for stem, ending in names if ending.lower()[1:] in PICTURE_ENDINGS)

@@ -229,12 +229,18 @@ def _open_write_object(uri: str) -> Iterator[IO[bytes]]:
         raise
 
 
+def _temporary_name(base: str) -> str:
+    """Cut where the whole would be longer than the 255 bytes that file systems take."""
+    short = os.fsdecode(os.fsencode(base)[:200])
+    return f".{short}.{uuid.uuid4().hex}{TEMPORARY}"
+
+
 @contextmanager
 def _open_write_local(path: str) -> Iterator[IO[bytes]]:
     folder, base = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
     # A leading dot and a foreign suffix: embedding-reader globs **/*.parquet and must not see it.
-    temporary = os.path.join(folder, f".{base}.{uuid.uuid4().hex}{TEMPORARY}")
+    temporary = os.path.join(folder, _temporary_name(base))
     try:
         with open(temporary, "wb") as stream:
             yield stream

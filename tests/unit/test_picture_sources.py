@@ -289,7 +289,7 @@ def test_a_members_name_and_its_tar_are_told_apart() -> None:
 
 
 def test_parquet_of_the_field_is_read_file_by_file() -> None:
-    pictures, rejects, _ = read(FIELD / "arch")
+    pictures, rejects, _ = read(FIELD / "parquet")
     in_rows = [picture for picture in pictures if "#row=" in picture.uri]
     assert rejects["damaged parquet"] == 1 and len(in_rows) == 4 + 3 + 4 + 3 + 4
     assert len({picture.uri for picture in pictures}) == len(pictures)
