@@ -183,20 +183,21 @@ def test_embed_images_reads_tars_and_parquet_together(spark: Any, tmp_path: Path
         "x/2.txt": b"no picture here",
         "x/3.jpg": picture_bytes((0, 255, 0), "JPEG"),
     }
-    make_tar(tmp_path / "0.tar", members)
-    data = (tmp_path / "0.tar").read_bytes()
-    (tmp_path / "cut.tar").write_bytes(data[:540])
+    (tmp_path / "in").mkdir()
+    make_tar(tmp_path / "in" / "0.tar", members)
+    data = (tmp_path / "in" / "0.tar").read_bytes()
+    (tmp_path / "in" / "cut.tar").write_bytes(data[:540])
     pq.write_table(
         pa.table({"image": [picture_bytes((0, 0, 255)), None], "caption": ["blue", "none"], "id": [7, 8]}),
-        tmp_path / "rows.parquet",
+        tmp_path / "in" / "rows.parquet",
     )
     spec = EmbedImagesSpec(
-        images=(str(tmp_path),), output=str(tmp_path / "out" / "emb"), metadata_columns=("name", "id")
+        images=(str(tmp_path / "in"),), output=str(tmp_path / "out" / "emb"), metadata_columns=("name", "id")
     )
     manifest = embed_images(lambda: spark, spec)
     rows = rows_of(manifest)
     assert [row["caption"] for row in rows] == ["one", None, "blue"]
-    assert rows[0]["uri"] == f"tar://x/1.png::{tmp_path}/0.tar" and rows[2]["id"] == 7
+    assert rows[0]["uri"] == f"tar://x/1.png::{tmp_path}/in/0.tar" and rows[2]["id"] == 7
     with storage.open_read(rows[0]["uri"]) as stream:
         assert stream.read() == members["x/1.png"]
     assert data[rows[1]["offset"] :][: rows[1]["size"]] == members["x/3.jpg"]
