@@ -181,7 +181,8 @@ def ours_work(encoder: Any, name: str, work: Path) -> Callable[[], None]:
     from clip_spark.datasets.schema import EMBEDDINGS
     from clip_spark.datasets.shards import ShardWriter
     from clip_spark.embed.picture_stream import encode_pictures, prepared_pictures
-    from clip_spark.pictures.sources import Picture, TarPart
+    from clip_spark.pictures.sources import Picture
+    from clip_spark.pictures.tars import TarPart
 
     def run() -> None:
         part = TarPart(str(work / "samples.tar"))
@@ -209,7 +210,8 @@ def bare_work(encoder: Any, modality: str, work: Path) -> Callable[[], None]:
     import torch
 
     from clip_spark.encoders.trie import NO_TOKEN
-    from clip_spark.pictures.sources import Picture, TarPart
+    from clip_spark.pictures.sources import Picture
+    from clip_spark.pictures.tars import TarPart
 
     model = encoder._model
     pictures = [item for item in TarPart(str(work / "samples.tar")).read() if isinstance(item, Picture)]
