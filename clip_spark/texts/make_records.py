@@ -56,7 +56,7 @@ def make_records(get_spark: SessionSource, spec: RecordsSpec) -> Manifest:
     if run.pending():
         _make(get_spark(), spec, run, files, columns)
     sums = outcome.counters(run)
-    outcome.check(run, STEP, int(sums["rows"]), spec.max_rejects)
+    outcome.check(run, int(sums["rows"]), spec.max_rejects)
     extra = {name: int(sums[name]) for name in ("duplicates", "empty")}
     about = outcome.of_files(sums, listing.left_out)
     return run.commit(extra, partial(outcome.refined, rows=int(sums["rows"]), about=about))

@@ -21,12 +21,11 @@ EXAMPLES = 100
 """Files of rejects that are looked through for examples."""
 
 
-def check(run: Run, step: str, rows: int, max_rejects: float, hint: str = "") -> None:
+def check(run: Run, rows: int, max_rejects: float, hint: str = "") -> None:
     """*Driver.* Refuse to call a run a success that made nothing, or rejected too much.
 
     Args:
         run: all its shards are written.
-        step: its name.
         rows: that were read, without the rejected ones.
         max_rejects: the largest share of rows that may be rejected, 0 to 1.
         hint: what may be the reason where nothing was rejected.
@@ -40,10 +39,10 @@ def check(run: Run, step: str, rows: int, max_rejects: float, hint: str = "") ->
     if not any(receipt.rows for receipt in run.receipts()):
         why = _told(run, found) or hint or "the input holds no text"
         storage.remove_tree(run.output)
-        raise ResultError(f"{step} found nothing in {rows + rejected:,} rows: {why}. Nothing was written.")
+        raise ResultError(f"Nothing came out of {rows + rejected:,} rows: {why}. Nothing was written.")
     if rejected > max_rejects * (rows + rejected):
         raise ResultError(
-            f"{step} rejected {rejected:,} of {rows + rejected:,} rows, more than --max-rejects {max_rejects:g}: "
+            f"{rejected:,} of {rows + rejected:,} rows were rejected, more than --max-rejects {max_rejects:g}: "
             f"{_told(run, found)}. All is kept; the same command with a larger --max-rejects ends it."
         )
 

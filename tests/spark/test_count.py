@@ -195,7 +195,7 @@ def test_a_corpus_of_almost_nothing(spark: Any, tmp_path: Path, text: str) -> No
 def test_a_corpus_of_nothing_is_no_success_and_bars_no_other_try(spark: Any, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(" \t\n\n")
     spec = CountSpec(corpus=(str(tmp_path / "a.txt"),), output=str(tmp_path / "out"), min_count=(1,))
-    with pytest.raises(ResultError, match="found nothing in 2 rows"):
+    with pytest.raises(ResultError, match="Nothing came out of 2 rows"):
         count_ngrams(lambda: spark, spec)
     assert not (tmp_path / "out").exists()
 

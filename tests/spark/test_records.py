@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.schema import record_id
 from clip_spark.errors import InputError
 from clip_spark.texts.make_records import make_records
-from clip_spark.texts.specs import RecordsSpec
+from clip_spark.texts.ngrams.count import count_ngrams
+from clip_spark.texts.specs import CountSpec, RecordsSpec
 
 pytestmark = pytest.mark.spark
 
@@ -55,3 +57,16 @@ def test_a_wrong_column_is_refused_with_the_nearest_name(tmp_path: Path) -> None
     (tmp_path / "a.csv").write_text("txt,price\na,1\n")
     with pytest.raises(InputError, match="no column 'text'.*Did you mean 'txt'"):
         make_records(lambda: None, RecordsSpec(rows=(str(tmp_path / "a.csv"),), output=str(tmp_path / "out")))
+
+
+FIELD = Path(__file__).resolve().parents[1] / "field/inputs/text"
+
+
+def test_a_folder_of_what_people_bring_is_counted_to_the_word(spark: Any, tmp_path: Path) -> None:
+    spec = CountSpec(corpus=(str(FIELD),), output=str(tmp_path / "out"), orders=(1,), min_count=(1,))
+    manifest = count_ngrams(lambda: spark, spec)
+    found = {row["text"]: row["count"] for file in manifest.files("counts") for row in pq.read_table(file).to_pylist()}
+    assert (found["the"], found["red"], found["fox"], found["hen"]) == (445, 445, 228, 220)
+    assert manifest.rejects == {"cut short or garbled": 4, "ragged row": 1}
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert sum(report["files"].values()) == 23 and report["left_out"] == []

@@ -89,7 +89,7 @@ def _finish(
             spark = get_spark()
         _count(spark, spec, run, splits)
     extra = totals.extra(spec.least(), run.receipts())
-    outcome.check(run, STEP, extra["lines"], spec.max_rejects, NONE_LEFT)
+    outcome.check(run, extra["lines"], spec.max_rejects, NONE_LEFT)
     report = summary.of_counts(extra, run.receipts(), len(splits), _read_growth(run.output))
     report |= outcome.of_files(outcome.counters(run), left_out)
     report["rows_in"] += sum(outcome.rejects(run).values())
