@@ -65,8 +65,9 @@ class RemoveSpec:
     ids: tuple[str, ...] = option("record ids to remove", ())
     where: str = option("condition on the records' columns that says which to remove", "")
     compact: bool = option("also erase all removed records and vectors from the index files", False)
+    verify: bool = option("prove that nothing of what was removed is left in any file; exit 1 if something is", False)
 
     def __post_init__(self) -> None:
         check_not_empty("index", self.index)
-        if not (self.ids or self.where or self.compact):
-            raise SpecError("Give --ids, --where or --compact; none was found.")
+        if not (self.ids or self.where or self.compact or self.verify):
+            raise SpecError("Give --ids, --where, --compact or --verify; none was found.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers_embeddings import found_texts, numbered, true_texts, unit_vectors, write_embeddings
 
+from clip_spark.commands.clean import delete, find_leftovers
+from clip_spark.errors import DatasetError
 from clip_spark.index.build.build import build_index, preview
 from clip_spark.index.change.remove import remove_records
 from clip_spark.index.files.layout import read_index
@@ -58,3 +61,26 @@ def test_a_second_erasure_leaves_what_is_gone_alone(tmp_path: Path) -> None:
     query = unit_vectors(1, seed=8)[0]
     assert found_texts(tmp_path / "index", query, ROWS) == true_texts(VECTORS, TEXTS, query, kept)
     assert preview(read_index(str(tmp_path / "index"))[0])[0].rows[0] == ("vectors", ROWS - 2)
+
+
+def test_erasure_is_proven_only_when_the_files_before_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIP_SPARK_CACHE", str(tmp_path / "cache"))
+    build(tmp_path)
+    index = str(tmp_path / "index")
+    with pytest.raises(DatasetError, match="still in 1 files"):
+        remove_records(no_spark, RemoveSpec(index=index, where="text = 'text 7'", verify=True))
+    with pytest.raises(DatasetError, match="still in 1 files"):  # readers may still use the generation before
+        remove_records(no_spark, RemoveSpec(index=index, compact=True, verify=True))
+    for leftover in find_leftovers(index, older_than_hours=0, unfinished=False):
+        delete(leftover)
+    assert ("proven to be empty", 1) in remove_records(no_spark, RemoveSpec(index=index, verify=True)).rows
+    copy = tmp_path / "cache" / "a copy of records"
+    shutil.copy(write_old_records(tmp_path), copy)
+    with pytest.raises(DatasetError, match="a copy of records"):
+        remove_records(no_spark, RemoveSpec(index=index, verify=True))
+
+
+def write_old_records(tmp_path: Path) -> Path:
+    """A file of records as it was before the erasure."""
+    build(tmp_path, output=str(tmp_path / "other"))
+    return next((tmp_path / "other").rglob("00000.arrow"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
 from clip_spark.index.change.compact import compact
 from clip_spark.index.change.generation import begin_change
+from clip_spark.index.change.verify import verify_erased
+from clip_spark.index.files.layout import read_index
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import add_removed, merge_removed, read_removed
 from clip_spark.index.open.selection import select_where
@@ -27,6 +30,7 @@ def remove_records(get_spark: SessionSource, spec: RemoveSpec) -> Table:
 
     Raises:
         InputError: no record of the index is meant.
+        DatasetError: with --verify, something of what was removed is left in a file.
     """
     head, manifest, info = begin_change(spec.index)
     records = RecordReader(manifest.uri, info.records, info.columns)  # a Searcher would fetch every part to look up ids
@@ -42,7 +46,13 @@ def remove_records(get_spark: SessionSource, spec: RemoveSpec) -> Table:
     if spec.compact:
         compact(get_spark, head, plan_of(manifest), info, records.find_all(everything))
         merge_removed(head.uri)
-    rows = [("removed now", len(new)), ("removed in all", len(everything)), ("erased from the files", _erased(spec))]
+    rows: list[tuple[str, Any]] = [
+        ("removed now", len(new)),
+        ("removed in all", len(everything)),
+        ("erased from the files", _erased(spec)),
+    ]
+    if spec.verify:
+        rows.append(("proven to be empty", verify_erased(head.uri, read_index(head.uri)[1], everything)))
     return Table("remove-records", ("what", "value"), rows)
 
 
