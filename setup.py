@@ -57,6 +57,7 @@ setup(
         "numpy>=1.26,<2",
         "pyarrow>=18,<26",
         "pandas>=2.2,<3",
+        "filelock>=3.12",
         "fsspec>=2025.2",
         "pyyaml",
         "rich",
