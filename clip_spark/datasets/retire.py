@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from clip_spark import storage
 from clip_spark.datasets.commit import TIME, history_uri
-from clip_spark.datasets.manifest import Manifest, parse_manifest, read_manifest
+from clip_spark.datasets.manifest import Manifest, parse_manifest
 from clip_spark.errors import SpecError
 
 log = logging.getLogger(__name__)
@@ -75,10 +75,11 @@ def delete_retired(retired: Retired) -> None:
         _remove_empty_folders(retired)
 
 
-def collect(uri: str) -> None:
+def collect(manifest: Manifest) -> None:
     """*Driver.* What each commit does last: delete what was replaced longer ago than the grace time."""
-    for retired in find_retired(read_manifest(uri), grace_hours()):
-        log.info("'%s': removing %d files that were replaced %.1f hours ago", uri, len(retired.paths), retired.hours)
+    for retired in find_retired(manifest, grace_hours()) if manifest.replaced else ():
+        count, hours = len(retired.paths), retired.hours
+        log.info("'%s': removing %d files that were replaced %.1f hours ago", manifest.uri, count, hours)
         delete_retired(retired)
 
 

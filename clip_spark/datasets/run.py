@@ -117,7 +117,7 @@ class Run:
                 return found  # the same command, given twice: the other driver has committed these very shards
             self.abandon()
             raise
-        collect(manifest.uri)
+        collect(manifest)
         return manifest
 
     def abandon(self) -> None:

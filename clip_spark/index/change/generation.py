@@ -110,7 +110,7 @@ def switch(head: Head, plan: Plan, info: IndexInfo, seconds: dict[str, float]) -
     for path in (f"{place}/{REPORT}", f"{place}/{PLAN}", PLAN):
         beside[path] = storage.file_size(storage.join(head.uri, path))
     manifest = make_official(head, dataclasses.replace(manifest, beside=beside))
-    collect(head.uri)
+    collect(manifest)
     return manifest
 
 
