@@ -16,6 +16,7 @@ PUBLIC = {
     "embed_images": "a command",
     "encode_images": "a public method of the encoder, beside open_clip's encode_image",
     "image": "an option of search, and PIL's word for decoded pixels",
+    "image_column": "an option of embed-images",
     "image_id": "a column of tags",
     "images": "an option of embed-images, plan and demo",
     "tag_images": "a command",
