@@ -8,7 +8,8 @@ STAMP  := $(VENV)/.installed
 WORK   ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz help install demo serve test test-spark35 fuzz-pictures fuzz-conditions fault-suite check format bench clean
+.PHONY: fuzz help install demo serve test test-unit test-spark test-failed release test-spark35 fuzz-pictures
+.PHONY: fuzz-conditions fault-suite check docs format bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +32,15 @@ serve: $(STAMP)  ## search page over the demo's indices, after `make demo`
 
 test: $(STAMP)  ## all tests
 	@$(BIN)/python -m pytest
+
+test-unit: $(STAMP)  ## the tests without Spark, services or a browser: a minute
+	@$(BIN)/python -m pytest tests/unit
+
+test-spark: $(STAMP)  ## the tests that start a local Spark
+	@$(BIN)/python -m pytest tests/spark
+
+test-failed: $(STAMP)  ## only those that failed the last time
+	@$(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 # The oldest Spark that we support, put before the newest on the path; everything else stays installed once.
 SPARK35 := $(VENV)/spark35
@@ -74,6 +84,9 @@ bench: $(STAMP)  ## benchmarks against the peers, as tables and JSON in build/be
 	@$(BIN)/python scripts/bench_encode.py --work $(BENCH)/encode --json $(BENCH)/encode.json
 	@test -d $(BENCH)/index || $(BIN)/python scripts/bench_index.py make --work $(BENCH)/index
 	@$(BIN)/python scripts/bench_index.py run --work $(BENCH)/index --json $(BENCH)/index.json
+
+release: $(STAMP)  ## wheel and sdist in dist/, checked in a fresh environment
+	@$(BIN)/python scripts/check_release.py dist
 
 clean:  ## delete .venv and the demo's folder
 	rm -rf $(VENV) $(WORK) build *.egg-info

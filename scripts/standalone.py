@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -19,12 +20,14 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 120
+PR_SET_PDEATHSIG = 1
+"""Of Linux' prctl."""
 
 
 @dataclass
@@ -84,6 +87,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 env=self.env,
                 start_new_session=True,
+                preexec_fn=end_with_parent(),  # a worker told to stop ends its executors
             )
         self.processes.append(process)
         return process
@@ -98,6 +102,17 @@ class Cluster:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
+
+
+def end_with_parent(how: int = signal.SIGTERM) -> Callable[[], None]:
+    """For Popen's preexec_fn: the kernel sends the child a signal when its parent is gone, however that ended."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # not in the child: loading may wait for a lock
+
+    def ask() -> None:
+        if libc is not None:
+            libc.prctl(PR_SET_PDEATHSIG, how)
+
+    return ask
 
 
 def daemon_environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -6,12 +6,9 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests run from a checkout, installed or not
 
 pytest_plugins = ["tests.services.pytest_services"]
 

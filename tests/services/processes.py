@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from scripts.standalone import end_with_parent
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -40,10 +42,16 @@ def wait_until(what: str, holds: Callable[[], bool], seconds: float = 60) -> Non
 
 
 def start(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start a process in its own group, its output in a log file."""
+    """Start a process in its own group, its output in a log file; it ends with this one, however that is ended."""
     with log.open("ab") as stream:
         return subprocess.Popen(
-            list(command), stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, env=env, start_new_session=True
+            list(command),
+            stdout=stream,
+            stderr=stream,
+            stdin=subprocess.DEVNULL,
+            env=env,
+            start_new_session=True,
+            preexec_fn=end_with_parent(signal.SIGKILL),
         )
 
 

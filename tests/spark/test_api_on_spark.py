@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_embeddings import numbered, unit_vectors, write_embeddings
-
 import clip_spark as cs
 from clip_spark.api.session import GROUP
+from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 pytestmark = pytest.mark.spark
 LINES = ["red bike", "red bike red", "blue bike \u2028 now"]

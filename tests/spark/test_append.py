@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 from clip_spark.index.build.build import build_index
 from clip_spark.index.files.layout import read_index
@@ -17,6 +13,7 @@ from clip_spark.index.files.part_writer import stored_ids
 from clip_spark.index.open.parts import open_parts
 from clip_spark.index.specs import IndexSpec
 from clip_spark.search.searcher import Searcher
+from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 pytestmark = pytest.mark.spark
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,15 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_embeddings import numbered, unit_vectors, write_embeddings
-
 from clip_spark.analysis import search_index as search_job
 from clip_spark.analysis.describe import step as describe
 from clip_spark.analysis.specs import DescribeSpec, SearchIndexSpec
 from clip_spark.errors import SpecError
 from clip_spark.index.build.build import build_index
 from clip_spark.index.specs import IndexSpec
+from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 pytestmark = pytest.mark.spark
 TEXTS = [" ".join(["word"] * (1 + i % 3)) + str(i) for i in range(90)]

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_embeddings import ENCODER, numbered, unit_vectors, write_embeddings
-
 from clip_spark.analysis.specs import TagSpec
 from clip_spark.analysis.tag_images import preview, tag_images
 from clip_spark.errors import InputError, ModelError, SpecError
 from clip_spark.index.build.build import build_index
 from clip_spark.index.specs import IndexSpec
+from tests.helpers_embeddings import ENCODER, numbered, unit_vectors, write_embeddings
 
 pytestmark = pytest.mark.spark
 

@@ -10,7 +10,7 @@ import pytest
 from clip_spark.datasets.manifest import read_manifest
 from clip_spark.datasets.run import begin_run
 from clip_spark.runtime import tasks
-from tests.unit.test_manifest import plan_of, write_shard
+from tests.helpers_datasets import plan_of, write_shard
 
 pytestmark = pytest.mark.spark
 

@@ -17,9 +17,9 @@ from clip_spark.datasets.run import begin_run
 from clip_spark.errors import OutputError, StorageError
 from clip_spark.texts.corpus.listing import Piece
 from clip_spark.texts.corpus.reading import read_blocks
+from tests.helpers_datasets import plan_of, write_shard
 from tests.services.proxy import every, fault_proxy
 from tests.services.seaweed import S3Server
-from tests.unit.test_manifest import plan_of, write_shard
 
 pytestmark = pytest.mark.storage
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 import clip_spark as cs
 from clip_spark.api.index import Options
@@ -24,6 +20,7 @@ from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.build import build_index
 from clip_spark.index.specs import IndexSpec
 from clip_spark.search.hits import Wanted
+from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 ROWS = 300
 VECTORS = unit_vectors(ROWS)

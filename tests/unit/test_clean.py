@@ -14,7 +14,7 @@ from clip_spark.datasets.manifest import read_manifest
 from clip_spark.datasets.run import begin_run
 from clip_spark.errors import ClipSparkError, OutputError
 from clip_spark.jobs import clean as command
-from tests.unit.test_manifest import finished, plan_of, write_shard
+from tests.helpers_datasets import finished, plan_of, write_shard
 
 
 def found(place: Path, unfinished: bool = False, hours: float = 0.0) -> list[tuple[str, str]]:

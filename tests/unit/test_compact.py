@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_embeddings import found_texts, numbered, true_texts, unit_vectors, write_embeddings
 
 from clip_spark.commands.clean import delete, find_leftovers
 from clip_spark.errors import DatasetError
@@ -18,6 +14,7 @@ from clip_spark.index.build.build import build_index, preview
 from clip_spark.index.change.remove import remove_records
 from clip_spark.index.files.layout import read_index
 from clip_spark.index.specs import IndexSpec, RemoveSpec
+from tests.helpers_embeddings import found_texts, numbered, true_texts, unit_vectors, write_embeddings
 
 ROWS = 300
 pytestmark = pytest.mark.spark

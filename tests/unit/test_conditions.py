@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_conditions import SECRET, Tables, matching, random_records
-
 from clip_spark.errors import SpecError
 from clip_spark.index.open.condition.binding import bind
 from clip_spark.index.open.condition.evaluate import matching_positions
 from clip_spark.index.open.selection import Selection, select_where
+from tests.helpers_conditions import SECRET, Tables, matching, random_records
 
 UTC = dt.UTC
 TABLE = pa.table(

@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import os
 import random
-import sys
-from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_conditions import SECRET, Tables, matching, random_records
-
 from clip_spark.errors import SpecError
+from tests.helpers_conditions import SECRET, Tables, matching, random_records
 
 MANY = int(os.environ.get("CONDITIONS", "300"))
 SEED = int(os.environ.get("SEED", "20240531"))

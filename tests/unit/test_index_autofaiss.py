@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_embeddings import numbered, unit_vectors, write_embeddings
-
 from clip_spark.errors import DatasetError
 from clip_spark.index.build.read_vectors import VectorReader, dataset_files
 from clip_spark.index.build.train import train_index
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.files.part_writer import PartWriter, stored_ids
+from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 
 @pytest.fixture

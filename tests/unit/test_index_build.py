@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_embeddings import ENCODER, numbered, unit_vectors, write_embeddings
 
 from clip_spark import storage
 from clip_spark.errors import DatasetError, InputError, ModelError, OutputError, SpecError
@@ -23,6 +19,7 @@ from clip_spark.index.files import local_copy as cache
 from clip_spark.index.files.layout import read_index
 from clip_spark.index.specs import IndexSpec
 from clip_spark.search.searcher import Searcher
+from tests.helpers_embeddings import ENCODER, numbered, unit_vectors, write_embeddings
 
 
 def no_spark():

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,9 +19,6 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_embeddings import numbered, unit_vectors, write_embeddings
-
 from clip_spark import storage
 from clip_spark.commands.clean import delete, find_leftovers
 from clip_spark.datasets import schema
@@ -33,6 +29,7 @@ from clip_spark.index.build.build import build_index
 from clip_spark.index.change.remove import remove_records
 from clip_spark.index.specs import IndexSpec, RemoveSpec
 from clip_spark.search.searcher import Searcher
+from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 EXAMPLES = int(os.environ.get("CLIP_SPARK_LIFE_EXAMPLES", "12"))
 SETS, EACH = ("a", "b", "c"), 4

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_embeddings import found_texts, numbered, true_texts, unit_vectors, write_embeddings
 
 from clip_spark import storage
 from clip_spark.commands.clean import delete, find_leftovers
@@ -22,7 +18,8 @@ from clip_spark.index.build.build import build_index
 from clip_spark.index.change.remove import remove_records
 from clip_spark.index.open.removals import add_removed, read_removed
 from clip_spark.index.specs import IndexSpec, RemoveSpec
-from tests.unit.test_manifest import finished, plan_of, write_shard
+from tests.helpers_datasets import finished, plan_of, write_shard
+from tests.helpers_embeddings import found_texts, numbered, true_texts, unit_vectors, write_embeddings
 
 ROWS = 40
 VECTORS, TEXTS = unit_vectors(2 * ROWS), numbered(2 * ROWS)

@@ -12,7 +12,7 @@ from clip_spark.datasets.manifest import MANIFEST, read_manifest
 from clip_spark.datasets.receipt import Receipt, write_receipt
 from clip_spark.datasets.receipt_files import ReceiptReader
 from clip_spark.datasets.run import begin_run
-from tests.unit.test_manifest import finished, plan_of, write_shard
+from tests.helpers_datasets import finished, plan_of, write_shard
 
 
 def receipt(shard: int, rows: int = 1) -> Receipt:

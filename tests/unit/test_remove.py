@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_embeddings import ENCODER, found_texts, numbered, true_texts, unit_vectors, write_embeddings
 
 from clip_spark.errors import InputError, ModelError
 from clip_spark.index.build.build import build_index
 from clip_spark.index.change.remove import remove_records
 from clip_spark.index.specs import IndexSpec, RemoveSpec
 from clip_spark.search.searcher import Searcher
+from tests.helpers_embeddings import ENCODER, found_texts, numbered, true_texts, unit_vectors, write_embeddings
 
 ROWS = 300
 VECTORS = unit_vectors(2 * ROWS)

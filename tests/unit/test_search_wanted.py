@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tarfile
 from pathlib import Path
 
@@ -11,9 +10,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.build import build_index
@@ -27,6 +23,7 @@ from clip_spark.search.expression import Term, parse_expression
 from clip_spark.search.hits import Hit, Hits, Wanted
 from clip_spark.search.searcher import Searcher, leave_out
 from clip_spark.search.spec import SearchSpec
+from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 ROWS = 600
 VECTORS = unit_vectors(ROWS)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.conftest import HOSTILE
+from tests.helpers_web import HOSTILE
 from tests.web.served import start_server, wait_ready
 
 api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")

@@ -14,7 +14,7 @@ from clip_spark.runtime import devices
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
 from clip_spark.web.catalog import Catalog
-from tests.web.conftest import copy_tar, make_indices
+from tests.helpers_web import copy_tar, make_indices
 
 PICTURES = 12
 

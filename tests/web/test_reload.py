@@ -25,7 +25,7 @@ from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.reload import Reloader
 from tests.helpers_embeddings import unit_vectors
-from tests.web.conftest import encoder, no_spark, write_sample
+from tests.helpers_web import encoder, no_spark, write_sample
 
 ROWS, K = 60, 8
 NAMES = [f"name {row}" for row in range(ROWS)]
