@@ -48,6 +48,7 @@ setup(
             "demo/pictures/*",
             "demo/text/*",
             "demo/*.md",
+            "demo/licenses/*",
             "web/static/*",
             "texts/ngrams/ranking/stop_words/*",
         ],
