@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,11 @@ def test_a_test_imports_helpers_and_no_other_test(path: Path) -> None:
         assert "conftest" not in parts, f"{path.name} imports from a conftest; move it to tests/helpers_*.py"
         if isinstance(node, ast.Attribute) and node.attr == "path":
             assert not (isinstance(node.value, ast.Name) and node.value.id == "sys"), f"{path.name} changes sys.path"
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    names = Counter(path.name for path in FILES if path.name.startswith("test_"))
+    assert not [name for name, count in names.items() if count > 1]  # pytest would stop before the first test
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
