@@ -126,6 +126,7 @@ class Run:
             storage.remove_tree(self.output)
         else:
             storage.remove_files(files_of_run(self.output))
+            storage.remove_empty_folders(self.output)
 
 
 def _moved(receipt: Receipt, place: str) -> Receipt:

@@ -299,6 +299,14 @@ def remove_files(uris: Sequence[str]) -> None:
                 fs.rm([filesystem(uri)[1] for uri in some])
 
 
+def remove_empty_folders(uri: str) -> None:
+    """*Driver.* Delete what has no file in it, the folder itself too; an object store has no folders."""
+    if is_local(uri):
+        for folder, _, _ in os.walk(absolute(uri), topdown=False):
+            with suppress(OSError):  # not empty
+                os.rmdir(folder)
+
+
 def forget_clients() -> None:
     """*Anywhere.* Make new clients at the next use, which read endpoint and credentials from the environment again."""
     _shared_client.cache_clear()

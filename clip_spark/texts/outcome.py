@@ -38,7 +38,7 @@ def check(run: Run, rows: int, max_rejects: float, hint: str = "") -> None:
     rejected = sum(found.values())
     if not any(receipt.rows for receipt in run.receipts()):
         why = _told(run, found) or hint or "the input holds no text"
-        storage.remove_tree(run.output)
+        run.abandon()
         raise ResultError(f"Nothing came out of {rows + rejected:,} rows: {why}. Nothing was written.")
     if rejected > max_rejects * (rows + rejected):
         raise ResultError(

@@ -37,7 +37,7 @@ def corpus(tmp_path: Path) -> Path:
         ("count-ngrams --corpus {0}/empty --output {0}/o", "empty"),
         ("count-ngrams --corpus s4://bucket/x --output {0}/o", "no reader for scheme 's4://'"),
         ("count-ngrams --corpus {0}/text --output {0}/o --orders 9", "--orders is '9'"),
-        ("count-ngrams --corpus {0}/text --output {0}/text", "already holds 1 files"),
+        ("count-ngrams --corpus {0}/text --output {0}/text", "is the input corpus"),
         ("filter-ngrams --counts {0}/text --output {0}/o", "is not a dataset"),
         ("filter-ngrams --counts {0}/o --output {0}/p --rank pim", "Did you mean 'pmi'"),
         ("embed-text --records {0}/absent --output {0}/o", "does not exist"),

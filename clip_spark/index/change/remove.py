@@ -11,7 +11,7 @@ from clip_spark.datasets import schema
 from clip_spark.datasets.retire import grace_hours
 from clip_spark.datasets.run import plan_of
 from clip_spark.datasets.tables import Table
-from clip_spark.errors import InputError
+from clip_spark.errors import InputError, OutputError
 from clip_spark.index.change.compact import compact
 from clip_spark.index.change.generation import begin_change
 from clip_spark.index.change.verify import verify_erased
@@ -30,6 +30,7 @@ def remove_records(get_spark: SessionSource, spec: RemoveSpec) -> Table:
 
     Raises:
         InputError: no record of the index is meant.
+        OutputError: with --compact, another writer was quicker; the records are taken down, but not erased.
         DatasetError: with --verify, something of what was removed is left in a file.
     """
     head, manifest, info = begin_change(spec.index)
@@ -44,7 +45,10 @@ def remove_records(get_spark: SessionSource, spec: RemoveSpec) -> Table:
         add_removed(head.uri, new)
     everything = sorted({*before, *new})
     if spec.compact:
-        compact(get_spark, head, plan_of(manifest), info, records.find_all(everything))
+        try:
+            compact(get_spark, head, plan_of(manifest), info, records.find_all(everything))
+        except OutputError as error:  # taken down they are, whoever was quicker
+            raise OutputError(f"{len(new)} records were taken down, and none erased: {error}") from error
         merge_removed(head.uri)
     rows: list[tuple[str, Any]] = [
         ("removed now", len(new)),
