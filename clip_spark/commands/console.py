@@ -113,7 +113,7 @@ def set_up_logging() -> None:
         logging.getLogger("clip_spark").addHandler(handler)
         logging.getLogger("clip_spark").propagate = False  # open_clip gives the root logger a handler: lines came twice
     logging.getLogger("clip_spark").setLevel(logging.INFO)
-    logging.getLogger("py4j").setLevel(logging.ERROR)
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # what it has to say comes as an exception
     logging.getLogger().addFilter(_not_of_py4j)  # it tells the root logger of a Ctrl-C, with a traceback
 
 
