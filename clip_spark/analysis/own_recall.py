@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from clip_spark.datasets.manifest import Manifest, read_manifest
@@ -42,11 +43,12 @@ class OwnRecall:
     facts: dict[str, Any]
 
 
-def measure_own(get_spark: SessionSource, queries_uri: str, index_uri: str, k: int) -> OwnRecall:
+def measure_own(get_spark: SessionSource, step: str, queries_uri: str, index_uri: str, k: int) -> OwnRecall:
     """*Driver.* Recall@k of a sample of a dataset's embeddings in an index, and settings that reach the index's goal.
 
     Args:
         get_spark: used unless every search is exact anyway.
+        step: whose stages these are.
         queries_uri: of a dataset of embeddings.
         index_uri: of the index.
         k: hits per query.
@@ -56,23 +58,23 @@ def measure_own(get_spark: SessionSource, queries_uri: str, index_uri: str, k: i
         return OwnRecall((), {"k": k, "recall": 1.0, "queries": 0, "lists": 0})
     spark = get_spark()
     deep = [depth for depth in DEPTHS if depth > k][:DEEPER]
-    asked = [_questions(spark, queries, index, info, SAMPLE, min(k, SHALLOW))]
-    asked += [_questions(spark, queries, index, info, FEW_QUERIES, depth) for depth in [k, *deep] if depth > SHALLOW]
+    ask = partial(_questions, spark, step, queries, index, info)
+    asked = [ask(SAMPLE, min(k, SHALLOW)), *(ask(FEW_QUERIES, depth) for depth in [k, *deep] if depth > SHALLOW)]
     goal = float(info.measured.get("goal", GOAL))
     depths = tuple(depth for depth in (k, *deep) if depth <= info.rows)
-    efforts = map_items(spark, "measure recall", [index.uri], _Tune(info, goal, tuple(asked), depths))[0]
+    efforts = map_items(spark, step, [index.uri], _Tune(info, goal, tuple(asked), depths))[0]
     mine = next((effort for effort in efforts if effort.k >= k), None)
     facts = {"k": k, "recall": mine.recall if mine else 1.0, "queries": min(SAMPLE, queries.rows)}
     return OwnRecall(harder(efforts, info.efforts), {**facts, "lists": mine.settings.nprobe if mine else 0})
 
 
 def _questions(
-    spark: SparkSession, queries: Manifest, index: Manifest, info: IndexInfo, sample: int, depth: int
+    spark: SparkSession, step: str, queries: Manifest, index: Manifest, info: IndexInfo, sample: int, depth: int
 ) -> Questions:
     reader = VectorReader(dataset_files(queries, "embeddings"), info.dim)
     _, rows = draw_positions(reader.count, 0, sample, seed=0)
     vectors = reader.take(rows)
-    return Questions(vectors, true_hits(spark, index.uri, info, vectors, min(depth + 1, info.rows)), None)
+    return Questions(vectors, true_hits(spark, index.uri, info, vectors, min(depth + 1, info.rows), step), None)
 
 
 @dataclass(frozen=True)

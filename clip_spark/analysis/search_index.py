@@ -97,7 +97,7 @@ def search_index(get_spark: SessionSource, spec: SearchIndexSpec) -> Manifest:
     run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
     if run.manifest is not None:
         return run.manifest
-    own = measure_own(get_spark, spec.queries, spec.index, spec.k)
+    own = measure_own(get_spark, "search-index", spec.queries, spec.index, spec.k)
     if pending := run.pending():
         run_shards(
             get_spark(),

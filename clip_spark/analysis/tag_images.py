@@ -149,7 +149,7 @@ def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
     run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
     if run.manifest is not None:
         return run.manifest
-    own = measure_own(get_spark, spec.embeddings, spec.index, max(each.k for each in searches(spec)))
+    own = measure_own(get_spark, "tag-images", spec.embeddings, spec.index, max(each.k for each in searches(spec)))
     if pending := run.pending():
         run_shards(
             get_spark(), "tag-images", pending, replace(cast(TagTask, planned.work(run.output, 0)), efforts=own.efforts)

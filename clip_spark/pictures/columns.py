@@ -5,6 +5,7 @@ They are found out from a sample of the inputs: the first pictures of some parts
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -17,6 +18,8 @@ from clip_spark.pictures.plain_text import json_object
 from clip_spark.pictures.records import COLUMNS, MetadataColumn
 from clip_spark.pictures.sources import FileEntry
 
+log = logging.getLogger(__name__)
+
 SAMPLED_PARTS, SAMPLED_PICTURES = 8, 50
 
 
@@ -24,18 +27,20 @@ def metadata_columns(shards: Sequence[PictureShard], names: Sequence[str]) -> tu
     """*Driver.* The columns for some keys of the pictures' metadata.
 
     Raises:
-        SpecError: no picture of the sample has such a key; it lists those that exist.
+        SpecError: pictures of the sample have keys, but not this one; it lists those that exist.
     """
     if not names:
         return ()
     values = _sample(shards)
+    if not values:  # nothing is mistyped where nothing is there: one pipeline serves sets with and without metadata
+        log.warning("--metadata-columns %s stay empty: no metadata lies beside these pictures", ", ".join(names))
     for name in names:
-        if name not in values:
-            known = ", ".join(sorted(values)) or "none: no .json, table or other columns beside them"
+        if values and name not in values:
+            known = ", ".join(sorted(values))
             raise SpecError(
                 f"--metadata-columns: no picture has the key '{name}'; the keys are {known}.{nearest(name, values)}"
             )
-    return tuple(MetadataColumn(name, column_name(name), common_type(values[name])) for name in names)
+    return tuple(MetadataColumn(name, column_name(name), common_type(values.get(name, ()))) for name in names)
 
 
 def column_name(key: str) -> str:

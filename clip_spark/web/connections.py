@@ -33,7 +33,8 @@ def most_connections() -> int:
         soft = wanted
     if soft == resource.RLIM_INFINITY:
         return MOST_CONNECTIONS
-    return max(8, min(MOST_CONNECTIONS, (soft - OTHER_FILES) // 2))
+    # A third: as many again may have been accepted in one burst, and as many be closing.
+    return max(8, min(MOST_CONNECTIONS, (soft - OTHER_FILES) // 3))
 
 
 class Connection(H11Protocol):

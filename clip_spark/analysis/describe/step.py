@@ -120,7 +120,7 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
         return done
     classes = class_conditions(get_spark(), texts, spec)  # a mistake here must not take the output
     run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
-    own = measure_own(get_spark, pictures.uri, index.uri, 1)
+    own = measure_own(get_spark, STEP, pictures.uri, index.uri, 1)
     if pending := run.pending():
         task = DescribeTask(
             pictures.uri, index.uri, run.output, plan.fingerprint, info.generation, classes, own.efforts

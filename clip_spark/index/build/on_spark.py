@@ -97,7 +97,11 @@ def train_distributed(
 
 
 def exact_distributed(
-    spark: SparkSession, items: Sequence[Any], search: Callable[[Any], tuple[np.ndarray, np.ndarray]], k: int
+    spark: SparkSession,
+    items: Sequence[Any],
+    search: Callable[[Any], tuple[np.ndarray, np.ndarray]],
+    k: int,
+    step: str = STEP,
 ) -> np.ndarray:
     """*Driver.* The true k nearest of each of n queries, int64 (n, k): every vector is compared, item by item.
 
@@ -106,6 +110,7 @@ def exact_distributed(
         items: files, or parts, that together hold all vectors.
         search: picklable; an item -> scores float32 (n, m), positions int64 (n, m) of its best.
         k: hits per query.
+        step: whose stages these are.
     """
     tasks = min(len(items), 3 * spark.sparkContext.defaultParallelism)
 
@@ -113,7 +118,7 @@ def exact_distributed(
         yield merge([search(item) for item in mine], k)
 
     rdd = spark.sparkContext.parallelize(items, tasks).mapPartitions(best)
-    return merge(collect(spark, STEP, rdd, tasks, SERVED_STILL), k)[1]
+    return merge(collect(spark, step, rdd, tasks, SERVED_STILL), k)[1]
 
 
 def _as_list(written: Any) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clip_spark.index.build.on_spark import exact_distributed
+from clip_spark.index.build.on_spark import STEP, exact_distributed
 from clip_spark.index.build.tune import exact_hits
 from clip_spark.index.files.layout import IndexFile, IndexInfo
 from clip_spark.index.open.effort import everything
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def true_hits(spark: SparkSession, index_uri: str, info: IndexInfo, queries: np.ndarray, k: int) -> np.ndarray:
+def true_hits(
+    spark: SparkSession, index_uri: str, info: IndexInfo, queries: np.ndarray, k: int, step: str = STEP
+) -> np.ndarray:
     """*Driver.* The true nearest of each query in all parts, int64 (n, k), out of the index itself.
 
     The embeddings of the old parts may be gone; compressed parts have their vectors beside them.
@@ -31,5 +33,5 @@ def true_hits(spark: SparkSession, index_uri: str, info: IndexInfo, queries: np.
         return one.search(queries, k, everything(info.settings))
 
     if info.vectors:
-        return exact_distributed(spark, info.vectors, of_vectors, k)
-    return exact_distributed(spark, info.parts, of_part, k)
+        return exact_distributed(spark, info.vectors, of_vectors, k, step)
+    return exact_distributed(spark, info.parts, of_part, k, step)
