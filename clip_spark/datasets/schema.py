@@ -12,9 +12,6 @@ from clip_spark.errors import SpecError, nearest
 RECORD_ID = "record_id"
 EMBEDDING = "embedding"
 
-RECORD_COLUMNS = ("record_id", "kind", "text", "uri", "n", "count", "score", "caption", "width", "height")
-"""Names that mean the same in every dataset; any other column is the user's own and is carried along."""
-
 EMBEDDINGS = pa.schema([(RECORD_ID, pa.string()), (EMBEDDING, pa.list_(pa.float32()))])
 """float32, unit length, finite. Nothing else may live beside these two: embedding-reader reads every column."""
 

@@ -27,7 +27,7 @@ from clip_spark.errors import DatasetError
 REJECTS = "rejects"
 RECORD_ROW_GROUP_ROWS = 1024
 """Small row groups: a search reads single records by position, and must not read a whole file for one row."""
-LATEST_REJECTS = 100_000
+MOST_KEPT_REJECTS = 100_000
 """At most so many rejects of one shard keep their row; all are counted."""
 
 
@@ -72,7 +72,7 @@ class ShardWriter:
     def reject(self, source: str, reason: str, message: str) -> None:
         """Count one dropped record and keep its row."""
         self._reject_counts[reason] += 1
-        if len(self._rejected) < LATEST_REJECTS:
+        if len(self._rejected) < MOST_KEPT_REJECTS:
             self._rejected.append((source, reason, message[:1000]))
 
     def attach(self, folder: str, ending: str, data: bytes) -> None:

@@ -119,14 +119,6 @@ def exists(uri: str) -> bool:
         return bool(fs.exists(path))
 
 
-def is_folder(uri: str) -> bool:
-    """*Anywhere.* True if a folder (or a prefix with objects under it) is there."""
-    fs, path = filesystem(uri)
-    fs.invalidate_cache()
-    with clear_errors(uri, "read"):
-        return bool(fs.isdir(path))
-
-
 def list_files(uri: str) -> list[FileInfo]:
     """*Driver.* All files below a folder (or the file itself, or what a glob matches), sorted by URI.
 

@@ -6,7 +6,6 @@ Takes the place of embedding-reader in autofaiss's distributed mode: that one li
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -151,8 +150,3 @@ def group_starts(parquet: pq.ParquetFile, start: int) -> list[int]:
     for group in range(parquet.metadata.num_row_groups):
         starts.append(starts[-1] + parquet.metadata.row_group(group).num_rows)
     return starts
-
-
-def file_at(files: Sequence[VectorFile], position: int) -> VectorFile:
-    """*Pure.* The file that holds a position."""
-    return files[bisect.bisect_right([file.start for file in files], position) - 1]

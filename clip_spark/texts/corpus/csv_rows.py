@@ -14,7 +14,7 @@ import pyarrow.csv
 
 from clip_spark.texts.corpus.account import Account, at_row
 from clip_spark.texts.corpus.csv_records import MOST_RECORD_BYTES, Dialect, Record
-from clip_spark.texts.tokens import decode
+from clip_spark.texts.lines import decode
 
 CHUNK_BYTES = 1 << 20
 DELIMITERS = (b",", b";", b"\t", b"|")

@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 
 from clip_spark import storage
 from clip_spark.texts.corpus.listing import Piece
-from clip_spark.texts.tokens import BYTE_ORDER_MARK
+from clip_spark.texts.lines import BYTE_ORDER_MARK
 
 BLOCK_BYTES = 256 << 10
 """Bytes that are read and worked on at once: they and what is made of them stay in a core's cache."""

@@ -25,7 +25,7 @@ from clip_spark.texts.corpus.reading import lines_of, stream_blocks
 from clip_spark.texts.corpus.sniff import split_name
 from clip_spark.texts.corpus.tables import batches
 from clip_spark.texts.corpus.warc import read_records
-from clip_spark.texts.tokens import decode
+from clip_spark.texts.lines import decode
 
 BATCH_ROWS = 10_000
 URL = "url"

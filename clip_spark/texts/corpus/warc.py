@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from clip_spark.texts.corpus.account import DAMAGED, Account, at_row
-from clip_spark.texts.tokens import decode
+from clip_spark.texts.lines import decode
 
 MOST_RECORD_BYTES = 256 << 20
 MOST_HEADER_BYTES = 1 << 20

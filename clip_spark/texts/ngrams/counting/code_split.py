@@ -12,11 +12,11 @@ import pyarrow as pa
 from clip_spark.texts import corpus
 from clip_spark.texts.corpus import Account, Piece, Split
 from clip_spark.texts.corpus.account import DAMAGED, Reject
+from clip_spark.texts.lines import decode, is_utf8
 from clip_spark.texts.ngrams.counting import totals
 from clip_spark.texts.ngrams.counting.coded_split import LINE_END, Coded
 from clip_spark.texts.ngrams.counting.tokenizer import Tokenizer, Tokens, make_tokenizer
 from clip_spark.texts.specs import CountSpec
-from clip_spark.texts.tokens import decode, is_utf8
 
 COUNT_CODES = 1 << 20
 

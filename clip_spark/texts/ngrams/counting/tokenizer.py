@@ -3,7 +3,8 @@
 Every character has a class (white space, word, other); a token is a run of one class that is not white space. On
 ASCII lines a character is a byte, and the classes are found by `bytes.translate`; the other lines of a block are
 widened to UTF-32 and looked up in a table of all code points, made from Python's own `re`, so that the tokens are
-those of `text.WORDPUNCT` on every input. Order between lines does not matter: n-grams never cross them.
+those of nltk's pattern `\\w+|[^\\w\\s]+` on every input (as `re` reads it, and nltk did up to 3.9; nltk 3.10 uses the
+package `regex`). Order between lines does not matter: n-grams never cross them.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 
 from clip_spark import storage
 from clip_spark.errors import InputError, SpecError, nearest
+from clip_spark.texts.lines import BYTE_ORDER_MARK, decode
 from clip_spark.texts.ngrams.counting.tokenizer import Tokenizer, find_words
 from clip_spark.texts.specs import FilterSpec
-from clip_spark.texts.tokens import BYTE_ORDER_MARK, decode
 
 REASONS = (
     "another order",
