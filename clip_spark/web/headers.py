@@ -13,7 +13,8 @@ from clip_spark.web.errors import refusal
 
 log = logging.getLogger(__name__)
 requests = logging.getLogger("clip_spark.requests")
-"""One JSON object per request, where `--log-requests` asks for it."""
+"""One JSON object per request, where `--log-requests` asks for it; else silent, whatever its parents let through."""
+requests.setLevel(logging.WARNING)
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",

@@ -27,7 +27,9 @@ def test_it_says_where_it_is_and_ends_with_ctrl_c(indices: dict[str, str], tmp_p
             assert len(json.load(answer)["hits"]) == 2
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
-        assert "Traceback" not in (tmp_path / "log").read_text()
+        said = (tmp_path / "log").read_text()
+        assert "Traceback" not in said
+        assert '"path": "/search"' not in said  # requests are logged only where that was asked for
     finally:
         process.kill()
 
