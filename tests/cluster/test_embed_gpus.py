@@ -23,7 +23,7 @@ from clip_spark.runtime.tasks import run_shards
 
 def work(item):
     gpu, start = devices.assigned_gpu(), time.time()
-    time.sleep(0.5)
+    time.sleep(1.0)  # long enough for a busy machine to start the others meanwhile
     executor = devices.task_context().taskAttemptId() and os.environ.get("SPARK_EXECUTOR_DIRS", "")
     with open(f"{told}/{item}.json", "w") as stream:
         json.dump([executor, gpu, start, time.time(), devices.use_threads()], stream)
