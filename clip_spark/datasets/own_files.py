@@ -16,14 +16,15 @@ OF_A_RUN = re.compile(
     (plan|report|encoder|summary)\.json | describe\.html | (rank-frequency|vocabulary-growth)\.png
     | (counts|records|embeddings|images|tags|hits|best|rejects|map)/{NUMBER}\.parquet
     | (jsonl|manifest)/{NUMBER}\.jsonl | receipts/{NUMBER}\.json
+    | _work/([0-9a-f]{{32}}/.+|growth\.json)
     """,
     re.VERBOSE,
 )
 ASIDE = re.compile(
-    r"(generations|parts|building)/[0-9a-f]{8}/.+ | _work/([0-9a-f]{32}/.+|growth\.json) | history/[0-9a-f]{16}\.json",
+    r"(generations|parts|building)/[0-9a-f]{8}/.+ | history/[0-9a-f]{16}\.json",
     re.VERBOSE,
 )
-"""What lies below the folder of a generation, or of work files, needs no look at its name."""
+"""What lies below the folder of a generation needs no look at its name."""
 
 
 def own_files(output: str, paths: Iterator[str]) -> Iterator[str]:
@@ -40,5 +41,6 @@ def own_files(output: str, paths: Iterator[str]) -> Iterator[str]:
 
 def files_of_run(place: str) -> list[str]:
     """*Driver.* The files of a run that was not committed, by their names; generations beside it are not among them."""
-    found = (file.uri for file in storage.iter_files(place))
+    folders = (place, storage.join(place, "_work"))  # the second is in no listing of the first
+    found = (file.uri for folder in folders for file in storage.iter_files(folder))
     return [uri for uri in own_files(place, found) if OF_A_RUN.fullmatch(uri[len(place) :].lstrip("/"))]
