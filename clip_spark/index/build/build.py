@@ -18,12 +18,12 @@ from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
 from clip_spark.index.build import choose_key as keys
-from clip_spark.index.build.measure import Goal, measure, spot_check
+from clip_spark.index.build.measure import Goal, cross_questions, measure, spot_check
 from clip_spark.index.build.on_spark import add_distributed, exact_distributed, map_shards, train_distributed
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader, dataset_files
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
 from clip_spark.index.build.train import TrainRecipe, draw_positions, new_index, train_rows
-from clip_spark.index.build.tune import TEST_QUERIES, Questions, exact_hits, make_questions
+from clip_spark.index.build.tune import TEST_QUERIES, exact_hits, make_questions
 from clip_spark.index.change.append import append_embeddings
 from clip_spark.index.change.generation import new_generation, served, switch
 from clip_spark.index.files.layout import (
@@ -186,11 +186,7 @@ def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: 
             return exact_distributed(get_spark(), plan.reader.files, search, k)
 
         own = make_questions(plan.reader.take(positions), positions, plan.reader.count, exact)
-        cross: list[Questions] = []
-        if plan.queries is not None:
-            other = VectorReader(dataset_files(plan.queries, "embeddings"), plan.reader.dimension)
-            _, wanted = draw_positions(other.count, 0, TEST_QUERIES, plan.spec.seed)
-            cross = make_questions(other.take(wanted), None, plan.reader.count, exact)
+        cross = cross_questions(plan.queries, plan.reader.dimension, plan.reader.count, plan.spec.seed, exact)
         spot_check(parts, positions, own[0].queries)
         goal = Goal(plan.spec.recall, plan.spec.max_query_ms)
         found = measure(parts, plan.key, goal, own, cross)

@@ -10,9 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from clip_spark.datasets.manifest import Manifest
 from clip_spark.errors import DatasetError
 from clip_spark.index.build.choose_key import lists_of
-from clip_spark.index.build.tune import RECALL_AT, RERANKS, Questions, milliseconds_per_query, tune
+from clip_spark.index.build.read_vectors import VectorReader, dataset_files
+from clip_spark.index.build.train import draw_positions
+from clip_spark.index.build.tune import (
+    RECALL_AT,
+    RERANKS,
+    TEST_QUERIES,
+    Exact,
+    Questions,
+    make_questions,
+    milliseconds_per_query,
+    tune,
+)
 from clip_spark.index.files.layout import Effort, SearchSettings
 from clip_spark.index.open.effort import everything
 from clip_spark.index.open.parts import PartSet
@@ -73,6 +85,15 @@ def measure(
     if efforts and figures["ms_per_query"] > goal.query_ms:
         _say_what_time_buys(parts, settings, goal, own[0], figures["ms_per_query"])
     return Measured(settings, efforts, figures)
+
+
+def cross_questions(queries: Manifest | None, dim: int, rows: int, seed: int, exact: Exact) -> list[Questions]:
+    """*Driver.* Questions of the other kind for an index of so many rows; none without a dataset of them."""
+    if queries is None:
+        return []
+    reader = VectorReader(dataset_files(queries, "embeddings"), dim)
+    _, drawn = draw_positions(reader.count, 0, TEST_QUERIES, seed)
+    return make_questions(reader.take(drawn), None, rows, exact)
 
 
 def settings_for_ten(efforts: Sequence[Effort]) -> SearchSettings:

@@ -15,13 +15,13 @@ from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.errors import InputError
 from clip_spark.index.build.choose_key import choose_parts, is_exact, lists_of
-from clip_spark.index.build.measure import Goal, measure, settings_for_ten, spot_check
+from clip_spark.index.build.measure import Goal, cross_questions, measure, settings_for_ten, spot_check
 from clip_spark.index.build.on_spark import add_distributed, map_shards
 from clip_spark.index.build.read_vectors import VectorReader, dataset_files
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
 from clip_spark.index.build.train import draw_positions, new_index
 from clip_spark.index.build.truth import true_hits
-from clip_spark.index.build.tune import TEST_QUERIES, Exact, Questions, harder, make_questions
+from clip_spark.index.build.tune import TEST_QUERIES, harder, make_questions
 from clip_spark.index.change.generation import begin_change, new_generation, switch
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.files.layout import IndexInfo, check_files, check_same_encoder
@@ -52,6 +52,7 @@ def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
     head, manifest, info = begin_change(spec.output)
     embeddings = read_manifest(spec.embeddings, "embeddings")
     _check(embeddings, info)
+    asked = _queries(spec, info)  # a mistake in it is found here, not after the work
     held = {source["fingerprint"] for name, source in manifest.inputs.items() if name != "queries"}
     if embeddings.content_fingerprint in held:
         return manifest
@@ -66,7 +67,7 @@ def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
             info = dataclasses.replace(info, columns=to_text(columns))
             larger = _add(get_spark, embeddings, reader, info, PartWriter(manifest.uri, generation), most)
         with watch("measure"):
-            larger = _tuned(get_spark, manifest.uri, larger, info, reader, spec)
+            larger = _tuned(get_spark, manifest.uri, larger, info, reader, spec, asked)
         plan = Plan(manifest.kind, manifest.spec, inputs, len(larger.parts))
         return switch(head, plan, larger, dict(watch.seconds))
 
@@ -142,6 +143,7 @@ def _tuned(
     before: IndexInfo,
     reader: VectorReader,
     spec: IndexSpec,
+    asked: Manifest | None,
 ) -> IndexInfo:
     """*Driver.* Search settings that reach the goal for the new vectors too."""
     parts = open_parts(index_uri, larger)
@@ -150,12 +152,13 @@ def _tuned(
     queries = reader.take(positions)
     spot_check(parts, positions, queries)
 
-    def exact(asked: np.ndarray, k: int) -> np.ndarray:
+    def exact(wanted: np.ndarray, k: int) -> np.ndarray:
         if is_exact(larger.key):
-            return parts.search(asked, k)[1]
-        return true_hits(get_spark(), index_uri, larger, asked, k)
+            return parts.search(wanted, k)[1]
+        return true_hits(get_spark(), index_uri, larger, wanted, k)
 
-    own, cross = make_questions(queries, positions, larger.rows, exact), _cross(spec, larger, exact)
+    own = make_questions(queries, positions, larger.rows, exact)
+    cross = cross_questions(asked, larger.dim, larger.rows, spec.seed, exact)
     found = measure(parts, before.key, Goal(spec.recall, spec.max_query_ms), own, cross)
     if lists_of(before.key) and found.settings.nprobe > DRIFT * before.settings.nprobe:
         log.warning(
@@ -170,12 +173,10 @@ def _tuned(
     )
 
 
-def _cross(spec: IndexSpec, info: IndexInfo, exact: Exact) -> list[Questions]:
-    """*Driver.* Questions of the other kind, where --queries gives them."""
+def _queries(spec: IndexSpec, info: IndexInfo) -> Manifest | None:
+    """*Driver.* What --queries names; raises ModelError if another encoder made it."""
     if not spec.queries:
-        return []
+        return None
     queries = read_manifest(spec.queries, "embeddings")
     check_same_encoder(info.encoder, queries.extra["encoder"], "the --queries")
-    reader = VectorReader(dataset_files(queries, "embeddings"), info.dim)
-    _, rows = draw_positions(reader.count, 0, TEST_QUERIES, spec.seed)
-    return make_questions(reader.take(rows), None, info.rows, exact)
+    return queries
