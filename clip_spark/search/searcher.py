@@ -14,7 +14,7 @@ from clip_spark import storage
 from clip_spark.datasets.embeddings import UNIT_TOLERANCE
 from clip_spark.datasets.manifest import MANIFEST, Manifest, read_manifest
 from clip_spark.errors import InputError, SpecError
-from clip_spark.index.files.layout import IndexInfo, check_same_encoder, read_index
+from clip_spark.index.files.layout import Effort, IndexInfo, check_same_encoder, read_index
 from clip_spark.index.files.local_copy import verify_files
 from clip_spark.index.open.condition.evaluate import SECONDS
 from clip_spark.index.open.parts import MISSING, PartSet, open_parts
@@ -166,6 +166,11 @@ class Searcher:
             scores, positions = ask(embeddings, most)
         scores, positions = leave_out(scores, positions, without)
         return scores[:, wanted.offset : last], positions[:, wanted.offset : last]
+
+    def effort(self, wanted: Wanted) -> Effort:
+        """What such a search does, and the recall to expect: 1 where it is exact, NaN where it is not known."""
+        selection = self._selection(wanted.where) if wanted.where else None
+        return self.parts.effort(wanted.offset + wanted.k, selection)
 
     def allowed(self, where: str) -> Selection | None:
         """What a condition allows of the records that were not taken down; None is everything."""

@@ -53,6 +53,11 @@ class SearchAnswer(Strict):
     kind: str
     hits: list[HitAnswer]
     more: bool = Field(description="whether there is a next page")
+    recall_expected: float | None = Field(
+        description="share of the true nearest among the hits up to this page's last, as the build measured it for so"
+        " many; 1 is exact; null where it measured no queries of this kind"
+    )
+    query_kind: str = Field(description="what was searched for: text, image, or mixed")
     seconds: float = Field(description="that the server worked on it, encoding the query included")
     query: RecordAnswer | None = Field(None, description="the record that was searched for")
 

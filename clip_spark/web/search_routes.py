@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -112,11 +112,11 @@ def search(
     with catalog.timings("full_knn_request_time"):
         served.allowed(page.where)  # a mistake in it is found here, before anything is encoded
         if like is None:
-            answer = _answer(request, served, served.embed_text(str(q)), page)
+            answer = _answer(request, served, Asked(served.embed_text(str(q)), "text"), page)
             return JSONResponse({**answer, "seconds": seconds_since(started)})
         home = catalog.get(of) if of else served
         vector, own = catalog.embedding_of(like, home, served)
-        answer = _answer(request, served, vector, page, own)
+        answer = _answer(request, served, Asked(vector, home.kind, own), page)
         query = record_json(home, home.record(like))
         return JSONResponse({**answer, "query": query, "seconds": seconds_since(started)})
 
@@ -133,22 +133,31 @@ async def search_picture(request: Request, page: Page, index: Index = None) -> J
     def work() -> JSONResponse:
         with catalog.timings("full_knn_request_time"):
             served.allowed(page.where)
-            answer = _answer(request, served, served.embed_picture(data), page)
+            answer = _answer(request, served, Asked(served.embed_picture(data), "image"), page)
             return JSONResponse({**answer, "seconds": seconds_since(started)})
 
     return await run_in_threadpool(work)
 
 
-def _answer(
-    request: Request, served: ServedIndex, vector: np.ndarray, page: Wanted, own: int = MISSING
-) -> dict[str, Any]:
-    found = served.nearest(vector, replace(page, k=page.k + 1), own)  # one more, to know whether there are more
+class Asked(NamedTuple):
+    """A query: its vector, float32 (d,), its kind, and its own position if it is a record of the index."""
+
+    vector: np.ndarray
+    kind: str
+    own: int = MISSING
+
+
+def _answer(request: Request, served: ServedIndex, asked: Asked, page: Wanted) -> dict[str, Any]:
+    wider = replace(page, k=page.k + 1)  # one more, to know whether there are more
+    found = served.nearest(asked.vector, wider, asked.own)
     hits = [hit_json(served, hit) for hit in found[: page.k]]
     return {
         "index": served.name,
         "kind": served.kind,
         "hits": hits,
         "more": len(found) > page.k and page.offset + 2 * page.k <= request.app.state.max_k,
+        "recall_expected": served.recall_expected(wider, asked.kind),
+        "query_kind": asked.kind,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from clip_spark.search.hits import Hit, Wanted
 from clip_spark.search.searcher import hits_of
 from clip_spark.web.errors import NotFound
 from clip_spark.web.metrics import Timings
+from clip_spark.web.together import Together
 
 if TYPE_CHECKING:
     from clip_spark.index.open.selection import Selection
@@ -26,13 +28,15 @@ if TYPE_CHECKING:
 KNOWN_IDS = 200_000
 """Record ids whose positions are remembered: those of latest hits, so that their pictures need no scan."""
 
+CROSS_RECALL = "recall_at_10_cross"
+"""What the build measured with queries of the other kind; words instead of a number where it had none."""
 LATEST_TEXTS = 1000
 """Texts whose embeddings are kept; 2 MB at 512 numbers."""
 WHERE_SECONDS = 5.0
 """The longest that a condition of a visitor may run."""
 
-_encoding = threading.Lock()
-"""One forward pass at a time: torch uses all cores for it, and two at once only take turns."""
+encoding = Together()
+"""One for all indices: two passes at once would only take turns."""
 
 
 class ServedIndex:
@@ -66,8 +70,8 @@ class ServedIndex:
 
     def _encode_text(self, text: str) -> np.ndarray:
         encoder = self.searcher.encoder
-        with _encoding, self.timings("text_clip_inference_time"):
-            vector = encoder.encode_texts([text])[0]
+        with self.timings("text_clip_inference_time"):
+            vector = encoding(encoder.encode_texts, text)
         vector.flags.writeable = False
         return vector
 
@@ -76,8 +80,8 @@ class ServedIndex:
         encoder = self.searcher.encoder
         with self.timings("image_prepro_time"):
             pixels = encoder.prepare(data).values
-        with _encoding, self.timings("image_clip_inference_time"):
-            return encoder.encode_pixels(np.stack([pixels]))[0]
+        with self.timings("image_clip_inference_time"):
+            return encoding(encoder.encode_pixels, pixels, np.stack)
 
     def embedding_of(self, record_id: str) -> np.ndarray:
         """The stored embedding of a record, float32 (d,); raises NotFound."""
@@ -100,6 +104,24 @@ class ServedIndex:
         hits = hits_of(scores[0], positions[0], wanted.offset)
         found = self._read([hit.position for hit in hits[:records]])
         return [replace(hit, record=record) for hit, record in zip(hits, found, strict=False)] + hits[len(found) :]
+
+    def recall_expected(self, wanted: Wanted, kind: str) -> float | None:
+        """The share of the true nearest that these hits are, as the build measured it; 1 where a search is exact.
+
+        Args:
+            wanted: which hits.
+            kind: of the query: `text`, `image`, or anything else where it is not known.
+
+        Returns:
+            None where nothing was measured: in indices of older versions, and for queries of another kind than the
+            records where the build had none to ask.
+        """
+        effort = self.searcher.effort(wanted)
+        approximate = effort.recall < 1.0 or effort.settings.rerank
+        other_kind = kind != self.kind and not isinstance(self.searcher.info.measured.get(CROSS_RECALL), float)
+        if math.isnan(effort.recall) or (approximate and other_kind):
+            return None
+        return effort.recall
 
     def check(self) -> None:
         """Search, and read a record and a vector in the middle; raises what a request would meet."""
