@@ -31,6 +31,19 @@ def root_cause(error: BaseException) -> str:
     return (found[-1].strip() if found else type(error).__name__).rstrip(".") + "."
 
 
+def was_interrupted(error: BaseException | None) -> bool:
+    """*Pure.* True of an error on the way out of a Ctrl-C.
+
+    pyspark still talks to the JVM while the interrupt leaves its calls (SCCallSiteSync), over a connection that py4j
+    has just shut down; that failure takes the interrupt's place.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _python_errors(text: str) -> list[str]:
     """*Pure.* The errors of all tracebacks in a text; of a chain of errors the last is the one that ended the task."""
     found, inside = [], False

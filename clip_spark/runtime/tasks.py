@@ -20,7 +20,7 @@ from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.receipt_files import ReadMany, read_many
 from clip_spark.errors import TaskError, UserError
-from clip_spark.runtime.causes import root_cause
+from clip_spark.runtime.causes import root_cause, was_interrupted
 from clip_spark.runtime.memory import tidy
 from clip_spark.runtime.progress import watch_progress
 from clip_spark.runtime.session import SessionSource, name_jobs
@@ -165,6 +165,8 @@ def job(spark: SparkSession, step: str, total: int, after: str = RESUMES) -> Ite
         try:
             yield
         except Exception as error:  # Py4J wraps whatever happened on an executor
+            if was_interrupted(error):
+                raise KeyboardInterrupt from error
             context.cancelJobGroup(step)  # tasks of other stages would go on writing
             raise TaskError(f"{step} stopped: {root_cause(error)} {after}") from error
 

@@ -35,7 +35,7 @@ def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
         )
     wait_until("a task running", running.exists, seconds=240)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all processes in front
-    assert process.wait(240) == 130
-    said = log.read_text()
+    status, said = process.wait(240), log.read_text()
+    assert status == 130, said
     assert "clip-spark toy: interrupted; run the same command again to go on." in said.splitlines()
     assert "Traceback" not in said and "KeyboardInterrupt" not in said

@@ -29,6 +29,7 @@ def length(text: str) -> int:
 
 
 def test_a_deadly_record_is_rejected_and_the_others_are_done() -> None:
+    others = multiprocessing.active_children()  # a reader of pictures keeps its own for the next picture
     with Apart(length) as work:
         assert work("abc") == 3
         with pytest.raises(Rejected, match="kills the process.*SIGSEGV"):
@@ -36,7 +37,7 @@ def test_a_deadly_record_is_rejected_and_the_others_are_done() -> None:
         with pytest.raises(Rejected, match="as such"):
             work("bad")
         assert work("abcd") == 4
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= set(others)
 
 
 def test_a_record_is_not_blamed_for_one_dead_process(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from clip_spark.errors import DatasetError
-from clip_spark.runtime.causes import NO_MEMORY, root_cause
+from clip_spark.runtime.causes import NO_MEMORY, root_cause, was_interrupted
 
 RECORDED = json.loads((Path(__file__).resolve().parents[1] / "recorded" / "spark-4.3.0.json").read_text())
 CALL = "An error occurred while calling z:org.apache.spark.api.python.PythonRDD.collectAndServe.\n"
@@ -75,3 +75,19 @@ def test_anything_else_is_its_first_line() -> None:
     assert root_cause(RuntimeError("Cannot start\nmore")) == "Cannot start."
     assert root_cause(KeyError()) == "KeyError."
     assert root_cause(DatasetError("A shard is missing.")) == "A shard is missing."
+
+
+def test_an_error_on_the_way_out_of_a_ctrl_c_is_the_ctrl_c() -> None:
+    assert was_interrupted(raised_while(KeyboardInterrupt(), ConnectionError("Answer from Java side is empty")))
+    assert not was_interrupted(raised_while(ValueError(), ConnectionError()))
+
+
+def raised_while(first: BaseException, then: Exception) -> Exception:
+    """What is caught when a clean-up fails that the first error has begun."""
+    try:
+        try:
+            raise first
+        finally:
+            raise then
+    except Exception as error:
+        return error
