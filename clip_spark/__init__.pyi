@@ -55,7 +55,7 @@ __all__ = [
 
 def build_index(
     *,
-    embeddings: Text,
+    embeddings: Texts,
     output: Text,
     parts: int = 0,
     recall: float = 0.95,
@@ -72,7 +72,7 @@ def build_index(
     """Embeddings -> index: Faiss parts, verified, with measured recall.
 
     Args:
-        embeddings: dataset of embeddings.
+        embeddings: datasets of embeddings of one encoder.
         output: folder of the dataset to write.
         parts: Faiss files of the index; 0 chooses from the number of vectors.
         recall: recall@10 against exact search that the search parameters must reach.
@@ -211,7 +211,7 @@ def embed_images(
 
 def embed_text(
     *,
-    records: Text,
+    records: Texts,
     output: Text,
     text_column: Text = "text",
     model: Text = "demo",
@@ -226,7 +226,7 @@ def embed_text(
     """Records -> embeddings + records, same rows, same order.
 
     Args:
-        records: dataset of records, or of image embeddings with their records.
+        records: datasets of records, or of image embeddings with their records; an id of several is read once.
         output: folder of the dataset to write.
         text_column: column of the records to embed, such as the caption of pictures.
         model: demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32.

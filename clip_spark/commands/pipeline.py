@@ -24,6 +24,7 @@ from clip_spark.commands.console import was_done_before
 from clip_spark.commands.entry import Command
 from clip_spark.commands.options import comma_hint, make_spec, read_yaml
 from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.spec import one_or_more
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, OutputError, SpecError, UserError, nearest
 from clip_spark.runtime.session import SessionSource
@@ -113,12 +114,13 @@ def check_kinds(steps: Sequence[Step]) -> None:
     kinds: dict[str, Command] = {}
     for step in steps:
         for field in dataclasses.fields(step.spec):
-            uri, wanted = getattr(step.spec, field.name), field.metadata["kinds"]
-            if wanted and uri in kinds and kinds[uri].kind not in wanted:
-                raise SpecError(
-                    f"{step.job.name}: --{field.name} is '{uri}', where {kinds[uri].name} writes {kinds[uri].kind}; "
-                    f"it needs {' or '.join(wanted)}."
-                )
+            given, wanted = getattr(step.spec, field.name), field.metadata["kinds"]
+            for uri in one_or_more(given) if wanted else ():
+                if uri in kinds and kinds[uri].kind not in wanted:
+                    raise SpecError(
+                        f"{step.job.name}: --{field.name} is '{uri}', where {kinds[uri].name} writes {kinds[uri].kind};"
+                        f" it needs {' or '.join(wanted)}."
+                    )
         kinds[step.spec.output] = step.job
 
 

@@ -91,6 +91,10 @@ _ENTRIES = (
         examples=(
             ("records to embeddings with the bundled model", "clip-spark embed-text --records records/ --output emb/"),
             (
+                "lines and n-grams together, each text once",
+                "clip-spark embed-text --records lines/ --records ngrams/ --output emb/",
+            ),
+            (
                 "with OpenAI's model, and words around every text that the records do not have",
                 "clip-spark embed-text --records records/ --model ViT-B/32 --prefix 'a photo of a ' --output emb/",
             ),
@@ -137,6 +141,7 @@ _ENTRIES = (
         page="docs/index.md",
         examples=(
             ("finds 95 % of the true ten nearest", "clip-spark build-index --embeddings emb/ --output index/"),
+            ("of two sets", "clip-spark build-index --embeddings lines/ --embeddings ngrams/ --output index/"),
             (
                 "at most 4 GB when searched, tuned with text queries over images",
                 "clip-spark build-index --embeddings images/ --queries texts/ --max-index-memory 4G --output index/",

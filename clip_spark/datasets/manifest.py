@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
@@ -150,6 +150,11 @@ def parse_manifest(uri: str, value: dict[str, Any]) -> Manifest:
     beside = {**dict.fromkeys((*unnamed, *parts), 0), **value.pop("beside", {})}
     fenced = tuple(value.pop("fenced", ()))
     return Manifest(**value, receipts=receipts, uri=uri, beside=beside, fenced=fenced)
+
+
+def as_inputs(name: str, manifests: Sequence[Manifest]) -> dict[str, dict[str, Any]]:
+    """*Pure.* How a plan names the datasets of one option: `records`, `records-2`, ..."""
+    return {name if at == 1 else f"{name}-{at}": manifest.as_input() for at, manifest in enumerate(manifests, 1)}
 
 
 def _why_no_dataset(uri: str, kinds: tuple[str, ...]) -> str:

@@ -79,6 +79,11 @@ def fingerprint(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def one_or_more(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    """*Pure.* The places of an option that takes several: in programs one is given as it is."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
 def check_choice(name: str, value: T, allowed: tuple[T, ...]) -> None:
     """*Pure.* Raise SpecError unless `value` is one of `allowed`."""
     if value not in allowed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clip_spark.datasets.spec import COLUMN, TEXT, URI, Spec, check_at_least, check_not_empty, option
+from clip_spark.datasets.spec import COLUMN, TEXT, URI, Spec, check_at_least, check_not_empty, one_or_more, option
 from clip_spark.encoders.spec import EncoderSpec
 from clip_spark.errors import SpecError
 from clip_spark.pictures.look import Look
@@ -23,8 +23,8 @@ PRICE_HELP = "what the cluster costs in an hour, in any currency; the result the
 class EmbedTextSpec(Spec):
     """embed-text: records -> embeddings."""
 
-    records: str = option(
-        "dataset of records, or of image embeddings with their records",
+    records: tuple[str, ...] = option(
+        "datasets of records, or of image embeddings with their records; an id of several is read once",
         content=False,
         holds=URI,
         kinds=("records", "embeddings"),
@@ -41,6 +41,8 @@ class EmbedTextSpec(Spec):
     price_per_hour: float = option(PRICE_HELP, 0.0, content=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "records", one_or_more(self.records))
+        check_not_empty("records", self.records)
         EncoderSpec(self.model, self.precision)
         if self.precision == "int8":
             raise SpecError("--precision int8 is for pictures; texts take auto, fp32, bf16, fp16 or tf32.")

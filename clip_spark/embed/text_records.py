@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import storage
+from clip_spark.datasets.record_schema import shaped
 from clip_spark.datasets.schema import RECORD_ID
 from clip_spark.errors import Rejected
 
@@ -29,6 +31,8 @@ class Slice:
     uri: str
     start: int
     stop: int
+    without: tuple[int, ...] = ()
+    """Rows that another one of the same id stands for."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +117,13 @@ def read_slices(slices: tuple[Slice, ...], arrow_schema: pa.Schema) -> Iterator[
         with storage.open_read(part.uri) as stream:
             file = pq.ParquetFile(stream)
             groups, skip = _row_groups(file.metadata, part)
-            table = file.read_row_groups(groups).slice(skip, part.stop - part.start).select(arrow_schema.names)
+            table = file.read_row_groups(groups).slice(skip, part.stop - part.start)
+        if part.without:
+            rows = np.arange(part.start, part.stop)
+            table = table.filter(pa.array(~np.isin(rows, part.without)))
         for start in range(0, table.num_rows, SLICE_ROWS):
-            yield table.slice(start, SLICE_ROWS).cast(arrow_schema)
+            batches = table.slice(start, SLICE_ROWS).to_batches()
+            yield pa.Table.from_batches([shaped(batch, arrow_schema) for batch in batches], arrow_schema)
 
 
 def _row_groups(metadata: pq.FileMetaData, part: Slice) -> tuple[list[int], int]:

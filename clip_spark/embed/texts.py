@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import Manifest, folder_of, read_manifest
+from clip_spark.datasets.doubled import doubled_rows
+from clip_spark.datasets.manifest import Manifest, as_inputs, folder_of, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.receipt import Receipt
+from clip_spark.datasets.record_schema import unify
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.schema import EMBEDDINGS, check_columns
 from clip_spark.datasets.shards import ShardWriter
@@ -30,6 +33,7 @@ from clip_spark.runtime.tasks import Planned, read_on_executors, run_shards
 if TYPE_CHECKING:
     from clip_spark.encoders.protocol import Encoder, Tokenised
 
+DOUBLED = "records of several inputs, read once"
 MOST_SHARD_ROWS, LEAST_SHARD_ROWS, WANTED_SHARDS = 50_000, 1_000, 64
 
 
@@ -64,33 +68,52 @@ def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
 
 def plan_tasks(spec: EmbedTextSpec) -> Planned:
     """*Driver.* What the tasks of `embed_text` will do; raises what it raises."""
-    records = read_manifest(spec.records, "records", "embeddings")
+    sets = [read_manifest(uri, "records", "embeddings") for uri in spec.records]
     check_model(spec.model)
-    shards = plan_shards(records, spec.shard_rows)
-    check_columns([spec.text_column], records_schema(shards[0].slices[0].uri).names)
-    plan = Plan.of("embeddings", spec, {"records": records.as_input()}, len(shards))
+    shards = plan_shards(sets, spec.shard_rows)
+    columns = records_columns(sets, spec.text_column)
+    plan = Plan.of("embeddings", spec, as_inputs("records", sets), len(shards))
 
     def work(output: str, threads: int) -> TextWork:
         task = EncodeTask(output, plan.fingerprint, spec.encoder, spec.batch_size, threads)
-        return TextWork(task, spec.said, spec.text_column)
+        return TextWork(task, spec.said, spec.text_column, columns)
 
     return Planned(plan, shards, work)
 
 
-def plan_shards(records: Manifest, shard_rows: int) -> list[RecordShard]:
+def records_columns(sets: Sequence[Manifest], text_column: str) -> pa.Schema:
+    """*Driver.* The columns of all sets of records; raises SpecError where one lacks the text column."""
+    found = [(records.uri, records_schema(records_files(records)[0][0])) for records in sets if records.rows]
+    for _, columns in found:
+        check_columns([text_column], columns.names)
+    return found[0][1] if len(found) == 1 else unify(found)
+
+
+def plan_shards(sets: Sequence[Manifest], shard_rows: int) -> list[RecordShard]:
     """*Driver.* Cut all records, in their order, into shards of nearly equal numbers of rows.
 
     Args:
-        records: the dataset.
+        sets: the datasets; a record that several hold is read where it comes first.
         shard_rows: most rows of a shard; 0 chooses, so that small datasets still keep many cores busy.
     """
-    if records.rows == 0:
-        raise InputError(f"'{records.uri}' holds no records; there is nothing to embed.")
-    most = shard_rows or min(MOST_SHARD_ROWS, max(LEAST_SHARD_ROWS, -(-records.rows // WANTED_SHARDS)))
-    count = -(-records.rows // most)
-    bounds = [records.rows * number // count for number in range(count + 1)]
-    cuts = cut_files(records_files(records), bounds)
-    return [RecordShard(number, slices) for number, slices in enumerate(cuts)]
+    rows = sum(records.rows for records in sets)
+    if rows == 0:
+        raise InputError(f"'{sets[0].uri}' holds no records; there is nothing to embed.")
+    most = shard_rows or min(MOST_SHARD_ROWS, max(LEAST_SHARD_ROWS, -(-rows // WANTED_SHARDS)))
+    count = -(-rows // most)
+    bounds = [rows * number // count for number in range(count + 1)]
+    files = [file for records in sets for file in records_files(records)]
+    doubled = doubled_rows([uri for uri, _ in files]) if len(sets) > 1 else {}
+    cuts = cut_files(files, bounds)
+    return [RecordShard(n, tuple(_without(part, doubled) for part in slices)) for n, slices in enumerate(cuts)]
+
+
+def _without(part: Slice, doubled: Mapping[str, np.ndarray]) -> Slice:
+    rows = doubled.get(part.uri)
+    if rows is None:
+        return part
+    inside = rows[(rows >= part.start) & (rows < part.stop)]
+    return replace(part, without=tuple(inside.tolist()))
 
 
 def records_files(records: Manifest) -> list[tuple[str, int]]:
@@ -128,17 +151,25 @@ def cut_files(files: Iterable[tuple[str, int]], bounds: Sequence[int]) -> list[t
 
 @dataclass(frozen=True)
 class TextWork:
-    """*Worker.* Embeds one shard of records; picklable."""
+    """*Worker.* Embeds one shard of records; picklable.
+
+    Attributes:
+        task: what all shards share.
+        templates: what is said of each record.
+        column: the one to embed.
+        columns: of the records of all sets; None are those of the shard's first file.
+    """
 
     task: EncodeTask
     templates: tuple[str, ...]
     column: str = TEXT
+    columns: pa.Schema | None = None
 
     def __call__(self, shard: RecordShard) -> Receipt:
         """Write the shard; a thread splits the next records' texts into tokens while the model computes."""
         usage = Usage(self.task)
         encoder = usage.encoder
-        stored = records_schema(shard.slices[0].uri)
+        stored = records_schema(shard.slices[0].uri) if self.columns is None else self.columns
         folders = {"embeddings": EMBEDDINGS, "records": with_text(stored.empty_table(), self.column).schema}
         with (
             ShardWriter(self.task.output, self.task.plan, shard.number, folders) as writer,
@@ -152,6 +183,8 @@ class TextWork:
                 writer.watch.seconds["tokenise"] += ready.seconds
                 write_rows(writer, ready.records, encode_said(encoder, ready.said, self.task.batch_size))
             writer.watch.seconds["wait"] -= writer.watch.seconds["read"]  # it is this thread that reads
+            if doubled := sum(len(part.without) for part in shard.slices):
+                writer.counters[DOUBLED] = doubled
             usage.add_to(writer)
             return writer.finish()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clip_spark.datasets.sizes import size_bytes
-from clip_spark.datasets.spec import SIZE, URI, Spec, check_at_least, check_choice, check_not_empty, option
+from clip_spark.datasets.spec import SIZE, URI, Spec, check_at_least, check_choice, check_not_empty, one_or_more, option
 from clip_spark.errors import SpecError
 
 METRICS = ("ip", "l2")
@@ -26,7 +26,9 @@ def task_bytes(text: str) -> int:
 class IndexSpec(Spec):
     """build-index: embeddings -> index."""
 
-    embeddings: str = option("dataset of embeddings", content=False, holds=URI, kinds=("embeddings",))
+    embeddings: tuple[str, ...] = option(
+        "datasets of embeddings of one encoder", content=False, holds=URI, kinds=("embeddings",)
+    )
     parts: int = option("Faiss files of the index; 0 chooses from the number of vectors", 0)
     recall: float = option("recall@10 against exact search that the search parameters must reach", 0.95)
     max_index_memory: str = option("memory that the index may take when it is searched", "16G", holds=SIZE)
@@ -45,6 +47,8 @@ class IndexSpec(Spec):
     append: bool = option("add the embeddings to the index in --output, without training again", False, content=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "embeddings", one_or_more(self.embeddings))
+        check_not_empty("embeddings", self.embeddings)
         check_choice("metric", self.metric, METRICS)
         check_at_least("parts", self.parts, 0)
         if self.parts > MOST_PARTS:

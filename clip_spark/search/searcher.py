@@ -205,11 +205,11 @@ def _select(records: RecordReader, parts: PartSet, condition: str, seconds: floa
 
 def _warn_if_stale(manifest: Manifest) -> None:
     """Say so where the embeddings have changed since; the index goes on answering for those that it was built from."""
-    source = manifest.inputs["embeddings"]
-    if not storage.is_local(source["uri"]) or not storage.exists(storage.join(source["uri"], MANIFEST)):
-        return
-    if read_manifest(source["uri"]).content_fingerprint != source["fingerprint"]:
-        log.warning("the embeddings in '%s' have changed since '%s' was built", source["uri"], manifest.uri)
+    for source in (value for name, value in manifest.inputs.items() if name.startswith("embeddings")):
+        if not storage.is_local(source["uri"]) or not storage.exists(storage.join(source["uri"], MANIFEST)):
+            continue
+        if read_manifest(source["uri"]).content_fingerprint != source["fingerprint"]:
+            log.warning("the embeddings in '%s' have changed since '%s' was built", source["uri"], manifest.uri)
 
 
 def hits_of(scores: np.ndarray, positions: np.ndarray, offset: int) -> list[Hit]:

@@ -59,7 +59,7 @@ def begun(output: Path, plan: Plan) -> tuple[Run, TextWork]:
 def test_other_machines_and_resumed_runs_follow_the_first_task(
     records: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Any, second: Any, expected: str
 ) -> None:
-    shards = plan_shards(records, 1)
+    shards = plan_shards([records], 1)
     plan = Plan("embeddings", {}, {}, len(shards))
     be_machine(monkeypatch, tmp_path / "one", first)
     begun(tmp_path / "out", plan)[1](shards[0])

@@ -108,10 +108,10 @@ def test_templates_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> 
 
 
 def test_any_plan_gives_the_same_rows(records: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = run_here(tmp_path / "whole", plan_shards(records, 0), lambda task: TextWork(task, ("a {}",)), "text")
+    whole = run_here(tmp_path / "whole", plan_shards([records], 0), lambda task: TextWork(task, ("a {}",)), "text")
     monkeypatch.setattr(text_records, "SLICE_ROWS", 2)
     for shard_rows in (1, 4, 5):
-        shards = plan_shards(records, shard_rows)
+        shards = plan_shards([records], shard_rows)
         again = run_here(tmp_path / str(shard_rows), shards, lambda task: TextWork(task, ("a {}",)), "text")
         assert rows_of(again) == rows_of(whole)
         np.testing.assert_allclose(vectors_of(again), vectors_of(whole), atol=1e-5)
@@ -135,7 +135,7 @@ def test_texts_are_split_while_the_model_computes(
 
     both = threading.Event()
     monkeypatch.setattr(encoder, "encode_texts", encode_when_all_are_split)
-    found = run_here(tmp_path / "out", plan_shards(records, 0), lambda task: TextWork(task, ("{}",)), "text")
+    found = run_here(tmp_path / "out", plan_shards([records], 0), lambda task: TextWork(task, ("{}",)), "text")
     assert found.rows == len([text for text in TEXTS if text.strip()])
 
 
@@ -151,7 +151,7 @@ def test_a_second_try_gives_the_same_rows(records: Manifest, tmp_path: Path, mon
         (tmp_path / "in" / f"{colour}.png").write_bytes(picture(colour))
     (tmp_path / "in" / "bad.png").write_bytes(b"no picture")
     pictures = image_plan.plan_shards(image_plan.find_pictures((str(tmp_path / "in"),)), 0)
-    texts = plan_shards(records, 0)
+    texts = plan_shards([records], 0)
 
     def run(name: str) -> tuple[Manifest, Manifest]:
         return (
@@ -221,7 +221,7 @@ def test_captions_are_embedded_under_the_ids_of_their_pictures(tmp_path: Path) -
     shards = image_plan.plan_shards(image_plan.find_pictures((str(tmp_path / "0.tar"),)), 0)
     images = run_here(tmp_path / "images", shards, lambda task: PictureWork(task, ()), "image")
     captions = run_here(
-        tmp_path / "captions", plan_shards(images, 0), lambda task: TextWork(task, ("{}",), "caption"), "text"
+        tmp_path / "captions", plan_shards([images], 0), lambda task: TextWork(task, ("{}",), "caption"), "text"
     )
     pictured = [row for row in rows_of(images) if row["caption"]]
     assert rows_of(captions) == [{**row, "text": row["caption"]} for row in pictured] and len(pictured) == 2

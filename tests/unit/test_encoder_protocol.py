@@ -117,7 +117,7 @@ def begun(output: Path, shards: list[Any], spec: EncoderSpec) -> tuple[Run, Enco
 
 def test_texts_go_through_the_task_into_an_index(colours: EncoderSpec, tmp_path: Path) -> None:
     records = make_records(tmp_path / "records", ["a red box", " ", "a blue box", "green grass"])
-    shards = plan_shards(records, 2)
+    shards = plan_shards([records], 2)
     run, task = begun(tmp_path / "emb", shards, colours)
     for shard in shards:
         TextWork(task, ("a {}", "{} of old"))(shard)

@@ -12,11 +12,11 @@ from clip_spark.datasets import schema
 from clip_spark.datasets.embeddings import embedding_table
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.record_schema import from_text, shaped, to_text, unify
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.errors import InputError
 from clip_spark.index.build.build import build_index
-from clip_spark.index.open.record_schema import from_text, shaped, to_text, unify
 from clip_spark.index.specs import IndexSpec
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher

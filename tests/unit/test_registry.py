@@ -17,6 +17,7 @@ from clip_spark.jobs.cli import main, usage
 ROOT = Path(__file__).resolve().parents[2]
 NO_COMMAND = {"__init__", "cli"}
 READ = r"read_manifest\(spec\.(\w+), (.+?)\)"
+READ_ALL = r"read_manifest\(uri, (.+?)\) for uri in spec\.(\w+)"
 
 every_command = pytest.mark.parametrize("command", COMMANDS.values(), ids=lambda command: command.name)
 every_step = pytest.mark.parametrize("step", STEPS.values(), ids=lambda step: step.name)
@@ -59,6 +60,7 @@ def test_the_kinds_of_an_option_are_those_that_the_step_reads(step: Command) -> 
     source = Path(str(importlib.import_module(step.step.split(":")[0]).__file__)).read_text()
     said = {field.name: field.metadata["kinds"] for field in dataclasses.fields(step.spec_class)}
     read = {name: tuple(re.findall(r'"(.+?)"', kinds)) for name, kinds in re.findall(READ, source)}
+    read |= {name: tuple(re.findall(r'"(.+?)"', kinds)) for kinds, name in re.findall(READ_ALL, source)}
     read |= dict.fromkeys(re.findall(r"read_index\(spec\.(\w+)\)", source), ("index",))
     assert read == {name: kinds for name, kinds in said.items() if kinds}
 

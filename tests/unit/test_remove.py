@@ -55,12 +55,12 @@ def test_appending_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     build(tmp_path)
     other = {**ENCODER, "model": "other", "weights_sha256": "x"}
     write_embeddings(tmp_path / "other", VECTORS[:5], TEXTS[:5], encoder=other)
-    with pytest.raises(ModelError, match="embeddings to append come from 'other'"):
+    with pytest.raises(ModelError, match="the embeddings in .* come from 'other'"):
         build(tmp_path, embeddings=str(tmp_path / "other"), append=True)
 
 
 def test_the_queries_of_a_build_are_not_part_of_the_index(tmp_path: Path) -> None:
     write_embeddings(tmp_path / "q", VECTORS[:5], numbered(5, "p"), modality="image")
     build(tmp_path, queries=str(tmp_path / "q"))
-    with pytest.raises(InputError, match="The index holds texts and .* images"):
+    with pytest.raises(InputError, match="The index holds texts and .* of images"):
         build(tmp_path, embeddings=str(tmp_path / "q"), append=True)

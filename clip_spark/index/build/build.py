@@ -11,16 +11,17 @@ import numpy as np
 import pyarrow as pa
 
 from clip_spark.datasets.commit import read_head
-from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.manifest import Manifest, as_inputs, read_manifest
 from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.record_schema import to_text, unify
 from clip_spark.datasets.sizes import size_bytes
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.datasets.tables import Table
-from clip_spark.errors import InputError
 from clip_spark.index.build import choose_key as keys
+from clip_spark.index.build.embedding_sets import check_no_record_twice, check_sets, sets_files
 from clip_spark.index.build.measure import Goal, cross_questions, measure, spot_check
 from clip_spark.index.build.on_spark import add_distributed, exact_distributed, map_shards, train_distributed
-from clip_spark.index.build.read_vectors import VectorFile, VectorReader, dataset_files
+from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
 from clip_spark.index.build.train import TrainRecipe, draw_positions, new_index, train_rows
 from clip_spark.index.build.tune import TEST_QUERIES, exact_hits, make_questions
@@ -36,7 +37,6 @@ from clip_spark.index.files.layout import (
 )
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.parts import open_parts
-from clip_spark.index.open.record_schema import to_text, unify
 from clip_spark.index.specs import IndexSpec, task_bytes
 from clip_spark.runtime.session import SessionSource
 
@@ -55,7 +55,7 @@ class IndexPlan:
     """
 
     spec: IndexSpec
-    embeddings: Manifest
+    sets: tuple[Manifest, ...]
     queries: Manifest | None
     reader: VectorReader
     key: str
@@ -70,7 +70,7 @@ class IndexPlan:
     @property
     def as_plan(self) -> Plan:
         """*Pure.* As manifests and folders know it."""
-        inputs = {"embeddings": self.embeddings.as_input()}
+        inputs = as_inputs("embeddings", self.sets)
         if self.queries is not None:
             inputs["queries"] = self.queries.as_input()
         return Plan.of("index", self.spec, inputs, self.parts)
@@ -99,21 +99,21 @@ def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
 
 def plan_index(spec: IndexSpec) -> IndexPlan:
     """*Driver.* Check the inputs and choose key and parts."""
-    embeddings = read_manifest(spec.embeddings, "embeddings")
+    sets = tuple(read_manifest(uri, "embeddings") for uri in spec.embeddings)
+    check_sets(sets)
     queries = read_manifest(spec.queries, "embeddings") if spec.queries else None
-    if embeddings.rows == 0:
-        raise InputError(f"'{embeddings.uri}' holds no embeddings; see the rejects in its report.json.")
     if queries is not None:
-        check_same_encoder(embeddings.extra["encoder"], queries.extra["encoder"], "the --queries")
-    dim = int(embeddings.extra["dim"])
-    reader = VectorReader(dataset_files(embeddings, "embeddings"), dim)
+        check_same_encoder(sets[0].extra["encoder"], queries.extra["encoder"], "the --queries")
+    dim = int(sets[0].extra["dim"])
+    reader = VectorReader(sets_files(sets, "embeddings"), dim)
     memory = size_bytes("max-index-memory", spec.max_index_memory)
     key = spec.index_key or keys.choose_key(reader.count, dim, memory, spec.max_query_ms)
     keys.check_key(key, reader.count)
     new_index(key, dim, spec.metric)  # Faiss refuses what it cannot build before anything is read
     parts = spec.parts or keys.choose_parts(key, reader.count, dim, task_bytes(spec.max_build_memory))
-    columns = unify(read_schemas(dataset_files(embeddings, "records")))
-    return IndexPlan(spec, embeddings, queries, reader, key, min(parts, reader.count), columns)
+    columns = unify(read_schemas(sets_files(sets, "records")))
+    check_no_record_twice(sets)
+    return IndexPlan(spec, sets, queries, reader, key, min(parts, reader.count), columns)
 
 
 def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch: Stopwatch) -> IndexInfo:
@@ -135,8 +135,8 @@ def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch:
         shards = _shard_files(plan, writer)
         files = [shards(n) for n in range(len(shards.records))] if exact else map_shards(get_spark(), shards)
     return IndexInfo(
-        encoder=plan.embeddings.extra["encoder"],
-        modality=plan.embeddings.extra["modality"],
+        encoder=plan.sets[0].extra["encoder"],
+        modality=plan.sets[0].extra["modality"],
         dim=plan.reader.dimension,
         metric=plan.spec.metric,
         key=plan.key,
@@ -166,7 +166,7 @@ def _shard_files(plan: IndexPlan, writer: PartWriter) -> ShardFileWriter:
     return ShardFileWriter(
         output=writer.output,
         generation=writer.generation,
-        records=dataset_files(plan.embeddings, "records"),
+        records=sets_files(plan.sets, "records"),
         embeddings=plan.reader.files,
         dim=plan.reader.dimension,
         vectors=not plan.key.endswith("Flat"),

@@ -12,9 +12,11 @@ import pyarrow as pa
 from clip_spark.datasets.apart import check_apart
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.record_schema import to_text, unify
 from clip_spark.datasets.stopwatch import Stopwatch
-from clip_spark.errors import InputError
+from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.choose_key import choose_parts, is_exact, lists_of
+from clip_spark.index.build.embedding_sets import check_fits
 from clip_spark.index.build.measure import Goal, cross_questions, measure, settings_for_ten, spot_check
 from clip_spark.index.build.on_spark import add_distributed, map_shards
 from clip_spark.index.build.read_vectors import VectorReader, dataset_files
@@ -28,7 +30,6 @@ from clip_spark.index.files.layout import IndexInfo, check_files, check_same_enc
 from clip_spark.index.files.local_copy import open_local
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.parts import open_parts
-from clip_spark.index.open.record_schema import to_text, unify
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.specs import IndexSpec, task_bytes
 from clip_spark.runtime.session import SessionSource
@@ -50,7 +51,7 @@ def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
         ModelError: the embeddings come from another encoder.
     """
     head, manifest, info = begin_change(spec.output)
-    embeddings = read_manifest(spec.embeddings, "embeddings")
+    embeddings = _one_set(spec)
     _check(embeddings, info)
     asked = _queries(spec, info)  # a mistake in it is found here, not after the work
     held = {source["fingerprint"] for name, source in manifest.inputs.items() if name != "queries"}
@@ -72,12 +73,16 @@ def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
         return switch(head, plan, larger, dict(watch.seconds))
 
 
+def _one_set(spec: IndexSpec) -> Manifest:
+    if len(spec.embeddings) > 1:
+        raise SpecError("--append takes one set of --embeddings; append the others one after the other.")
+    return read_manifest(spec.embeddings[0], "embeddings")
+
+
 def _check(embeddings: Manifest, info: IndexInfo) -> None:
-    check_same_encoder(info.encoder, embeddings.extra["encoder"], "the embeddings to append")
     if embeddings.rows == 0:
         raise InputError(f"'{embeddings.uri}' holds no embeddings; there is nothing to append.")
-    if embeddings.extra["modality"] != info.modality:
-        raise InputError(f"The index holds {info.modality}s and '{embeddings.uri}' {embeddings.extra['modality']}s.")
+    check_fits(info.encoder, info.modality, embeddings)
 
 
 def _columns(manifest: Manifest, info: IndexInfo, embeddings: Manifest) -> pa.Schema:

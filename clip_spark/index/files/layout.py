@@ -18,10 +18,12 @@ from typing import Any
 
 from clip_spark import __version__
 from clip_spark.datasets.manifest import Manifest, read_manifest
-from clip_spark.errors import DatasetError, ModelError
+from clip_spark.errors import DatasetError, InputError, ModelError
+from clip_spark.pictures.look import Look
 
 PARTS, BUILDING = "parts", "building"
 FILES = ("parts", "records", "vectors")
+THE_INDEX = "the index"
 
 
 @dataclass(frozen=True)
@@ -190,13 +192,14 @@ def part_path(generation: str, number: int) -> str:
     return f"{PARTS}/{generation}/part-{number:03d}.index"
 
 
-def check_same_encoder(index: Mapping[str, Any], other: Mapping[str, Any], what: str) -> None:
+def check_same_encoder(index: Mapping[str, Any], other: Mapping[str, Any], what: str, whose: str = THE_INDEX) -> None:
     """*Pure.* Refuse vectors of another encoder: their scores would mean nothing.
 
     Args:
         index: encoder of the index.
         other: encoder of `what`.
         what: for the message, such as "these image embeddings".
+        whose: what the first encoder made, for the message.
 
     Raises:
         ModelError: weights or preprocessing differ.
@@ -205,8 +208,28 @@ def check_same_encoder(index: Mapping[str, Any], other: Mapping[str, Any], what:
     if not differing:
         return
     if index.get("model") != other.get("model"):
-        why = f"the index was built with '{index.get('model')}' and {what} come from '{other.get('model')}'"
+        why = f"{whose} was built with '{index.get('model')}' and {what} come from '{other.get('model')}'"
     else:
         word = "other weights" if differing[0] == "weights_sha256" else "another preprocessing"
-        why = f"the index was built with '{index.get('model')}' and {what} come from {word} of that name"
+        why = f"{whose} was built with '{index.get('model')}' and {what} come from {word} of that name"
     raise ModelError(f"{why[0].upper()}{why[1:]}; use the same model on both sides.")
+
+
+def check_same_look(index: Mapping[str, Any], other: Mapping[str, Any], what: str, whose: str = THE_INDEX) -> None:
+    """*Pure.* Refuse pictures that were turned, or laid on a background, otherwise than those of the index.
+
+    Args:
+        index: encoder of the index.
+        other: encoder of `what`.
+        what: for the message.
+        whose: what the first encoder made, for the message.
+
+    Raises:
+        InputError: they were; older embeddings do not say it, and were made as open_clip does.
+    """
+    mine, theirs = dataclasses.asdict(Look.of(index)), dataclasses.asdict(Look.of(other))
+    for option in (name for name in mine if mine[name] != theirs[name]):
+        raise InputError(
+            f"{whose[0].upper()}{whose[1:]} holds pictures with --{option} {mine[option]} and {what} have "
+            f"--{option} {theirs[option]}; embed them in the same way."
+        )

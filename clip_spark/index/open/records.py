@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clip_spark.datasets import schema
+from clip_spark.datasets.record_schema import from_text, shaped, unify
 from clip_spark.errors import InputError
 from clip_spark.index.files.layout import IndexFile
 from clip_spark.index.files.local_copy import open_local
-from clip_spark.index.open.record_schema import from_text, shaped, unify
 
 BATCH_ROWS = 65_536
 """Rows of each batch in a file but the last, so that a row leads to its batch by division."""

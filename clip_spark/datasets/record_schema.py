@@ -1,4 +1,4 @@
-"""*Anywhere.* The columns of an index: one schema over all files of records, whatever sets they came from.
+"""*Anywhere.* The columns of records of several sets: one schema over all their files.
 
 A column that a set lacks is null there; whole numbers become fractions where another set has those, and short text
 types become long ones. Columns of one name and types that have nothing in common are a mistake, said before any work.
@@ -36,7 +36,7 @@ def _joined(whole: pa.Schema, more: pa.Schema, owner: str) -> pa.Schema:
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         name, before, now = next(_conflicts(whole, more))
         raise InputError(
-            f"The column '{name}' is {now} in '{owner}' and {before} in the other records of the index; "
+            f"The column '{name}' is {now} in '{owner}' and {before} in the other records; "
             "give it one type, or another name."
         ) from error
 
