@@ -6,13 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from clip_spark.commands.clean import Leftover, delete, find_leftovers
+from clip_spark.commands.clean import Tally, delete_each, find_leftovers
 from clip_spark.commands.console import guarded, say, show_table
 from clip_spark.commands.options import plain_parser
 from clip_spark.commands.registry import COMMANDS
-from clip_spark.datasets.tables import Table
-
-SHOWN = 20
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -27,30 +24,20 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def table_of(found: Sequence[Leftover]) -> Table:
-    """The first leftovers as a table."""
-    rows = [(one.kind, one.bytes, one.age_hours, one.uri) for one in found[:SHOWN]]
-    return Table("left behind", ("kind", "bytes", "hours old", "place"), rows)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Find, show, delete; returns the exit status."""
 
     def work() -> None:
-        given = parse(argv)
-        found = [
-            one
-            for folder in given.folders
-            for one in find_leftovers(folder, older_than_hours=given.older_than, unfinished=given.unfinished)
-        ]
-        if found:
-            show_table(table_of(found))
-        total = sum(one.bytes for one in found)
-        if given.delete:
-            for one in found:
-                delete(one)
+        given, tally = parse(argv), Tally()
+        for folder in given.folders:
+            found = find_leftovers(folder, older_than_hours=given.older_than, unfinished=given.unfinished)
+            for one in delete_each(found, given.older_than) if given.delete else found:
+                tally.add(one)
+        for table in tally.tables():
+            show_table(table)
+        number, size = tally.numbers.total(), tally.sizes.total()
         what = "deleted" if given.delete else "found; --delete deletes them"
-        say(f"clean: {len(found):,} leftovers, {total:,} bytes, {what}." if found else "clean: nothing left behind.")
+        say(f"clean: {number:,} leftovers, {size:,} bytes, {what}." if number else "clean: nothing left behind.")
 
     return guarded("clean", work)
 

@@ -10,10 +10,14 @@ unfinished run        a claim without a manifest; only with `unfinished`, since 
 
 from __future__ import annotations
 
-import dataclasses
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from clip_spark import storage
 from clip_spark.commands.leftovers import (
+    HOUR,
     Leftover,
     Root,
     claimed_folders,
@@ -22,19 +26,19 @@ from clip_spark.commands.leftovers import (
     sides,
     unfinished_uploads,
 )
-from clip_spark.datasets.commit import fence, read_head
+from clip_spark.datasets.commit import close, fence, reopen
 from clip_spark.datasets.own_files import own_files
-from clip_spark.datasets.plan import PLAN, Plan
+from clip_spark.datasets.plan import PLAN
 from clip_spark.datasets.retire import delete_retired
+from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
 from clip_spark.storage.stores import clear_errors
 
-CLEANED = Plan("none", {"spec": "cleaned away"}, {}, 0)
-"""Takes the place of a claim while its files are deleted, so that a run which is alive after all stops."""
+SHOWN = 20
 
 
-def find_leftovers(uri: str, *, older_than_hours: float, unfinished: bool) -> list[Leftover]:
-    """*Driver.* What may be deleted below a folder.
+def find_leftovers(uri: str, *, older_than_hours: float, unfinished: bool) -> Iterator[Leftover]:
+    """*Driver.* What may be deleted below a folder, one by one, while the folder is listed: there may be millions.
 
     Args:
         uri: the folder; datasets may lie at any depth below it.
@@ -45,18 +49,40 @@ def find_leftovers(uri: str, *, older_than_hours: float, unfinished: bool) -> li
         InputError: there is no such folder.
     """
     uri = storage.absolute(uri)
-    uploads = list(unfinished_uploads(uri))
-    if not uploads and not storage.exists(uri):
+    some = False
+    for one in _all(uri, older_than_hours, unfinished):
+        some = True
+        if one.age_hours >= older_than_hours:
+            yield one
+    if not some and not storage.exists(uri):
         raise InputError(f"'{uri}' does not exist; there is nothing to clean.")
+
+
+def _all(uri: str, older_than_hours: float, unfinished: bool) -> Iterator[Leftover]:
+    yield from unfinished_uploads(uri)
     roots = {folder: root for folder in claimed_folders(uri) if (root := Root.of(folder)) is not None}
-    found = [*uploads, *leftover_files(uri, roots, unfinished)]
+    yield from leftover_files(uri, roots, unfinished)
     for root in roots.values():
-        found += replaced(root, older_than_hours)
-    return sorted((one for one in found if one.age_hours >= older_than_hours), key=lambda one: one.uri)
+        yield from replaced(root, older_than_hours)
 
 
-def delete(leftover: Leftover) -> None:
-    """*Driver.* Delete one leftover; nothing happens if it is gone already, or has become official."""
+def delete_each(leftovers: Iterable[Leftover], older_than_hours: float = 0) -> Iterator[Leftover]:
+    """*Driver.* Delete what is found, and hand it on; single files go many at a time."""
+    files: list[str] = []
+    for one in leftovers:
+        if one.kind == "temporary file":
+            files.append(one.uri)
+        else:
+            _delete(one, older_than_hours)
+        if len(files) == storage.DELETED_AT_ONCE:
+            storage.remove_files(files)
+            files = []
+        yield one
+    storage.remove_files(files)
+
+
+def _delete(leftover: Leftover, older_than_hours: float) -> None:
+    """Delete one leftover; nothing happens if it is gone already, has become official, or is worked on again."""
     if leftover.upload_id:
         fs, path = storage.filesystem(leftover.uri)
         bucket, _, key = path.partition("/")
@@ -69,23 +95,41 @@ def delete(leftover: Leftover) -> None:
         for folder in sides(place) if fence(leftover.root, place) else ():
             storage.remove_tree(storage.join(leftover.root, folder))
     elif leftover.kind == "unfinished run":
-        _delete_run(leftover.root)
-    elif leftover.kind == "work files":
-        storage.remove_tree(leftover.uri)
+        _delete_run(leftover.root, older_than_hours)
     else:
-        storage.remove_files([leftover.uri])
+        storage.remove_tree(leftover.uri)
 
 
-def _delete_run(root: str) -> None:
-    """The claim is taken over first and goes last: a run that is alive stops, a deletion that is stopped goes on."""
-    if read_head(root).manifest is not None:
+def _delete_run(root: str, older_than_hours: float) -> None:
+    """Its writers are barred before the first file goes; the claim goes last: a deletion that is stopped goes on."""
+    begun = (changed for _, _, changed in storage.iter_everything(storage.join(root, PLAN)))
+    if any(time.time() - changed < older_than_hours * HOUR for changed in begun):  # since it was found
         return
-    value = {**dataclasses.asdict(CLEANED), "fingerprint": CLEANED.fingerprint}
-    storage.write_json(storage.join(root, PLAN), value)
-    batch: list[str] = []
-    for uri in own_files(root, (file.uri for _, file, _ in storage.iter_everything(root))):
-        batch.append(uri)
-        if len(batch) == storage.DELETED_AT_ONCE:
-            storage.remove_files(batch)
-            batch = []
-    storage.remove_files(batch)
+    if token := close(root):
+        storage.remove_each(own_files(root, (file.uri for _, file, _ in storage.iter_everything(root))))
+        reopen(root, token)
+
+
+@dataclass
+class Tally:
+    """*Pure.* How much was found, and the first few: all of it may be more than memory holds."""
+
+    first: list[Leftover] = field(default_factory=list)
+    numbers: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, found: Leftover) -> None:
+        """Count one more."""
+        if len(self.first) < SHOWN:
+            self.first.append(found)
+        self.numbers[found.kind] += 1
+        self.sizes[found.kind] += found.bytes
+
+    def tables(self) -> Iterator[Table]:
+        """The first ones; and numbers by kind where there are more."""
+        if self.first:
+            rows = [(one.kind, one.bytes, one.age_hours, one.uri) for one in self.first]
+            yield Table("left behind", ("kind", "bytes", "hours old", "place"), rows)
+        if self.numbers.total() > len(self.first):
+            sums = [(kind, number, self.sizes[kind]) for kind, number in sorted(self.numbers.items())]
+            yield Table("in all", ("kind", "number", "bytes"), sums)

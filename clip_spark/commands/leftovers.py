@@ -63,7 +63,7 @@ class Root:
             head = read_head(uri)
             if head.manifest is not None:
                 return Root(uri, True, frozenset(named_places(head.manifest)))
-            return Root(uri, False, frozenset()) if found_plan(uri) is not None else None
+            return Root(uri, False, frozenset()) if head.version or found_plan(uri) is not None else None
         return None
 
 

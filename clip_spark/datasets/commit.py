@@ -3,6 +3,9 @@
 A writer reads the head, writes its files aside, and commits against that head. If another one has committed meanwhile,
 nothing is changed. A new manifest names only files of the manifest that it replaces and files that its writer has made:
 so what has been replaced never comes back, and may be deleted after a time (retire.py).
+
+A writer that is dead, as far as can be seen, is barred before its files are deleted: by a fence in the manifest that it
+began with, or, where there is none, by an empty head in its place. So it cannot commit, should it be alive after all.
 """
 
 from __future__ import annotations
@@ -11,19 +14,19 @@ import dataclasses
 import hashlib
 import json
 import logging
+import secrets
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import MANIFEST, Manifest, parse_manifest
+from clip_spark.datasets.manifest import EMPTIED, MANIFEST, Manifest, empty_head, parse_manifest
 from clip_spark.datasets.receipt_files import write_parts
 from clip_spark.errors import DatasetError, OutputError
 
 log = logging.getLogger(__name__)
 
 HISTORY, ASIDE = "history", ("generations/", "parts/")
-MOST_FENCES = 1000
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -33,15 +36,17 @@ class Head:
 
     Attributes:
         uri: the dataset's folder.
-        manifest: None if there was none.
-        version: of manifest.json, empty if there was none.
+        manifest: None if there was none, or an empty head in its place.
+        version: of manifest.json, empty if there was no such file.
         data: its bytes.
+        closed: an empty head, and `clean` still deletes what lies here.
     """
 
     uri: str
     manifest: Manifest | None
     version: str
     data: bytes
+    closed: bool = False
 
 
 def read_head(uri: str) -> Head:
@@ -51,9 +56,23 @@ def read_head(uri: str) -> Head:
     if not version:
         return Head(uri, None, "", b"")
     try:
-        return Head(uri, parse_manifest(uri, json.loads(data)), version, data)
+        value = json.loads(data)
+        if EMPTIED in value:
+            return Head(uri, None, version, data, bool(value["closed"]))
+        return Head(uri, parse_manifest(uri, value), version, data)
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"'{storage.join(uri, MANIFEST)}' is not a manifest ({error}).") from error
+
+
+def read_open_head(uri: str) -> Head:
+    """*Driver.* The same for a writer that begins; raises OutputError while what lies there is being deleted."""
+    head = read_head(uri)
+    if head.closed:
+        raise OutputError(
+            f"'{head.uri}': `clean` deletes what was never finished here; when it has ended, run this again. "
+            "If it was stopped: clip-spark clean FOLDER --unfinished --older-than 0 --delete."
+        )
+    return head
 
 
 def make_official(head: Head, manifest: Manifest) -> Manifest:
@@ -71,20 +90,20 @@ def make_official(head: Head, manifest: Manifest) -> Manifest:
     parts = write_parts(head.uri, manifest.place, manifest.receipts)
     manifest = dataclasses.replace(manifest, beside={**manifest.beside, **parts}, replaced=replaced)
     while True:
-        fenced = head.manifest.fenced if head.manifest is not None else ()
-        if manifest.place and manifest.place in fenced:
+        if head.manifest is not None and manifest.place in head.manifest.fenced:
             raise OutputError(f"'{head.uri}': `clean` took this run for dead and deletes its files; run it again.")
-        manifest = dataclasses.replace(manifest, fenced=fenced)
         if _swap(head, _encoded(manifest, list(parts))):
             return manifest
         found = read_head(head.uri)
-        if not _same_but_fences(found.manifest, head.manifest):
-            raise OutputError(lost_to(head.uri, found.manifest))
+        if not _same_but_fences(found, head):
+            raise OutputError(lost_to(found))
         head = found
 
 
 def fence(uri: str, place: str) -> bool:
     """*Driver.* Bar the writer that has left its files in a place from ever committing them.
+
+    The next commit needs no fences of the head that it replaces: it bars all who began with that head.
 
     Returns:
         False if that cannot be: they have become official, or there is no dataset.
@@ -95,10 +114,33 @@ def fence(uri: str, place: str) -> bool:
         if place in head.manifest.fenced:
             return True
         value = json.loads(head.data)
-        value["fenced"] = [*head.manifest.fenced, place][-MOST_FENCES:]
+        value["fenced"] = [*head.manifest.fenced, place]
         if _swap(head, _bytes(value)):
             return True
     return False
+
+
+def close(uri: str) -> str:
+    """*Driver.* Bar all writers of a dataset that nobody has committed yet: they began without a head, or with another.
+
+    Returns:
+        a token for `reopen`; empty if a generation has become official, which then stays.
+    """
+    token = secrets.token_hex(8)
+    while (head := read_head(uri)).manifest is None:
+        if _swap(head, _bytes(empty_head(token, closed=True))):
+            return token
+    return ""
+
+
+def reopen(uri: str, token: str) -> None:
+    """*Driver.* Let new writers begin, unless another has closed it since.
+
+    The empty head stays for good, in a few bytes: were it deleted, a writer could commit that stood still meanwhile.
+    """
+    head = read_head(uri)
+    if head.closed and json.loads(head.data)[EMPTIED] == token:
+        _swap(head, _bytes(empty_head(token, closed=False)))
 
 
 def named_places(manifest: Manifest) -> set[str]:
@@ -115,11 +157,12 @@ def _places(manifest: Manifest) -> set[str]:
     return found | ({manifest.place} if manifest.place else set())
 
 
-def lost_to(uri: str, winner: Manifest | None) -> str:
+def lost_to(winner: Head) -> str:
     """*Pure.* One sentence for a writer that came second."""
-    who = f"{winner.kind} of {winner.rows:,} rows, made official at {winner.created}" if winner else "a deletion"
+    found = winner.manifest
+    who = f"{found.kind} of {found.rows:,} rows, made official at {found.created}" if found else "a deletion"
     return (
-        f"'{uri}': another writer was quicker ({who}), and what it wrote stays; this one has changed nothing. "
+        f"'{winner.uri}': another writer was quicker ({who}), and what it wrote stays; this one has changed nothing. "
         "Run the command again if it is still wanted."
     )
 
@@ -141,7 +184,7 @@ def _bytes(value: dict[str, Any]) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _same_but_fences(one: Manifest | None, other: Manifest | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return dataclasses.replace(one, fenced=()) == dataclasses.replace(other, fenced=())
+def _same_but_fences(one: Head, other: Head) -> bool:
+    if one.manifest is None or other.manifest is None:
+        return one.version == other.version
+    return dataclasses.replace(one.manifest, fenced=()) == dataclasses.replace(other.manifest, fenced=())

@@ -25,6 +25,8 @@ from clip_spark.errors import DatasetError, InputError
 FORMAT_VERSION = 2
 """2: manifests name their place and the files beside the shards."""
 MANIFEST, REPORT = "manifest.json", "report.json"
+EMPTIED = "emptied"
+"""Key of an empty head: what was never finished here has been deleted, and its writers may commit no more."""
 BESIDE_BEFORE_2 = (PLAN, REPORT, "encoder.json", "rank-frequency.png", "vocabulary-growth.png")
 GENERATIONS = "generations"
 INDEX, INDEX_FILES = "index", ("parts", "records", "vectors")
@@ -41,7 +43,7 @@ class Manifest:
         place: folder of this generation inside the dataset; empty for the first one, which lies at the top.
         beside: files of this generation that no receipt names (report, plots, ...): path in the dataset -> bytes.
         replaced: manifests that this one has replaced (`history/<name>.json`) -> when, as long as they are kept.
-        fenced: places of writers that `clean` took for dead; they can commit no more.
+        fenced: places of writers that began with this manifest and that `clean` took for dead; they can commit no more.
     """
 
     kind: str
@@ -128,7 +130,10 @@ def read_manifest(uri: str, *kinds: str) -> Manifest:
     place = storage.join(uri, MANIFEST)
     if not storage.exists(place):
         raise InputError(_why_no_dataset(uri, kinds))
-    manifest = parse_manifest(uri, storage.read_json(place))
+    value = storage.read_json(place)
+    if EMPTIED in value:
+        raise InputError(_why_no_dataset(uri, kinds))
+    manifest = parse_manifest(uri, value)
     if kinds and manifest.kind not in kinds:
         raise InputError(f"'{uri}' holds {manifest.kind}; this option needs {' or '.join(kinds)}.")
     return manifest
@@ -155,6 +160,11 @@ def parse_manifest(uri: str, value: dict[str, Any]) -> Manifest:
 def as_inputs(name: str, manifests: Sequence[Manifest]) -> dict[str, dict[str, Any]]:
     """*Pure.* How a plan names the datasets of one option: `records`, `records-2`, ..."""
     return {name if at == 1 else f"{name}-{at}": manifest.as_input() for at, manifest in enumerate(manifests, 1)}
+
+
+def empty_head(token: str, *, closed: bool) -> dict[str, Any]:
+    """*Pure.* What stands in the place of a manifest so that none can be created; older versions ask for an upgrade."""
+    return {"format_version": FORMAT_VERSION + 1, EMPTIED: token, "closed": closed}
 
 
 def _why_no_dataset(uri: str, kinds: tuple[str, ...]) -> str:

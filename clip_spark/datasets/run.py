@@ -11,14 +11,15 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from clip_spark import storage
 from clip_spark.datasets.apart import check_apart
-from clip_spark.datasets.commit import TIME, Head, make_official, read_head
-from clip_spark.datasets.manifest import GENERATIONS, REPORT, Manifest, inside, report, versions
+from clip_spark.datasets.commit import TIME, Head, make_official, read_head, read_open_head
+from clip_spark.datasets.manifest import GENERATIONS, MANIFEST, REPORT, Manifest, inside, report, versions
 from clip_spark.datasets.own_files import files_of_run
 from clip_spark.datasets.plan import PLAN, Plan, check_plan, differences, found_plan
 from clip_spark.datasets.receipt import Receipt
@@ -148,7 +149,7 @@ def begin_run(output: str, plan: Plan, *, overwrite: bool, read: ReadMany = read
     Raises:
         OutputError: the folder holds another run, or files that clip-spark did not write, or overlaps an input.
     """
-    head = read_head(output)
+    head = read_open_head(output)
     if head.manifest is not None and head.manifest.fingerprint == plan.fingerprint and not overwrite:
         return Run(_place_of(head.manifest), plan, head.manifest, read, head=head)
     check_apart(head.uri, plan.inputs)
@@ -164,6 +165,8 @@ def begin_run(output: str, plan: Plan, *, overwrite: bool, read: ReadMany = read
         if place == head.uri:
             _refuse_foreign_files(place)
         found = _take(place, plan)
+    elif found.fingerprint == plan.fingerprint:
+        _claim_again(place)
     if found.fingerprint != plan.fingerprint:
         raise _another_run(place, found, plan)
     return Run(place, plan, None, read, head=head)
@@ -206,8 +209,15 @@ def _take(output: str, plan: Plan) -> Plan:
     return found_plan(output) or plan
 
 
+def _claim_again(place: str) -> None:
+    """A run that goes on after a long time does not look abandoned to `clean`."""
+    uri = storage.join(place, PLAN)
+    with suppress(FileNotFoundError):
+        storage.write_bytes(uri, storage.read_bytes(uri))
+
+
 def _refuse_foreign_files(output: str) -> None:
-    files = storage.list_files(output)
+    files = [file for file in storage.list_files(output) if file.uri != storage.join(output, MANIFEST)]
     if files:
         raise OutputError(
             f"'{output}' already holds {len(files)} files that clip-spark did not plan (such as "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from clip_spark import storage
 from clip_spark.datasets.embeddings import UNIT_TOLERANCE
 from clip_spark.datasets.manifest import MANIFEST, Manifest, read_manifest
-from clip_spark.errors import InputError, SpecError
+from clip_spark.errors import ClipSparkError, InputError, SpecError
 from clip_spark.index.files.layout import Effort, IndexInfo, check_same_encoder, read_index
 from clip_spark.index.files.local_copy import verify_files
 from clip_spark.index.open.condition.evaluate import SECONDS
@@ -208,8 +209,10 @@ def _warn_if_stale(manifest: Manifest) -> None:
     for source in (value for name, value in manifest.inputs.items() if name.startswith("embeddings")):
         if not storage.is_local(source["uri"]) or not storage.exists(storage.join(source["uri"], MANIFEST)):
             continue
-        if read_manifest(source["uri"]).content_fingerprint != source["fingerprint"]:
-            log.warning("the embeddings in '%s' have changed since '%s' was built", source["uri"], manifest.uri)
+        with suppress(ClipSparkError):  # whatever has become of them, the index needs them no more
+            if read_manifest(source["uri"]).content_fingerprint == source["fingerprint"]:
+                continue
+        log.warning("the embeddings in '%s' have changed since '%s' was built", source["uri"], manifest.uri)
 
 
 def hits_of(scores: np.ndarray, positions: np.ndarray, offset: int) -> list[Hit]:

@@ -10,10 +10,11 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import IO, Any
 
 import fsspec
@@ -270,12 +271,25 @@ def write_json(uri: str, value: Any) -> None:
 
 
 def remove_tree(uri: str) -> None:
-    """*Driver.* Delete a folder and all below it; nothing happens if it is not there."""
+    """*Driver.* Delete a folder and all below it; nothing happens if it is not there.
+
+    Of S3 page by page: its client would list everything first.
+    """
     fs, path = filesystem(uri)
     fs.invalidate_cache()
+    if "s3" in fs.protocol:
+        remove_each(file.uri for _, file, _ in iter_everything(uri))
+        return
     with suppress(FileNotFoundError):
         fs.rm(path, recursive=True)
     fs.invalidate_cache()
+
+
+def remove_each(uris: Iterable[str]) -> None:
+    """*Driver.* Delete single files that are named one by one, DELETED_AT_ONCE of them in a request."""
+    names = iter(uris)
+    while some := list(islice(names, DELETED_AT_ONCE)):
+        remove_files(some)
 
 
 def remove_files(uris: Sequence[str]) -> None:

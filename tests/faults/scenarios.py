@@ -69,7 +69,7 @@ def run_scenario(running: Bench, scenario: Scenario, folder: str) -> Outcome:
         how, odd, lost = "", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", -1
     spent = time.monotonic() - started - running.seconds[scenario.step.command]
     running.proxy.choose = lambda method, path: ""
-    left = len(find_leftovers(folder, older_than_hours=0, unfinished=True)) if storage.exists(folder) else 0
+    left = len(list(find_leftovers(folder, older_than_hours=0, unfinished=True))) if storage.exists(folder) else 0
     odd = odd or (f"{left} temporary objects are left" if left and "SIGKILL" not in scenario.fault else "")
     return Outcome(scenario, f"NO: {odd}" if odd else f"yes{how}", lost, max(0.0, spent), left)
 

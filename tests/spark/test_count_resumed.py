@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from clip_spark.datasets.manifest import read_manifest
 from clip_spark.errors import TaskError
 from clip_spark.texts.ngrams import count
 from clip_spark.texts.ngrams.count import count_ngrams
@@ -137,8 +138,13 @@ def test_work_files_left_by_a_driver_that_died_after_the_commit_go(
     spark: Any, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count_into(spark, corpus, tmp_path / "out", (1, 2))
-    left = tmp_path / "out" / count.WORK / "00000.arrow"
-    left.parent.mkdir()
-    left.touch()
+    plan = read_manifest(str(tmp_path / "out")).fingerprint
+    left, foreign = (tmp_path / "out" / count.WORK / folder / "00000.arrow" for folder in (plan, "of another run"))
+    for file in (left, foreign, tmp_path / "out" / count.WORK / count.GROWTH):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
     count_into(None, corpus, tmp_path / "out", (1, 2))
-    assert not left.parent.exists()
+    assert foreign.exists() and not left.parent.exists()
+    foreign.unlink()
+    count_into(None, corpus, tmp_path / "out", (1, 2))
+    assert not (tmp_path / "out" / count.WORK).exists()

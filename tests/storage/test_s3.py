@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from clip_spark import storage
-from clip_spark.commands.clean import delete, find_leftovers
+from clip_spark.commands.clean import delete_each, find_leftovers
 from clip_spark.datasets import receipt_files as receipts
 from clip_spark.datasets.manifest import read_manifest
 from clip_spark.datasets.retire import delete_retired, find_retired
@@ -75,7 +75,7 @@ def test_a_broken_upload_leaves_nothing(bucket: str, s3: S3Server) -> None:
             stream.write(os.urandom(16 << 20))  # the first parts are already with the server
         raise ZeroDivisionError
     assert not storage.exists(f"{bucket}/big.bin")
-    assert find_leftovers(bucket.rsplit("/", 1)[0], older_than_hours=0, unfinished=False) == []
+    assert not list(find_leftovers(bucket.rsplit("/", 1)[0], older_than_hours=0, unfinished=False))
 
 
 def test_clean_finds_and_aborts_the_upload_of_a_killed_writer(bucket: str) -> None:
@@ -87,8 +87,8 @@ def test_clean_finds_and_aborts_the_upload_of_a_killed_writer(bucket: str) -> No
     neighbour.write(os.urandom(17 << 20))
     (found,) = find_leftovers(bucket, older_than_hours=0, unfinished=False)
     assert (found.kind, found.uri) == ("unfinished upload", f"{bucket}/killed.bin")
-    delete(found)
-    assert find_leftovers(bucket, older_than_hours=0, unfinished=False) == []
+    list(delete_each([found]))
+    assert not list(find_leftovers(bucket, older_than_hours=0, unfinished=False))
     neighbour.close()
     assert storage.file_size(f"{bucket}-of-my-colleague/running.bin") == 17 << 20
 

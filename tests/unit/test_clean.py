@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from clip_spark import storage
-from clip_spark.commands.clean import find_leftovers
-from clip_spark.datasets.commit import fence
-from clip_spark.datasets.manifest import read_manifest
+from clip_spark.commands.clean import delete_each, find_leftovers
+from clip_spark.datasets import run as run_module
+from clip_spark.datasets.commit import Head, close, fence, make_official, read_head, reopen
+from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.run import begin_run
-from clip_spark.errors import ClipSparkError, OutputError
+from clip_spark.errors import ClipSparkError, InputError, OutputError
 from clip_spark.jobs import clean as command
 from tests.helpers_datasets import finished, plan_of, write_shard
 
 
 def found(place: Path, unfinished: bool = False, hours: float = 0.0) -> list[tuple[str, str]]:
     leftovers = find_leftovers(str(place), older_than_hours=hours, unfinished=unfinished)
-    return [(one.kind, one.uri.removeprefix(f"{place}/")) for one in leftovers]
+    return sorted((one.kind, one.uri.removeprefix(f"{place}/")) for one in leftovers)
 
 
 def test_a_finished_dataset_has_nothing_to_clean(tmp_path: Path) -> None:
@@ -70,7 +72,7 @@ def test_a_fence_around_another_does_not_stop_a_writer(tmp_path: Path) -> None:
     for number in alive.pending():
         write_shard(alive, number)
     assert fence(run.output, "generations/00000000")
-    assert alive.commit().fenced == ("generations/00000000",)
+    assert alive.commit().fenced == ()  # it bars all who began with the manifest that it has replaced
     assert not fence(run.output, alive.place)
 
 
@@ -114,7 +116,70 @@ def test_an_unfinished_run_is_deleted_only_when_asked(tmp_path: Path, capsys: py
     assert command.main([str(tmp_path), "--older-than", "0", "--unfinished"]) == 0
     assert (tmp_path / "d").exists() and "--delete deletes them" in capsys.readouterr().out
     assert command.main([str(tmp_path), "--older-than", "0", "--unfinished", "--delete"]) == 0
-    assert [file.name for file in (tmp_path / "d").rglob("*") if file.is_file()] == ["thesis.txt"]
+    assert {file.name for file in (tmp_path / "d").rglob("*") if file.is_file()} == {"thesis.txt", "manifest.json"}
+    assert found(tmp_path, unfinished=True) == []
+
+
+def test_a_run_that_is_cleaned_away_right_before_its_commit_loses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = begin_run(str(tmp_path / "d"), plan_of(), overwrite=False)
+    for number in alive.pending():
+        write_shard(alive, number)
+
+    def stood_still(head: Head, manifest: Manifest) -> Manifest:
+        list(delete_each(find_leftovers(str(tmp_path), older_than_hours=0, unfinished=True)))
+        return make_official(head, manifest)
+
+    monkeypatch.setattr(run_module, "make_official", stood_still)
+    with pytest.raises(OutputError, match="another writer was quicker .a deletion"):
+        alive.commit()
+    with pytest.raises(InputError, match="is not a dataset"):
+        read_manifest(alive.output)
+    monkeypatch.undo()
+    assert finished(tmp_path / "d").pending() == [] and read_manifest(alive.output).rows == 4
+
+
+def test_no_run_begins_while_another_is_cleaned_away(tmp_path: Path) -> None:
+    write_shard(begin_run(str(tmp_path / "d"), plan_of(), overwrite=False), 0)
+    token = close(str(tmp_path / "d"))
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="`clean` deletes what was never finished here"):
+            begin_run(str(tmp_path / "d"), plan_of(), overwrite=overwrite)
+    assert found(tmp_path, unfinished=True) == [("unfinished run", "d")]  # as after a `clean` that was killed
+    reopen(str(tmp_path / "d"), "of another")
+    assert read_head(str(tmp_path / "d")).closed
+    reopen(str(tmp_path / "d"), token)
+    assert begin_run(str(tmp_path / "d"), plan_of(), overwrite=False).pending() == [1]
+
+
+def test_a_run_that_commits_first_is_not_cleaned_away(tmp_path: Path) -> None:
+    alive = begin_run(str(tmp_path / "d"), plan_of(), overwrite=False)
+    for number in alive.pending():
+        write_shard(alive, number)
+    seen = list(find_leftovers(str(tmp_path), older_than_hours=0, unfinished=True))
+    committed = alive.commit()
+    list(delete_each(seen))
+    assert read_manifest(alive.output) == committed and found(tmp_path, unfinished=True) == []
+
+
+def test_a_run_that_goes_on_since_it_was_found_is_left_alone(tmp_path: Path) -> None:
+    write_shard(begin_run(str(tmp_path / "d"), plan_of(), overwrite=False), 0)
+    for file in (tmp_path / "d").rglob("*.*"):
+        os.utime(file, (0, 0))
+    seen = list(find_leftovers(str(tmp_path), older_than_hours=24, unfinished=True))
+    assert [one.kind for one in seen] == ["unfinished run"]
+    again = begin_run(str(tmp_path / "d"), plan_of(), overwrite=False)
+    list(delete_each(seen, older_than_hours=24))
+    assert again.pending() == [1] and found(tmp_path, unfinished=True, hours=24) == []
+
+
+def test_many_leftovers_are_shown_in_sum(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(1005):
+        (tmp_path / f".{number}.{number:032x}.tmp").write_bytes(b"abc")
+    assert command.main([str(tmp_path), "--older-than", "0", "--delete"]) == 0
+    said = capsys.readouterr()
+    assert "in all" in said.out and "1,005 leftovers, 3,015 bytes" in said.out and os.listdir(tmp_path) == []
 
 
 def test_a_missing_folder_is_a_mistake(tmp_path: Path) -> None:

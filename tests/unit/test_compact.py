@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clip_spark.commands.clean import delete, find_leftovers
+from clip_spark.commands.clean import delete_each, find_leftovers
 from clip_spark.errors import DatasetError
 from clip_spark.index.build.build import build_index, preview
 from clip_spark.index.change.remove import remove_records
@@ -66,11 +66,18 @@ def test_erasure_is_proven_only_when_the_files_before_are_gone(tmp_path: Path, m
     index = str(tmp_path / "index")
     with pytest.raises(DatasetError, match="still in 1 files"):
         remove_records(no_spark, RemoveSpec(index=index, where="text = 'text 7'", verify=True))
-    with pytest.raises(DatasetError, match="still in 1 files"):  # readers may still use the generation before
+    part = read_index(index)[1].parts[0]
+    fetched, before = tmp_path / "cache" / part.sha256, Path(index, part.path).read_bytes()
+    fetched.write_bytes(before)
+    with pytest.raises(DatasetError, match="still in 3 files"):  # readers may still use the generation before
         remove_records(no_spark, RemoveSpec(index=index, compact=True, verify=True))
-    for leftover in find_leftovers(index, older_than_hours=0, unfinished=False):
-        delete(leftover)
+    list(delete_each(find_leftovers(index, older_than_hours=0, unfinished=False)))
     assert ("proven to be empty", 1) in remove_records(no_spark, RemoveSpec(index=index, verify=True)).rows
+    assert not fetched.exists()
+    fetched.write_bytes(before)
+    with pytest.raises(DatasetError, match=f"still in 1 files, such as '{fetched}'"):
+        remove_records(no_spark, RemoveSpec(index=index, verify=True))
+    fetched.unlink()
     copy = tmp_path / "cache" / "a copy of records"
     shutil.copy(write_old_records(tmp_path), copy)
     with pytest.raises(DatasetError, match="a copy of records"):

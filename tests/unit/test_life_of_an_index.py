@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from clip_spark import storage
-from clip_spark.commands.clean import delete, find_leftovers
+from clip_spark.commands.clean import delete_each, find_leftovers
 from clip_spark.datasets import schema
 from clip_spark.datasets.manifest import read_manifest
 from clip_spark.errors import ClipSparkError
@@ -103,8 +103,7 @@ COMPACT = Command("compact", lambda index: remove_records(no_spark, RemoveSpec(i
 
 
 def clean(index: str) -> None:
-    for leftover in find_leftovers(str(Path(index).parent), older_than_hours=0, unfinished=True):
-        delete(leftover)
+    list(delete_each(find_leftovers(str(Path(index).parent), older_than_hours=0, unfinished=True)))
 
 
 names, numbers = st.sampled_from(SETS), st.sampled_from(range(len(TEXTS)))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from clip_spark import storage
-from clip_spark.commands.clean import delete, find_leftovers
+from clip_spark.commands.clean import delete_each, find_leftovers
 from clip_spark.datasets.manifest import read_manifest
 from clip_spark.datasets.run import begin_run
 from clip_spark.errors import OutputError
@@ -170,7 +170,6 @@ def test_a_disk_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.M
 def test_cleaning_leaves_the_first_generation_of_an_index_that_was_appended_to(tmp_path: Path) -> None:
     build(tmp_path)
     build(tmp_path, "more", append=True)
-    for leftover in find_leftovers(str(tmp_path), older_than_hours=0, unfinished=True):
-        delete(leftover)
+    list(delete_each(find_leftovers(str(tmp_path), older_than_hours=0, unfinished=True)))
     assert answers(tmp_path, np.arange(2 * ROWS))
-    assert find_leftovers(str(tmp_path), older_than_hours=0, unfinished=True) == []
+    assert not list(find_leftovers(str(tmp_path), older_than_hours=0, unfinished=True))

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from clip_spark.datasets.commit import read_head
+from clip_spark.datasets.commit import read_open_head
 from clip_spark.datasets.manifest import Manifest, as_inputs, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.record_schema import to_text, unify
@@ -86,7 +86,7 @@ def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
     if spec.append:
         return append_embeddings(get_spark, spec)
     plan = plan_index(spec)
-    head = read_head(spec.output)
+    head = read_open_head(spec.output)
     done = served(head, plan.as_plan, overwrite=spec.overwrite)
     if done is not None:
         return done

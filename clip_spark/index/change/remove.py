@@ -56,7 +56,7 @@ def remove_records(get_spark: SessionSource, spec: RemoveSpec) -> Table:
         ("erased from the files", _erased(spec)),
     ]
     if spec.verify:
-        rows.append(("proven to be empty", verify_erased(head.uri, read_index(head.uri)[1], everything)))
+        rows.append(("proven to be empty", verify_erased(*read_index(head.uri), everything)))
     return Table("remove-records", ("what", "value"), rows)
 
 

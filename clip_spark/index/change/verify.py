@@ -1,7 +1,9 @@
-"""*Driver.* Proof that removed records are erased: no id, text or vector of theirs in any file of the index."""
+"""*Driver.* Proof that removed records are erased: no id, text or vector of theirs in any file of the index, nor in
+this machine's copies. Thumbnails live in a server's memory only, and it asks for the record first."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -10,7 +12,9 @@ import pyarrow.compute as pc
 
 from clip_spark import storage
 from clip_spark.datasets import schema
+from clip_spark.datasets.manifest import Manifest
 from clip_spark.errors import DatasetError
+from clip_spark.index.change.replaced import read_replaced
 from clip_spark.index.files.layout import IndexInfo
 from clip_spark.index.files.part_writer import stored_ids
 from clip_spark.index.open.parts import open_part
@@ -20,11 +24,13 @@ from clip_spark.storage.local_cache import cache_folder
 
 ARROW = b"ARROW1"
 SHOWN = 3
+OF_VECTORS = re.compile(r"(?:^|/)(?:part-\d{3,}\.index|\d{5}(\d{3})?\.f16)\Z|^building/[0-9a-f]{8}/")
 
 
-def verify_erased(uri: str, info: IndexInfo, record_ids: Sequence[str]) -> int:
+def verify_erased(manifest: Manifest, info: IndexInfo, record_ids: Sequence[str]) -> int:
     """*Driver.* Look into every file of records below an index, of generations that were replaced too, and into this
-    machine's copies; and look for the positions of erased records in the parts and the vectors that are served.
+    machine's copies; look for the positions of erased records in the parts and the vectors that are served, and for
+    parts and vectors that the index does not name: whose they are cannot be seen.
 
     Returns:
         how many positions of the index are proven to be empty.
@@ -32,14 +38,16 @@ def verify_erased(uri: str, info: IndexInfo, record_ids: Sequence[str]) -> int:
     Raises:
         DatasetError: something is left; the message names the first files.
     """
+    uri = manifest.uri
     records = RecordReader(uri, info.records, info.columns)
     empty = [start + np.flatnonzero(_nulls(batch)).astype(np.int64) for start, batch in records.batches()]
     positions = np.concatenate([np.empty(0, np.int64), *empty])
-    left = [*_files_with(uri, record_ids), *_vectors_at(uri, info, positions)]
+    left = list(dict.fromkeys([*_files_with(uri, record_ids), *_vectors_at(uri, info, positions), *_unnamed(manifest)]))
     if left:
         raise DatasetError(
             f"Removed records are still in {len(left)} files, such as {', '.join(left[:SHOWN])}. "
-            "Erase them with --compact; files that were replaced go with `clip-spark clean --older-than 0 --delete`."
+            "Erase them with --compact; files that were replaced go with `clip-spark clean --older-than 0 --delete`, "
+            "and copies of them may be deleted when no search has them open."
         )
     return len(positions)
 
@@ -64,6 +72,18 @@ def _holds(stream: object, wanted: pa.Array) -> bool:
         return False
     batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
     return any(pc.any(pc.is_in(batch.column(schema.RECORD_ID), value_set=wanted)).as_py() for batch in batches)
+
+
+def _unnamed(manifest: Manifest) -> Iterator[str]:
+    """Vectors in files of this index that it does not name, or in copies of files that it named before."""
+    named, copies = set(manifest.owned()), set(read_replaced(manifest))
+    for _, file, _ in storage.iter_everything(manifest.uri):
+        path = file.uri[len(manifest.uri) + 1 :]
+        if path not in named and OF_VECTORS.search(path):
+            yield f"'{file.uri}'"
+    for _, file, _ in storage.iter_everything(str(cache_folder())):
+        if storage.name(file.uri) in copies:
+            yield f"'{file.uri}'"
 
 
 def _vectors_at(uri: str, info: IndexInfo, positions: np.ndarray) -> Iterator[str]:

@@ -69,6 +69,12 @@ def _removed(path: str) -> bool:
     return False
 
 
+def discard(folder: str, name: str) -> None:
+    """*Worker.* Remove a fetched file if it is there and no process has it open."""
+    with suppress(FileNotFoundError):
+        _removed(os.path.join(folder, name))
+
+
 def hold(path: str) -> int | None:
     """*Worker.* A descriptor that keeps a file from being removed until it is closed; None if it is gone already."""
     try:

@@ -66,8 +66,16 @@ def count_ngrams(get_spark: SessionSource, spec: CountSpec) -> Manifest:
         return done
     run = begin_run(spec.output, plan_of(before, files, splits), overwrite=spec.overwrite)
     manifest = run.manifest or _finish(get_spark, spec, run, splits, listing.left_out)
-    storage.remove_tree(storage.join(run.output, WORK))  # also after a run that ended between the commit and this
+    _remove_work(run)  # also after a run that ended between the commit and this
     return manifest
+
+
+def _remove_work(run: Run) -> None:
+    """*Driver.* Delete what this run kept for itself; others may have put something beside it."""
+    work = storage.join(run.output, WORK)
+    storage.remove_tree(storage.join(work, run.plan.fingerprint))
+    storage.remove_files([storage.join(work, GROWTH)])
+    storage.remove_empty_folders(work)
 
 
 def plan_of(shards: Plan, files: Sequence[CorpusFile], splits: Sequence[Split]) -> Plan:
