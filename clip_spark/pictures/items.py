@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clip_spark import storage
+from clip_spark.errors import StorageError
 from clip_spark.pictures.plain_text import json_object, to_json
 
 NO_JSON = "with metadata that is no JSON object"
@@ -42,6 +44,19 @@ class Unreadable:
     uri: str
     reason: str
     message: str
+
+
+def unreachable(uri: str, link: str, error: StorageError) -> Unreadable:
+    """*Pure.* The reject of a picture whose link does not answer.
+
+    Args:
+        uri: of the picture.
+        link: what was opened for it.
+        error: what came of it; raised where `link` is in a store: that it is down is not the fault of one file.
+    """
+    if not storage.is_web(link):
+        raise error
+    return Unreadable(uri, "unreachable", str(error))
 
 
 @dataclass(frozen=True)

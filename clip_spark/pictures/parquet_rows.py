@@ -13,7 +13,7 @@ import pyarrow as pa
 from clip_spark import storage
 from clip_spark.errors import InputError, StorageError
 from clip_spark.pictures.formats import ending, picture_format
-from clip_spark.pictures.items import Item, Picture, Unreadable, with_texts
+from clip_spark.pictures.items import Item, Picture, Unreadable, unreachable, with_texts
 from clip_spark.pictures.plain_text import to_json
 
 ROW, COLUMN, ITEM = "#row=", "&column=", "&item="
@@ -53,6 +53,8 @@ class ParquetPart:
                 yield from self._rows(stream)
         except FileNotFoundError:
             yield Unreadable(self.uri, "missing", "the file does not exist")
+        except StorageError as error:
+            yield unreachable(self.uri, self.uri, error)
         except (OSError, ValueError, pa.ArrowException) as error:
             yield Unreadable(self.uri, "damaged parquet", f"{error}; the rest of the file is lost")
 
@@ -122,8 +124,10 @@ def _picture(uri: str, file_uri: str, value: Any, row: dict[str, Any]) -> Pictur
         data = picture_bytes(value, file_uri)
     except FileNotFoundError:
         return Unreadable(uri, "missing", f"the row names '{_path(value)}', which does not exist")
-    except (OSError, InputError, StorageError, ValueError) as error:
+    except (OSError, InputError, ValueError) as error:
         return Unreadable(uri, "unreadable", str(error))
+    except StorageError as error:
+        return unreachable(uri, _path(value), error)
     if data is None:
         return Unreadable(uri, "no image bytes", "the row holds neither bytes nor a path")
     metadata = {name: item for name, item in row.items() if item is not None and not isinstance(item, bytes)}

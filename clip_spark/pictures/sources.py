@@ -12,10 +12,8 @@ from typing import Any
 from clip_spark import storage
 from clip_spark.errors import InputError, StorageError
 from clip_spark.pictures.folder_tables import read_table_rows
-from clip_spark.pictures.items import Picture, Unreadable, with_texts
+from clip_spark.pictures.items import Picture, Unreadable, unreachable, with_texts
 from clip_spark.pictures.plain_text import decode_text
-
-WEB = ("http://", "https://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +48,7 @@ class FileEntry:
         except (OSError, InputError, ValueError) as error:
             return Unreadable(self.uri, "unreadable", str(error))
         except StorageError as error:
-            if not self.uri.lower().startswith(WEB):
-                raise  # the store is down, and that is not the fault of one file
-            return Unreadable(self.uri, "unreachable", str(error))
+            return unreachable(self.uri, self.uri, error)
 
 
 def _text(uri: str) -> str | None:

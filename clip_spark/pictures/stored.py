@@ -20,7 +20,7 @@ def has_picture(record: Mapping[str, Any]) -> bool:
 
 def is_web_address(uri: str) -> bool:
     """*Pure.* True for http and https."""
-    return uri.lower().startswith(("http://", "https://"))
+    return storage.is_web(uri)
 
 
 def read_picture(record: Mapping[str, Any]) -> bytes:

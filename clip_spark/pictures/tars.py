@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from clip_spark import storage
-from clip_spark.errors import ClipSparkError
+from clip_spark.errors import ClipSparkError, StorageError
 from clip_spark.pictures.formats import PICTURE_ENDINGS, ending, picture_format
-from clip_spark.pictures.items import Item, LeftOut, Picture, Unreadable, with_texts
+from clip_spark.pictures.items import Item, LeftOut, Picture, Unreadable, unreachable, with_texts
 from clip_spark.pictures.plain_text import decode_text, printable
 
 BLOCK = tarfile.BLOCKSIZE
@@ -49,6 +49,8 @@ class TarPart:
                 sample.members.append(found)
         except FileNotFoundError:
             yield Unreadable(self.uri, "missing", "the file does not exist")
+        except StorageError as error:
+            yield unreachable(self.uri, self.uri, error)
         except Exception as error:
             if not is_damage(error):
                 raise

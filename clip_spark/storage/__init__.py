@@ -33,6 +33,7 @@ from clip_spark.storage.files import (
     write_bytes,
     write_json,
 )
+from clip_spark.storage.stores import is_web
 
 __all__ = [
     "DELETED_AT_ONCE",
@@ -46,6 +47,7 @@ __all__ = [
     "forget_clients",
     "is_hidden",
     "is_local",
+    "is_web",
     "iter_everything",
     "iter_files",
     "join",

@@ -25,7 +25,7 @@ from fsspec.registry import registry as loaded_clients
 
 from clip_spark.errors import DatasetError, InputError, StorageError, nearest
 from clip_spark.storage.listing import walk
-from clip_spark.storage.stores import clear_errors, client_settings
+from clip_spark.storage.stores import clear_errors, client_settings, whole_file_settings
 
 TEMPORARY = ".tmp"
 """Suffix of files that are being written; no reader looks at them and `clean` may delete them."""
@@ -183,7 +183,7 @@ def read_bytes(uri: str) -> bytes:
     """*Anywhere.* A whole small file, in one request."""
     fs, path = filesystem(uri)
     with clear_errors(uri, "read"):
-        return bytes(fs.cat_file(path))
+        return bytes(fs.cat_file(path, **whole_file_settings(uri)))
 
 
 def read_json(uri: str) -> Any:

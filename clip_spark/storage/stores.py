@@ -17,6 +17,10 @@ ATTEMPTS = 6
 """Tries per request with jittered exponential waits (about 0.5 + 1 + 2 + 4 + 8 s): outlives a throttled prefix."""
 BLOCK_BYTES = 16 << 20
 """Bytes per part of a big upload and per read-ahead of a big read; a task holds several at once."""
+CONNECT_SECONDS, SILENT_SECONDS, WHOLE_SECONDS, LONGEST_SECONDS = 10, 30, 60, 300
+"""Of a web server: to be reached, between two bytes, for a small file, for anything. Links are many and old: hosts that
+swallow packets must cost little."""
+WEB = ("http://", "https://")
 CLIENT_MODULES = {"botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "azure", "adlfs"}
 NO_CREDENTIALS = {
     "NoCredentialsError",
@@ -49,7 +53,27 @@ def client_settings() -> dict[str, dict[str, Any]]:
         },
         "gs": {"use_listings_cache": False, "block_size": BLOCK_BYTES},
         "abfs": {"use_listings_cache": False},
+        "http": {"get_client": web_client},
+        "https": {"get_client": web_client},
     }
+
+
+async def web_client(**given: Any) -> Any:
+    """*Anywhere.* fsspec's client of web servers, which does not wait for one for long; aiohttp is loaded only here."""
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(total=LONGEST_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS)
+    return aiohttp.ClientSession(**{"timeout": timeout, **given})
+
+
+def is_web(uri: str) -> bool:
+    """*Pure.* True for http and https: a link that anybody may have written, not a store of the user's."""
+    return uri.lower().startswith(WEB)
+
+
+def whole_file_settings(uri: str) -> dict[str, Any]:
+    """*Pure.* What the client is told when it reads a small file in one request."""
+    return {"timeout": WHOLE_SECONDS} if is_web(uri) else {}
 
 
 @contextmanager
@@ -64,12 +88,18 @@ def clear_errors(uri: str, action: str) -> Iterator[None]:
     """
     try:
         yield
-    except (FileNotFoundError, FileExistsError, StorageError):
+    except FileNotFoundError as error:
+        cause = error.__cause__  # fsspec says "not found" of a web server that it could not ask, too
+        if not is_web(uri) or cause is None or not is_client_error(cause):
+            raise
+        raise StorageError(f"'{uri}' cannot be {action}: {web_reason(cause)}") from error
+    except (FileExistsError, StorageError):
         raise
     except Exception as error:
         if not is_client_error(error):
             raise
-        raise StorageError(f"'{uri}' cannot be {action}: {explain(error)}") from error
+        why = web_reason(error) if is_web(uri) else explain(error)
+        raise StorageError(f"'{uri}' cannot be {action}: {why}") from error
 
 
 def is_client_error(error: BaseException) -> bool:
@@ -78,6 +108,14 @@ def is_client_error(error: BaseException) -> bool:
     if origin in CLIENT_MODULES or isinstance(error, (ConnectionError, TimeoutError)):
         return True
     return isinstance(error, OSError) and error.__cause__ is not None and is_client_error(error.__cause__)
+
+
+def web_reason(error: BaseException) -> str:
+    """*Pure.* What a web server, or the way to it, did; nothing is tried again there."""
+    if isinstance(error, TimeoutError):
+        return f"no answer in time ({CONNECT_SECONDS} s to connect, {SILENT_SECONDS} s of silence)."
+    cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return f"{cause}."
 
 
 def explain(error: BaseException) -> str:

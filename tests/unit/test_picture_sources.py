@@ -177,12 +177,6 @@ def test_overlapping_inputs_are_read_once(tmp_path: Path) -> None:
     assert len(pictures) == 2 and not rejects and left_out.total() == 3
 
 
-def test_an_unreachable_host_is_a_reject_like_a_missing_page() -> None:
-    pytest.importorskip("aiohttp")
-    found = FileEntry("http://127.0.0.1:9/a.jpg").load()
-    assert isinstance(found, Unreadable) and found.reason == "unreachable"
-
-
 def test_odd_names_of_files_and_folders(tmp_path: Path) -> None:
     odd = ("My Photos [2023]", "Paris, France", "a::b", "hash#1", "q?x", "star*", "sp ace", "tar::x")
     for name in odd:
