@@ -171,6 +171,8 @@ def _why_no_dataset(uri: str, kinds: tuple[str, ...]) -> str:
     wanted = " or ".join(kinds) or "a dataset"
     if storage.exists(storage.join(uri, PLAN)):
         return f"'{uri}' is unfinished: its job stopped before the end. Run the same command again to finish it."
+    if storage.exists(storage.join(uri, MANIFEST)):
+        return f"'{uri}' holds nothing: what was begun there was cleaned away; this option needs {wanted}."
     if storage.exists(uri):
         return f"'{uri}' is not a dataset of clip-spark (no {MANIFEST}); this option needs {wanted}."
     return f"'{uri}' does not exist; this option needs {wanted}."

@@ -134,7 +134,7 @@ def test_a_run_that_is_cleaned_away_right_before_its_commit_loses(
     monkeypatch.setattr(run_module, "make_official", stood_still)
     with pytest.raises(OutputError, match="another writer was quicker .a deletion"):
         alive.commit()
-    with pytest.raises(InputError, match="is not a dataset"):
+    with pytest.raises(InputError, match="holds nothing: what was begun there was cleaned away"):
         read_manifest(alive.output)
     monkeypatch.undo()
     assert finished(tmp_path / "d").pending() == [] and read_manifest(alive.output).rows == 4

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from clip_spark import storage
 from clip_spark.commands.clean import delete_each, find_leftovers
 from clip_spark.datasets import schema
-from clip_spark.datasets.manifest import read_manifest
+from clip_spark.datasets.commit import read_head
 from clip_spark.errors import ClipSparkError
 from clip_spark.index.build import build as build_module
 from clip_spark.index.build.build import build_index
@@ -186,7 +186,7 @@ class Life(RuleBasedStateMachine):
         return True
 
     def answer(self) -> list[int]:
-        if not storage.exists(f"{self.index}/manifest.json"):
+        if read_head(self.index).manifest is None:
             return []
         return rows_of(Searcher.open(self.index))
 
@@ -199,10 +199,10 @@ class Life(RuleBasedStateMachine):
 
     def holds(self, state: State) -> bool:
         """True if the manifest has as many positions as the state; records that were erased keep theirs."""
-        if not storage.exists(f"{self.index}/manifest.json"):
+        found = read_head(self.index).manifest
+        if found is None:
             return not state.sets
-        extra = read_manifest(self.index).extra
-        return sum(file["rows"] for file in extra["records"]) == len(state.rows)
+        return sum(file["rows"] for file in found.extra["records"]) == len(state.rows)
 
     @rule(hours=st.sampled_from(["0", "24"]))
     def grace(self, hours: str) -> None:
@@ -254,9 +254,8 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def nothing_that_is_named_is_missing(self) -> None:
-        if storage.exists(f"{self.index}/manifest.json"):
-            missing = [path for path in read_manifest(self.index).owned() if not os.path.exists(f"{self.index}/{path}")]
-            assert not missing
+        found = read_head(self.index).manifest
+        assert not [path for path in found.owned() if not os.path.exists(f"{self.index}/{path}")] if found else True
 
     @invariant()
     def foreign_files_are_untouched(self) -> None:
