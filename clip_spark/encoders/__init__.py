@@ -17,7 +17,7 @@ from clip_spark.encoders.spec import EncoderSpec
 if TYPE_CHECKING:
     from clip_spark.encoders.protocol import Encoder
 
-__all__ = ["EncoderSpec", "check_model", "load_encoder", "load_encoder_like"]
+__all__ = ["EncoderSpec", "check_model", "load_encoder", "load_encoder_like", "load_query_texts"]
 
 _loaded: dict[tuple[EncoderSpec, str], Encoder] = {}
 
@@ -69,3 +69,17 @@ def load_encoder_like(info: Mapping[str, Any]) -> Encoder:
     device = devices.pick_device()
     precision = for_queries(info.get("precision", "fp32"), device)
     return load_encoder(EncoderSpec(info["model"], precision, look=Look.of(info)), device)
+
+
+def load_query_texts(info: Mapping[str, Any]) -> Any:
+    """*Worker.* The text half alone of an encoder, which starts in no time; None where this machine does not know it.
+
+    Args:
+        info: what that encoder's `info()` said.
+
+    Returns:
+        what has `encode_texts`, for few texts.
+    """
+    from clip_spark.encoders import query_texts
+
+    return query_texts.load_query_texts(info)

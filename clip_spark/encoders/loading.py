@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from clip_spark.encoders import weights
-from clip_spark.encoders.names import ModelName, parse_model
+from clip_spark.encoders.libraries import load_open_clip
+from clip_spark.encoders.names import ModelName, parse_model, uses_timm
 from clip_spark.errors import ModelError
 
 
@@ -22,6 +23,7 @@ class LoadedModel:
         transform: torchvision's Compose for one PIL picture.
         preprocess: the settings of the transform.
         weights_sha256: of the weight file.
+        path: of the weight file.
     """
 
     model: Any
@@ -29,6 +31,7 @@ class LoadedModel:
     transform: Any
     preprocess: dict[str, Any]
     weights_sha256: str
+    path: str
 
 
 def load_model(model: str) -> LoadedModel:
@@ -55,22 +58,19 @@ def _weights_path(model: str, name: ModelName) -> str:
 
 
 def _folder_weights(folder: str) -> str:
-    from open_clip.factory import _find_checkpoint_in_dir
-
-    path = _find_checkpoint_in_dir(Path(folder))
+    path = load_open_clip().factory._find_checkpoint_in_dir(Path(folder))
     if path is None:
         raise ModelError(f"'{folder}' holds no weights (open_clip_model.safetensors).")
     return path
 
 
 def _hub_weights(model: str, name: ModelName) -> str:
-    from open_clip.pretrained import download_pretrained, get_pretrained_cfg
-
-    config = get_pretrained_cfg(name.architecture, name.tag)
+    pretrained = load_open_clip().pretrained
+    config = pretrained.get_pretrained_cfg(name.architecture, name.tag)
     if not config:
         raise ModelError(f"There are no pretrained weights '{name.tag}' for '{name.architecture}'.")
     try:
-        return download_pretrained(config)
+        return str(pretrained.download_pretrained(config))
     except Exception as error:
         raise ModelError(
             f"The weights of '{model}' are not in the local cache and the model hub cannot be reached "
@@ -80,9 +80,7 @@ def _hub_weights(model: str, name: ModelName) -> str:
 
 
 def _create(name: ModelName, path: str) -> LoadedModel:
-    import open_clip
-    from open_clip.transform import PreprocessCfg, image_transform_v2
-
+    open_clip = load_open_clip(with_timm=uses_timm(name))
     if name.folder:
         model = open_clip.create_model(f"local-dir:{name.folder}")
         tokeniser = open_clip.get_tokenizer(f"local-dir:{name.folder}")
@@ -90,9 +88,9 @@ def _create(name: ModelName, path: str) -> LoadedModel:
         model = open_clip.create_model(name.architecture, pretrained=path, **_tag_options(name))
         tokeniser = open_clip.get_tokenizer(name.architecture)
     settings = dict(model.visual.preprocess_cfg)
-    transform = image_transform_v2(PreprocessCfg(**settings), is_train=False)
+    transform = open_clip.transform.image_transform_v2(open_clip.transform.PreprocessCfg(**settings), is_train=False)
     model = model.eval().requires_grad_(False)
-    return LoadedModel(model, tokeniser, transform, _plain(settings), weights.sha256(path))
+    return LoadedModel(model, tokeniser, transform, _plain(settings), weights.sha256(path), path)
 
 
 def _tag_options(name: ModelName) -> dict[str, Any]:
@@ -101,9 +99,8 @@ def _tag_options(name: ModelName) -> dict[str, Any]:
     open_clip only warns when weights were trained with the quick form of GELU and the architecture has the exact one;
     the embeddings are then quietly wrong.
     """
-    from open_clip.pretrained import get_pretrained_cfg
-
-    config = get_pretrained_cfg(name.architecture, name.tag) if name.tag else {}
+    find = load_open_clip().pretrained.get_pretrained_cfg
+    config = find(name.architecture, name.tag) if name.tag else {}
     keys = ("mean", "std", "interpolation", "resize_mode")
     preprocess = {key: config[key] for key in keys if config.get(key) is not None}
     options: dict[str, Any] = {"force_preprocess_cfg": preprocess} if preprocess else {}

@@ -13,9 +13,11 @@ import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clip_spark import storage
 from clip_spark.encoders.demo_model import model_folder
+from clip_spark.encoders.libraries import load_open_clip
 from clip_spark.errors import ModelError, nearest
 
 DEMO = "demo"
@@ -104,10 +106,19 @@ def check_model(model: str, precision: str = "auto") -> ModelName:
 
 def has_vision_transformer(name: ModelName) -> bool:
     """*Driver.* True if pictures go through open_clip's own vision transformer, as the model's configuration says."""
+    vision = _vision(name)
+    return "timm_model_name" not in vision and isinstance(vision.get("layers", 12), int)  # a ResNet has four numbers
+
+
+def uses_timm(name: ModelName) -> bool:
+    """*Driver.* True if the picture tower is one of timm's, as the model's configuration says."""
+    return "timm_model_name" in _vision(name)
+
+
+def _vision(name: ModelName) -> dict[str, Any]:
     place = Path(name.folder) / CONFIG if name.folder else _configs_folder() / f"{name.architecture}.json"
     config = json.loads(place.read_text())
-    vision = config.get("model_cfg", config)["vision_cfg"]  # a folder's configuration says more than the model
-    return "timm_model_name" not in vision and isinstance(vision.get("layers", 12), int)  # a ResNet has four numbers
+    return dict(config.get("model_cfg", config)["vision_cfg"])  # a folder's configuration says more than the model
 
 
 def _check_parts(model: str) -> ModelName:
@@ -133,9 +144,7 @@ def _check_folder(model: str, folder: str) -> None:
 
 
 def _check_tag(name: ModelName) -> None:
-    from open_clip.pretrained import list_pretrained_tags_by_model
-
-    tags = list_pretrained_tags_by_model(name.architecture)
+    tags = load_open_clip().pretrained.list_pretrained_tags_by_model(name.architecture)
     if name.tag not in tags:
         listed = ", ".join(tags[:8]) or "none"
         raise ModelError(

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from clip_spark.datasets.stopwatch import Stopwatch
+from clip_spark.encoders import query_texts
 from clip_spark.encoders.forward import BatchSize, Forward
 from clip_spark.encoders.int8 import quantise
 from clip_spark.encoders.loading import LoadedModel, load_model
@@ -69,12 +70,22 @@ class OpenClipEncoder(Encoder):
         self._preprocess, self._weights_sha256 = loaded.preprocess, loaded.weights_sha256
         self._rates = self._choose_precision() if spec.precision == "auto" else {}
         self.dim = self.encode_texts(["a"]).shape[1]
+        if (facts := self._texts.facts(loaded.path)) is not None:
+            query_texts.compare(self.info(), facts, self._exact_texts)
 
     def _choose_precision(self) -> Rates:
         """Take what `auto` means here; returns what decided it."""
         choice = choose_precision(self._model, self._forward, self._weights_sha256, self._sample)
         self._forward.precision = choice.precision
         return choice.rates
+
+    def _exact_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of texts in fp32, float32 (n, d)."""
+        chosen, self._forward.precision = self._forward.precision, "fp32"
+        try:
+            return self._texts(self.tokenise(texts))
+        finally:
+            self._forward.precision = chosen
 
     def _sample(self) -> np.ndarray:
         """Vectors of a few texts and pictures of noise, float32 (n, d)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clip_spark.encoders.forward import BatchSize, Forward
+from clip_spark.encoders.query_tower import TowerFacts
 from clip_spark.encoders.text_tower import TextTower, causal_tower, forward_trie
 from clip_spark.encoders.tokens import BulkTokeniser
 from clip_spark.encoders.trie import build_trie, first_seen, sorted_rows
@@ -50,6 +52,7 @@ class Tokeniser:
     def __init__(self, tokeniser: Any, context_length: int, short: bool) -> None:
         self._tokeniser, self._context_length = tokeniser, context_length
         self._bulk = BulkTokeniser(tokeniser, context_length) if short else None
+        self.lower = self._bulk is not None and self._bulk.lower
 
     def __call__(self, texts: Sequence[str]) -> Tokenised:
         """The ids of n texts."""
@@ -80,6 +83,22 @@ class TextEncoder:
         self._tower = causal_tower(model) if BulkTokeniser.fits(tokeniser) else None
         self.tokenise = Tokeniser(tokeniser, self.context_length, short=self._tower is not None)
         self.batch = BatchSize(TOKENS[forward.device.split(":")[0]])
+
+    def facts(self, path: str) -> TowerFacts | None:
+        """What a query needs to know to do without torch, of weights in a file; None where it needs the model."""
+        if self._tower is None or not self.tokenise.lower or not path.endswith(".safetensors"):
+            return None
+        block, status = self._tower.blocks[0], os.stat(path)
+        return TowerFacts(
+            path=path,
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            prefix="text." if hasattr(self._model, "text") else "",
+            layers=len(self._tower.blocks),
+            heads=block.attn.num_heads,
+            quick=type(block.mlp.gelu).__name__ == "QuickGELU",
+            context_length=self.context_length,
+        )
 
     def __call__(self, texts: Tokenised) -> np.ndarray:
         """float32 (n, d), rows of length 1, in the order in which n >= 1 texts were given."""

@@ -34,13 +34,13 @@ class Tokens:
 
 
 class BulkTokeniser:
-    """*Worker.* open_clip's SimpleTokenizer for lists of texts."""
+    """*Worker.* open_clip's SimpleTokenizer for lists of texts; `lower` says whether it takes capital letters away."""
 
     def __init__(self, tokeniser: Any, context_length: int) -> None:
         self._tokeniser = tokeniser
         self._context_length = context_length
         self._start, self._end = tokeniser.sot_token_id, tokeniser.eot_token_id
-        self._lower = tokeniser.clean_fn.__name__ == "_clean_lower"
+        self.lower = tokeniser.clean_fn.__name__ == "_clean_lower"
         self._chunks: dict[str, list[int]] = {}
 
     @staticmethod
@@ -70,7 +70,7 @@ class BulkTokeniser:
         if not (text.isascii() and text.isprintable()) or "&" in text:
             return self._tokeniser.encode(text)
         ids: list[int] = []
-        for chunk in (text.lower() if self._lower else text).split():
+        for chunk in (text.lower() if self.lower else text).split():
             ids += self._chunks.get(chunk) or self._remember(chunk)
         return ids
 

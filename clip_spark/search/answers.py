@@ -7,12 +7,9 @@ import json
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.datasets.tables import Table
-from clip_spark.search.contact_sheet import draw_sheet, sheet_page
 from clip_spark.search.hits import Hits, hit_column
 
 SHOWN = ("text", "caption", "uri", "n", "count")
@@ -46,10 +43,13 @@ def save_answers(uri: str, answers: Sequence[Hits]) -> None:
 
 
 def _table_bytes(table: pa.Table, ending: str) -> bytes:
+    import pyarrow.parquet as pq
+    from pyarrow.csv import write_csv
+
     sink = io.BytesIO()
     if ending == "csv":
         flat = [name for name in table.column_names if not pa.types.is_nested(table.schema.field(name).type)]
-        pyarrow.csv.write_csv(table.select(flat), sink)
+        write_csv(table.select(flat), sink)
     else:
         pq.write_table(table, sink)
     return sink.getvalue()
@@ -57,5 +57,7 @@ def _table_bytes(table: pa.Table, ending: str) -> bytes:
 
 def save_sheet(uri: str, answers: Sequence[Hits]) -> None:
     """*Worker.* Write a contact sheet in the format of the file's ending, which the spec has checked."""
+    from clip_spark.search.contact_sheet import draw_sheet, sheet_page
+
     data = draw_sheet(answers) if uri.endswith(".png") else sheet_page(answers).encode()
     storage.write_bytes(uri, data)

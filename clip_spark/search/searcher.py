@@ -39,6 +39,7 @@ class Searcher:
         self.parts: PartSet = open_parts(manifest.uri, info, Removals(manifest.uri, self.records))
         self.where_seconds = SECONDS
         self._encoder: Any = None
+        self._query_texts: Any = None
         self._lock = threading.Lock()
         select = partial(_select, self.records, self.parts)
         self._selected = lru_cache(LATEST_CONDITIONS)(select)  # no circle: see PartSet
@@ -111,7 +112,16 @@ class Searcher:
         """The embedding of a text, float32 (d,)."""
         if not text.strip():
             raise SpecError("The text to search for is empty.")
-        return self.encoder.encode_texts([text])[0]
+        return self._texts.encode_texts([text])[0]
+
+    @property
+    def _texts(self) -> Any:
+        """What embeds texts: the text half alone where this machine knows it, for it loads in no time."""
+        if self._query_texts is None:
+            from clip_spark.encoders import load_query_texts
+
+            self._query_texts = load_query_texts(self.info.encoder) or self.encoder
+        return self._query_texts
 
     def embed_picture(self, picture: Any) -> np.ndarray:
         """The embedding of a picture (PIL image or the bytes of a file), float32 (d,); raises Rejected."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 
 from clip_spark.encoders.int8 import INPUT_MAX, WEIGHT_MAX, Int8Linear
+from clip_spark.encoders.names import parse_model, uses_timm
 
 
 def test_onednns_product_of_integers_is_exact() -> None:
@@ -48,3 +52,32 @@ def test_autocast_and_capabilities_are_there() -> None:
     assert "architecture" in torch.cpu.get_capabilities()
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.float16):
         assert torch.nn.functional.linear(torch.ones(2, 3), torch.ones(4, 3)).dtype == torch.float16
+
+
+def test_open_clip_comes_without_the_compiler_and_timm_until_they_are_needed() -> None:
+    code = """
+import sys
+from clip_spark.encoders import EncoderSpec, load_encoder
+from clip_spark.encoders.libraries import load_open_clip
+load_encoder(EncoderSpec("demo", "fp32"), "cpu").encode_texts(["dog"])
+assert not {"torch._dynamo", "sympy", "timm"} & set(sys.modules)
+import torch
+from torchvision.ops.roi_align import is_compile_supported
+assert is_compile_supported("cpu") in (True, False) and "symbolic_convert" in dir(sys.modules["torch._dynamo"])
+assert torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)).item() == 2
+text = dict(context_length=8, vocab_size=99, width=32, heads=2, layers=1)
+vision = dict(timm_model_name="resnet10t", timm_pool="avg", timm_proj="linear", image_size=32)
+make = load_open_clip().model.CLIP
+try:
+    make(embed_dim=8, vision_cfg=vision, text_cfg=text)
+except RuntimeError:
+    load_open_clip(with_timm=True)
+model = make(embed_dim=8, vision_cfg=vision, text_cfg=text).eval()
+assert model.encode_image(torch.zeros(1, 3, 32, 32)).shape == (1, 8)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_which_models_see_through_timm() -> None:
+    assert uses_timm(parse_model("ViT-B-16-SigLIP:webli")) and not uses_timm(parse_model("ViT-B-32:openai"))
+    assert not uses_timm(parse_model("demo"))

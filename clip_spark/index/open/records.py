@@ -70,7 +70,7 @@ class RecordReader:
         as_wanted = pa.schema([self.schema.field(name) for name in columns]) if columns else self.schema
         pieces = [shaped(batch, as_wanted) for batch in self._pieces(wanted, columns)]
         joined = pa.Table.from_batches(pieces, as_wanted).combine_chunks()
-        return joined.take(pa.array(inverse.reshape(-1)))
+        return joined.take(row_numbers(inverse.reshape(-1)))
 
     def _pieces(self, positions: np.ndarray, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         owner = np.searchsorted(self._starts, positions, side="right") - 1
@@ -79,7 +79,7 @@ class RecordReader:
             for batch, places in split(inside // BATCH_ROWS, inside):
                 found = self._open(number).get_batch(batch)
                 here = [name for name in columns if name in found.schema.names]
-                yield (found.select(here) if columns else found).take(pa.array(places - batch * BATCH_ROWS))
+                yield (found.select(here) if columns else found).take(row_numbers(places - batch * BATCH_ROWS))
 
     def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
         """All records: (position of the first, batch with the columns of its file), memory-mapped."""
@@ -102,9 +102,9 @@ class RecordReader:
 
     def find_all(self, record_ids: Sequence[str]) -> np.ndarray:
         """Sorted positions (int64) of all records with one of these ids; unknown ids have none."""
-        wanted = pa.array(list(record_ids), pa.string())
         found = [np.empty(0, np.int64)]
-        for start, batch in self.batches() if len(wanted) else ():
+        wanted = pa.array(list(record_ids), pa.string()) if record_ids else None
+        for start, batch in self.batches() if record_ids else ():
             hits = pc.is_in(batch.column(schema.RECORD_ID), value_set=wanted).to_numpy(zero_copy_only=False)
             found.append(start + np.flatnonzero(hits).astype(np.int64))
         return np.concatenate(found)
@@ -112,6 +112,11 @@ class RecordReader:
 
 def _open_file(index_uri: str, files: Sequence[IndexFile], number: int) -> Any:
     return open_local(index_uri, files[number], lambda path: pa.ipc.open_file(pa.memory_map(path)))
+
+
+def row_numbers(rows: np.ndarray) -> pa.Array:
+    """*Pure.* int64 (n,) for Arrow, without pa.array, which imports pandas to see whether it is given a Series."""
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows, np.int64))])
 
 
 def split(owner: np.ndarray, values: np.ndarray) -> list[tuple[int, np.ndarray]]:
