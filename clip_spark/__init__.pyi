@@ -186,7 +186,7 @@ def embed_images(
     """Folders, webdataset tars, parquet with bytes -> embeddings + records (uri, size, caption, metadata).
 
     Args:
-        images: folders of pictures, webdataset tars, parquet with image bytes, .txt lists of URIs.
+        images: folders of pictures, webdataset tars, parquet or Arrow with image bytes, .txt lists of URIs.
         output: folder of the dataset to write.
         model: demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32.
         precision: auto, fp32, bf16, fp16 or tf32 (GPUs); auto is the fastest that the first task measures, with a cosine to fp32 of 0.999 and more, and all tasks follow it; int8 is faster on most CPUs, but not exact.

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from clip_spark import storage
 from clip_spark.pictures.formats import PICTURE_ENDINGS
-from clip_spark.pictures.parquet_rows import ROW
+from clip_spark.pictures.table_rows import ROW
 
 
 def write_sidecars(tags: pa.Table) -> dict[str, int]:

@@ -38,7 +38,7 @@ def checked(manifest: Manifest, max_rejects: float) -> Manifest:
         ClipSparkError: it was not so; the dataset is kept.
     """
     rejected = sum(manifest.rejects.values())
-    why = "; ".join(f"{count:,} {reason}" for reason, count in Counter(manifest.rejects).most_common(5))
+    why = _why(manifest)
     if not manifest.rows:
         raise ClipSparkError(
             f"No picture could be embedded ({why or 'the inputs hold none'}); {_details(manifest)} "
@@ -51,6 +51,15 @@ def checked(manifest: Manifest, max_rejects: float) -> Manifest:
             f"the others are embedded. {_details(manifest)}"
         )
     return manifest
+
+
+def _why(manifest: Manifest) -> str:
+    """The reasons with their numbers; while nothing came out of it, also what is said of one reject."""
+    why = "; ".join(f"{count:,} {reason}" for reason, count in Counter(manifest.rejects).most_common(5))
+    if manifest.rows or not why:
+        return why
+    _, _, source, message = rejects_table(manifest).rows[0]
+    return f"{why}, such as {source}: {message}"
 
 
 def _details(manifest: Manifest) -> str:

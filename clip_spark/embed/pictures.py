@@ -20,7 +20,7 @@ from clip_spark.embed.picture_stream import encode_pictures, prepared_pictures
 from clip_spark.embed.specs import EmbedImagesSpec
 from clip_spark.embed.task import ENCODER, EncodeTask, Usage, timed, write_rows
 from clip_spark.encoders import check_model
-from clip_spark.pictures.columns import metadata_columns
+from clip_spark.pictures.columns import address_column, metadata_columns
 from clip_spark.pictures.find import PictureShard, find_pictures, plan_shards
 from clip_spark.pictures.records import MetadataColumn, misfits, records_schema, records_table
 from clip_spark.runtime import devices
@@ -62,6 +62,7 @@ def plan_tasks(spec: EmbedImagesSpec) -> Planned:
     found = find_pictures(spec.images, spec.image_column)
     shards = plan_shards(found, spec.shard_rows)
     columns = metadata_columns(shards, spec.metadata_columns)
+    columns += address_column(shards, columns)
     given: dict[str, Any] = {"uri": ",".join(spec.images), "uris": list(spec.images), "fingerprint": found.fingerprint}
     given["left_out"] = dict(found.left_out)
     plan = Plan.of("embeddings", spec, {"images": given}, len(shards))

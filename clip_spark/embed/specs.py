@@ -72,7 +72,9 @@ class EmbedImagesSpec(Spec):
     """embed-images: pictures -> embeddings."""
 
     images: tuple[str, ...] = option(
-        "folders of pictures, webdataset tars, parquet with image bytes, .txt lists of URIs", content=False, holds=URI
+        "folders of pictures, webdataset tars, parquet or Arrow with image bytes, .txt lists of URIs",
+        content=False,
+        holds=URI,
     )
     model: str = option(MODEL_HELP, "demo")
     precision: str = option(PICTURE_PRECISION_HELP, "auto")

@@ -1,12 +1,12 @@
 """*Driver.* Keys of the pictures' metadata as columns: do they exist, of which types, under which names.
 
-They are found out from a sample of the inputs: the first pictures of some parts, evenly spread.
+They are found out from a sample of the inputs: the first pictures of some parts, evenly spread. A key that no picture
+of the sample has is refused; where a few others have it, their column `metadata` keeps it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -14,13 +14,16 @@ from typing import Any
 from clip_spark.errors import SpecError, nearest
 from clip_spark.pictures.find import PictureShard
 from clip_spark.pictures.items import Picture
-from clip_spark.pictures.plain_text import json_object
+from clip_spark.pictures.plain_text import json_object, value_at
 from clip_spark.pictures.records import COLUMNS, MetadataColumn
 from clip_spark.pictures.sources import FileEntry
+from clip_spark.pictures.table_rows import TablePart
 
 log = logging.getLogger(__name__)
 
 SAMPLED_PARTS, SAMPLED_PICTURES = 8, 50
+ADDRESSES = ("url", "URL", "image_url")
+"""Columns of tables for where a picture came from; the first is the records' name of it."""
 
 
 def metadata_columns(shards: Sequence[PictureShard], names: Sequence[str]) -> tuple[MetadataColumn, ...]:
@@ -31,21 +34,40 @@ def metadata_columns(shards: Sequence[PictureShard], names: Sequence[str]) -> tu
     """
     if not names:
         return ()
-    values = _sample(shards)
-    if not values:  # nothing is mistyped where nothing is there: one pipeline serves sets with and without metadata
+    rows = _sample(shards)
+    keys = sorted({key for row in rows for key in row})
+    values = {name: [value for row in rows if (value := value_at(row, name)) is not None] for name in names}
+    if not keys:  # nothing is mistyped where nothing is there: one pipeline serves sets with and without metadata
         log.warning("--metadata-columns %s stay empty: no metadata lies beside these pictures", ", ".join(names))
     for name in names:
-        if values and name not in values:
-            known = ", ".join(sorted(values))
+        if keys and not values[name] and name not in keys:
             raise SpecError(
-                f"--metadata-columns: no picture has the key '{name}'; the keys are {known}.{nearest(name, values)}"
+                f"--metadata-columns: no picture has the key '{name}', of {len(rows):,} that were looked at; the keys "
+                f"are {', '.join(keys)}.{nearest(name, keys)} What is rarer stays in the column metadata."
             )
-    return tuple(MetadataColumn(name, column_name(name), common_type(values.get(name, ()))) for name in names)
+    return tuple(MetadataColumn(name, column_name(name), common_type(values[name])) for name in names)
+
+
+def address_column(shards: Sequence[PictureShard], taken: Sequence[MetadataColumn]) -> tuple[MetadataColumn, ...]:
+    """*Driver.* The column `url` for tables that have one: it says where a row's picture came from, and is no identity.
+
+    Args:
+        shards: some of their tables are opened.
+        taken: columns that the user asked for.
+    """
+    tables = [shard.part for shard in shards if isinstance(shard.part, TablePart)]
+    names = {name for part in islice(tables, 0, None, _step(tables)) for name in part.column_names()}
+    key = next((key for key in ADDRESSES if key in names), None)
+    if key is None or any(column.name == ADDRESSES[0] or column.key == key for column in taken):
+        return ()
+    return (MetadataColumn(key, ADDRESSES[0], "string"),)
 
 
 def column_name(key: str) -> str:
-    """*Pure.* Under which name a key becomes a column: its own, or `own_caption` where records have a `caption`."""
-    return f"own_{key}" if key in dict(COLUMNS) else key
+    """*Pure.* Under which name a key becomes a column: its own (`a_b` for `a.b`), or `own_caption` where records have a
+    `caption`."""
+    name = key.replace(".", "_")
+    return f"own_{name}" if name in dict(COLUMNS) else name
 
 
 def common_type(values: Iterable[Any]) -> str:
@@ -58,15 +80,15 @@ def common_type(values: Iterable[Any]) -> str:
     return "double" if kinds and kinds <= {int, float} else "string"
 
 
-def _sample(shards: Sequence[PictureShard]) -> dict[str, list[Any]]:
-    """Key -> its values in the metadata of some pictures."""
-    step = max(1, len(shards) // SAMPLED_PARTS)
-    found: dict[str, list[Any]] = defaultdict(list)
-    for shard in islice(shards, 0, None, step):
-        for picture in islice(_pictures(shard), SAMPLED_PICTURES):
-            for key, value in (json_object(picture.metadata or "") or {}).items():
-                found[key].append(value)
-    return found
+def _sample(shards: Sequence[PictureShard]) -> list[dict[str, Any]]:
+    """The metadata of some pictures."""
+    sampled = islice(shards, 0, None, _step(shards))
+    pictures = (picture for shard in sampled for picture in islice(_pictures(shard), SAMPLED_PICTURES))
+    return [json_object(picture.metadata or "") or {} for picture in pictures]
+
+
+def _step(parts: Sequence[Any]) -> int:
+    return max(1, len(parts) // SAMPLED_PARTS)
 
 
 def _pictures(shard: PictureShard) -> Iterator[Picture]:

@@ -15,10 +15,10 @@ from clip_spark.errors import InputError
 from clip_spark.pictures.folder_files import ALLOWED, Archive, FolderFiles, archive_of, sort_out
 from clip_spark.pictures.formats import PICTURE_ENDINGS, ending
 from clip_spark.pictures.items import LeftOut
-from clip_spark.pictures.parquet_rows import ParquetPart, beside
 from clip_spark.pictures.parts import Part
 from clip_spark.pictures.plain_text import decode_text, printable
 from clip_spark.pictures.sources import FileEntry, FilesPart
+from clip_spark.pictures.table_rows import TablePart, beside
 from clip_spark.storage import FileInfo
 
 MOST_FILES, LEAST_FILES, WANTED_SHARDS = 10_000, 250, 64
@@ -93,7 +93,7 @@ def find_pictures(uris: tuple[str, ...], image_column: str = "") -> FoundPicture
         archives += found.archives
     if len(uris) > 1 or any(map(_is_list_name, uris)):
         files, archives = _once(files, left_out), _once(archives, left_out)
-    parts = [replace(part, column=image_column) if isinstance(part, ParquetPart) else part for part in archives]
+    parts = [replace(part, column=image_column) if isinstance(part, TablePart) else part for part in archives]
     return FoundPictures(tuple(files), tuple(parts), stamps.fingerprint(), left_out)
 
 

@@ -14,19 +14,20 @@ from clip_spark import storage
 from clip_spark.pictures.folder_tables import TABLES
 from clip_spark.pictures.formats import HEAD_BYTES, KNOWN_OTHERS, PICTURE_ENDINGS, ending, picture_format, what_else
 from clip_spark.pictures.items import LeftOut
-from clip_spark.pictures.parquet_rows import ParquetPart
 from clip_spark.pictures.plain_text import printable
 from clip_spark.pictures.sources import FileEntry
+from clip_spark.pictures.table_rows import ARROW_ENDINGS, TablePart
 from clip_spark.pictures.tars import TarPart
 from clip_spark.storage import FileInfo
 
 TAR_ENDINGS = (".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 PARQUET_ENDINGS = (".parquet", ".pq", ".parquet.gzip", ".parquet.gz", ".parquet.snappy", ".parq")
+TABLE_ENDINGS = (*PARQUET_ENDINGS, *ARROW_ENDINGS)
 TEXT_ENDINGS = ("txt", "caption")
-ALLOWED = "pictures (jpg, png, webp, gif, tif, heic and others), .tar, .parquet, or a .txt list of URIs"
+ALLOWED = "pictures (jpg, png, webp, gif, tif, heic and others), .tar, .parquet, .arrow, or a .txt list of URIs"
 SNIFFERS = 32
 """Threads that look into files of unknown endings."""
-Archive = TarPart | ParquetPart
+Archive = TarPart | TablePart
 
 
 @dataclass
@@ -35,7 +36,7 @@ class FolderFiles:
 
     Attributes:
         files: pictures in the order of their paths.
-        archives: tars and parquet files, in that order.
+        archives: tars and tables of pictures, in the order of their paths.
         read: all files whose content decides the result.
         left_out: counters of the others by ending and reason.
     """
@@ -51,11 +52,11 @@ class FolderFiles:
 
 
 def archive_of(uri: str) -> Archive | None:
-    """*Pure.* The tar or parquet file that a name tells of, or None."""
+    """*Pure.* The tar or table that a name tells of, or None."""
     lower = uri.lower()
     if lower.endswith(TAR_ENDINGS):
         return TarPart(uri)
-    return ParquetPart(uri) if lower.endswith(PARQUET_ENDINGS) else None
+    return TablePart(uri) if lower.endswith(TABLE_ENDINGS) else None
 
 
 def sort_out(place: str, listed: list[FileInfo]) -> FolderFiles:
@@ -131,7 +132,7 @@ def _take_archives(files: list[FileInfo], kinds: dict[str, str], found: FolderFi
         if kinds[file.uri] != "archive":
             continue
         archive = archive_of(file.uri)
-        if isinstance(archive, ParquetPart) and file.uri.rpartition(".")[0] in stems:
+        if isinstance(archive, TablePart) and file.uri.rpartition(".")[0] in stems:
             found.leave_out(file, "the table of a tar or folder of the same name")
         elif archive is not None:
             found.archives.append(archive)

@@ -22,7 +22,7 @@ _OTHERS = """
 txt caption json jsonl ndjson csv tsv xml yaml yml toml md rst html htm css js py ipynb log ini cfg conf knn npy npz pt
 pth ckpt bin safetensors index pkl pickle db sqlite lock tmp part crdownload sha256 md5 lnk url mp4 mov avi mkv webm mp3
 wav flac pdf eps ps ai svg svgz wmf emf doc docx xls xlsx ppt pptx zip rar 7z gz bz2 xz zst cls xmp aae cr2 cr3 nef arw
-dng orf rw2 raf exe dll so parquet pq tar tgz arrow feather
+dng orf rw2 raf exe dll so parquet pq tar tgz arrow feather ipc arrows
 """
 PICTURE_ENDINGS = frozenset(_PICTURES.split())
 """Endings under which pictures go."""

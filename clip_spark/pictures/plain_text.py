@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 MARKS = (
@@ -43,6 +44,15 @@ def json_object(text: str) -> dict[str, Any] | None:
 def to_json(value: dict[str, Any]) -> str:
     """*Pure.* One line of JSON that every reader takes: no NaN, bytes left out, what JSON cannot hold as text."""
     return json.dumps(_plain(value), ensure_ascii=False, default=str)
+
+
+def value_at(found: Mapping[str, Any], path: str) -> Any:
+    """*Pure.* The value of a key, or of a path of keys as in `doc.prompt`; None where nothing is."""
+    if path in found or "." not in path:
+        return found.get(path)
+    first, _, rest = path.partition(".")
+    inside = found.get(first)
+    return value_at(inside, rest) if isinstance(inside, Mapping) else None
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from clip_spark.datasets import schema
 from clip_spark.pictures.items import Picture
-from clip_spark.pictures.plain_text import json_object
+from clip_spark.pictures.plain_text import json_object, value_at
 
 COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("record_id", pa.string()),
@@ -91,13 +91,13 @@ def _record(row: PictureRow, columns: Sequence[MetadataColumn]) -> dict[str, Any
 
 
 def metadata_values(metadata: str | None, columns: Sequence[MetadataColumn]) -> dict[str, Any]:
-    """*Pure.* Some keys of a JSON object by column; null where the key is absent, or its value is of another type."""
+    """*Pure.* Some keys of a JSON object by column (or paths of keys); null where one is absent or of another type."""
     found = json_object(metadata) if metadata and columns else None
-    return {column.name: column.value((found or {}).get(column.key)) for column in columns}
+    return {column.name: column.value(value_at(found or {}, column.key)) for column in columns}
 
 
 def misfits(row: PictureRow, columns: Sequence[MetadataColumn]) -> list[str]:
     """*Pure.* Names of the columns whose value in this picture's metadata is of another type."""
     found = json_object(row.picture.metadata) if row.picture.metadata and columns else None
-    given = {column: (found or {}).get(column.key) for column in columns}
+    given = {column: value_at(found or {}, column.key) for column in columns}
     return [column.name for column, value in given.items() if value is not None and column.value(value) is None]

@@ -8,7 +8,7 @@ from typing import Any
 from clip_spark import storage
 from clip_spark.errors import InputError
 from clip_spark.pictures.decode import MOST_BYTES
-from clip_spark.pictures.parquet_rows import ROW, read_row
+from clip_spark.pictures.table_rows import ROW, read_row
 from clip_spark.pictures.tars import read_member, split_uri
 
 

@@ -25,7 +25,7 @@ from clip_spark.pictures import careful
 from clip_spark.pictures.decode import decode, decode_here
 from clip_spark.pictures.items import LeftOut, Picture, Unreadable
 from clip_spark.pictures.look import Look
-from clip_spark.pictures.parquet_rows import ParquetPart
+from clip_spark.pictures.table_rows import TablePart
 from clip_spark.pictures.tars import TarPart
 from clip_spark.runtime.child_process import Apart, Limits
 
@@ -125,7 +125,7 @@ def test_mutated_archives_keep_what_can_be_read(tmp_path: Path) -> None:
         for name, whole in wholes.items():
             seed = f"{name} {number}"
             (tmp_path / name).write_bytes(mutated(whole, seed))
-            part = TarPart(str(tmp_path / name)) if name == "t.tar" else ParquetPart(str(tmp_path / name))
+            part = TarPart(str(tmp_path / name)) if name == "t.tar" else TablePart(str(tmp_path / name))
             try:
                 found = list(part.read())
             except Exception as error:

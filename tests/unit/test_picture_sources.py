@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
 from clip_spark import storage
 from clip_spark.errors import InputError, SpecError
-from clip_spark.pictures.columns import common_type, metadata_columns
+from clip_spark.pictures.columns import address_column, common_type, metadata_columns
 from clip_spark.pictures.find import find_pictures, plan_shards
 from clip_spark.pictures.items import LeftOut, Picture, Unreadable, left_out_rows
-from clip_spark.pictures.parquet_rows import ParquetPart
 from clip_spark.pictures.records import PictureRow, misfits, records_table
 from clip_spark.pictures.sources import FileEntry
 from clip_spark.pictures.stored import read_picture
+from clip_spark.pictures.table_rows import TablePart
 from clip_spark.pictures.tars import split_uri
 
 FIELD = Path(__file__).resolve().parents[1] / "field" / "inputs"
@@ -326,13 +327,69 @@ def test_metadata_columns_have_types_and_names_of_their_own(tmp_path: Path) -> N
     pq.write_table(pa.table(table), tmp_path / "t.parquet")
     shards = plan_shards(find_pictures((str(tmp_path),), "image"), 0)
     columns = metadata_columns(shards, ("bytes", "width", "tags", "caption"))
-    rows = [PictureRow(item, 3, 3, 9) for item in ParquetPart(str(tmp_path / "t.parquet"), "image").read()]  # type: ignore[arg-type]
+    rows = [PictureRow(item, 3, 3, 9) for item in TablePart(str(tmp_path / "t.parquet"), "image").read()]  # type: ignore[arg-type]
     found = records_table(rows, columns)
     assert found.column("bytes").to_pylist() == [5, 9001] and found.column("own_width").to_pylist() == [1, 2]
     assert found.column("own_caption").to_pylist() == found.column("caption").to_pylist() == ["x", "y"]
     assert found.column("tags").to_pylist() == ['["a"]', "[]"] and not misfits(rows[0], columns)
-    with pytest.raises(SpecError, match="no picture has the key 'byte'; the keys are bytes, .*Did you mean 'bytes'"):
+    with pytest.raises(SpecError, match="no picture has the key 'byte', of 2 .*keys are bytes, .*Did you mean 'bytes'"):
         metadata_columns(shards, ("byte",))
+
+
+def write_arrow(path: Path, table: pa.Table, form: str) -> None:
+    """A table as pandas' Feather, as an Arrow file, or as the stream that datasets caches."""
+    if form == "feather":
+        pyarrow.feather.write_feather(table, path, compression="lz4")
+        return
+    with (pa.ipc.new_file if form == "file" else pa.ipc.new_stream)(str(path), table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+
+
+@pytest.mark.parametrize("form", ["feather", "file", "stream"])
+def test_arrow_files_hold_pictures_as_parquet_does(tmp_path: Path, form: str) -> None:
+    cells = [{"bytes": JPEG, "path": "x.jpg"}, None, {"bytes": None, "path": "gone.jpg"}, {"bytes": JPEG, "path": None}]
+    table = pa.table({"image": cells, "label": [1, 2, 3, 4]})
+    write_arrow(tmp_path / f"data.{'feather' if form == 'feather' else 'arrow'}", table, form)
+    (tmp_path / "state.json").write_text("{}")
+    pictures, rejects, left_out = read(tmp_path)
+    assert [storage.name(picture.uri).partition("#")[2] for picture in pictures] == ["row=0", "row=3"]
+    assert rejects == {"no image bytes": 1, "missing": 1} and left_out.total() == 1
+    assert [json.loads(picture.metadata or "")["label"] for picture in pictures] == [1, 4]
+
+
+@pytest.mark.parametrize("form", ["feather", "file", "stream"])
+def test_a_damaged_arrow_file_is_a_reject_and_the_others_are_read(tmp_path: Path, form: str) -> None:
+    write_arrow(tmp_path / "a.arrow", pa.table({"image": [JPEG] * 5}), form)
+    whole = (tmp_path / "a.arrow").read_bytes()
+    (tmp_path / "b.arrow").write_bytes(whole[: len(whole) * 2 // 3])
+    (tmp_path / "c.arrow").write_bytes(b"")
+    pictures, rejects, _ = read(tmp_path)
+    assert len(pictures) >= 5 and rejects == {"damaged Arrow file": 2}
+    assert {storage.name(picture.uri)[0] for picture in pictures} <= {"a", "b"}
+
+
+def test_columns_inside_others_are_named_by_a_path(tmp_path: Path) -> None:
+    rows = [{"sample": {"photo": JPEG, "info": {"year": 1999}}, "note": "x"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+    pictures, rejects, _ = read(tmp_path / "t.parquet", image_column="sample.photo")
+    assert len(pictures) == 1 and not rejects
+    shards = plan_shards(find_pictures((str(tmp_path / "t.parquet"),), "sample.photo"), 0)
+    (column,) = metadata_columns(shards, ("sample.info.year",))
+    assert records_table([PictureRow(pictures[0], 3, 3, 9)], [column]).column("sample_info_year").to_pylist() == [1999]
+
+
+def test_rows_with_one_address_are_records_of_their_own_and_the_address_a_column(tmp_path: Path) -> None:
+    table = pa.table({"jpg": [JPEG, JPEG], "URL": ["http://h/1.jpg"] * 2, "TEXT": ["a", "b"]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    shards = plan_shards(find_pictures((str(tmp_path),)), 0)
+    columns = address_column(shards, ())
+    pictures, _, _ = read(tmp_path)
+    found = records_table([PictureRow(picture, 3, 3, 9) for picture in pictures], columns)
+    assert found.column("url").to_pylist() == [None, "http://h/1.jpg", "http://h/1.jpg"]
+    assert len(set(found.column("record_id").to_pylist())) == 3
+    assert not address_column(shards, metadata_columns(shards, ("URL",)))
+    assert not address_column(shards[:1], ())
 
 
 def test_types_are_those_that_hold_all_values() -> None:

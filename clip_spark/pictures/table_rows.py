@@ -1,10 +1,11 @@
-"""*Worker.* Pictures in rows of parquet: bytes, base64, datasets' `{bytes, path}`, paths, or lists of these."""
+"""*Worker.* Pictures in rows of tables: bytes, base64, datasets' `{bytes, path}`, paths, or lists of these."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,8 @@ from clip_spark import storage
 from clip_spark.errors import InputError, StorageError
 from clip_spark.pictures.formats import ending, picture_format
 from clip_spark.pictures.items import Item, Picture, Unreadable, unreachable, with_texts
-from clip_spark.pictures.plain_text import to_json
+from clip_spark.pictures.plain_text import to_json, value_at
+from clip_spark.pictures.tables import open_table
 
 ROW, COLUMN, ITEM = "#row=", "&column=", "&item="
 """A picture's URI is `file#row=7`; the column follows where the user named it, and the place in a list."""
@@ -32,16 +34,15 @@ BYTES_COLUMNS = (
     "picture",
     "photo",
 )
-"""Names under which parquet files keep pictures, the usual one first; in any case of letters."""
+"""Names under which tables keep pictures, the usual one first; in any case of letters."""
+ARROW_ENDINGS = (".arrow", ".feather", ".ipc", ".arrows")
 PATH_COLUMNS = ("image_path", "file_name", "filename", "path", "file")
-BATCH_ROWS = 64
-"""Rows of pictures in memory at once."""
 BASE64_HEAD = 64
 
 
 @dataclass(frozen=True)
-class ParquetPart:
-    """One parquet file with a column of pictures; an empty `column` is found by name and type."""
+class TablePart:
+    """One parquet or Arrow file with a column of pictures; an empty `column` is found by name and type."""
 
     uri: str
     column: str = ""
@@ -56,19 +57,24 @@ class ParquetPart:
         except StorageError as error:
             yield unreachable(self.uri, self.uri, error)
         except (OSError, ValueError, pa.ArrowException) as error:
-            yield Unreadable(self.uri, "damaged parquet", f"{error}; the rest of the file is lost")
+            kind = "Arrow file" if self.uri.lower().endswith(ARROW_ENDINGS) else "parquet"
+            yield Unreadable(self.uri, f"damaged {kind}", f"{error}; the rest of the file is lost")
+
+    def column_names(self) -> list[str]:
+        """Names of its columns; none of a file that cannot be read."""
+        with suppress(OSError, ValueError, pa.ArrowException, StorageError), storage.open_read(self.uri) as stream:
+            return list(open_table(stream).schema.names)
+        return []
 
     def _rows(self, stream: Any) -> Iterator[Item]:
-        import pyarrow.parquet as pq
-
-        file = pq.ParquetFile(stream)
-        column = picture_column(file.schema_arrow, self.column)
+        table = open_table(stream)
+        column = picture_column(table.schema, self.column)
         if column is None:
-            names = ", ".join(file.schema_arrow.names)
+            names = ", ".join(table.schema.names)
             yield Unreadable(self.uri, "no image bytes", f"none of the columns holds pictures: {names}")
             return
         number = 0
-        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+        for batch in table.batches():
             for row in batch.to_pylist():
                 yield from row_items(self._row_uri(number), row, column)
                 number += 1
@@ -81,7 +87,7 @@ class ParquetPart:
 def picture_column(schema: pa.Schema, wanted: str = "") -> str | None:
     """*Pure.* The column that holds pictures: the wanted one, else by its name and type, else the only one of bytes."""
     if wanted:
-        return wanted if wanted in schema.names else None
+        return wanted if wanted in schema.names or _leads_inside(schema, wanted.split(".")) else None
     lower = {name.lower(): name for name in reversed(schema.names)}
     named = [lower[name] for name in (*BYTES_COLUMNS, *PATH_COLUMNS) if name in lower]
     usable = [name for name in named if _may_hold(schema.field(name).type)]
@@ -90,8 +96,18 @@ def picture_column(schema: pa.Schema, wanted: str = "") -> str | None:
     return next(iter(in_names or (holding if len(holding) == 1 else []) or usable), None)
 
 
+def _leads_inside(schema: Any, path: Sequence[str]) -> bool:
+    """Whether `a.b` names a field inside a struct."""
+    found = [field for field in schema if field.name == path[0]]
+    if not found or len(path) == 1:
+        return bool(found)
+    return pa.types.is_struct(found[0].type) and _leads_inside(found[0].type, path[1:])
+
+
 def _inner(kind: pa.DataType) -> pa.DataType:
-    return _inner(kind.value_type) if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
+    """What lists and dictionaries hold."""
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_dictionary)
+    return _inner(kind.value_type) if any(is_kind(kind) for is_kind in lists) else kind
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
@@ -103,12 +119,13 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 def _may_hold(kind: pa.DataType) -> bool:
     inner = _inner(kind)
-    return _is_bytes(inner) or pa.types.is_string(inner) or pa.types.is_large_string(inner)
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return _is_bytes(inner) or any(is_kind(inner) for is_kind in texts)
 
 
 def row_items(uri: str, row: dict[str, Any], column: str) -> Iterator[Item]:
     """*Worker.* The pictures of one row: one, or as many as its list holds."""
-    value = row.pop(column)
+    value = row.pop(column) if column in row else value_at(row, column)
     file_uri = uri.rpartition(ROW)[0]
     if not isinstance(value, list):
         yield _picture(uri, file_uri, value, row)
@@ -127,7 +144,7 @@ def _picture(uri: str, file_uri: str, value: Any, row: dict[str, Any]) -> Pictur
     except (OSError, InputError, ValueError) as error:
         return Unreadable(uri, "unreadable", str(error))
     except StorageError as error:
-        return unreachable(uri, _path(value), error)
+        return unreachable(uri, beside(file_uri, _path(value)), error)
     if data is None:
         return Unreadable(uri, "no image bytes", "the row holds neither bytes nor a path")
     metadata = {name: item for name, item in row.items() if item is not None and not isinstance(item, bytes)}
@@ -179,25 +196,18 @@ def read_row(uri: str) -> bytes:
     Raises:
         KeyError: there is none.
     """
-    import pyarrow.parquet as pq
-
     file_uri, _, rest = uri.rpartition(ROW)
     rest, _, place = rest.partition(ITEM)
     row, _, wanted = rest.partition(COLUMN)
     with storage.open_read(file_uri) as stream:
-        file = pq.ParquetFile(stream)
-        column = picture_column(file.schema_arrow, wanted)
-        value = _cell(file, int(row), [column] if column else [])
+        table = open_table(stream)
+        column = picture_column(table.schema, wanted)
+        if column is None:
+            raise KeyError(uri)
+        inside = column not in table.schema.names
+        value = table.cell(int(row), column.partition(".")[0] if inside else column)
+        value = value_at({"": value}, "." + column.partition(".")[2]) if inside else value
         data = picture_bytes(value[int(place)] if place else value, file_uri)
     if data is None:
         raise KeyError(uri)
     return data
-
-
-def _cell(file: Any, number: int, columns: Sequence[str]) -> Any:
-    for group in range(file.metadata.num_row_groups):
-        rows = file.metadata.row_group(group).num_rows
-        if number < rows:
-            return file.read_row_group(group, columns=columns).column(0)[number].as_py()
-        number -= rows
-    raise KeyError(number)
