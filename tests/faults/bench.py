@@ -42,6 +42,11 @@ class Bench:
     extra: dict[str, str] = field(default_factory=dict)
 
     @property
+    def driver_seconds(self) -> float:
+        """How long anything may take that a scenario waits for: a busy machine is no fault."""
+        return 600 + 20 * max(self.seconds.values(), default=0)
+
+    @property
     def submitter(self) -> Submitter:
         """Starts other driver processes on the same cluster, through the proxy."""
         return Submitter(self.cluster.master, self.folder / "clip_spark.zip", self.s3, self.proxy.endpoint)
@@ -79,7 +84,7 @@ class Bench:
         happened: list[str] = []
         lock = threading.Lock()
         key = output.split("://", 1)[1]
-        seen = {"shards": 0}
+        seen = {"shards": 0, "begun": 0}
 
         def choose(method: str, path: str) -> str:
             if method not in ("PUT", "POST") or f"/{key}/" not in path:
@@ -87,8 +92,14 @@ class Bench:
             name = path.split(f"/{key}/", 1)[1]
             with lock:
                 seen["shards"] += name.startswith(ONE_OF_EACH_SHARD) or (name.startswith("parts/") and ".index" in name)
-                if not happened and is_moment(moment, name, seen["shards"]):
-                    happened.append(f"{action()}")
+                if seen["begun"] or not is_moment(moment, name, seen["shards"]):
+                    return ""
+                seen["begun"] = 1
+            try:  # without the lock: the action may itself write there
+                happened.append(f"{action()}")
+            except BaseException:
+                seen["begun"] = 0
+                raise
             return ""
 
         self.proxy.choose = choose

@@ -20,13 +20,16 @@ OF_THE_CLOCK = ("seconds_by_stage", "wall_seconds", "rows_per_second", "created"
 """What a report and a manifest say that another run says otherwise."""
 
 
+OF_THE_INDEX = ("encoder", "modality", "dim", "metric", "key", "train_rows", "columns")
+
+
 def difference(uri: str, reference: str) -> str:
     """One phrase, or nothing."""
     found, wanted = read_manifest(uri), read_manifest(reference)
     if (found.rows, found.rejects, len(found.receipts)) != (wanted.rows, wanted.rejects, len(wanted.receipts)):
         return f"{found.rows} rows in {len(found.receipts)} shards, {wanted.rows} in {len(wanted.receipts)} undisturbed"
     if found.kind == "index":
-        return _index_difference(found)
+        return _index_difference(found) or _index_told_otherwise(found, wanted)
     if [r.id_checksum for r in found.receipts] != [r.id_checksum for r in wanted.receipts]:
         return "other ids"
     if odd := _told_otherwise(found, wanted):
@@ -80,6 +83,16 @@ def _index_difference(found: Manifest) -> str:
             ids += [part.start + np.arange(index.ntotal)] if flat else list(_listed_ids(faiss, index))
     all_ids = np.sort(np.concatenate(ids))
     return "" if np.array_equal(all_ids, np.arange(found.rows)) else f"{len(np.unique(all_ids))} of {found.rows} ids"
+
+
+def _index_told_otherwise(found: Manifest, wanted: Manifest) -> str:
+    """What an index says of itself, and its records; what was measured depends on the clock, and draws on chance."""
+    infos = [read_index(each.uri)[1] for each in (found, wanted)]
+    said = [[getattr(info, name) for name in OF_THE_INDEX] for info in infos]
+    records = [[(file.start, file.rows, file.sha256) for file in info.records] for info in infos]
+    if said[0] != said[1]:
+        return f"other properties: {said[0]} instead of {said[1]}"
+    return "" if records[0] == records[1] else "other records"
 
 
 def _listed_ids(faiss: Any, index: Any) -> Iterator[np.ndarray]:

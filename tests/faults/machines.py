@@ -102,7 +102,7 @@ def decommission(running: Bench, scenario: Scenario, output: str) -> str:
         with running.when(scenario.moment, output, lambda: os.kill(victim.pid, signal.SIGPWR) or 1) as happened:
             running.run(scenario.step, output)
         assert happened, "the fault did not happen"
-        wait_until("one worker less", lambda: running.cluster.alive_workers() == 1, 30)
+        wait_until("one worker less", lambda: running.cluster.alive_workers() == 1, 120)
     end(victim)
     running.cluster.add_worker(WORKER_CORES, WORKER_MEMORY)
     wait_until("two workers", lambda: running.cluster.alive_workers() == 2)
@@ -169,11 +169,11 @@ def nothing_outlives(running: Bench, scenario: Scenario, output: str) -> str:
     running.run(scenario.step, f"{output}-second")
     ports, workers = listening_ports(), set(executors(running.cluster))
     driver = running.submit(scenario.step, output)
-    said, _ = driver.communicate(timeout=280)
+    said, _ = driver.communicate(timeout=running.driver_seconds)
     assert driver.returncode == 0, said[-800:]
-    wait_until("the end of its executors", lambda: set(executors(running.cluster)) <= workers, 20)
-    wait_until("the end of all processes of the driver", lambda: not group_lives(driver.pid), 20)
-    wait_until("the end of its ports", lambda: listening_ports() <= ports, 20)
+    wait_until("the end of its executors", lambda: set(executors(running.cluster)) <= workers, 120)
+    wait_until("the end of all processes of the driver", lambda: not group_lives(driver.pid), 120)
+    wait_until("the end of its ports", lambda: listening_ports() <= ports, 120)
     left = {thread.name for thread in threading.enumerate()} - threads
     assert not left, f"threads are left: {left}"
     return ""

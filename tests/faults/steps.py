@@ -33,12 +33,13 @@ class FaultStep:
 
     def arguments(self, base: str, output: str) -> list[str]:
         """The same as a command line."""
-        return [text for key, value in self.values(base, output).items() for text in (_flag(key), value)]
+        return [text for key, value in self.values(base, output).items() for text in _words(key, value)]
 
 
-def _flag(key: str) -> str:
-    """`--shards`, but `-k`."""
-    return f"--{key}" if len(key) > 1 else f"-{key}"
+def _words(key: str, value: str) -> list[str]:
+    """`--shards 4`, but `-k 3` and `--overwrite`."""
+    flag = f"--{key}" if len(key) > 1 else f"-{key}"
+    return [flag] if value == "true" else [flag, value]
 
 
 COUNT = FaultStep("count-ngrams", "counts", {"corpus": "{base}/in/text", "min-count": "1", "shards": "4"})
