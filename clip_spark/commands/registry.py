@@ -71,7 +71,7 @@ _ENTRIES = (
                 "clip-spark make-records --rows captions.parquet --text-column caption --output records/",
             ),
             (
-                "picture URLs for download-images",
+                "picture URLs with their captions",
                 "clip-spark make-records --rows urls.csv --uri-column url --text-column caption --output records/",
             ),
         ),
@@ -157,6 +157,7 @@ _ENTRIES = (
         spec="clip_spark.index.specs:RemoveSpec",
         examples=(
             ("take one record down", "clip-spark remove-records --index index/ --ids 0f3a..."),
+            ("those of a file of ids", "clip-spark remove-records --index index/ --ids-file takedowns.txt"),
             (
                 "and erase all that was taken down",
                 """clip-spark remove-records --index index/ --where "n = 1" --compact""",

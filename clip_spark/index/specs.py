@@ -67,11 +67,12 @@ class RemoveSpec:
 
     index: str = option("index to remove them from", holds=URI, kinds=("index",))
     ids: tuple[str, ...] = option("record ids to remove", ())
+    ids_file: str = option("file of record ids to remove, one on a line", "", holds=URI)
     where: str = option("condition on the records' columns that says which to remove", "")
     compact: bool = option("also erase all removed records and vectors from the index files", False)
     verify: bool = option("prove that nothing of what was removed is left in any file; exit 1 if something is", False)
 
     def __post_init__(self) -> None:
         check_not_empty("index", self.index)
-        if not (self.ids or self.where or self.compact or self.verify):
-            raise SpecError("Give --ids, --where, --compact or --verify; none was found.")
+        if not (self.ids or self.ids_file or self.where or self.compact or self.verify):
+            raise SpecError("Give --ids, --ids-file, --where, --compact or --verify; none was found.")

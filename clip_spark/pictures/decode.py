@@ -32,6 +32,8 @@ MOST_SCANS = 64
 """A progressive JPEG has about ten, and each goes over all pixels; with more it is decoded carefully."""
 PLUGINS = {"HEIF": ("pillow_heif", "HEIC"), "JXL": ("pillow_jxl", "JPEG XL")}
 """Format -> the package that reads it, and its name among people."""
+CUT_SHORT = "cut short"
+"""Pictures that end too early are rejects, as Pillow and open_clip have them: what is missing would be grey."""
 TURNED, LAID = "turned as EXIF says", "transparent, laid on a background"
 TURNS = {
     2: "FLIP_LEFT_RIGHT",
@@ -124,7 +126,8 @@ def decode_here(data: bytes, look: Look, at_least: int = 0) -> Decoded:
     except Exception as error:
         if type(error).__name__ == "DecompressionBombError":
             raise Rejected("too many pixels", str(error)) from error
-        raise Rejected("damaged", f"{type(error).__name__}: {error}") from error
+        reason = CUT_SHORT if "truncated" in str(error).lower() else "damaged"
+        raise Rejected(reason, f"{type(error).__name__}: {error}") from error
 
 
 def _load(data: bytes, format: str, look: Look, at_least: int) -> Decoded:
@@ -133,7 +136,8 @@ def _load(data: bytes, format: str, look: Look, at_least: int) -> Decoded:
     try:
         image = _open(data, format)
     except UnidentifiedImageError as error:
-        raise Rejected("damaged", f"it begins like {format}, but cannot be opened as that") from error
+        why = f"it begins like {format}, but Pillow cannot open it: damaged, or a kind of {format} that is not read"
+        raise Rejected("damaged", why) from error
     size = image.size
     check_size(*size)
     if format in DENSE_FORMATS and size[0] * size[1] > max(DENSE_PIXELS, PIXELS_PER_BYTE * len(data)):

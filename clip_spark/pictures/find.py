@@ -16,7 +16,7 @@ from clip_spark.pictures.folder_files import ALLOWED, Archive, FolderFiles, arch
 from clip_spark.pictures.formats import PICTURE_ENDINGS, ending
 from clip_spark.pictures.items import LeftOut
 from clip_spark.pictures.parts import Part
-from clip_spark.pictures.plain_text import decode_text, printable
+from clip_spark.pictures.plain_text import printable
 from clip_spark.pictures.sources import FileEntry, FilesPart
 from clip_spark.pictures.table_rows import TablePart, beside
 from clip_spark.storage import FileInfo
@@ -131,7 +131,7 @@ def _named_list(file: FileInfo) -> FolderFiles | None:
     """What the lines of a list name, if the file is one; relative paths are neighbours of the list."""
     if not _is_list_name(file.uri):
         return None
-    text = decode_text(storage.read_bytes(file.uri))
+    text = storage.read_text(file.uri)
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:
         raise InputError(f"The list '{file.uri}' holds no URIs; write one per line.")

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from clip_spark import storage
-from clip_spark.pictures.plain_text import decode_text, to_json
+from clip_spark.pictures.plain_text import to_json
 
 TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet", "metadata.json")
 """Names of such files, the better one first."""
@@ -66,7 +66,7 @@ def _rows(table: str) -> Iterator[dict[str, Any]]:
     if ending == "parquet":
         yield from _parquet_rows(table)
         return
-    text = decode_text(storage.read_bytes(table))
+    text = storage.read_text(table)
     if ending == "csv":
         for row in csv.DictReader(io.StringIO(text, newline="")):
             yield {name: _number(cell) for name, cell in row.items() if name is not None}

@@ -13,7 +13,6 @@ from clip_spark import storage
 from clip_spark.errors import InputError, StorageError
 from clip_spark.pictures.folder_tables import read_table_rows
 from clip_spark.pictures.items import Picture, Unreadable, unreachable, with_texts
-from clip_spark.pictures.plain_text import decode_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class FileEntry:
 
 
 def _text(uri: str) -> str | None:
-    return decode_text(storage.read_bytes(uri)).strip() if uri else None
+    return storage.read_text(uri).strip() if uri else None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from clip_spark import storage
 from clip_spark.errors import ClipSparkError, StorageError
 from clip_spark.pictures.formats import PICTURE_ENDINGS, ending, picture_format
 from clip_spark.pictures.items import Item, LeftOut, Picture, Unreadable, unreachable, with_texts
-from clip_spark.pictures.plain_text import decode_text, printable
+from clip_spark.pictures.plain_text import printable
 
 BLOCK = tarfile.BLOCKSIZE
 COMPRESSIONS = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"))
@@ -229,7 +229,7 @@ class TarSample:
         own = [member for member in texts if member.name.rpartition(".")[0] == stem] if stem else texts
         shared = [member for member in texts if member.name.rpartition(".")[0] == printable(self.key)]
         found = next(iter(own or shared), None)
-        return decode_text(found.data).strip() if found else None
+        return storage.decode_text(found.data).strip() if found else None
 
 
 def split_key(name: str) -> tuple[str, str]:

@@ -72,7 +72,7 @@ def queries_of(spec: SearchSpec) -> list[tuple[str, list[Term]]]:
         return [(spec.image, [Term(1.0, "image", spec.image)])]
     if spec.query:
         return [(spec.query, parse_expression(spec.query))]
-    lines = [line.strip() for line in read_file(spec.batch, "file of queries").decode().splitlines()]
+    lines = [line.strip() for line in storage.decode_text(read_file(spec.batch, "file of queries")).splitlines()]
     found = [(line, [Term(1.0, "text", line)]) for line in lines if line]
     if not found:
         raise InputError(f"'{spec.batch}' holds no queries; write one text per line.")

@@ -33,6 +33,7 @@ from clip_spark.storage.files import (
     write_bytes,
     write_json,
 )
+from clip_spark.storage.small_texts import decode_text, read_text
 from clip_spark.storage.stores import is_web
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "TEMPORARY",
     "absolute",
     "create_bytes",
+    "decode_text",
     "exists",
     "file_size",
     "filesystem",
@@ -57,6 +59,7 @@ __all__ = [
     "open_write",
     "read_bytes",
     "read_json",
+    "read_text",
     "read_versioned",
     "remove_each",
     "remove_empty_folders",

@@ -97,6 +97,9 @@ def test_keep_and_drop_lists(tmp_path: Path) -> None:
     path = str(tmp_path / "list.txt")
     assert set(kept(ALL, keep_list=path)) == {"the cat", "mat"}
     assert not {"the cat", "mat"} & set(kept(ALL, drop_list=path))
+    for name, end in {"utf-16": "\r\n", "utf-8-sig": "\r", "utf-16-le": "\n", "cp1252": "\n"}.items():
+        (tmp_path / "list.txt").write_bytes(f"the cat{end}mat{end}{end}caf\xe9{end}".encode(name))
+        assert read_lists(spec(keep_list=path), WORDPUNCT).keep == {"the cat", "mat", "caf\xe9"}
     (tmp_path / "empty.txt").write_text("\n")
     with pytest.raises(InputError, match="is empty"):
         read_lists(spec(keep_list=str(tmp_path / "empty.txt")), WORDPUNCT)

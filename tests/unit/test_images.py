@@ -101,8 +101,8 @@ BAD = {
     "empty": (b"", "empty"),
     "text": (b"hello", "not a picture"),
     "html": (b"<html></html>", "not a picture"),
-    "truncated png": (encoded(photograph(50, 50), "PNG")[:900], "damaged"),
-    "truncated jpeg": (encoded(photograph(50, 50), "JPEG")[:700], "damaged"),
+    "truncated png": (encoded(photograph(50, 50), "PNG")[:900], "cut short"),
+    "truncated jpeg": (encoded(photograph(50, 50), "JPEG")[:700], "cut short"),
     "bomb": (encoded(PIL.new("1", (20_000, 20_000)), "PNG"), "too many pixels"),
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clip_spark.datasets import schema
 from clip_spark.errors import InputError, ModelError
 from clip_spark.index.build.build import build_index
 from clip_spark.index.change.remove import remove_records
@@ -34,6 +35,20 @@ def test_removing_nothing_is_said(tmp_path: Path) -> None:
     build(tmp_path)
     with pytest.raises(InputError, match="nothing was removed"):
         remove_records(no_spark, RemoveSpec(index=str(tmp_path / "index"), ids=("nonsense",)))
+
+
+def test_a_file_of_ids_in_any_encoding_is_taken_down_and_counted(tmp_path: Path) -> None:
+    build(tmp_path)
+    ids = [schema.record_id(text) for text in TEXTS[:3]]
+    (tmp_path / "ids.txt").write_bytes("\r\n".join([*ids, "", "nonsense", ids[0]]).encode("utf-16"))
+    spec = RemoveSpec(index=str(tmp_path / "index"), ids_file=str(tmp_path / "ids.txt"))
+    assert dict(remove_records(no_spark, spec).rows)["removed now"] == 3
+    assert dict(remove_records(no_spark, spec).rows)["removed now"] == 0
+    assert not set(TEXTS[:3]) & set(found_texts(tmp_path / "index", VECTORS[0], ROWS))
+    for name, content in {"empty.txt": b"\n", "folder": None}.items():
+        (tmp_path / name).mkdir() if content is None else (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match="--ids-file '.*' is (empty|no file)"):
+            remove_records(no_spark, RemoveSpec(index=str(tmp_path / "index"), ids_file=str(tmp_path / name)))
 
 
 def test_appended_embeddings_answer_like_one_set(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -149,7 +149,7 @@ def class_conditions(spark: SparkSession, texts: RecordReader, spec: DescribeSpe
         for _, batch in RecordReader(uri, [file]).batches():
             if column in batch.schema.names and len(known) < TOO_MANY:  # else another set has it
                 of_type = batch.column(column).cast(kind, safe=False)
-                known.update(str(value) for value in of_type.drop_null().unique()[:TOO_MANY].to_pylist())
+                known.update(class_name(value, kind) for value in of_type.drop_null().unique()[:TOO_MANY].to_pylist())
         return list(known)
 
     distinct = (
@@ -160,12 +160,20 @@ def class_conditions(spark: SparkSession, texts: RecordReader, spec: DescribeSpe
         many = f"more than {MOST_CLASSES}" if names else "no"
         raise SpecError(f"--classes {column} has {many} values; 1 to {MOST_CLASSES} make sense as classes.")
     also = f" and ({spec.where})" if spec.where else ""
-    quoted = [name.replace("'", "''") for name in names]
-    quoted_column = column.replace('"', '""')
-    return tuple(
-        (name, f"cast(\"{quoted_column}\" as varchar) = '{literal}'{also}")
-        for name, literal in zip(names, quoted, strict=True)
-    )
+    return tuple((name, class_condition(column, name) + also) for name in names)
+
+
+def class_name(value: Any, kind: pa.DataType) -> str:
+    """*Pure.* A value of the classes' column, of this type, as conditions write it."""
+    if pa.types.is_float32(kind):
+        return str(np.float32(value))
+    return str(value).lower() if pa.types.is_boolean(kind) else str(value)
+
+
+def class_condition(column: str, name: str) -> str:
+    """*Pure.* The condition that the texts of a class fulfil, and no others."""
+    quoted_column, literal = column.replace('"', '""'), name.replace("'", "''")
+    return f"cast(\"{quoted_column}\" as varchar) = '{literal}'"
 
 
 def preview(manifest: Manifest) -> list[Table]:

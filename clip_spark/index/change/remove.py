@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from clip_spark import storage
 from clip_spark.datasets import schema
 from clip_spark.datasets.retire import grace_hours
 from clip_spark.datasets.run import plan_of
@@ -35,9 +36,10 @@ def remove_records(get_spark: SessionSource, spec: RemoveSpec) -> Table:
     """
     head, manifest, info = begin_change(spec.index)
     records = RecordReader(manifest.uri, info.records, info.columns)  # a Searcher would fetch every part to look up ids
-    wanted = _meant(spec, records, info.rows)
-    if len(wanted) == 0 and (spec.ids or spec.where):
-        raise InputError(f"No record of '{spec.index}' is meant by --ids or --where; nothing was removed.")
+    asked = {*spec.ids, *_read_ids(spec.ids_file)}
+    wanted = _meant(asked, spec.where, records, info.rows)
+    if len(wanted) == 0 and (asked or spec.where):
+        raise InputError(f"No record of '{spec.index}' is meant by --ids, --ids-file or --where; nothing was removed.")
     ids = records.take(wanted, [schema.RECORD_ID]).column(0).drop_null().to_pylist() if len(wanted) else []
     before = read_removed(head.uri)
     new = sorted(set(ids).difference(before))
@@ -68,12 +70,25 @@ def _erased(spec: RemoveSpec) -> str:
     return f"yes, the files before go in {hours:g} hours (clean --older-than 0 --delete: now)" if hours else "yes"
 
 
-def _meant(spec: RemoveSpec, records: RecordReader, rows: int) -> np.ndarray:
-    """Positions of the records that a spec names."""
-    positions = records.find_all(spec.ids)
-    if len(positions) < len(set(spec.ids)):
-        log.warning("%d of the ids are not in the index", len(set(spec.ids)) - len(positions))
-    if spec.where:
-        chosen = select_where(records, rows, spec.where)
+def _read_ids(uri: str) -> list[str]:
+    """The lines of a file of ids; raises InputError where it is not there, or empty."""
+    if not uri:
+        return []
+    try:
+        found = [line.strip() for line in storage.read_text(uri).splitlines() if line.strip()]
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise InputError(f"--ids-file '{uri}' is no file; give one with a record id on each line.") from error
+    if not found:
+        raise InputError(f"--ids-file '{uri}' is empty; write one record id on each line.")
+    return found
+
+
+def _meant(ids: set[str], where: str, records: RecordReader, rows: int) -> np.ndarray:
+    """Positions of the records that are named."""
+    positions = records.find_all(sorted(ids))
+    if len(positions) < len(ids):
+        log.warning("%d of the ids are not in the index", len(ids) - len(positions))
+    if where:
+        chosen = select_where(records, rows, where)
         positions = np.union1d(positions, np.flatnonzero(chosen.mask))
     return positions

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 
 from clip_spark import storage
 from clip_spark.errors import InputError, SpecError, nearest
-from clip_spark.texts.lines import BYTE_ORDER_MARK, decode
 from clip_spark.texts.ngrams.counting.tokenizer import Tokenizer, find_words
 from clip_spark.texts.specs import FilterSpec
 
@@ -97,8 +96,7 @@ def _read_list(uri: str, option: str) -> frozenset[str]:
     place = storage.absolute(uri)
     if not storage.exists(place):
         raise InputError(f"--{option} '{uri}' does not exist; give a file with one entry per line.")
-    text = decode(storage.read_bytes(place).removeprefix(BYTE_ORDER_MARK))
-    entries = frozenset(line.strip() for line in text.split("\n")) - {""}
+    entries = frozenset(line.strip() for line in re.split("[\r\n]", storage.read_text(place))) - {""}
     if not entries:
         raise InputError(f"--{option} '{uri}' is empty; give a file with one entry per line.")
     return entries
