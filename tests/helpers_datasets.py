@@ -24,9 +24,9 @@ class ToySpec(Spec):
     workers: int = option("does not change the result", 1, content=False)
 
 
-def plan_of(size: int = 2, shards: int = 2, source: str = "v1") -> Plan:
+def plan_of(size: int = 2, shards: int = 2, source: str = "v1", uri: str = "r") -> Plan:
     spec = ToySpec(output="unused", size=size)
-    return Plan.of("embeddings", spec, {"records": {"uri": "r", "fingerprint": source}}, shards)
+    return Plan.of("embeddings", spec, {"records": {"uri": uri, "fingerprint": source}}, shards)
 
 
 def write_shard(run: Run, number: int) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.manifest import Manifest, folder_of, read_manifest
 from clip_spark.errors import InputError
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.files.layout import Effort, read_index
@@ -50,7 +50,7 @@ def shard_blocks(uri: str, shard: int, dim: int, columns: Sequence[str]) -> Iter
     receipt = manifest.receipts[shard]
     if receipt.rows == 0:
         return
-    place = {path.split("/", 1)[0]: storage.join(uri, path) for path in receipt.files}
+    place = {folder_of(path): storage.join(uri, path) for path in receipt.files}
     with storage.open_read(place["records"]) as stream:
         records = pq.read_table(stream, columns=list(columns))
     reader = VectorReader([VectorFile(place["embeddings"], 0, receipt.rows)], dim)

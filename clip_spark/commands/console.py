@@ -138,9 +138,12 @@ def read_report(manifest: Manifest) -> dict[str, Any]:
 
 def result_line(job: Command, manifest: Manifest, started: float) -> str:
     """*Driver.* One line: what was made, or that it was there already."""
+    rows, news = f"{manifest.rows:,} rows", manifest.news
     if was_done_before(manifest, started):
-        return f"{job.name}: already done ({manifest.rows:,} rows) in {manifest.uri}; --overwrite does it again."
-    return f"{job.name}: {manifest.rows:,} rows in {time.time() - started:.1f} s -> {manifest.uri}"
+        also = f"; {news}" if news else ""
+        return f"{job.name}: already done ({rows}{also}) in {manifest.uri}; --overwrite does it again."
+    also = f" ({news})" if news else ""
+    return f"{job.name}: {rows}{also} in {time.time() - started:.1f} s -> {manifest.uri}"
 
 
 def was_done_before(manifest: Manifest, started: float) -> bool:

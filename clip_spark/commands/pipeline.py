@@ -148,7 +148,8 @@ def _run_step(source: SessionSource, step: Step, rebuild: bool) -> Outcome:
         raise InputError(f"{step.job.name}: {error}{comma_hint(step.spec, str(error))}") from error
     outcome = Outcome(step.job.name, manifest, time.time() - started, was_done_before(manifest, started))
     verb = "already done" if outcome.skipped else f"done in {outcome.seconds:.1f} s"
-    log.info("%s: %s, %s rows", outcome.name, verb, f"{manifest.rows:,}")
+    also = f" ({manifest.news})" if manifest.news else ""
+    log.info("%s: %s, %s rows%s", outcome.name, verb, f"{manifest.rows:,}", also)
     return outcome
 
 

@@ -44,6 +44,7 @@ class Manifest:
         beside: files of this generation that no receipt names (report, plots, ...): path in the dataset -> bytes.
         replaced: manifests that this one has replaced (`history/<name>.json`) -> when, as long as they are kept.
         fenced: places of writers that began with this manifest and that `clean` took for dead; they can commit no more.
+        news: what a person should hear of the run that returned this, in a few words; not stored.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Manifest:
     beside: dict[str, int] = field(default_factory=dict)
     replaced: dict[str, str] = field(default_factory=dict)
     fenced: tuple[str, ...] = ()
+    news: str = ""
 
     @property
     def rows(self) -> int:
@@ -95,7 +97,7 @@ class Manifest:
         for receipt in self.receipts:
             yield from receipt.files
             if self.kind != INDEX:
-                yield inside(self.place, f"{RECEIPTS}/{shard_name(receipt.shard)}.json")
+                yield inside(place_of(receipt, self.place), f"{RECEIPTS}/{shard_name(receipt.shard)}.json")
         if self.kind == INDEX:  # older ones name their records and vectors only here
             for folder in INDEX_FILES:
                 yield from (file["path"] for file in self.extra.get(folder, ()))
@@ -110,7 +112,7 @@ class Manifest:
 
     def head_to_json(self) -> dict[str, Any]:
         """*Pure.* The same without the receipts."""
-        kept = [f.name for f in dataclasses.fields(self) if f.name not in ("uri", "receipts")]
+        kept = [f.name for f in dataclasses.fields(self) if f.name not in ("uri", "news", "receipts")]
         totals = {"rows": self.rows, "shards": len(self.receipts), "rejects": self.rejects}
         return {**{name: getattr(self, name) for name in kept}, "totals": totals}
 
@@ -184,13 +186,38 @@ def folder_of(path: str) -> str:
     return parts[2] if parts[0] == GENERATIONS else parts[0]
 
 
+def file_of(receipt: Receipt, folder: str) -> str:
+    """*Pure.* The path of a shard's file in one folder; empty if it has none."""
+    return next((path for path in receipt.files if folder_of(path) == folder), "")
+
+
+def place_of(receipt: Receipt, place: str) -> str:
+    """*Pure.* The place of the generation that wrote a shard: a dataset that has grown names shards of several.
+
+    Args:
+        receipt: of a manifest.
+        place: of the manifest, and so of a shard that has no file.
+    """
+    path = next(iter(receipt.files), None)
+    if path is None:
+        return place
+    return "/".join(path.split("/", 2)[:2]) if path.startswith(GENERATIONS + "/") else ""
+
+
 def inside(place: str, path: str) -> str:
     """*Pure.* A path in the dataset of one that is relative to a generation's place."""
     return f"{place}/{path}" if place else path
 
 
-def report(manifest: Manifest, driver_seconds: float) -> dict[str, Any]:
-    """*Pure.* Rows in and out, rejects by reason, seconds by stage (summed over tasks), rates."""
+def report(manifest: Manifest, driver_seconds: float, new_rows: int | None = None) -> dict[str, Any]:
+    """*Pure.* Rows in and out, rejects by reason, seconds by stage (summed over tasks), rates.
+
+    Args:
+        manifest: of all shards; their figures are those of the work that made them, whenever that was.
+        driver_seconds: that this run took.
+        new_rows: that it wrote; None means all.
+    """
+    written = manifest.rows if new_rows is None else new_rows
     seconds = _sum_up(receipt.seconds for receipt in manifest.receipts)
     counters = _sum_up(receipt.counters for receipt in manifest.receipts)
     rejected = sum(manifest.rejects.values())
@@ -204,7 +231,7 @@ def report(manifest: Manifest, driver_seconds: float) -> dict[str, Any]:
         "seconds_by_stage": {stage: round(value, 3) for stage, value in sorted(seconds.items())},
         "counters": dict(sorted(counters.items())),
         "wall_seconds": round(driver_seconds, 3),
-        "rows_per_second": round(manifest.rows / driver_seconds, 1) if driver_seconds else None,
+        "rows_per_second": round(written / driver_seconds, 1) if driver_seconds else None,
         "versions": manifest.versions,
         "created": manifest.created,
     }

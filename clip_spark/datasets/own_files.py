@@ -13,7 +13,7 @@ from clip_spark import storage
 NUMBER = r"\d{5}(\d{3})?"
 OF_A_RUN = re.compile(
     rf"""
-    (plan|report|encoder|summary)\.json | describe\.html | (rank-frequency|vocabulary-growth)\.png
+    (plan|report|encoder|summary)\.json | sources\.parquet | describe\.html | (rank-frequency|vocabulary-growth)\.png
     | (counts|records|embeddings|images|tags|hits|best|rejects|map)/{NUMBER}\.parquet
     | (jsonl|manifest)/{NUMBER}\.jsonl | receipts/{NUMBER}\.json
     | _work/([0-9a-f]{{32}}/.+|growth\.json)

@@ -60,10 +60,21 @@ def differences(old: Plan, new: Plan) -> list[str]:
     for key in sorted(old.inputs.keys() | new.inputs.keys()):
         before, after = old.inputs.get(key, {}), new.inputs.get(key, {})
         if before.get("fingerprint") != after.get("fingerprint"):
-            phrases.append(f"the input {key} has changed since")
+            moved = before.get("uri") != after.get("uri") and before and after
+            phrases.append(
+                f"the input {key} was '{before['uri']}', now '{after['uri']}'"
+                if moved
+                else f"the input {key} has changed since"
+            )
     if not phrases and old.shards != new.shards:
         phrases.append(f"it had {old.shards} shards, now {new.shards}")
     return phrases or ["it is of another kind"]
+
+
+def same_places(old: Plan, new: Plan) -> bool:
+    """*Pure.* True if two plans have the same options and the same inputs by their places, whatever is there now."""
+    places = [{name: value.get("uri") for name, value in plan.inputs.items()} for plan in (old, new)]
+    return (old.kind, old.spec, places[0]) == (new.kind, new.spec, places[1])
 
 
 def found_plan(output: str) -> Plan | None:

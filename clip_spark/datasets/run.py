@@ -7,27 +7,30 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from clip_spark import storage
 from clip_spark.datasets.apart import check_apart
+from clip_spark.datasets.check_files import check_complete, check_files, check_kept
+from clip_spark.datasets.claim import another_run, check_kind, claimed, refuse_foreign_files
 from clip_spark.datasets.commit import TIME, Head, make_official, read_head, read_open_head
-from clip_spark.datasets.manifest import GENERATIONS, MANIFEST, REPORT, Manifest, inside, report, versions
+from clip_spark.datasets.growth import GROWTH, Grow, Growth, told
+from clip_spark.datasets.manifest import GENERATIONS, REPORT, Manifest, inside, report, versions
 from clip_spark.datasets.own_files import files_of_run
-from clip_spark.datasets.plan import PLAN, Plan, check_plan, differences, found_plan
+from clip_spark.datasets.plan import PLAN, Plan, check_plan, differences, found_plan, same_places
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.receipt_files import ReadMany, ReceiptReader, read_many
 from clip_spark.datasets.retire import collect
-from clip_spark.datasets.shards import REJECTS
+from clip_spark.datasets.sources import SOURCES, write_sources
 from clip_spark.datasets.spec import fingerprint
-from clip_spark.errors import DatasetError, OutputError
+from clip_spark.errors import OutputError
+
+log = logging.getLogger(__name__)
 
 Refine = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -39,6 +42,7 @@ class Run:
     Attributes:
         output: where this run's tasks write: the dataset's folder, or that of a generation which will replace another.
         head: what was official when the run began; None means nothing.
+        growth: what it takes over from there; None if it does all of the plan.
     """
 
     output: str
@@ -47,6 +51,7 @@ class Run:
     read: ReadMany = read_many
     started: float = field(default_factory=time.time)
     head: Head | None = None
+    growth: Growth | None = None
 
     @cached_property
     def _reader(self) -> ReceiptReader:
@@ -57,15 +62,30 @@ class Run:
         """The folder of this generation inside the dataset; empty at the top."""
         return self.output[len(self.head.uri) + 1 :] if self.head else ""
 
+    @property
+    def grown_from(self) -> Manifest | None:
+        """The generation from which this one takes shards; None if it does all of its plan."""
+        return self.head.manifest if self.growth and self.head else None
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Of the shards that this run writes, in order."""
+        return self.growth.numbers if self.growth else range(self.plan.shards)
+
+    def todo(self, planned: Sequence[Any]) -> list[Any]:
+        """What the tasks of the pending shards get: of the growth, or of what was planned for all shards."""
+        items = {item.number: item for item in self.growth.items} if self.growth else dict(enumerate(planned))
+        return [items[number] for number in self.pending()]
+
     def pending(self) -> list[int]:
         """Numbers of the shards that have no valid receipt yet, in order."""
         done = {receipt.shard for receipt in self.receipts()}
-        return [number for number in range(self.plan.shards) if number not in done]
+        return [number for number in self.numbers if number not in done]
 
     def receipts(self) -> list[Receipt]:
         """The valid receipts, by shard number; paths in them are relative to `output`."""
-        plan = self.plan.fingerprint
-        return [r for r in self._reader.read() if r.plan == plan and r.shard < self.plan.shards]
+        plan, wanted = self.plan.fingerprint, set(self.numbers)
+        return [r for r in self._reader.read() if r.plan == plan and r.shard in wanted]
 
     def commit(
         self, extra: dict[str, Any] | None = None, refine: Refine | None = None, beside: Sequence[str] = ()
@@ -82,8 +102,9 @@ class Run:
             OutputError: another run was quicker; what it made official stays.
         """
         receipts = self.receipts()
-        _check_complete(self.plan, receipts)
-        _check_files(self.output, receipts)
+        check_complete(self.numbers, receipts)
+        check_files(self.output, receipts)
+        kept = self._kept()
         manifest = Manifest(
             kind=self.plan.kind,
             fingerprint=self.plan.fingerprint,
@@ -91,17 +112,30 @@ class Run:
             inputs=self.plan.inputs,
             versions=versions(),
             created=time.strftime(TIME, time.gmtime()),
-            receipts=tuple(_moved(receipt, self.place) for receipt in receipts),
-            extra=extra or {},
+            receipts=_in_order([*kept, *(_moved(receipt, self.place) for receipt in receipts)]),
+            extra={**(extra or {}), **self._figures(receipts)},
             uri=self.head.uri if self.head else self.output,
             place=self.place,
         )
-        found = report(manifest, time.time() - self.started)
+        new_rows = sum(receipt.rows for receipt in receipts)
+        found = {**report(manifest, time.time() - self.started, new_rows), **self._figures(receipts)}
         storage.write_json(storage.join(self.output, REPORT), refine(found) if refine else found)
         check_plan(self.output, self.plan.fingerprint)
         if found_plan(self.output) is None:
             raise OutputError(f"'{self.output}': the plan of this run was deleted meanwhile; nothing is committed.")
-        return self._make_official(dataclasses.replace(manifest, beside=self._sizes((PLAN, REPORT, *beside))))
+        beside = (PLAN, REPORT, SOURCES, *beside)
+        official = self._make_official(dataclasses.replace(manifest, beside=self._sizes(beside)))
+        return dataclasses.replace(official, news=told(official.extra.get(GROWTH, {})))
+
+    def _kept(self) -> Sequence[Receipt]:
+        """The receipts of shards that stay, the files of which are all there."""
+        if self.growth is None or self.head is None:
+            return ()
+        check_kept(self.head.uri, self.growth.kept)
+        return self.growth.kept
+
+    def _figures(self, receipts: list[Receipt]) -> dict[str, Any]:
+        return {GROWTH: self.growth.figures(receipts)} if self.growth else {}
 
     def _sizes(self, names: Sequence[str]) -> dict[str, int]:
         """Path in the dataset -> bytes of those of some files that there are."""
@@ -130,6 +164,10 @@ class Run:
             storage.remove_empty_folders(self.output)
 
 
+def _in_order(receipts: list[Receipt]) -> tuple[Receipt, ...]:
+    return tuple(sorted(receipts, key=lambda receipt: receipt.shard))
+
+
 def _moved(receipt: Receipt, place: str) -> Receipt:
     """*Pure.* A receipt with its paths as the manifest names them."""
     if not place:
@@ -137,39 +175,76 @@ def _moved(receipt: Receipt, place: str) -> Receipt:
     return dataclasses.replace(receipt, files={inside(place, path): size for path, size in receipt.files.items()})
 
 
-def begin_run(output: str, plan: Plan, *, overwrite: bool, read: ReadMany = read_many) -> Run:
-    """*Driver.* Take a place for a plan: new, resumed, or already done. Nothing is deleted.
+def begin_run(
+    output: str,
+    plan: Plan,
+    *,
+    overwrite: bool,
+    read: ReadMany = read_many,
+    grow: Grow | None = None,
+    prune: bool = False,
+) -> Run:
+    """*Driver.* Take a place for a plan: new, resumed, grown, or already done. Nothing is deleted.
+
+    The same options with inputs that have changed make a new generation. A step that can grow does what is new there;
+    any other does all of it again, if its inputs are the datasets that they were.
 
     Args:
         output: the folder of the dataset.
-        plan: what is to be done.
+        plan: what is to be done, all of it.
         overwrite: write a generation that replaces what is there when it is committed; until then that is served.
         read: reads receipts; a step of very many shards gives `tasks.read_on_executors`.
+        grow: finds what is new; raises OutputError if the input is another one.
+        prune: take out what vanished, and do again what changed.
 
     Raises:
         OutputError: the folder holds another run, or files that clip-spark did not write, or overlaps an input.
     """
     head = read_open_head(output)
-    if head.manifest is not None and head.manifest.fingerprint == plan.fingerprint and not overwrite:
-        return Run(_place_of(head.manifest), plan, head.manifest, read, head=head)
+    same = head.manifest is not None and head.manifest.fingerprint == plan.fingerprint
+    if head.manifest is not None and same and not overwrite and not (prune and grow):
+        return Run(_place_of(head.manifest), plan, _with_news(head.manifest), read, head=head)
     check_apart(head.uri, plan.inputs)
+    if head.manifest is None or overwrite:
+        return _whole_run(head, plan, overwrite, read)
+    before = plan_of(head.manifest)
+    if grow is not None and (before.kind, before.spec) == (plan.kind, plan.spec):
+        return _grown_run(head, plan, grow(head.manifest), read)
+    if same_places(before, plan):
+        log.info("'%s': %s; all of it is done again", head.uri, "; ".join(differences(before, plan)))
+        return _whole_run(head, plan, True, read)
+    raise another_run(head.uri, before, plan)
+
+
+def _whole_run(head: Head, plan: Plan, overwrite: bool, read: ReadMany) -> Run:
+    """*Driver.* All of a plan: at the top of the folder, or aside where something is to be replaced."""
     place = head.uri
     if overwrite and (head.manifest is not None or found_plan(head.uri) is not None):
-        _check_kind(head, plan)
+        check_kind(head, plan)
         # The same command after a kill finds what it has done: the name follows from the plan and what it replaces.
         place = storage.join(head.uri, GENERATIONS, fingerprint([plan.fingerprint, head.version])[:8])
-    elif head.manifest is not None:
-        raise _another_run(head.uri, plan_of(head.manifest), plan)
-    found = found_plan(place)
-    if found is None:
-        if place == head.uri:
-            _refuse_foreign_files(place)
-        found = _take(place, plan)
-    elif found.fingerprint == plan.fingerprint:
-        _claim_again(place)
-    if found.fingerprint != plan.fingerprint:
-        raise _another_run(place, found, plan)
-    return Run(place, plan, None, read, head=head)
+    elif found_plan(place) is None:
+        refuse_foreign_files(place)
+    return Run(claimed(place, plan), plan, None, read, head=head)
+
+
+def _grown_run(head: Head, plan: Plan, growth: Growth, read: ReadMany) -> Run:
+    """*Driver.* What is new of a plan, aside; or nothing, if the dataset stays as it is."""
+    assert head.manifest is not None
+    if growth.is_idle(head.manifest):
+        news = told(growth.figures())
+        manifest = dataclasses.replace(head.manifest, news=news)
+        return Run(_place_of(manifest), plan, manifest, read, head=head)
+    name = fingerprint([plan.fingerprint, head.version, growth.numbers, [r.shard for r in growth.kept]])[:8]
+    place = claimed(storage.join(head.uri, GENERATIONS, name), plan)
+    write_sources(place, growth.sources)
+    return Run(place, plan, None, read, head=head, growth=growth)
+
+
+def _with_news(manifest: Manifest) -> Manifest:
+    """*Pure.* Nothing was done now; what an earlier run kept although it is gone is told again."""
+    figures = {**manifest.extra.get(GROWTH, {}), "new_rows": 0}
+    return manifest if figures.get("pruned") else dataclasses.replace(manifest, news=told(figures))
 
 
 def finished(output: str, plan: Plan) -> Manifest | None:
@@ -185,73 +260,3 @@ def _place_of(manifest: Manifest) -> str:
 def plan_of(manifest: Manifest) -> Plan:
     """*Pure.* The plan that a manifest came from."""
     return Plan(manifest.kind, manifest.spec, manifest.inputs, len(manifest.receipts))
-
-
-def _another_run(output: str, found: Plan, plan: Plan) -> OutputError:
-    return OutputError(
-        f"'{output}' holds another run: {'; '.join(differences(found, plan))}. "
-        "Choose another --output, repeat the old options, or replace it with --overwrite."
-    )
-
-
-def _check_kind(head: Head, plan: Plan) -> None:
-    if head.manifest is not None and head.manifest.kind != plan.kind:
-        raise OutputError(
-            f"'{head.uri}' holds {head.manifest.kind}; --overwrite replaces {plan.kind} by {plan.kind} only. "
-            "Choose another --output."
-        )
-
-
-def _take(output: str, plan: Plan) -> Plan:
-    """*Driver.* Write the plan unless another driver was quicker; returns the plan that holds the folder now."""
-    text = json.dumps({**dataclasses.asdict(plan), "fingerprint": plan.fingerprint}, indent=1, ensure_ascii=False)
-    storage.create_bytes(storage.join(output, PLAN), text.encode())
-    return found_plan(output) or plan
-
-
-def _claim_again(place: str) -> None:
-    """A run that goes on after a long time does not look abandoned to `clean`."""
-    uri = storage.join(place, PLAN)
-    with suppress(FileNotFoundError):
-        storage.write_bytes(uri, storage.read_bytes(uri))
-
-
-def _refuse_foreign_files(output: str) -> None:
-    files = [file for file in storage.list_files(output) if file.uri != storage.join(output, MANIFEST)]
-    if files:
-        raise OutputError(
-            f"'{output}' already holds {len(files)} files that clip-spark did not plan (such as "
-            f"'{storage.name(files[0].uri)}'); it deletes only what it wrote. Choose another --output."
-        )
-
-
-def _check_complete(plan: Plan, receipts: list[Receipt]) -> None:
-    missing = sorted(set(range(plan.shards)) - {receipt.shard for receipt in receipts})
-    if missing:
-        raise DatasetError(f"{len(missing)} of {plan.shards} shards are missing, the first is {missing[0]}; run again.")
-
-
-def _check_files(output: str, receipts: list[Receipt]) -> None:
-    """*Driver.* The folders that receipts name hold exactly the files that receipts name, with their sizes."""
-    folders = {path.split("/", 1)[0] for receipt in receipts for path in receipt.files} | {REJECTS}
-
-    def check(folder: str) -> str:
-        wanted = {
-            path: size for receipt in receipts for path, size in receipt.files.items() if path.startswith(folder + "/")
-        }
-        return _first_odd(wanted, storage.iter_files(storage.join(output, folder)), folder)
-
-    with ThreadPoolExecutor(len(folders)) as pool:  # a store lists 1,000 files at a time, and each page takes its time
-        for odd in filter(None, pool.map(check, sorted(folders))):
-            raise DatasetError(
-                f"'{storage.join(output, odd)}' is missing, cut short or not listed by any receipt; use --overwrite."
-            )
-
-
-def _first_odd(wanted: dict[str, int], found: Iterable[storage.FileInfo], folder: str) -> str:
-    """*Pure.* A path that is not as wanted, or an empty string; empties `wanted`."""
-    for file in found:
-        path = f"{folder}/{storage.name(file.uri)}"
-        if wanted.pop(path, None) != file.bytes:
-            return path
-    return next(iter(wanted), "")

@@ -26,6 +26,10 @@ Commas separate the items of a list, but not of a list of texts or URIs, which m
 """
 
 
+PRUNE_HELP = "of an input that has changed since: take out what vanished, and do again what changed"
+"""Of the steps that go on where an input has grown."""
+
+
 def option(
     help: str,
     default: Any = dataclasses.MISSING,

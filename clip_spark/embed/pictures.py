@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.receipt import Receipt
-from clip_spark.datasets.run import begin_run
+from clip_spark.datasets.run import Run, begin_run
 from clip_spark.datasets.schema import EMBEDDINGS
 from clip_spark.datasets.shards import ShardWriter
+from clip_spark.datasets.sources import write_sources
+from clip_spark.embed.cut_shard import CutShard, write_cut
 from clip_spark.embed.facts import facts, with_precision
 from clip_spark.embed.outcome import checked, with_left_out
+from clip_spark.embed.picture_growth import grow_pictures, sources_of, typed_as_before
 from clip_spark.embed.picture_stream import encode_pictures, prepared_pictures
 from clip_spark.embed.specs import EmbedImagesSpec
-from clip_spark.embed.task import ENCODER, EncodeTask, Usage, timed, write_rows
+from clip_spark.embed.task import ENCODER, EncodeTask, Usage, adopt_encoder, timed, write_rows
 from clip_spark.encoders import check_model
 from clip_spark.pictures.columns import address_column, metadata_columns
-from clip_spark.pictures.find import PictureShard, find_pictures, plan_shards
+from clip_spark.pictures.find import FoundPictures, PictureShard, find_pictures, plan_shards
 from clip_spark.pictures.records import MetadataColumn, misfits, records_schema, records_table
 from clip_spark.runtime import devices
 from clip_spark.runtime.session import SessionSource
@@ -40,15 +44,25 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
         ClipSparkError: no picture could be embedded, or more were rejected than may be; all is kept.
         ModelError: the model is unknown or cannot be loaded.
     """
-    planned = plan_tasks(spec)
-    run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
+    found, planned = _plan(spec)
+    run = begin_run(
+        spec.output,
+        planned.plan,
+        overwrite=spec.overwrite,
+        read=read_on_executors(get_spark),
+        grow=partial(grow_pictures, found, spec.shard_rows, spec.prune),
+        prune=spec.prune,
+    )
     if run.manifest:
         return checked(run.manifest, spec.max_rejects)
-    items = [planned.items[number] for number in run.pending()]
-    if items:
+    if run.grown_from:
+        adopt_encoder(run.output, run.grown_from.extra["encoder"])
+    if items := run.todo(planned.items):
         spark = get_spark()
         threads = devices.threads_per_task(spark.sparkContext, len(items))
-        run_shards(spark, "embed-images", items, planned.work(run.output, threads), devices.gpu_profile(spark))
+        run_shards(spark, "embed-images", items, _work_of(run, planned, threads), devices.gpu_profile(spark))
+    if run.growth is None:
+        write_sources(run.output, sources_of(found, planned.items))
     refine, left_out = with_precision(run), planned.plan.inputs["images"]["left_out"]
     manifest = run.commit(
         facts(run, "image", spec.price_per_hour), lambda report: with_left_out(refine(report), left_out), (ENCODER,)
@@ -56,8 +70,19 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
     return checked(manifest, spec.max_rejects)
 
 
+def _work_of(run: Run, planned: Planned, threads: int) -> PictureWork:
+    """*Driver.* What makes the shards of a run; of one that grows, as those were made that stay."""
+    work = cast(PictureWork, planned.work(run.output, threads))
+    before = run.grown_from
+    return replace(work, columns=typed_as_before(work.columns, before)) if before else work
+
+
 def plan_tasks(spec: EmbedImagesSpec) -> Planned:
     """*Driver.* What the tasks of `embed_images` will do; raises what it raises."""
+    return _plan(spec)[1]
+
+
+def _plan(spec: EmbedImagesSpec) -> tuple[FoundPictures, Planned]:
     check_model(spec.model, spec.precision)
     found = find_pictures(spec.images, spec.image_column)
     shards = plan_shards(found, spec.shard_rows)
@@ -71,7 +96,7 @@ def plan_tasks(spec: EmbedImagesSpec) -> Planned:
         task = EncodeTask(output, plan.fingerprint, spec.encoder, spec.batch_size, threads)
         return PictureWork(task, columns, spec.fast_decode)
 
-    return Planned(plan, shards, work)
+    return found, Planned(plan, shards, work)
 
 
 @dataclass(frozen=True)
@@ -82,8 +107,10 @@ class PictureWork:
     columns: tuple[MetadataColumn, ...]
     fast_decode: bool = False
 
-    def __call__(self, shard: PictureShard) -> Receipt:
+    def __call__(self, shard: PictureShard | CutShard) -> Receipt:
         """Write the shard."""
+        if isinstance(shard, CutShard):
+            return write_cut(self.task.output, self.task.plan, shard)
         usage = Usage(self.task)
         encoder, per_pass = usage.encoder, self.task.batch_size
         folders = {"embeddings": EMBEDDINGS, "records": records_schema(self.columns)}

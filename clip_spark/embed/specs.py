@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clip_spark.datasets.spec import COLUMN, TEXT, URI, Spec, check_at_least, check_not_empty, one_or_more, option
+from clip_spark.datasets.spec import (
+    COLUMN,
+    PRUNE_HELP,
+    TEXT,
+    URI,
+    Spec,
+    check_at_least,
+    check_not_empty,
+    one_or_more,
+    option,
+)
 from clip_spark.encoders.spec import EncoderSpec
 from clip_spark.errors import SpecError
 from clip_spark.pictures.look import Look
@@ -93,6 +103,7 @@ class EmbedImagesSpec(Spec):
     batch_size: int = option("pictures per forward pass; 0 chooses by device", 0, content=False)
     shard_rows: int = option("most pictures of a shard from single files; 0 chooses (a tar is always one shard)", 0)
     fast_decode: bool = option("decode large JPEGs at a fraction of their size: 3 to 6 times faster, not exact", False)
+    prune: bool = option(PRUNE_HELP, False, content=False)
     max_rejects: float = option("fail in the end if more than this share is rejected; 1 never does", 1.0, content=False)
     price_per_hour: float = option(PRICE_HELP, 0.0, content=False)
 

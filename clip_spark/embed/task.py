@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,6 +66,11 @@ def noted_encoder(output: str) -> dict[str, Any] | None:
     """*Worker.* The encoder that a task of this run, or of the run that it resumes, has noted first."""
     uri = storage.join(output, ENCODER)
     return storage.read_json(uri) if storage.exists(uri) else None
+
+
+def adopt_encoder(output: str, encoder: Mapping[str, Any]) -> None:
+    """*Driver.* Let the tasks of an output use the encoder, and its precision, that a finished dataset names."""
+    storage.create_bytes(storage.join(output, ENCODER), json.dumps(encoder, indent=1, ensure_ascii=False).encode())
 
 
 def note_encoder(output: str, plan: str, encoder: Encoder) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,13 +43,27 @@ class FoundPictures:
         files: single pictures.
         archives: tars and parquet files.
         fingerprint: what changes when any file that is read does; files that are left out change nothing.
+        stamps: of each picture and then each archive, what changes when it, or what lies beside it, does.
         left_out: counters of files that are not read, by ending and reason.
     """
 
     files: tuple[FileEntry, ...]
     archives: tuple[Archive, ...]
     fingerprint: str
+    stamps: tuple[str, ...]
     left_out: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def names(self) -> list[str]:
+        """Of each picture and then each archive, how a dataset that is made of it names it."""
+        return [printable(item.uri) for item in (*self.files, *self.archives)]
+
+    def only(self, rows: Sequence[int]) -> FoundPictures:
+        """Some of them, by their rising places among the pictures and then the archives."""
+        count = len(self.files)
+        files = tuple(self.files[row] for row in rows if row < count)
+        archives = tuple(self.archives[row - count] for row in rows if row >= count)
+        return replace(self, files=files, archives=archives, stamps=tuple(self.stamps[row] for row in rows))
 
 
 class Stamps:
@@ -83,18 +97,20 @@ def find_pictures(uris: tuple[str, ...], image_column: str = "") -> FoundPicture
         InputError: an input is missing, or holds nothing that can be read.
     """
     stamps, left_out = Stamps(), Counter[str]()
-    files: list[FileEntry] = []
-    archives: list[Archive] = []
+    files: list[tuple[FileEntry, str]] = []
+    archives: list[tuple[Archive, str]] = []
     for uri in map(storage.absolute, uris):
         found = _find(uri)
         stamps.add(found.read)
         left_out.update(found.left_out)
-        files += found.files
-        archives += found.archives
+        marks = found.stamps()
+        files += zip(found.files, marks, strict=False)
+        archives += zip(found.archives, marks[len(found.files) :], strict=True)
     if len(uris) > 1 or any(map(_is_list_name, uris)):
         files, archives = _once(files, left_out), _once(archives, left_out)
-    parts = [replace(part, column=image_column) if isinstance(part, TablePart) else part for part in archives]
-    return FoundPictures(tuple(files), tuple(parts), stamps.fingerprint(), left_out)
+    parts = [replace(part, column=image_column) if isinstance(part, TablePart) else part for part, _ in archives]
+    marks = [mark for _, mark in (*files, *archives)]
+    return FoundPictures(tuple(file for file, _ in files), tuple(parts), stamps.fingerprint(), tuple(marks), left_out)
 
 
 def _find(uri: str) -> FolderFiles:
@@ -145,17 +161,20 @@ def _named_list(file: FileInfo) -> FolderFiles | None:
     return found
 
 
-def _once(items: list[Any], left_out: Counter[str]) -> list[Any]:
+def _once(items: list[tuple[Any, str]], left_out: Counter[str]) -> list[tuple[Any, str]]:
     """The first of each URI; the others are counted."""
-    first: dict[str, Any] = {}
+    first: dict[str, tuple[Any, str]] = {}
     for item in items:
-        if first.setdefault(item.uri, item) is not item:
-            left_out[LeftOut(ending(item.uri), TWICE).counter] += 1
+        uri = item[0].uri
+        if first.setdefault(uri, item) is not item:
+            left_out[LeftOut(ending(uri), TWICE).counter] += 1
     return list(first.values())
 
 
-def plan_shards(found: FoundPictures, shard_rows: int) -> list[PictureShard]:
+def plan_shards(found: FoundPictures, shard_rows: int, first: int = 0) -> list[PictureShard]:
     """*Pure.* Single files in shards of nearly equal number, then one shard for each tar and parquet file.
+
+    The shards are numbered from `first`.
 
     A tar is read from its start to its end by one task: its members' places are known only by reading it.
     """
@@ -164,4 +183,4 @@ def plan_shards(found: FoundPictures, shard_rows: int) -> list[PictureShard]:
     count = -(-total // most)
     bounds = [total * number // count for number in range(count + 1)] if count else []
     parts: list[Part] = [FilesPart(found.files[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
-    return [PictureShard(number, part) for number, part in enumerate([*parts, *found.archives])]
+    return [PictureShard(number, part) for number, part in enumerate([*parts, *found.archives], first)]

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import REPORT, Manifest
+from clip_spark.datasets.manifest import REPORT, Manifest, folder_of
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.run import Run
 from clip_spark.datasets.shards import REJECTS
@@ -64,7 +64,7 @@ def _told(run: Run, found: Mapping[str, int]) -> str:
 
 def examples(output: str, receipts: Sequence[Receipt]) -> dict[str, str]:
     """*Driver.* Reason -> source and message of one reject, from the first files of rejects."""
-    files = [path for receipt in receipts for path in receipt.files if path.startswith(REJECTS + "/")]
+    files = [path for receipt in receipts for path in receipt.files if folder_of(path) == REJECTS]
     found: dict[str, str] = {}
     for path in files[:EXAMPLES]:
         with storage.open_read(storage.join(output, path)) as stream:
@@ -85,7 +85,7 @@ def of_files(sums: Mapping[str, float], left_out: Mapping[tuple[str, str], int])
 
 def tables(manifest: Manifest) -> list[Table]:
     """*Driver.* For the end of a job: what was left out, and each reason for rejects with an example."""
-    report = storage.read_json(storage.join(manifest.uri, REPORT))
+    report = storage.read_json(manifest.locate(REPORT))
     found: list[Table] = []
     if left_out := report.get("left_out"):
         rows = [(row["ending"] or NO_ENDING, row["files"], row["reason"]) for row in left_out]

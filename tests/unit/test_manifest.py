@@ -46,7 +46,7 @@ def test_a_finished_run_has_nothing_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("other", "phrase"),
-    [(plan_of(size=3), "size was 2, now 3"), (plan_of(source="v2"), "the input records has changed")],
+    [(plan_of(size=3), "size was 2, now 3"), (plan_of(source="v2", uri="s"), "records was 'r', now 's'")],
 )
 def test_another_run_into_the_folder_is_refused(tmp_path: Path, other: Plan, phrase: str) -> None:
     finished(tmp_path / "d")

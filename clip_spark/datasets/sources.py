@@ -1,0 +1,80 @@
+"""*Driver.* What a dataset was made of: each thing that was read, a stamp of its content, and the shard it went into.
+
+<place>/sources.parquet    source, stamp, shard; written by the driver, read when the input has changed
+
+A source is the least that can come and go by itself: a picture with the texts beside it, a tar, a file of text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from clip_spark import storage
+from clip_spark.datasets.manifest import Manifest, inside
+
+SOURCES = "sources.parquet"
+SCHEMA = pa.schema([("source", pa.large_string()), ("stamp", pa.string()), ("shard", pa.int32())])
+NO_SHARD = -1
+"""Of a source whose rows are spread over all shards, such as a file of a corpus."""
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How what there is now differs from what a dataset was made of; int64 row numbers, rising.
+
+    Attributes:
+        new: rows of the present sources.
+        changed: rows of the present sources.
+        outdated: rows of the old sources: those that have changed.
+        vanished: rows of the old sources.
+    """
+
+    new: np.ndarray
+    changed: np.ndarray
+    outdated: np.ndarray
+    vanished: np.ndarray
+
+
+def sources_table(names: Sequence[str], stamps: Sequence[str], shards: Sequence[int] | np.ndarray) -> pa.Table:
+    """*Pure.* SCHEMA; names in the order of the plan."""
+    return pa.table([pa.array(names, pa.large_string()), pa.array(stamps, pa.string()), pa.array(shards, pa.int32())],
+                    schema=SCHEMA)  # fmt: skip
+
+
+def write_sources(place: str, sources: pa.Table) -> None:
+    """*Driver.* Leave the sources of a generation in its place."""
+    with storage.open_write(storage.join(place, SOURCES)) as stream:
+        pq.write_table(sources, stream, compression="zstd")
+
+
+def read_sources(manifest: Manifest) -> pa.Table | None:
+    """*Driver.* What a dataset was made of; None if an older version made it, which did not note that."""
+    if inside(manifest.place, SOURCES) not in manifest.beside:
+        return None
+    with storage.open_read(manifest.locate(SOURCES)) as stream:
+        return pq.read_table(stream).cast(SCHEMA)
+
+
+def compare(old: pa.Table, now: pa.Table) -> Changes:
+    """*Pure.* What is new, changed and vanished; sources are the same if their names are."""
+    at = pc.index_in(now["source"].combine_chunks(), value_set=old["source"].combine_chunks())
+    found = at.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    known = np.flatnonzero(found >= 0)
+    before = old["stamp"].take(pa.array(found[known]))
+    differs = pc.not_equal(before, now["stamp"].take(pa.array(known))).to_numpy().astype(bool)
+    left = np.ones(old.num_rows, bool)
+    left[found[known]] = False
+    return Changes(np.flatnonzero(found < 0), known[differs], found[known[differs]], np.flatnonzero(left))
+
+
+def names_of(sources: pa.Table, rows: np.ndarray) -> str:
+    """*Pure.* A few of these sources, for a message."""
+    some = sources["source"].take(pa.array(rows[:EXAMPLES])).to_pylist()
+    return ", ".join(f"'{name}'" for name in some) + (", ..." if len(rows) > EXAMPLES else "")
