@@ -84,6 +84,8 @@ bench: $(STAMP)  ## benchmarks against the peers, as tables and JSON in build/be
 	@$(BIN)/python scripts/bench_encode.py --work $(BENCH)/encode --json $(BENCH)/encode.json
 	@test -d $(BENCH)/index || $(BIN)/python scripts/bench_index.py make --work $(BENCH)/index
 	@$(BIN)/python scripts/bench_index.py run --work $(BENCH)/index --json $(BENCH)/index.json
+	@test -d $(BENCH)/serve || $(BIN)/python scripts/bench_serve.py make --work $(BENCH)/serve
+	@$(BIN)/python scripts/bench_serve.py run --work $(BENCH)/serve --json $(BENCH)/serve.json $(if $(PEER),--peer-python $(PEER))
 
 release: $(STAMP)  ## wheel and sdist in dist/, checked in a fresh environment
 	@$(BIN)/python scripts/check_release.py dist

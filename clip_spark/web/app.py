@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from clip_spark import __version__
 from clip_spark.errors import ClipSparkError
-from clip_spark.web import search_routes, wire_routes
+from clip_spark.web import figures_routes, query_routes, search_routes, wire_routes
 from clip_spark.web.access import COOKIE, is_token
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import add_handlers, refusal
@@ -36,7 +36,8 @@ def create_app(catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_00
     add_handlers(app)
     _add_health(app)
     app.include_router(search_routes.router)
-    app.include_router(wire_routes.router)
+    for routes in (query_routes, wire_routes, figures_routes):
+        app.include_router(routes.router)
     app.add_api_route("/token", _log_in, methods=["POST"], status_code=204, include_in_schema=False)
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
@@ -44,7 +45,7 @@ def create_app(catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_00
     app.add_middleware(Guard, rules=rules)
     if rules.origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(rules.origins), allow_methods=["*"], allow_headers=["*"])
-    app.add_middleware(Outermost, shared=bool(rules.origins))
+    app.add_middleware(Outermost, shared=bool(rules.origins), counts=catalog.timings)
     return app
 
 
@@ -58,7 +59,7 @@ async def _log_in(request: Request) -> Response:
     if not request.app.state.token or not is_token(given, request.app.state.token):
         return refusal(401, "This is not the token of this server.", "token")
     answer = Response(status_code=204)
-    secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+    secure = request.url.scheme == "https"  # behind a proxy: where --proxy names it, what it says
     answer.set_cookie(COOKIE, given, httponly=True, samesite="strict", secure=secure)
     return answer
 

@@ -7,41 +7,53 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clip_spark.errors import nearest
+from clip_spark.errors import InputError, nearest
 from clip_spark.index.files.layout import check_same_encoder
 from clip_spark.index.open.parts import MISSING
 from clip_spark.web.errors import NotFound
+from clip_spark.web.fetch import fetch
 from clip_spark.web.metrics import Timings
 from clip_spark.web.served import ServedIndex
 
 if TYPE_CHECKING:
     from clip_spark.search.searcher import Searcher
 
+MOST_BYTES = 20 << 20
+"""Of a picture at a web address."""
+
 
 class Catalog:
     """Name -> open index; never changed, so that a request that holds one sees one generation of each index."""
 
-    def __init__(self, searchers: Mapping[str, Searcher], timings: Timings | None = None) -> None:
-        self.timings = timings or Timings()
-        self.indices = {name: ServedIndex(name, searcher, self.timings) for name, searcher in searchers.items()}
+    def __init__(
+        self, searchers: Mapping[str, Searcher], timings: Timings | None = None, *, fetches: bool = False
+    ) -> None:
+        self.timings, self.fetches = timings or Timings(), fetches
+        self.indices = {
+            name: ServedIndex(name, searcher, self.timings, fetches) for name, searcher in searchers.items()
+        }
 
     @staticmethod
-    def open(uris: Mapping[str, str]) -> Catalog:
+    def open(uris: Mapping[str, str], *, fetches: bool = False) -> Catalog:
         """Open indices and load their encoders, so that what is wrong is said at the start and not to a visitor.
+
+        Args:
+            uris: name -> URI of each index.
+            fetches: pictures are opened at web addresses too.
 
         Raises:
             UserError, DatasetError: as `Searcher.open` and `Searcher.encoder` do.
         """
         from clip_spark.search.searcher import Searcher
 
-        catalog = Catalog({name: Searcher.open(uri).hold() for name, uri in uris.items()})
+        catalog = Catalog({name: Searcher.open(uri).hold() for name, uri in uris.items()}, fetches=fetches)
         for index in catalog.indices.values():
             index.embed_text("a")
         return catalog
 
     def replaced(self, name: str, searcher: Searcher) -> Catalog:
         """The same indices with a new generation of one of them."""
-        catalog = Catalog({name: searcher}, self.timings)
+        catalog = Catalog({name: searcher}, self.timings, fetches=self.fetches)
         catalog.indices = {**self.indices, **catalog.indices}
         return catalog
 
@@ -65,6 +77,15 @@ class Catalog:
         if found is None:
             raise NotFound(f"No index of kind '{kind}' is served here; there are: {', '.join(self.names)}.")
         return found
+
+    def fetched(self, address: str) -> bytes:
+        """The picture at a web address, where this server opens them; raises InputError for those that it does not."""
+        if not self.fetches:
+            raise InputError(
+                "'image_url' is refused: this server opens no addresses for others (--fetch-urls does); send 'image'."
+            )
+        with self.timings("download_time"):
+            return fetch(address, MOST_BYTES)
 
     def embedding_of(self, record_id: str, home: ServedIndex, target: ServedIndex) -> tuple[np.ndarray, int]:
         """A record of one index as a query for another: its embedding, and its position if the two are the same.

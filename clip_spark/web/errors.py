@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -75,7 +77,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def validation(_: Request, error: RequestValidationError) -> JSONResponse:
-        return refusal(400, _validation_sentence(error))
+        return refusal(400, validation_sentence(error.errors()))
 
     @app.exception_handler(HTTPException)
     def http(_: Request, error: HTTPException) -> JSONResponse:
@@ -89,9 +91,14 @@ def sentence(error: ClipSparkError) -> str:
     return str(error)
 
 
-def _validation_sentence(error: RequestValidationError) -> str:
-    first = error.errors()[0]
-    name = first["loc"][-1]
+def validation_sentence(errors: Sequence[Any]) -> str:
+    """*Pure.* The first of pydantic's errors, with the name of what is wrong."""
+    first = errors[0]
+    name = next((part for part in reversed(first["loc"]) if isinstance(part, str)), "body")[:SHOWN]
     if first["type"] == "missing":
         return f"'{name}' is missing."
-    return f"'{name}' is {str(first.get('input'))[:SHOWN]!r}; {first['msg'][:1].lower()}{first['msg'][1:]}."
+    if first["type"] == "extra_forbidden":
+        return f"There is no '{name}' here."
+    given = first.get("input")
+    value = repr(given[:SHOWN]) if isinstance(given, str) else type(given).__name__
+    return f"'{name}' is {value}; {first['msg'][:1].lower()}{first['msg'][1:]}."

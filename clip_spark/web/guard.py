@@ -65,7 +65,10 @@ class Guard:
         refused = self._refused(scope)
         if refused is not None:
             await refused(scope, receive, send)
-        elif path == HEALTH:
+            return
+        if scope["method"] == "HEAD":  # as GET, without the body
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
+        if path == HEALTH:
             await self.app(scope, receive, send)
         else:
             await self._with_body(scope, receive, send)
@@ -187,6 +190,14 @@ class _Body:
             return {"type": "http.request", "body": b"".join(self._parts), "more_body": False}
 
         return again
+
+
+def _without_body(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        body = message["type"] == "http.response.body"
+        await send({**message, "body": b""} if body else message)
+
+    return sending
 
 
 def _too_large(most: int) -> JSONResponse:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clip_spark.web.errors import refusal
+from clip_spark.web.metrics import Timings
 
 log = logging.getLogger(__name__)
 requests = logging.getLogger("clip_spark.requests")
@@ -41,11 +42,13 @@ class Outermost:
 
     Attributes:
         shared: pages of other origins may use the answers.
+        counts: where requests are counted.
     """
 
-    def __init__(self, app: ASGIApp, shared: bool = False) -> None:
+    def __init__(self, app: ASGIApp, shared: bool = False, counts: Timings | None = None) -> None:
         headers = {**HEADERS, "Cross-Origin-Resource-Policy": "cross-origin"} if shared else HEADERS
-        self.app, self._extra = app, [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self.app, self._counts = app, counts or Timings()
+        self._extra = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; what goes wrong on the way is logged and said without detail."""
@@ -53,6 +56,7 @@ class Outermost:
             await self.app(scope, receive, send)
             return
         answer = _Answer(send, self._extra)
+        self._counts.began()
         try:
             await self.app(scope, receive, answer)
         except Exception as error:
@@ -61,6 +65,7 @@ class Outermost:
                 raise  # half an answer is cut off, not continued
             await refusal(500, "Something went wrong on the server; its log says what.")(scope, receive, answer)
         finally:
+            self._counts.ended(scope["path"], answer.status)
             if requests.isEnabledFor(logging.INFO):
                 requests.info(answer.line(scope))
 

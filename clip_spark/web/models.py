@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+MOST_TEXT, MOST_QUERIES, MOST_TERMS, MOST_INDICES = 10_000, 32, 16, 8
+
+
+Name = Annotated[str, Field(max_length=1000)]
 
 
 class Strict(BaseModel):
@@ -46,6 +52,21 @@ class HitAnswer(RecordAnswer):
     score: float = Field(description="cosine")
 
 
+class ValueCount(Strict):
+    """A value of a column, and how many hits have it."""
+
+    value: Any
+    count: int
+
+
+class Facet(Strict):
+    """The values of a column among the best hits."""
+
+    hits: int = Field(description="hits that were counted: the best 1,000, or those up to the end of the page")
+    values: list[ValueCount] = Field(description="the most frequent first")
+    others: int = Field(description="hits with other values")
+
+
 class SearchAnswer(Strict):
     """One page of hits."""
 
@@ -58,8 +79,16 @@ class SearchAnswer(Strict):
         " many; 1 is exact; null where it measured no queries of this kind"
     )
     query_kind: str = Field(description="what was searched for: text, image, or mixed")
-    seconds: float = Field(description="that the server worked on it, encoding the query included")
+    seconds: float | None = Field(None, description="that the server worked on it, encoding the query included")
     query: RecordAnswer | None = Field(None, description="the record that was searched for")
+    facets: dict[str, Facet] | None = Field(None, description="by column, where they were asked for")
+
+
+class QueryAnswer(Strict):
+    """The answers to several queries."""
+
+    answers: list[SearchAnswer] = Field(description="for each query one for each index, in their order")
+    seconds: float
 
 
 class SampleAnswer(Strict):
@@ -70,12 +99,50 @@ class SampleAnswer(Strict):
     records: list[RecordAnswer]
 
 
+class Asking(BaseModel):
+    """A body that is read strictly: no other names, no numbers in quotes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Term(Asking):
+    """One thing to search for: give one of text, like, image, image_url and embedding."""
+
+    text: str | None = Field(None, max_length=MOST_TEXT)
+    like: str | None = Field(None, max_length=MOST_TEXT, description="record_id of a record")
+    of: str | None = Field(None, max_length=MOST_TEXT, description="index of that record, if it is another one")
+    image: str | None = Field(None, description="a picture's file in base64")
+    image_url: str | None = Field(None, max_length=MOST_TEXT, description="where the server opens addresses")
+    embedding: list[float] | None = Field(None, description="a vector of the index's length; its scale does not matter")
+    weight: float = Field(1.0, ge=-1000, le=1000)
+
+
+class QueryTerms(Term):
+    """A query: one term, or several with weights."""
+
+    terms: list[Term] | None = Field(None, max_length=MOST_TERMS)
+
+
+class QueryRequest(Asking):
+    """Several queries to several indices; each is answered by itself."""
+
+    queries: list[QueryTerms] = Field(min_length=1, max_length=MOST_QUERIES)
+    indices: list[Name] = Field([], max_length=MOST_INDICES, description="names; empty is the first one")
+    k: int = Field(10, ge=1, description="hits of each answer")
+    offset: int = Field(0, ge=0, description="hits to leave out at the beginning")
+    threshold: float = Field(-2.0, ge=-2, le=2, description="least score (cosine) of a hit")
+    where: str = Field("", max_length=MOST_TEXT, description="condition on the columns of the records")
+    unique: float = Field(0.0, ge=0, le=1, description="drop hits whose cosine with a better one is at least this")
+    columns: list[Name] = Field([], max_length=1000, description="columns of the records; empty is all")
+    facets: list[Name] = Field([], max_length=16, description="columns whose values are counted among the hits")
+
+
 class KnnRequest(BaseModel):
     """clip-retrieval's search; the first of text, image and embedding_input that is given is the query."""
 
     text: str | None = None
     image: str | None = Field(None, description="a picture's file in base64")
-    image_url: str | None = Field(None, description="refused: this server opens no addresses for others")
+    image_url: str | None = Field(None, description="refused unless the server runs with --fetch-urls")
     embedding_input: list[float] | None = None
     modality: str = Field(description="image or text: the kind of index to search")
     num_images: int = Field(description="hits with their columns")
@@ -98,6 +165,14 @@ class MetadataAnswer(Strict):
     metadata: dict[str, Any]
 
 
+class FrontConfig(Strict):
+    """What clip-retrieval's front reads."""
+
+    defaultBackend: str
+    defaultIndex: str
+    urlColumn: str
+
+
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": what}
     for status, what in {
@@ -112,9 +187,28 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def body_of(model: type[BaseModel]) -> dict[str, Any]:
-    """*Pure.* The description of a route whose JSON body is read by hand."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
+def body_of(model: type[BaseModel], parameters: Sequence[str] = ()) -> dict[str, Any]:
+    """*Pure.* The description of a route whose JSON body is read by hand, and so are some parameters of its query."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    body = {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined(schema)}}}}
+    named = [{"name": name, "in": "query", "required": False, "schema": {"type": "string"}} for name in parameters]
+    return {**body, "parameters": named} if named else body
+
+
+def inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """*Pure.* A schema with its definitions in the places that name them; ours do not name themselves."""
+    definitions = schema.pop("$defs", {})
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [resolved(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if "$ref" in value:
+            return resolved(definitions[value["$ref"].rsplit("/", 1)[-1]])
+        return {key: resolved(item) for key, item in value.items()}
+
+    return resolved(schema)
 
 
 PICTURE_BODY = {

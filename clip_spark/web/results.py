@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 from urllib.parse import quote
@@ -15,19 +15,23 @@ from clip_spark.search.hits import Hit
 from clip_spark.web.served import ServedIndex
 
 
-def hit_json(index: ServedIndex, hit: Hit) -> dict[str, Any]:
-    """*Pure.* A hit: rank, score, record, and what the page shows of it."""
-    return {"rank": hit.rank, "score": round(hit.score, 6), **record_json(index, hit.record)}
+def hit_json(index: ServedIndex, hit: Hit, columns: Sequence[str] = ()) -> dict[str, Any]:
+    """*Pure.* A hit: rank, score, record (some columns of it, or all), and what the page shows of it."""
+    shown = record_json(index, hit.record)
+    if columns:
+        shown["record"] = {name: shown["record"][name] for name in columns}
+    return {"rank": hit.rank, "score": round(hit.score, 6), **shown}
 
 
 def record_json(index: ServedIndex, record: Mapping[str, Any]) -> dict[str, Any]:
     """*Pure.* A record with its title, the path of its picture and the address of its page, where it has them."""
     row = plain(record)
     uri = str(record.get("uri") or "")
+    on_web = is_web_address(uri)
     return {
         "title": title(row),
-        "picture": picture_path(index, row) if has_picture(row) else None,
-        "link": uri if is_web_address(uri) else None,
+        "picture": picture_path(index, row) if has_picture(row) or (index.fetches and on_web) else None,
+        "link": uri if on_web else None,
         "record": row,
     }
 

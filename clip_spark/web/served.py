@@ -40,10 +40,14 @@ encoding = Together()
 
 
 class ServedIndex:
-    """A searcher under a name; safe to use from many threads."""
+    """A searcher under a name; safe to use from many threads.
 
-    def __init__(self, name: str, searcher: Searcher, timings: Timings) -> None:
-        self.name, self.searcher, self.timings = name, searcher, timings
+    Attributes:
+        fetches: pictures of records whose URI is a web address are shown too.
+    """
+
+    def __init__(self, name: str, searcher: Searcher, timings: Timings, fetches: bool = False) -> None:
+        self.name, self.searcher, self.timings, self.fetches = name, searcher, timings, fetches
         searcher.where_seconds = WHERE_SECONDS
         self._known: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
@@ -102,8 +106,14 @@ class ServedIndex:
         with self.timings("knn_index_time"):
             scores, positions = self.searcher.search_positions(vector[None], wanted, without)
         hits = hits_of(scores[0], positions[0], wanted.offset)
-        found = self._read([hit.position for hit in hits[:records]])
+        found = self._read([hit.position for hit in hits[:records]], wanted.columns)
         return [replace(hit, record=record) for hit, record in zip(hits, found, strict=False)] + hits[len(found) :]
+
+    def positions(self, vector: np.ndarray, wanted: Wanted, without: int = MISSING) -> np.ndarray:
+        """Where the hits of one query are, int64 (m,), best first; no record is read."""
+        with self.timings("knn_index_time"):
+            _, positions = self.searcher.search_positions(vector[None], wanted, without)
+        return positions[0][positions[0] != MISSING]
 
     def recall_expected(self, wanted: Wanted, kind: str) -> float | None:
         """The share of the true nearest that these hits are, as the build measured it; 1 where a search is exact.
@@ -148,11 +158,12 @@ class ServedIndex:
             raise NotFound(f"The record with id {removed[0]} was removed from index '{self.name}'.")
         return self._read(positions)
 
-    def _read(self, positions: Sequence[int]) -> list[dict[str, Any]]:
+    def _read(self, positions: Sequence[int], columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Some records, with some columns (record_id among them) or with all."""
         if not positions:
             return []
         with self.timings("metadata_get_time"):
-            records = self.searcher.records.take(np.array(positions, np.int64)).to_pylist()
+            records = self.searcher.records.take(np.array(positions, np.int64), columns).to_pylist()
         self._remember(records, positions)
         return records
 

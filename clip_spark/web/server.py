@@ -41,7 +41,7 @@ def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None
     """
     with listen(spec.host, spec.port) as listener:
         rules = Rules(names_on(spec.host), spec.cors, spec.read_token(), spec.rate, spec.max_upload_bytes)
-        catalog = Catalog.open(named_uris(spec.index))
+        catalog = Catalog.open(named_uris(spec.index), fetches=spec.fetch_urls)
         app = create_app(catalog, rules, max_k=spec.max_k)
         # Requests have threads of their own; with those of BLAS beside them, eight did a twentieth of the work.
         threadpool_limits(1, user_api="blas")
@@ -50,11 +50,11 @@ def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None
         lines = [index.summary for index in catalog.indices.values()]
         with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it again
             Reloader(app.state, named_uris(spec.index)).start()
-            _Server(configured(app), lambda: announce(address(listener), lines)).run(sockets=[listener])
+            _Server(configured(app, spec.proxy), lambda: announce(address(listener), lines)).run(sockets=[listener])
 
 
-def configured(app: ASGIApp) -> uvicorn.Config:
-    """*Server.* How uvicorn runs the app in this process, whose limits it raises."""
+def configured(app: ASGIApp, proxies: Sequence[str] = ()) -> uvicorn.Config:
+    """*Server.* How uvicorn runs the app in this process, whose limits it raises; only `proxies` may say who asks."""
     sys.setswitchinterval(SWITCH_SECONDS)
     Connection.most = most_connections()
     return uvicorn.Config(
@@ -64,6 +64,8 @@ def configured(app: ASGIApp) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
         backlog=BACKLOG,
         timeout_keep_alive=int(KEEP_ALIVE_SECONDS),
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ class ServeSpec:
     cors: tuple[str, ...] = option("origins whose pages may call this server, such as http://localhost:3000, or *", ())
     token: str = option("token that callers must know, or @FILE that holds it; empty lets everybody in", "")
     rate: float = option("requests a second of one client, on average; 0 is no limit", 0.0)
+    proxy: tuple[str, ...] = option("addresses or networks of proxies that are believed when they say who asks", ())
+    fetch_urls: bool = option("open pictures at public web addresses: of records, and those that requests name", False)
     log_requests: bool = option("write a line of JSON on stderr for each request", False)
 
     def __post_init__(self) -> None:
@@ -38,6 +41,8 @@ class ServeSpec:
         check_at_least("max-k", self.max_k, 1)
         check_at_least("rate", self.rate, 0)
         size_bytes("max-upload", self.max_upload)
+        for place in self.proxy:
+            _check_network(place)
         if self.token and not self.token.startswith("@"):
             _check_token(self.token)
         named_uris(self.index)
@@ -61,6 +66,13 @@ def _check_token(token: str) -> str:
     if not re.fullmatch(TOKEN, token):
         raise SpecError("--token must be 16 characters or more: letters, digits and _ . ~ + / = -.")
     return token
+
+
+def _check_network(place: str) -> None:
+    try:
+        ipaddress.ip_network(place)
+    except ValueError as error:
+        raise SpecError(f"--proxy is '{place}'; it must be an address such as 10.0.0.5, or a network.") from error
 
 
 def named_uris(values: tuple[str, ...]) -> dict[str, str]:

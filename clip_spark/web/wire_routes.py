@@ -25,6 +25,7 @@ from clip_spark.web.models import ERRORS, KnnRequest, MetadataAnswer, MetadataRe
 from clip_spark.web.pictures import jpeg, read_picture
 from clip_spark.web.results import plain
 from clip_spark.web.served import ServedIndex
+from clip_spark.web.terms import from_base64, unit
 
 SAME_PICTURE = 0.94
 """Cosine from which on clip-retrieval's `deduplicate` takes two pictures for one."""
@@ -54,19 +55,13 @@ async def metadata(request: Request) -> Response:
     return await run_in_threadpool(lambda: rows_response(_metadata(catalog, json_object(data), max_k)))
 
 
-@router.get("/metrics")
-def metrics(request: Request) -> Response:
-    """Times by stage, for Prometheus."""
-    return Response(_catalog(request).timings.text(), media_type="text/plain; version=0.0.4")
-
-
 def _knn(catalog: Catalog, body: dict[str, Any], max_k: int) -> list[dict[str, Any]]:
     with_columns = _count(body, "num_images", None, max_k)
     total = max(with_columns, _count(body, "num_result_ids", with_columns, max_k))
     index = _index(catalog, body)
     with catalog.timings("full_knn_request_time"):
         unique = SAME_PICTURE if body.get("deduplicate") else 0.0
-        found = index.nearest(_vector(index, body), Wanted(k=total, unique=unique), records=with_columns)
+        found = index.nearest(_vector(catalog, index, body), Wanted(k=total, unique=unique), records=with_columns)
         columns = [_columns(hit.record) for hit in found[:with_columns]] + [{}] * len(found[with_columns:])
         return [{**row, "id": hit.position, "similarity": hit.score} for row, hit in zip(columns, found, strict=True)]
 
@@ -93,37 +88,17 @@ def _index(catalog: Catalog, body: dict[str, Any]) -> ServedIndex:
     return index
 
 
-def _vector(index: ServedIndex, body: dict[str, Any]) -> np.ndarray:
+def _vector(catalog: Catalog, index: ServedIndex, body: dict[str, Any]) -> np.ndarray:
     """The query, in clip-retrieval's precedence: text, picture, address of a picture, embedding."""
     if text := _text(body, "text"):
         return index.embed_text(text)
     if image := _text(body, "image"):
-        return index.embed_picture(_from_base64(image))
-    if _text(body, "image_url"):
-        raise SpecError("'image_url' is refused: this server opens no addresses for others; send 'image' as base64.")
+        return index.embed_picture(from_base64(image))
+    if address := _text(body, "image_url"):
+        return index.embed_picture(catalog.fetched(address))
     if body.get("embedding_input") is not None:
-        return _unit(body["embedding_input"], index.searcher.info.dim)
+        return unit(body["embedding_input"], index.searcher.info.dim, "embedding_input")
     raise SpecError("There is no query; give 'text', 'image' or 'embedding_input'.")
-
-
-def _from_base64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text.rpartition(",")[2], validate=True)  # browsers' data: addresses are fine too
-    except ValueError as error:
-        raise SpecError("'image' is not base64.") from error
-
-
-def _unit(values: Any, dim: int) -> np.ndarray:
-    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
-        raise SpecError("'embedding_input' must be a list of numbers.")
-    try:
-        vector = np.asarray(values, np.float64)
-    except OverflowError as error:
-        raise SpecError("'embedding_input' has a number that is too large.") from error
-    length = float(np.linalg.norm(vector))
-    if vector.shape != (dim,) or not np.isfinite(length) or length == 0:
-        raise SpecError(f"'embedding_input' must be {dim} finite numbers that are not all zero.")
-    return (vector / length).astype(np.float32)
 
 
 def _columns(record: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import uvicorn
@@ -18,6 +19,7 @@ from clip_spark.web.catalog import Catalog
 from clip_spark.web.connections import Connection
 from clip_spark.web.guard import Guard, Rules
 from clip_spark.web.origins import is_foreign, names_on
+from clip_spark.web.server import configured
 
 TOKEN = "0123456789abcdef"
 
@@ -228,8 +230,25 @@ def test_the_page_logs_in_once_with_a_cookie(catalog: Catalog) -> None:
         cookie = answer.headers["set-cookie"].lower()
         assert "httponly" in cookie and "samesite=strict" in cookie and "secure" not in cookie
         assert client.get("/indices").status_code == 200
-        forwarded = client.post("/token", content=TOKEN, headers={"x-forwarded-proto": "https"})
-        assert "secure" in forwarded.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize(
+    ("proxies", "believed"), [((), False), (("10.0.0.5",), True), (("10.0.0.0/24",), True), (("10.0.1.5",), False)]
+)
+def test_only_named_proxies_say_who_asks(catalog: Catalog, proxies: tuple[str, ...], believed: bool) -> None:
+    client = TestClient(as_run(catalog, Rules(rate=0.01), proxies), client=("10.0.0.5", 9))
+    found = [client.get("/", headers={"x-forwarded-for": f"198.51.100.{n}"}).status_code for n in range(101)]
+    assert found[-1] == (200 if believed else 429)  # else a client could be a new one with every request
+    behind = TestClient(as_run(catalog, Rules(token=TOKEN), proxies), client=("10.0.0.5", 9))
+    answer = behind.post("/token", content=TOKEN, headers={"x-forwarded-proto": "https"})
+    assert ("secure" in answer.headers["set-cookie"].lower()) == believed
+
+
+def as_run(catalog: Catalog, rules: Rules, proxies: tuple[str, ...]) -> Any:
+    """The app as uvicorn runs it."""
+    config = configured(create_app(catalog, rules), proxies)
+    config.load()
+    return config.loaded_app
 
 
 def test_a_rate_lets_bursts_through_and_then_so_many_a_second() -> None:

@@ -1,0 +1,128 @@
+"""*Server.* One query to one index: hits, whether there are more, how good they are, and counts of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from clip_spark.datasets import schema
+from clip_spark.errors import SpecError
+from clip_spark.index.open.parts import MISSING
+from clip_spark.search.hits import Hit, Wanted
+from clip_spark.web.results import hit_json
+from clip_spark.web.served import ServedIndex
+
+FACETED = 1000
+"""Hits whose values are counted, or those up to the end of the page where it lies deeper."""
+FACET_VALUES = 50
+"""Values of one column that are named; the others are counted together."""
+SHOWN = (schema.RECORD_ID, "text", "caption", "uri")
+"""Columns that a hit is shown by, whatever columns were asked for."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query.
+
+    Attributes:
+        vector: float32 (d,), of length 1.
+        kind: `text`, `image`, or `mixed` where it is several things, or a vector of unknown origin.
+        own: its position, if it is a record of the index; it is no hit then.
+        words: what it is called in tables of hits.
+    """
+
+    vector: np.ndarray
+    kind: str
+    own: int = MISSING
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The hits that a request wants.
+
+    Attributes:
+        wanted: which; its columns are those that were asked for, none means all.
+        facets: columns whose values are counted.
+        max_k: most hits of this server, those before the page included.
+    """
+
+    wanted: Wanted
+    facets: tuple[str, ...] = ()
+    max_k: int = 10_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one query found in one index."""
+
+    index: ServedIndex
+    asked: Asked
+    columns: tuple[str, ...]
+    hits: tuple[Hit, ...]
+    more: bool
+    recall: float | None
+    facets: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer but for its seconds."""
+        answer: dict[str, Any] = {
+            "index": self.index.name,
+            "kind": self.index.kind,
+            "hits": [hit_json(self.index, hit, self.columns) for hit in self.hits],
+            "more": self.more,
+            "recall_expected": self.recall,
+            "query_kind": self.asked.kind,
+        }
+        return {**answer, "facets": self.facets} if self.facets else answer
+
+
+def check_page(index: ServedIndex, page: Page) -> None:
+    """*Server.* Find mistakes of a request before anything is encoded; raises SpecError."""
+    records = index.searcher.records
+    records.check_columns(page.wanted.columns)
+    records.check_columns(page.facets)
+    for name in page.facets:
+        if pa.types.is_nested(records.schema.field(name).type):
+            raise SpecError(f"The column '{name}' holds lists or objects; their values are not counted.")
+    index.allowed(page.wanted.where)
+
+
+def find(index: ServedIndex, asked: Asked, page: Page) -> Found:
+    """*Server.* A page of hits with all that is said about them; raises what `ServedIndex.nearest` raises."""
+    wanted, columns = page.wanted, page.wanted.columns
+    wider = replace(wanted, k=wanted.k + 1, columns=shown_columns(index, columns))  # one more, to know of more
+    hits = index.nearest(asked.vector, wider, asked.own)
+    more = len(hits) > wanted.k and wanted.offset + 2 * wanted.k <= page.max_k
+    recall = index.recall_expected(wider, asked.kind)
+    return Found(index, asked, columns, tuple(hits[: wanted.k]), more, recall, _facets(index, asked, page))
+
+
+def shown_columns(index: ServedIndex, columns: Sequence[str]) -> tuple[str, ...]:
+    """*Pure.* Columns to read for hits of which some were asked for; none means all."""
+    if not columns:
+        return ()
+    return tuple(dict.fromkeys([*(name for name in SHOWN if name in index.searcher.records.columns), *columns]))
+
+
+def _facets(index: ServedIndex, asked: Asked, page: Page) -> dict[str, Any]:
+    if not page.facets:
+        return {}
+    depth = max(page.wanted.offset + page.wanted.k, min(FACETED, page.max_k))
+    positions = index.positions(asked.vector, replace(page.wanted, k=depth, offset=0), asked.own)
+    table = index.searcher.records.take(positions, page.facets)
+    return {name: count_values(table.column(name)) for name in page.facets}
+
+
+def count_values(column: pa.ChunkedArray) -> dict[str, Any]:
+    """*Pure.* How often each value occurs, the most frequent first; equal counts in the order of the hits."""
+    from clip_spark.web.results import plain
+
+    counts = sorted(column.value_counts().to_pylist(), key=lambda pair: -pair["counts"])
+    named = [{"value": plain(pair["values"]), "count": pair["counts"]} for pair in counts[:FACET_VALUES]]
+    others = sum(pair["counts"] for pair in counts[FACET_VALUES:])
+    return {"hits": len(column), "values": named, "others": others}

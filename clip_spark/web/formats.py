@@ -1,0 +1,113 @@
+"""*Server.* Hits as JSON, JSON lines, CSV or an Arrow stream, as a request asks: `format=`, else its Accept header."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+
+from clip_spark.errors import SpecError
+from clip_spark.search.hits import hit_column
+from clip_spark.web.bodies import shown
+from clip_spark.web.finding import Found
+from clip_spark.web.results import plain
+
+TYPES = {
+    "json": "application/json",
+    "jsonl": "application/x-ndjson",
+    "csv": "text/csv",
+    "arrow": "application/vnd.apache.arrow.stream",
+}
+FIXED = (("query", pa.string()), ("index", pa.string()), ("rank", pa.int32()), ("score", pa.float32()))
+"""Columns of a hit before those of its record."""
+
+
+def wanted_format(request: Request) -> str:
+    """*Server.* The format that a request asks for; JSON where it takes anything; raises SpecError for one we lack."""
+    given = request.query_params.get("format", "")
+    if given:
+        if given not in TYPES:
+            raise SpecError(f"'format' is {shown(given)}; it must be one of {', '.join(TYPES)}.")
+        return given
+    accepted = [part.split(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
+    return next((name for kind in accepted for name, own in TYPES.items() if own == kind), "json")
+
+
+def answer(format: str, found: Sequence[Found], body: Any) -> Response:
+    """*Server.* The response: `body` as JSON, or all hits as rows of a table.
+
+    Raises:
+        SpecError: two indices have a column of the same name and of types that no column can hold both of.
+    """
+    if format == "json":
+        return JSONResponse(body)
+    if format == "jsonl":
+        return Response("".join(map(_line, _rows(found))), media_type=TYPES[format])
+    table = hits_table(found)
+    data = _csv(table) if format == "csv" else _arrow(table)
+    return Response(data, media_type=TYPES[format])
+
+
+def hits_table(found: Sequence[Found]) -> pa.Table:
+    """*Server.* All hits, a row each: query, index, rank, score and the columns that were asked for in their types."""
+    try:
+        return pa.concat_tables([_one_table(one) for one in found], promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise SpecError(f"These indices do not fit into one table ({error}); ask for one, or for JSON.") from error
+
+
+def _one_table(found: Found) -> pa.Table:
+    fields = [
+        field for field in found.index.searcher.records.schema if not found.columns or field.name in found.columns
+    ]
+    schema = pa.schema([*FIXED, *(field.with_name(hit_column(field.name)) for field in fields)])
+    rows = [
+        {**_head(found, hit), **{hit_column(field.name): hit.record[field.name] for field in fields}}
+        for hit in found.hits
+    ]
+    return pa.Table.from_pylist(rows, schema)
+
+
+def _head(found: Found, hit: Any) -> dict[str, Any]:
+    return {"query": found.asked.words, "index": found.index.name, "rank": hit.rank, "score": hit.score}
+
+
+def _rows(found: Sequence[Found]) -> list[dict[str, Any]]:
+    return [
+        {
+            **_head(one, hit),
+            **{
+                hit_column(key): plain(value) for key, value in hit.record.items() if key in (one.columns or hit.record)
+            },
+        }
+        for one in found
+        for hit in one.hits
+    ]
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps({**row, "score": round(row["score"], 6)}, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _csv(table: pa.Table) -> bytes:
+    """Lists, objects and bytes, which CSV has no words for, are JSON in their cell."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
+            cells = [None if cell is None else json.dumps(plain(cell)) for cell in table.column(place).to_pylist()]
+            table = table.set_column(place, field.name, pa.array(cells, pa.string()))
+    sink = io.BytesIO()
+    pyarrow.csv.write_csv(table, sink)
+    return sink.getvalue()
+
+
+def _arrow(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()

@@ -1,0 +1,81 @@
+"""*Server.* POST /query: several queries, weighted ones too, to several indices in one request."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from clip_spark.errors import SpecError
+from clip_spark.search.hits import Wanted
+from clip_spark.web.bodies import json_object
+from clip_spark.web.budget import check_budget
+from clip_spark.web.catalog import Catalog
+from clip_spark.web.errors import validation_sentence
+from clip_spark.web.finding import Found, Page, check_page, find
+from clip_spark.web.formats import answer, wanted_format
+from clip_spark.web.models import ERRORS, QueryAnswer, QueryRequest, body_of
+from clip_spark.web.parameters import check_count, known_parameters, seconds_since
+from clip_spark.web.terms import asked_for
+
+MOST_HITS = 100_000
+"""Hits of all answers of one request together."""
+
+router = APIRouter(responses=ERRORS)
+
+
+@router.post(
+    "/query",
+    response_model=QueryAnswer,
+    openapi_extra=body_of(QueryRequest, ("format",)),
+    dependencies=[Depends(known_parameters)],
+)
+async def query(request: Request) -> Response:
+    """Hits for each query in each index; a query is one thing to search for, or several with weights (`terms`)."""
+    started, catalog, max_k = time.perf_counter(), request.app.state.catalog, request.app.state.max_k
+    format, data = wanted_format(request), await request.body()
+
+    def work() -> Response:
+        asked = parsed(data)
+        check_count(max_k, asked.offset + asked.k)
+        found = _answers(catalog, asked, max_k)
+        body: dict[str, Any] = {"answers": [one.to_json() for one in found] if format == "json" else []}
+        return answer(format, found, {**body, "seconds": seconds_since(started)})
+
+    return await run_in_threadpool(work)
+
+
+def parsed(data: bytes) -> QueryRequest:
+    """*Pure.* The body of a request; raises SpecError with the name of what is wrong."""
+    value = json_object(data)
+    try:
+        return QueryRequest.model_validate(value)
+    except ValidationError as error:
+        raise SpecError(validation_sentence(error.errors())) from error
+
+
+def _answers(catalog: Catalog, asked: QueryRequest, max_k: int) -> list[Found]:
+    indices = [catalog.get(name) for name in asked.indices or [""]]
+    if len(indices) * len(asked.queries) * asked.k > MOST_HITS:
+        raise SpecError(f"All answers together would have more than {MOST_HITS:,} hits; ask for fewer.")
+    wanted = Wanted(
+        k=asked.k,
+        offset=asked.offset,
+        threshold=asked.threshold,
+        where=asked.where.strip(),
+        unique=asked.unique,
+        columns=tuple(asked.columns),
+    )
+    page = Page(wanted, tuple(asked.facets), max_k)
+    for index in indices:  # mistakes are found before anything is encoded
+        check_page(index, page)
+    found = []
+    for one in asked.queries:
+        for index in indices:
+            check_budget()
+            with catalog.timings("full_knn_request_time"):
+                found.append(find(index, asked_for(catalog, index, one), page))
+    return found

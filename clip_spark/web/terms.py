@@ -1,0 +1,96 @@
+"""*Server.* What a request searches for as a vector: a text, a record, a picture, numbers, or a weighted sum."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from clip_spark.errors import SpecError
+from clip_spark.web.catalog import Catalog
+from clip_spark.web.finding import Asked
+from clip_spark.web.models import QueryTerms, Term
+from clip_spark.web.served import ServedIndex
+
+LEAST_LENGTH = 1e-6
+MIXED = "mixed"
+"""The kind of a query that is neither text nor picture alone."""
+
+
+def asked_for(catalog: Catalog, target: ServedIndex, query: QueryTerms) -> Asked:
+    """*Server.* A query of one term, or of several with weights, for an index.
+
+    Raises:
+        SpecError: it has no term, or its terms cancel each other out.
+        NotFound, Rejected, ModelError: a term cannot be used.
+    """
+    terms = query.terms if query.terms is not None else [query]
+    if not terms:
+        raise SpecError("'terms' is empty; give at least one.")
+    found = [_term(catalog, target, term) for term in terms]
+    words = " ".join(_words(term) for term in terms)
+    if len(found) == 1 and terms[0].weight == 1.0:
+        return Asked(found[0].vector, found[0].kind, found[0].own, words)
+    total = np.sum(
+        [term.weight * one.vector.astype(np.float64) for term, one in zip(terms, found, strict=True)], axis=0
+    )
+    length = float(np.linalg.norm(total))
+    if not np.isfinite(length) or length < LEAST_LENGTH:
+        raise SpecError("The terms of this query cancel each other out; nothing is left to search for.")
+    kinds = {one.kind for one in found}
+    return Asked((total / length).astype(np.float32), kinds.pop() if len(kinds) == 1 else MIXED, words=words)
+
+
+def _term(catalog: Catalog, target: ServedIndex, term: Term) -> Asked:
+    given = [name for name in ("text", "like", "image", "image_url", "embedding") if getattr(term, name) is not None]
+    if len(given) != 1:
+        found = " and ".join(given) or "none"
+        raise SpecError(f"Each term needs one of text, like, image, image_url and embedding; found {found}.")
+    if term.text is not None:
+        return Asked(target.embed_text(searched_text(term.text)), "text")
+    if term.like is not None:
+        home = catalog.get(term.of) if term.of else target
+        vector, own = catalog.embedding_of(term.like, home, target)
+        return Asked(vector, home.kind, own)
+    if term.embedding is not None:
+        return Asked(unit(term.embedding, target.searcher.info.dim, "embedding"), MIXED)
+    data = from_base64(term.image) if term.image is not None else catalog.fetched(str(term.image_url))
+    return Asked(target.embed_picture(data), "image")
+
+
+def searched_text(text: str) -> str:
+    """*Pure.* The same text; raises SpecError for an empty one."""
+    if not text.strip():
+        raise SpecError("The text to search for is empty; give some words.")
+    return text
+
+
+def _words(term: Term) -> str:
+    """A term in tables of hits: no picture's bytes, no vector's numbers."""
+    what = term.text if term.text is not None else term.like or term.image_url
+    shown = what if what is not None else "(picture)" if term.image is not None else "(embedding)"
+    return shown if term.weight == 1.0 else f"{term.weight:+g} * {shown}"
+
+
+def from_base64(text: str) -> bytes:
+    """*Pure.* The bytes of a picture in base64; browsers' `data:` addresses are fine too; raises SpecError."""
+    try:
+        return base64.b64decode(text.rpartition(",")[2], validate=True)
+    except ValueError as error:
+        raise SpecError("'image' is not base64.") from error
+
+
+def unit(values: Sequence[Any], dim: int, name: str) -> np.ndarray:
+    """*Pure.* Numbers as a vector of length 1, float32 (dim,); raises SpecError where they cannot be one."""
+    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+        raise SpecError(f"'{name}' must be a list of numbers.")
+    try:
+        vector = np.asarray(values, np.float64)
+    except OverflowError as error:
+        raise SpecError(f"'{name}' has a number that is too large.") from error
+    length = float(np.linalg.norm(vector))
+    if vector.shape != (dim,) or not np.isfinite(length) or length == 0:
+        raise SpecError(f"'{name}' must be {dim} finite numbers that are not all zero.")
+    return (vector / length).astype(np.float32)
