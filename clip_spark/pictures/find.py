@@ -19,6 +19,7 @@ from clip_spark.pictures.parts import Part
 from clip_spark.pictures.plain_text import printable
 from clip_spark.pictures.sources import FileEntry, FilesPart
 from clip_spark.pictures.table_rows import TablePart, beside
+from clip_spark.pictures.tars import TarPart
 from clip_spark.storage import FileInfo
 
 MOST_FILES, LEAST_FILES, WANTED_SHARDS = 10_000, 250, 64
@@ -118,6 +119,8 @@ def _find(uri: str) -> FolderFiles:
     if len(listed) == 1 and listed[0].uri == uri and (entries := _named_list(listed[0])) is not None:
         return entries
     found = sort_out(uri, listed)
+    if storage.exists(storage.join(uri, MANIFEST)):  # ours, or `_list` would have refused it
+        found.archives = [replace(part, own=True) if isinstance(part, TarPart) else part for part in found.archives]
     if not found.files and not found.archives:
         why = "; ".join(
             f"{number:,} {name.removeprefix('left out: ')}" for name, number in found.left_out.most_common(5)

@@ -27,6 +27,7 @@ class Picture:
         metadata: JSON object as text, if it has one.
         offset: first byte inside the tar `uri` names; None for other sources.
         notices: what was odd about it; counted.
+        record_id: that it has already, from a dataset of ours; empty makes one of its URI.
     """
 
     uri: str
@@ -35,6 +36,7 @@ class Picture:
     metadata: str | None = None
     offset: int | None = None
     notices: tuple[str, ...] = ()
+    record_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def with_texts(picture: Picture, caption: str | None, metadata: str | None) -> P
         to_json(found) if found else None,
         picture.offset,
         notices,
+        picture.record_id,
     )
 
 

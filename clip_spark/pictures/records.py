@@ -77,7 +77,7 @@ def records_table(rows: Sequence[PictureRow], columns: Sequence[MetadataColumn])
 def _record(row: PictureRow, columns: Sequence[MetadataColumn]) -> dict[str, Any]:
     picture = row.picture
     return {
-        "record_id": schema.record_id(picture.uri),
+        "record_id": picture.record_id or schema.record_id(picture.uri),
         "kind": "image",
         "uri": picture.uri,
         "caption": picture.caption,

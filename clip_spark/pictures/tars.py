@@ -31,13 +31,14 @@ TEXTS = ("txt", "caption")
 
 @dataclass(frozen=True)
 class TarPart:
-    """One webdataset tar."""
+    """One webdataset tar; in one of ours the keys are record ids."""
 
     uri: str
+    own: bool = False
 
     def read(self) -> Iterator[Item]:
         """The pictures in the order of the tar, and what else it holds; a damaged rest is one Unreadable."""
-        sample = TarSample(self.uri)
+        sample = TarSample(self.uri, own=self.own)
         try:
             for found in self.members():
                 if isinstance(found, LeftOut):
@@ -45,7 +46,7 @@ class TarPart:
                     continue
                 if (key := split_key(found.name)[0]) != sample.key:
                     yield from sample.items()
-                    sample = TarSample(self.uri, key)
+                    sample = TarSample(self.uri, key, own=self.own)
                 sample.members.append(found)
         except FileNotFoundError:
             yield Unreadable(self.uri, "missing", "the file does not exist")
@@ -203,6 +204,7 @@ class TarSample:
     key: str = ""
     members: list[Member] = field(default_factory=list)
     complete: bool = True
+    own: bool = False
 
     def items(self) -> Iterator[Item]:
         """All pictures of the sample; a sample with texts and without a picture is an Unreadable."""
@@ -219,7 +221,8 @@ class TarSample:
     def _picture(self, member: Member, number: int, is_one_of_many: bool) -> Picture:
         uri = f"tar://{member.name}::{self.tar}"
         notices = ("of a key that has several, as samples of their own",) if is_one_of_many else ()
-        found = Picture(uri, member.data, offset=member.offset, notices=notices)
+        record_id = self.key if self.own else ""
+        found = Picture(uri, member.data, offset=member.offset, notices=notices, record_id=record_id)
         stem = member.name.rpartition(".")[0] if is_one_of_many else ""
         return with_texts(found, self._text(TEXTS, stem), self._text(("json",), stem))
 

@@ -13,12 +13,15 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*(ROOT / "clip_spark").rglob("*.py"), *(ROOT / "jobs").glob("*.py")])
 PUBLIC = {
     "EmbedImagesSpec": "a spec's name is in the fingerprint of every plan",
+    "download_images": "a command",
     "embed_images": "a command",
     "encode_images": "a public method of the encoder, beside open_clip's encode_image",
     "image": "an option of search, and PIL's word for decoded pixels",
     "image_column": "an option of embed-images",
     "image_id": "a column of tags",
+    "image_size": "an option of download-images, as img2dataset calls it",
     "images": "an option of embed-images, plan and demo",
+    "min_image_size": "an option of download-images, as img2dataset calls it",
     "tag_images": "a command",
 }
 """Names with `image` that are public, or somebody else's, and why they stay."""

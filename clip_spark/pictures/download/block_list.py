@@ -1,0 +1,54 @@
+"""*Worker.* Hashes of files that must never be stored, and the hash that a file must have."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from clip_spark import storage
+from clip_spark.errors import InputError
+from clip_spark.pictures.download.statuses import BLOCKED_BY_LIST, HASH_DIFFERS, Failed
+
+DIGESTS = {32: "md5", 40: "sha1", 64: "sha256"}
+"""Hex digits -> the function."""
+HEX = re.compile(r"[0-9a-f]+")
+
+
+@lru_cache(maxsize=4)
+def read_block_lists(uris: Sequence[str]) -> dict[str, frozenset[str]]:
+    """*Anywhere.* Function -> digests of all lists; a list is read once in a process.
+
+    Raises:
+        InputError: a line is no digest.
+    """
+    found: dict[str, set[str]] = {}
+    for uri in uris:
+        for number, line in enumerate(storage.read_bytes(uri).decode("utf-8-sig", "replace").splitlines(), 1):
+            text = line.partition("#")[0].strip().lower()
+            if text:
+                found.setdefault(_function(text, f"'{uri}', line {number}"), set()).add(text)
+    return {name: frozenset(digests) for name, digests in found.items()}
+
+
+def _function(digest: str, place: str) -> str:
+    if len(digest) not in DIGESTS or not HEX.fullmatch(digest):
+        raise InputError(f"{place}: '{digest[:80]}' is no md5, sha1 or sha256 in hex.")
+    return DIGESTS[len(digest)]
+
+
+def check_not_blocked(data: bytes, lists: dict[str, frozenset[str]]) -> None:
+    """*Worker.* Raise Failed for a file that a list names; the message does not say which list or digest."""
+    if any(hashlib.new(name, data).hexdigest() in digests for name, digests in lists.items()):
+        raise Failed(BLOCKED_BY_LIST, "the file is on a block list; nothing of it is kept")
+
+
+def check_hash(data: bytes, wanted: str) -> None:
+    """*Worker.* Raise Failed unless the file has the digest that its row gives; an empty one asks for nothing."""
+    digest = wanted.strip().lower()
+    if not digest:
+        return
+    name = DIGESTS.get(len(digest))
+    if name is None or hashlib.new(name, data).hexdigest() != digest:
+        raise Failed(HASH_DIFFERS, f"the row says {digest[:64]}, and the file differs")

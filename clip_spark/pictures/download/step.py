@@ -1,0 +1,187 @@
+"""*Driver.* download-images: records with links -> pictures in webdataset tars, and what became of every link."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from clip_spark import storage
+from clip_spark.datasets.commit import read_head
+from clip_spark.datasets.manifest import REPORT, Manifest, read_manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.run import Run, begin_run, plan_of
+from clip_spark.datasets.schema import check_columns
+from clip_spark.datasets.spec import fingerprint
+from clip_spark.datasets.tables import Table
+from clip_spark.errors import InputError, ResultError, SpecError
+from clip_spark.pictures.download.block_list import read_block_lists
+from clip_spark.pictures.download.earlier import Earlier
+from clip_spark.pictures.download.shard import HOST, PICTURES, RECORDS, STATUS, DownloadWork, columns_of
+from clip_spark.pictures.download.slices import cut
+from clip_spark.pictures.download.specs import DownloadSpec
+from clip_spark.pictures.download.statuses import OK
+from clip_spark.runtime import devices
+from clip_spark.runtime.session import SessionSource
+from clip_spark.runtime.tasks import Planned, read_on_executors, run_shards
+
+STEP = "download-images"
+MANY_LINKS = 10_000
+"""Beyond so many the people whose servers are asked must be able to write to somebody."""
+AGAIN = "retry"
+"""Name of the input that a run has which fetches again what failed."""
+
+
+def download_images(get_spark: SessionSource, spec: DownloadSpec) -> Manifest:
+    """*Driver.* Fetch the pictures of all links; every row gets a status.
+
+    Raises:
+        InputError: the records are missing, or have no links.
+        SpecError: no --contact for many links; nothing to retry; a column that does not exist.
+        ResultError: no picture came, or more rows failed than --max-rejects allows; all is kept.
+    """
+    planned = plan_tasks(spec)
+    head = read_head(spec.output).manifest
+    again = _is_same(head, planned.plan) and bool(spec.retry_failed)
+    if spec.retry_failed and not again:
+        raise SpecError(
+            f"--retry-failed: '{spec.output}' holds no finished download of these links; run without it first."
+        )
+    if head is not None and _is_same(head, planned.plan) and not spec.overwrite and not again:
+        return checked(head, spec.max_rejects)
+    if head is not None and again:
+        if not any(_retried(head, spec)):
+            return checked(head, spec.max_rejects)
+        planned = _with_earlier(planned, spec, head)
+    return _run(get_spark, spec, planned, again)
+
+
+def _run(get_spark: SessionSource, spec: DownloadSpec, planned: Planned, again: bool) -> Manifest:
+    read = read_on_executors(get_spark)
+    run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite or again, read=read)
+    if run.manifest is None:
+        items = [planned.items[number] for number in run.pending()]
+        if items:
+            spark = get_spark()
+            threads = devices.threads_per_task(spark.sparkContext, len(items))
+            run_shards(spark, STEP, items, planned.work(run.output, threads))
+        return checked(_commit(run), spec.max_rejects)
+    return checked(run.manifest, spec.max_rejects)
+
+
+def plan_tasks(spec: DownloadSpec) -> Planned:
+    """*Driver.* What the tasks of a first run will do; raises what `download_images` raises."""
+    records = read_manifest(spec.records, "records")
+    if records.rows > MANY_LINKS and not spec.contact.strip():
+        raise SpecError(
+            f"{records.rows:,} links: give --contact, a mail or web address, so that those whose servers are asked can "
+            "write to you."
+        )
+    with storage.open_read(records.files(RECORDS)[0]) as stream:
+        columns = pq.ParquetFile(stream).schema_arrow
+    if "uri" not in columns.names:
+        raise InputError(f"The records of '{spec.records}' have no links; make-records --uri-column NAME keeps them.")
+    if spec.hash_column:
+        check_columns([spec.hash_column], columns.names)
+    read_block_lists(spec.block_list)
+    items = cut(records, spec.shard_rows)
+    plan = Plan.of("images", spec, {"records": records.as_input()}, len(items))
+
+    def work(output: str, threads: int) -> DownloadWork:
+        return DownloadWork(output, plan.fingerprint, spec, columns_of(columns), threads or 1)
+
+    return Planned(plan, items, work)
+
+
+def _with_earlier(planned: Planned, spec: DownloadSpec, head: Manifest) -> Planned:
+    """*Driver.* The same, with what `head` has; the plan is another one, since it replaces that."""
+    reasons = tuple(sorted(spec.retry_failed))
+    again = {"uri": "", "fingerprint": fingerprint([head.created, head.content_fingerprint, reasons])}
+    plan = dataclasses.replace(planned.plan, inputs={**planned.plan.inputs, AGAIN: again})
+    pairs = zip(head.files(RECORDS), head.files(PICTURES), strict=True)
+    earlier = {number: Earlier(records, pictures, reasons) for number, (records, pictures) in enumerate(pairs)}
+
+    def work(output: str, threads: int) -> DownloadWork:
+        first: DownloadWork = planned.work(output, threads)  # type: ignore[assignment]
+        return dataclasses.replace(first, plan=plan.fingerprint, earlier=earlier)
+
+    return Planned(plan, planned.items, work)
+
+
+def _is_same(head: Manifest | None, plan: Plan) -> bool:
+    """*Pure.* Whether a finished download is of this plan, however often it was retried."""
+    if head is None:
+        return False
+    found = plan_of(head)
+    inputs = {name: value for name, value in found.inputs.items() if name != AGAIN}
+    return dataclasses.replace(found, inputs=inputs).fingerprint == plan.fingerprint
+
+
+def _retried(head: Manifest, spec: DownloadSpec) -> list[str]:
+    """*Pure.* The statuses of a finished download that are to be tried again."""
+    probe = Earlier("", "", spec.retry_failed)
+    return [status for status in by_status(head) if probe.is_again(status)]
+
+
+def by_status(manifest: Manifest) -> Counter[str]:
+    """*Pure.* Status -> rows."""
+    return _counted(_sums(manifest), STATUS)
+
+
+def _sums(manifest: Manifest) -> Counter[str]:
+    return sum((Counter(receipt.counters) for receipt in manifest.receipts), Counter())
+
+
+def _counted(sums: Mapping[str, float], prefix: str) -> Counter[str]:
+    return Counter({name.removeprefix(prefix): int(n) for name, n in sums.items() if name.startswith(prefix)})
+
+
+def _commit(run: Run) -> Manifest:
+    def refine(report: dict[str, Any]) -> dict[str, Any]:
+        sums = report["counters"]
+        found, hosts = _counted(sums, STATUS), _counted(sums, HOST)
+        kept = {name: value for name, value in sums.items() if not name.startswith((STATUS, HOST))}
+        return {
+            **report,
+            "rows_out": found[OK],
+            "counters": kept,
+            "by_status": dict(found.most_common()),
+            "failed_at_host": dict(hosts.most_common(20)),
+        }
+
+    sums = sum((Counter(receipt.counters) for receipt in run.receipts()), Counter())
+    return run.commit({"pictures": _counted(sums, STATUS)[OK]}, refine)
+
+
+def checked(manifest: Manifest, max_rejects: float) -> Manifest:
+    """*Driver.* The manifest, if pictures came and no more failed than may.
+
+    Raises:
+        ResultError: it was not so; the dataset is kept.
+    """
+    found = by_status(manifest)
+    failed = Counter({status: number for status, number in found.items() if status != OK})
+    why = "; ".join(f"{number:,} {status}" for status, number in failed.most_common(5))
+    if not found[OK]:
+        raise ResultError(
+            f"None of {manifest.rows:,} links gave a picture ({why}); '{manifest.uri}' says why for each."
+        )
+    if failed.total() > max_rejects * manifest.rows:
+        raise ResultError(
+            f"{failed.total():,} of {manifest.rows:,} links failed, more than --max-rejects {max_rejects:g} ({why}); "
+            "all is kept, and --retry-failed all tries them again."
+        )
+    return manifest
+
+
+def preview(manifest: Manifest) -> list[Table]:
+    """*Driver.* What became of the links, and where most failed."""
+    report = storage.read_json(manifest.locate(REPORT))
+    rows = [(status, number, f"{number / manifest.rows:.1%}") for status, number in report["by_status"].items()]
+    tables = [Table("links", ("status", "rows", "share"), rows)]
+    if hosts := report.get("failed_at_host"):
+        tables.append(Table("where links failed", ("host", "links"), list(hosts.items())[:10]))
+    return tables
