@@ -40,6 +40,7 @@ __all__ = [
     "build_index",
     "count_ngrams",
     "describe_set",
+    "download_images",
     "embed_images",
     "embed_text",
     "filter_ngrams",
@@ -156,6 +157,75 @@ def describe_set(
         top: tags listed per class.
         examples: pictures shown per tag.
         where: condition on the texts' columns that says which may be tags.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
+def download_images(
+    *,
+    records: Text,
+    output: Text,
+    contact: Text = "",
+    image_size: int = 256,
+    resize_mode: Text = "keep_ratio",
+    upscale: bool = False,
+    encode_format: Text = "jpg",
+    encode_quality: int = 95,
+    skip_reencode: bool = False,
+    min_image_size: int = 0,
+    max_aspect_ratio: float = 0.0,
+    max_bytes: Text = "32M",
+    hash_column: Text = "",
+    block_list: Texts = (),
+    timeout: float = 30.0,
+    tries: int = 3,
+    connections: int = 64,
+    host_connections: int = 4,
+    robots: bool = True,
+    robots_tag: bool = True,
+    aipref: bool = True,
+    tdm: bool = True,
+    allow_private: bool = False,
+    retry_failed: Texts = (),
+    max_rejects: float = 1.0,
+    shard_rows: int = 5000,
+    overwrite: bool = False,
+) -> Dataset:
+    """Records with links -> pictures in webdataset tars, and what became of every link.
+
+    Args:
+        records: dataset of records with picture links (make-records --uri-column).
+        output: folder of the dataset to write.
+        contact: who runs this, a mail or web address, for the people whose servers are asked; needed beyond 10,000 links.
+        image_size: pixels that resize_mode aims at.
+        resize_mode: no (keep the file as it came), keep_ratio (its shorter side), keep_ratio_largest (its longer side), center_crop (a square), border (a square with white bars).
+        upscale: also enlarge pictures that are smaller.
+        encode_format: store as jpg, png or webp.
+        encode_quality: quality of jpg and webp, 1 to 100.
+        skip_reencode: store the bytes as they came where nothing is resized.
+        min_image_size: reject pictures whose shorter side has fewer pixels.
+        max_aspect_ratio: reject pictures that are more than so many times as long as wide; 0: no limit.
+        max_bytes: reject larger files.
+        hash_column: column with the md5, sha1 or sha256 that the file must have.
+        block_list: files of md5, sha1 or sha256, one a line; never stored.
+        timeout: seconds for one try, from its connection to its last byte.
+        tries: how often a link is tried if the failure may pass.
+        connections: links that one task asks for at once.
+        host_connections: of these to one host.
+        robots: obey robots.txt (RFC 9309) and its Crawl-delay.
+        robots_tag: obey X-Robots-Tag: noai, noimageai, noindex, noimageindex, none.
+        aipref: obey Content-Usage: train-ai=n (IETF AIPREF), in robots.txt and in answers.
+        tdm: obey tdm-reservation: 1.
+        allow_private: also ask addresses that are not public (an intranet, a test).
+        retry_failed: of a finished download: fetch rows that failed for these reasons again, or `all`; what is stored stays.
+        max_rejects: end as failed if a larger share of the rows fails.
+        shard_rows: links of one shard.
         overwrite: replace what another run left in output.
 
     Returns:

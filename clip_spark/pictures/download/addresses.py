@@ -49,7 +49,7 @@ def check_literal(host: str) -> None:
     except ValueError:
         return
     if not public:
-        raise Failed(BLOCKED_ADDRESS, f"{host} is not a public address; --allow-private asks it all the same")
+        raise Failed(BLOCKED_ADDRESS, f"{host} is not a public address; --allow-private asks it too")
 
 
 class PublicResolver:
@@ -69,10 +69,8 @@ class PublicResolver:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG)
         usable = [entry for entry in found if self._allow_private or is_public(str(entry[4][0]))]
         if not usable:
-            raise Failed(
-                BLOCKED_ADDRESS,
-                f"{host} leads to {found[0][4][0]}, which is not a public address; --allow-private asks it all the same",
-            )
+            where = found[0][4][0]
+            raise Failed(BLOCKED_ADDRESS, f"{host} leads to {where}, which is not public; --allow-private asks it too")
         return [_result(host, entry) for entry in usable]
 
     async def close(self) -> None:
