@@ -52,6 +52,7 @@ setup(
             "demo/licenses/*",
             "web/static/*",
             "texts/ngrams/ranking/stop_words/*",
+            "index/build/captions.txt",
         ],
         "clip_spark.conf": ["spark/*", "pipelines/*", "rates/*"],
     },

@@ -1,4 +1,4 @@
-"""`clip-spark search`: query -> hits, in the terminal; without Spark."""
+"""`clip-spark search`: query -> hits, in the terminal; without Spark. Without a query on a terminal: a prompt."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from clip_spark.search.answers import hits_table, json_lines, save_answers, save_sheet
         from clip_spark.search.command import run_query
 
+        if not spec.asked and not options.json and sys.stdin.isatty() and sys.stdout.isatty():
+            from clip_spark.commands.prompt import run_prompt
+
+            run_prompt(spec)
+            return
         answers = run_query(spec)
         if spec.save:
             save_answers(spec.save, answers)
@@ -26,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             say_json(json_lines(answers).rstrip("\n"))
             return
         for hits in answers:
-            show_table(hits_table(hits, spec.columns))
+            show_table(hits_table(hits, spec.columns), cut=True)
 
     return command_main("search", argv, work)
 

@@ -9,23 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.manifest import read_manifest
 from clip_spark.datasets.tables import Table
 from clip_spark.index.build.choose_key import is_exact
 from clip_spark.index.build.read_vectors import VectorReader, dataset_files
 from clip_spark.index.build.train import draw_positions
 from clip_spark.index.build.truth import true_hits
-from clip_spark.index.build.tune import DEPTHS, FEW_QUERIES, SHALLOW, Questions, harder, tune
+from clip_spark.index.build.tune import DEPTHS, SHALLOW, Questions, harder, make_questions, tune
 from clip_spark.index.files.layout import Effort, IndexInfo, read_index
 from clip_spark.index.open.parts import open_parts
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import map_items
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 SAMPLE = 256
 """Queries that are compared: the mean of so many shares is right to two hundredths."""
@@ -58,23 +54,21 @@ def measure_own(get_spark: SessionSource, step: str, queries_uri: str, index_uri
         return OwnRecall((), {"k": k, "recall": 1.0, "queries": 0, "lists": 0})
     spark = get_spark()
     deep = [depth for depth in DEPTHS if depth > k][:DEEPER]
-    ask = partial(_questions, spark, step, queries, index, info)
-    asked = [ask(SAMPLE, min(k, SHALLOW)), *(ask(FEW_QUERIES, depth) for depth in [k, *deep] if depth > SHALLOW)]
+    reader = VectorReader(dataset_files(queries, "embeddings"), info.dim)
+    sample = reader.take(draw_positions(reader.count, 0, SAMPLE, seed=0)[1])
+    asked = make_questions(
+        sample,
+        None,
+        info.rows,
+        lambda wanted, depth: true_hits(spark, index.uri, info, wanted, depth, step),
+        [min(k, SHALLOW), *(depth for depth in (k, *deep) if depth > SHALLOW)],
+    )
     goal = float(info.measured.get("goal", GOAL))
     depths = tuple(depth for depth in (k, *deep) if depth <= info.rows)
     efforts = map_items(spark, step, [index.uri], _Tune(info, goal, tuple(asked), depths))[0]
     mine = next((effort for effort in efforts if effort.k >= k), None)
     facts = {"k": k, "recall": mine.recall if mine else 1.0, "queries": min(SAMPLE, queries.rows)}
     return OwnRecall(harder(efforts, info.efforts), {**facts, "lists": mine.settings.nprobe if mine else 0})
-
-
-def _questions(
-    spark: SparkSession, step: str, queries: Manifest, index: Manifest, info: IndexInfo, sample: int, depth: int
-) -> Questions:
-    reader = VectorReader(dataset_files(queries, "embeddings"), info.dim)
-    _, rows = draw_positions(reader.count, 0, sample, seed=0)
-    vectors = reader.take(rows)
-    return Questions(vectors, true_hits(spark, index.uri, info, vectors, min(depth + 1, info.rows), step), None)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from clip_spark import storage
 from clip_spark.commands.entry import Command, load
 from clip_spark.commands.options import RunOptions, comma_hint, parse_spec
 from clip_spark.commands.registry import COMMANDS
-from clip_spark.commands.terminal import BREAKS, cell, is_path, printable, printable_json, table_width
+from clip_spark.commands.terminal import BREAKS, cell, cut_paths, is_path, printable, printable_json, table_width
 from clip_spark.datasets import tables as reports
 from clip_spark.datasets.manifest import REPORT, Manifest
 from clip_spark.datasets.tables import Table
@@ -166,13 +166,27 @@ def complain(text: str) -> None:
     print(BREAKS.sub(" ", printable(text)), file=sys.stderr)
 
 
-def show_table(table: Table) -> None:
-    """*Driver.* Draw a table on stdout: as wide as the terminal, wider where a path would be folded."""
+def draw(escapes: str) -> None:
+    """*Driver.* Send escapes of our own making, such as a picture, to the terminal as they are."""
+    sys.stdout.write(escapes)
+    sys.stdout.flush()
+
+
+def show_table(table: Table, cut: bool = False) -> None:
+    """*Driver.* Draw a table on stdout: as wide as the terminal, wider where a path would be folded.
+
+    Args:
+        table: what to draw.
+        cut: on a terminal, shorten paths so that the table fits; what is piped stays whole.
+    """
     from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table as Drawing
 
     cells = [[cell(value) for value in row] for row in table.rows]
+    terminal = Console().width if sys.stdout.isatty() else None
+    if cut and terminal is not None:
+        cells = cut_paths(cells, table.columns, terminal)
     drawing = Drawing(title=cell(table.title), title_justify="left", title_style="bold")
     shapes = []
     for index, column in enumerate(table.columns):
@@ -183,5 +197,4 @@ def show_table(table: Table) -> None:
         drawing.add_column(cell(column), justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in cells:
         drawing.add_row(*row)
-    terminal = Console().width if sys.stdout.isatty() else None
     Console(markup=False, highlight=False, width=table_width(terminal, shapes)).print(drawing)

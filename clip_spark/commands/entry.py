@@ -26,6 +26,7 @@ class Command:
         preview: `module:function`, called with the Manifest, returns tables to show; empty shows only the overview.
         examples: (what it does, command line) pairs for `--help`.
         next_command: a command to type next; `{output}` and the spec's other fields are filled in.
+        words: the option that words without an option's name are, such as the query of `search`; empty takes none.
         spark: whether it takes a Spark master and settings.
         page: page of the documentation, such as `docs/ngrams.md`.
     """
@@ -41,6 +42,7 @@ class Command:
     preview: str = ""
     examples: tuple[tuple[str, str], ...] = ()
     next_command: str = ""
+    words: str = ""
     spark: bool = True
     page: str = ""
 

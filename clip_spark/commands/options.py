@@ -63,10 +63,14 @@ def parse_values(command: Command, argv: Sequence[str] | None) -> tuple[dict[str
     """*Driver.* What was given of a command's options, before any is checked or completed."""
     spec_class = command.spec_class
     known, unknown = _parser(command, spec_class).parse_known_args(argv)
-    if unknown:
+    given = vars(known)
+    if command.words and unknown and not any(word.startswith("-") for word in unknown):
+        if command.words in given:
+            raise SpecError(f"'{' '.join(unknown)}' is a second --{_hyphens(command.words)}; give one.")
+        given[command.words] = " ".join(unknown)
+    elif unknown:
         names = [f"--{_hyphens(f.name)}" for f in dataclasses.fields(spec_class)]
         raise SpecError(f"There is no option {unknown[0]}.{nearest(unknown[0], names)} See `{command.prog} --help`.")
-    given = vars(known)
     options = _run_options(given)
     return {**read_config(given.pop("config"), spec_class), **given}, options
 

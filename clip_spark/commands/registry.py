@@ -194,9 +194,11 @@ _ENTRIES = (
         takes="index + text, image or record id",
         gives="hits: a table, or JSON",
         spec="clip_spark.search.spec:SearchSpec",
+        words="text",
         spark=False,
         examples=(
-            ("the ten nearest to a text", "clip-spark search --index index/ --text 'a red bicycle'"),
+            ("the ten nearest to a text", "clip-spark search 'a red bicycle' --index index/"),
+            ("a prompt with history and pictures", "clip-spark search --index index/"),
             (
                 "the five nearest to a picture, as JSON lines",
                 "clip-spark search --index index/ --image cat.jpg -k 5 --json",

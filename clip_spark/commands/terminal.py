@@ -57,6 +57,14 @@ def is_path(text: str) -> bool:
     return " " not in text.strip() and ("/" in text or len(text) > LEAST_WIDTH)
 
 
+def cut(text: str, width: int) -> str:
+    """*Pure.* A path in at most so many characters: its end says most, of a member of a tar its beginning."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 4 if "::" in text else (width - 1) * 2 // 3
+    return f"{text[: width - 1 - end]}\u2026{text[len(text) - end :]}"
+
+
 def table_width(terminal: int | None, columns: Iterable[tuple[int, bool]]) -> int:
     """*Pure.* Characters that a table may take: those of the terminal, but enough for what must stay whole.
 
@@ -70,3 +78,20 @@ def table_width(terminal: int | None, columns: Iterable[tuple[int, bool]]) -> in
         natural += width + 3
         least += (width if whole else min(width, LEAST_WIDTH)) + 3
     return natural if terminal is None else max(min(natural, terminal), least)
+
+
+def cut_paths(cells: list[list[str]], heads: Iterable[str], terminal: int) -> list[list[str]]:
+    """*Pure.* The same rows of cells with paths cut, so that the table fits into a terminal where that can be.
+
+    Ids stay whole, for people copy them into the next command.
+    """
+    columns = list(zip(heads, *cells, strict=True))
+    paths = [any(is_path(text) and "/" in text for text in column[1:]) for column in columns]
+    least = [
+        max(map(len, column)) if any(map(is_path, column)) else min(max(map(len, column)), LEAST_WIDTH)
+        for column, path in zip(columns, paths, strict=True)
+        if not path
+    ]
+    room = (terminal - 1 - sum(least) - 3 * len(columns)) // max(1, sum(paths))
+    most = max(LEAST_WIDTH, room)
+    return [[cut(text, most) if path else text for text, path in zip(row, paths, strict=True)] for row in cells]

@@ -53,11 +53,12 @@ def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:
     return _loaded[spec, device]
 
 
-def load_encoder_like(info: Mapping[str, Any]) -> Encoder:
+def load_encoder_like(info: Mapping[str, Any], device: str | None = None) -> Encoder:
     """*Worker.* An encoder for queries of vectors that another one has made, as close to them as this machine can.
 
     Args:
         info: what that encoder's `info()` said; the precision may be missing in old ones.
+        device: as of `load_encoder`.
 
     Raises:
         ModelError: as `load_encoder`.
@@ -66,7 +67,7 @@ def load_encoder_like(info: Mapping[str, Any]) -> Encoder:
     from clip_spark.pictures.look import Look
     from clip_spark.runtime import devices
 
-    device = devices.pick_device()
+    device = device or devices.pick_device()
     precision = for_queries(info.get("precision", "fp32"), device)
     return load_encoder(EncoderSpec(info["model"], precision, look=Look.of(info)), device)
 

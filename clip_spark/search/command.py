@@ -14,14 +14,16 @@ from clip_spark.index.open.selection import check_where
 from clip_spark.search.expression import Term, parse_expression
 from clip_spark.search.hits import Hits
 from clip_spark.search.searcher import Searcher
-from clip_spark.search.spec import SearchSpec
+from clip_spark.search.spec import ONE_OF, SearchSpec
 
 SHEET_COLUMNS = ("uri", "caption", "text", "offset", "size")
 """What a contact sheet needs of a record."""
 
 
 def run_query(spec: SearchSpec) -> list[Hits]:
-    """*Worker.* Open the index and answer all queries of a command."""
+    """*Worker.* Open the index and answer all queries of a command; raises SpecError where there is none."""
+    if not spec.asked:
+        raise SpecError(f"{ONE_OF} found none. On a terminal, none opens a prompt.")
     searcher = Searcher.open(spec.index, verify=spec.verify)
     if spec.where:  # a mistake in it is found here, before a model is loaded
         check_where(searcher.records, spec.where)

@@ -8,7 +8,12 @@ from clip_spark.datasets.spec import URI, check_at_least, check_choice, check_no
 from clip_spark.errors import SpecError
 from clip_spark.search.hits import Wanted
 
+WAYS = ("text", "image", "like", "query", "batch")
+"""The options that are a query; one of them is given, none for a prompt."""
 SAVED, SHEETS = ("jsonl", "csv", "parquet"), ("html", "png")
+
+
+ONE_OF = f"Give one of {', '.join(f'--{name}' for name in WAYS)};"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +36,14 @@ class SearchSpec(Wanted):
         check_not_empty("index", self.index)
         check_at_least("k", self.k, 1)
         check_at_least("offset", self.offset, 0)
-        ways = ("text", "image", "like", "query", "batch")
-        given = [name for name in ways if getattr(self, name)]
-        if len(given) != 1:
-            found = "none" if not given else " and ".join(f"--{name}" for name in given)
-            raise SpecError(f"Give one of {', '.join(f'--{name}' for name in ways)}; found {found}.")
+        if len(self.asked) > 1:
+            raise SpecError(f"{ONE_OF} found {' and '.join(f'--{name}' for name in self.asked)}.")
         if self.save:
             check_choice("save", self.save.rsplit(".", 1)[-1], SAVED)
         if self.show:
             check_choice("show", self.show.rsplit(".", 1)[-1], SHEETS)
+
+    @property
+    def asked(self) -> list[str]:
+        """*Pure.* The options of WAYS that are given."""
+        return [name for name in WAYS if getattr(self, name)]

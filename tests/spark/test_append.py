@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.index.build.build import build_index
 from clip_spark.index.files.layout import read_index
 from clip_spark.index.files.part_writer import stored_ids
@@ -34,3 +35,18 @@ def test_appended_vectors_are_found(spark, tmp_path: Path, key: str) -> None:
     assert info.measured["appended"]["recall_at_10"] >= 0.95
     for row in (0, 2000, 2999):
         assert Searcher.open(manifest.uri).search_embedding(vectors[row], 1)[0].record["text"] == texts[row]
+
+
+def test_pictures_are_measured_with_bundled_captions_also_when_more_come(spark, tmp_path: Path) -> None:
+    model = load_encoder(EncoderSpec("demo", "fp32"), "cpu")
+    for name, seed in (("first", 0), ("more", 1)):
+        vectors = unit_vectors(1_200, model.dim, seed=seed)
+        names = numbered(1_200, name)
+        write_embeddings(tmp_path / name, vectors, names, modality="image", encoder=model.info())
+    output = str(tmp_path / "index")
+    build_index(lambda: spark, IndexSpec(embeddings=str(tmp_path / "first"), output=output, index_key="IVF16,Flat"))
+    build_index(lambda: spark, IndexSpec(embeddings=str(tmp_path / "more"), output=output, append=True))
+    measured = read_index(output)[1].measured
+    for figures in (measured, measured["appended"]):
+        assert figures["cross_measured_with"] == "500 bundled captions"
+        assert figures["recall_at_10_cross"] >= 0.95

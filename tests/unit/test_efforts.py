@@ -116,6 +116,6 @@ def test_what_was_not_measured_or_takes_too_long_is_said(caplog: pytest.LogCaptu
     positions = np.arange(32)
     own = make_questions(VECTORS[positions], positions, ROWS, exact)
     with caplog.at_level(logging.WARNING):
-        found = measure(parts_of(), KEY, Goal(0.8, 1e-6), own)
-    assert found.figures["recall_at_10_cross"] == "not measured; give --queries"
+        found = measure(parts_of(), KEY, Goal(0.8, 1e-6), own, how="not measured: texts as queries")
+    assert found.figures["recall_at_10_cross"] == "not measured: texts as queries"
     assert "--max-query-ms asks for 1e-06; the recall is kept" in caplog.text

@@ -232,7 +232,7 @@ def test_embeddings_from_a_file_are_queries(tmp_path: Path, index: str) -> None:
 
 def test_a_search_needs_one_way_to_ask() -> None:
     with pytest.raises(SpecError, match="found none"):
-        SearchSpec(index="i")
+        run_query(SearchSpec(index="i"))
     with pytest.raises(SpecError, match="found --text and --like"):
         SearchSpec(index="i", text="a", like="b")
     for name in ("save", "show"):

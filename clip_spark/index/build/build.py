@@ -19,8 +19,9 @@ from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.datasets.tables import Table
 from clip_spark.index.build import choose_key as keys
 from clip_spark.index.build.embedding_sets import check_no_record_twice, check_sets, sets_files
-from clip_spark.index.build.measure import Goal, cross_questions, measure, spot_check
+from clip_spark.index.build.measure import Goal, measure, spot_check
 from clip_spark.index.build.on_spark import add_distributed, exact_distributed, map_shards, train_distributed
+from clip_spark.index.build.other_kind import other_kind
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
 from clip_spark.index.build.train import TrainRecipe, draw_positions, new_index, train_rows
@@ -186,10 +187,11 @@ def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: 
             return exact_distributed(get_spark(), plan.reader.files, search, k)
 
         own = make_questions(plan.reader.take(positions), positions, plan.reader.count, exact)
-        cross = cross_questions(plan.queries, plan.reader.dimension, plan.reader.count, plan.spec.seed, exact)
+        other = other_kind(info, plan.queries, plan.spec.seed)
+        cross = make_questions(other.vectors, None, plan.reader.count, exact)
         spot_check(parts, positions, own[0].queries)
         goal = Goal(plan.spec.recall, plan.spec.max_query_ms)
-        found = measure(parts, plan.key, goal, own, cross)
+        found = measure(parts, plan.key, goal, own, cross, other.how)
     figures = {**found.figures, "queries": len(positions)}
     return replace(info, settings=found.settings, efforts=found.efforts, measured=figures)
 

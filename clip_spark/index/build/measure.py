@@ -10,18 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from clip_spark.datasets.manifest import Manifest
 from clip_spark.errors import DatasetError
 from clip_spark.index.build.choose_key import lists_of
-from clip_spark.index.build.read_vectors import VectorReader, dataset_files
-from clip_spark.index.build.train import draw_positions
 from clip_spark.index.build.tune import (
     RECALL_AT,
     RERANKS,
-    TEST_QUERIES,
-    Exact,
     Questions,
-    make_questions,
     milliseconds_per_query,
     tune,
 )
@@ -60,7 +54,7 @@ class Measured:
 
 
 def measure(
-    parts: PartSet, key: str, goal: Goal, own: Sequence[Questions], cross: Sequence[Questions] = ()
+    parts: PartSet, key: str, goal: Goal, own: Sequence[Questions], cross: Sequence[Questions] = (), how: str = ""
 ) -> Measured:
     """*Driver.* The cheapest settings that reach the recall on all questions, for each number of hits.
 
@@ -69,12 +63,13 @@ def measure(
         key: its Faiss key.
         goal: what is wanted.
         own: from `make_questions`, with vectors of the index.
-        cross: the same with queries of the other kind; none leaves that unmeasured, and says so.
+        cross: the same with queries of the other kind; none leaves that unmeasured.
+        how: where those come from, or why there are none, in words.
     """
     efforts = tune(parts, key, goal.recall, [*own, *cross])
     settings = settings_for_ten(efforts)
     figures: dict[str, Any] = {"goal": goal.recall, f"recall_at_{RECALL_AT}": _recall(parts, settings, own)}
-    figures[f"recall_at_{RECALL_AT}_cross"] = _cross_recall(parts, key, settings, cross)
+    figures |= _cross_figures(parts, key, settings, cross, how)
     for effort in efforts:
         if effort.recall < goal.recall:
             log.warning(
@@ -87,15 +82,6 @@ def measure(
     return Measured(settings, efforts, figures)
 
 
-def cross_questions(queries: Manifest | None, dim: int, rows: int, seed: int, exact: Exact) -> list[Questions]:
-    """*Driver.* Questions of the other kind for an index of so many rows; none without a dataset of them."""
-    if queries is None:
-        return []
-    reader = VectorReader(dataset_files(queries, "embeddings"), dim)
-    _, drawn = draw_positions(reader.count, 0, TEST_QUERIES, seed)
-    return make_questions(reader.take(drawn), None, rows, exact)
-
-
 def settings_for_ten(efforts: Sequence[Effort]) -> SearchSettings:
     """*Pure.* The settings for ten hits, or for as many as the index has rows."""
     shallow = [effort for effort in efforts if effort.k <= RECALL_AT]
@@ -106,11 +92,14 @@ def _recall(parts: PartSet, settings: SearchSettings, asked: Sequence[Questions]
     return round(asked[0].recall(parts, settings), 4)
 
 
-def _cross_recall(parts: PartSet, key: str, settings: SearchSettings, cross: Sequence[Questions]) -> Any:
-    """Recall of queries of the other kind, or why there is no figure."""
+def _cross_figures(
+    parts: PartSet, key: str, settings: SearchSettings, cross: Sequence[Questions], how: str
+) -> dict[str, Any]:
+    """Recall of queries of the other kind and where they come from, or why there is no figure."""
+    name = f"recall_at_{RECALL_AT}_cross"
     if not lists_of(key):
-        return 1.0
-    return _recall(parts, settings, cross) if cross else "not measured; give --queries"
+        return {name: 1.0}
+    return {name: _recall(parts, settings, cross), "cross_measured_with": how} if cross else {name: how}
 
 
 def _say_what_time_buys(parts: PartSet, settings: SearchSettings, goal: Goal, questions: Questions, ms: float) -> None:

@@ -127,13 +127,28 @@ Exact = Callable[[np.ndarray, int], np.ndarray]
 """Queries float32 (n, d), k -> positions of their true nearest, int64 (n, k)."""
 
 
-def make_questions(queries: np.ndarray, own: np.ndarray | None, rows: int, exact: Exact) -> list[Questions]:
-    """*Driver.* The same queries twice: all of them with short true answers, and a few with long ones."""
-    asked = [Questions(queries, exact(queries, min(SHALLOW + 1, rows)), own)]
-    if rows > SHALLOW:
-        few = slice(None, None, max(1, len(queries) // FEW_QUERIES))
-        true = exact(queries[few], min(DEPTHS[-1] + 1, rows))
-        asked.append(Questions(queries[few], true, None if own is None else own[few]))
+def make_questions(
+    queries: np.ndarray,
+    own: np.ndarray | None,
+    rows: int,
+    exact: Exact,
+    depths: Sequence[int] = (SHALLOW, DEPTHS[-1]),
+) -> list[Questions]:
+    """*Driver.* The same queries several times: all of them with short true answers, and a few with long ones.
+
+    Args:
+        queries: float32 (n, d); without any there are no questions.
+        own: their positions in the index, or None for queries of the other kind.
+        rows: of the index.
+        exact: finds the true nearest.
+        depths: how many of these are to be known; a few queries are enough for more than SHALLOW.
+    """
+    few, asked = slice(None, None, max(1, len(queries) // FEW_QUERIES)), list[Questions]()
+    for depth in depths if len(queries) else ():
+        if depth <= SHALLOW or rows > SHALLOW:
+            some = few if depth > SHALLOW else slice(None)
+            true = exact(queries[some], min(depth + 1, rows))
+            asked.append(Questions(queries[some], true, None if own is None else own[some]))
     return asked
 
 

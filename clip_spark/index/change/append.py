@@ -17,8 +17,9 @@ from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.choose_key import choose_parts, is_exact, lists_of
 from clip_spark.index.build.embedding_sets import check_fits
-from clip_spark.index.build.measure import Goal, cross_questions, measure, settings_for_ten, spot_check
+from clip_spark.index.build.measure import Goal, measure, settings_for_ten, spot_check
 from clip_spark.index.build.on_spark import add_distributed, map_shards
+from clip_spark.index.build.other_kind import other_kind
 from clip_spark.index.build.read_vectors import VectorReader, dataset_files
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
 from clip_spark.index.build.train import draw_positions, new_index
@@ -163,8 +164,9 @@ def _tuned(
         return true_hits(get_spark(), index_uri, larger, wanted, k)
 
     own = make_questions(queries, positions, larger.rows, exact)
-    cross = cross_questions(asked, larger.dim, larger.rows, spec.seed, exact)
-    found = measure(parts, before.key, Goal(spec.recall, spec.max_query_ms), own, cross)
+    other = other_kind(larger, asked, spec.seed)
+    cross = make_questions(other.vectors, None, larger.rows, exact)
+    found = measure(parts, before.key, Goal(spec.recall, spec.max_query_ms), own, cross, other.how)
     if lists_of(before.key) and found.settings.nprobe > DRIFT * before.settings.nprobe:
         log.warning(
             "the new vectors need %d lists per query, the old ones %d: build the index again when there is time",
