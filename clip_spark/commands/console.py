@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import signal
 import sys
 import threading
@@ -43,7 +44,7 @@ def job_main(step: Command | str, argv: Sequence[str] | None = None) -> int:
     def work(spec: Any, options: RunOptions) -> None:
         started = time.time()
         manifest = command.run(spark_source(command, options), spec)
-        show_result(command, spec, manifest, options, started)
+        show_result(command, manifest, options, started)
 
     return command_main(command, argv, work)
 
@@ -117,7 +118,7 @@ def set_up_logging() -> None:
     logging.getLogger().addFilter(_not_of_py4j)  # it tells the root logger of a Ctrl-C, with a traceback
 
 
-def show_result(job: Command, spec: Any, manifest: Manifest, options: RunOptions, started: float) -> None:
+def show_result(job: Command, manifest: Manifest, options: RunOptions, started: float) -> None:
     """*Driver.* The end of a job: what it made, a look at it, and what to type next."""
     summary = read_report(manifest)
     if options.json:
@@ -128,7 +129,7 @@ def show_result(job: Command, spec: Any, manifest: Manifest, options: RunOptions
         show_table(table)
     say(result_line(job, manifest, started))
     if job.next_command:
-        say(f"Next: {job.next_command.format(**{**vars(spec), 'output': manifest.uri})}")
+        say(f"Next: {job.next_command.format(output=shlex.quote(manifest.uri))}")
 
 
 def read_report(manifest: Manifest) -> dict[str, Any]:
