@@ -40,7 +40,7 @@ class ResultError(ClipSparkError):
 
 
 class StorageError(ClipSparkError):
-    """An object store did not answer, throttled for too long, or knows no credentials of ours; after all retries."""
+    """A disk is full or not ours to write; an object store did not answer after all retries, or refuses us."""
 
 
 class Rejected(ClipSparkError):

@@ -142,7 +142,7 @@ def sides(place: str) -> set[str]:
 
 
 def _hours(changed: float) -> float:
-    return (time.time() - changed) / HOUR
+    return max(0.0, time.time() - changed) / HOUR
 
 
 def unfinished_uploads(uri: str) -> Iterator[Leftover]:

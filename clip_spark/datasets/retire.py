@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from clip_spark import storage
 from clip_spark.datasets.commit import TIME, history_uri
 from clip_spark.datasets.manifest import Manifest, parse_manifest
-from clip_spark.errors import SpecError
+from clip_spark.errors import SpecError, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +77,13 @@ def delete_retired(retired: Retired) -> None:
 
 def collect(manifest: Manifest) -> None:
     """*Driver.* What each commit does last: delete what was replaced longer ago than the grace time."""
-    for retired in find_retired(manifest, grace_hours()) if manifest.replaced else ():
-        count, hours = len(retired.paths), retired.hours
-        log.info("'%s': removing %d files that were replaced %.1f hours ago", manifest.uri, count, hours)
-        delete_retired(retired)
+    try:
+        for retired in find_retired(manifest, grace_hours()) if manifest.replaced else ():
+            count, hours = len(retired.paths), retired.hours
+            log.info("'%s': removing %d files that were replaced %.1f hours ago", manifest.uri, count, hours)
+            delete_retired(retired)
+    except (OSError, StorageError) as error:  # the commit is done, whatever becomes of what it has replaced
+        log.warning("'%s': what was replaced cannot be removed (%s); `clean` finds it", manifest.uri, error)
 
 
 def _bytes_of(manifest: Manifest, paths: dict[str, None]) -> int:
@@ -98,7 +101,8 @@ def _read(uri: str, name: str) -> Manifest | None:
 
 
 def _hours_since(at: str) -> float:
-    return (time.time() - calendar.timegm(time.strptime(at, TIME))) / 3600
+    seconds = time.time() - calendar.timegm(time.strptime(at, TIME))
+    return max(0.0, seconds) / 3600  # the clock of the machine that wrote it may be ahead
 
 
 def _remove_empty_folders(retired: Retired) -> None:

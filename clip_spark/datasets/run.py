@@ -87,6 +87,12 @@ class Run:
         plan, wanted = self.plan.fingerprint, set(self.numbers)
         return [r for r in self._reader.read() if r.plan == plan and r.shard in wanted]
 
+    def committed_elsewhere(self) -> Manifest | None:
+        """What another driver of the very same command has committed since this run began, out of these shards."""
+        found = read_head(self.head.uri).manifest if self.head else None
+        mine = found is not None and (found.place, found.fingerprint) == (self.place, self.plan.fingerprint)
+        return found if mine else None
+
     def commit(
         self, extra: dict[str, Any] | None = None, refine: Refine | None = None, beside: Sequence[str] = ()
     ) -> Manifest:
@@ -101,6 +107,8 @@ class Run:
             DatasetError: a shard or a file is missing, cut short, or not listed; the folder stays resumable.
             OutputError: another run was quicker; what it made official stays.
         """
+        if (done := self.committed_elsewhere()) is not None:  # its report is official
+            return done
         receipts = self.receipts()
         check_complete(self.numbers, receipts)
         check_files(self.output, receipts)
@@ -147,9 +155,8 @@ class Run:
         try:
             manifest = make_official(head, manifest)
         except OutputError:
-            found = read_head(manifest.uri).manifest
-            if found is not None and (found.place, found.fingerprint) == (manifest.place, manifest.fingerprint):
-                return found  # the same command, given twice: the other driver has committed these very shards
+            if (done := self.committed_elsewhere()) is not None:
+                return done
             self.abandon()
             raise
         collect(manifest)

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 
 from clip_spark.errors import StorageError
 from clip_spark.storage.files import TEMPORARY, absolute, exists, filesystem, is_local, read_bytes, rename, write_bytes
-from clip_spark.storage.stores import clear_errors
+from clip_spark.storage.stores import clear_disk_errors, clear_errors
 
 LOCK_SECONDS = 60.0
 """A lock file as old as this belongs to a process that died: what is done under it takes milliseconds."""
@@ -44,7 +44,8 @@ def create_bytes(uri: str, data: bytes) -> bool:
         False if the file was there already.
     """
     if is_local(uri):
-        return _create_local(absolute(uri), data)
+        with clear_disk_errors(absolute(uri), "written"):
+            return _create_local(absolute(uri), data)
     fs, path = filesystem(uri)
     return _put(uri, data, lambda: fs.pipe_file(path, data, mode="create"), "")
 
@@ -60,7 +61,7 @@ def replace_bytes(uri: str, data: bytes, version: str) -> bool:
     if _has_conditions(uri):
         fs, path = filesystem(uri)
         return _put(uri, data, lambda: fs.pipe_file(path, data, IfMatch=f'"{version}"'), version)
-    with _one_at_a_time(uri):
+    with clear_disk_errors(absolute(uri), "written"), _one_at_a_time(uri):
         if read_versioned(uri)[1] != version:
             return False
         write_bytes(uri, data)
@@ -111,7 +112,7 @@ def _create_local(path: str, data: bytes) -> bool:
     except OSError:  # no links here
         return _create_under_lock(temporary, path)
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.remove(temporary)
     return True
 
@@ -158,7 +159,7 @@ def _flock(lock: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # it is the lock that counts, not its file
             os.remove(lock)
         os.close(descriptor)
 

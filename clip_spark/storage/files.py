@@ -25,7 +25,7 @@ from fsspec.registry import registry as loaded_clients
 
 from clip_spark.errors import DatasetError, InputError, StorageError, nearest
 from clip_spark.storage.listing import walk
-from clip_spark.storage.stores import clear_errors, client_settings, whole_file_settings
+from clip_spark.storage.stores import clear_disk_errors, clear_errors, client_settings, whole_file_settings
 
 TEMPORARY = ".tmp"
 """Suffix of files that are being written; no reader looks at them and `clean` may delete them."""
@@ -231,19 +231,20 @@ def _temporary_name(base: str) -> str:
 @contextmanager
 def _open_write_local(path: str) -> Iterator[IO[bytes]]:
     folder, base = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
     # A leading dot and a foreign suffix: embedding-reader globs **/*.parquet and must not see it.
     temporary = os.path.join(folder, _temporary_name(base))
-    try:
-        with open(temporary, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        rename(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.remove(temporary)
-        raise
+    with clear_disk_errors(path, "written"):
+        try:
+            os.makedirs(folder, exist_ok=True)
+            with open(temporary, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            rename(temporary, path)
+        except BaseException:
+            with suppress(OSError):  # the first error is the one to report
+                os.remove(temporary)
+            raise
 
 
 def rename(temporary: str, path: str) -> None:
@@ -280,7 +281,7 @@ def remove_tree(uri: str) -> None:
     if "s3" in fs.protocol:
         remove_each(file.uri for _, file, _ in iter_everything(uri))
         return
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError), clear_disk_errors(path, "deleted"):
         fs.rm(path, recursive=True)
     fs.invalidate_cache()
 
@@ -296,9 +297,9 @@ def remove_files(uris: Sequence[str]) -> None:
     """*Driver.* Delete single files; those that are gone already are no matter."""
     for start in range(0, len(uris), DELETED_AT_ONCE):
         some = uris[start : start + DELETED_AT_ONCE]
-        for uri in some if is_local(some[0]) else ():
-            with suppress(FileNotFoundError):
-                os.remove(absolute(uri))
+        for path in map(absolute, some if is_local(some[0]) else ()):
+            with suppress(FileNotFoundError), clear_disk_errors(path, "deleted"):
+                os.remove(path)
         if not is_local(some[0]):
             fs, _ = filesystem(some[0])
             with suppress(FileNotFoundError), clear_errors(some[0], "deleted"):

@@ -6,6 +6,7 @@ application default credentials), so none can end up in a pickled task or a log.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,6 +101,39 @@ def clear_errors(uri: str, action: str) -> Iterator[None]:
             raise
         why = web_reason(error) if is_web(uri) else explain(error)
         raise StorageError(f"'{uri}' cannot be {action}: {why}") from error
+
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_RIGHT = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@contextmanager
+def clear_disk_errors(path: str, action: str) -> Iterator[None]:
+    """*Anywhere.* Turn what a local disk says where it is full, over a quota or not ours into one sentence.
+
+    Errors about other files, which are read meanwhile, pass as they are.
+
+    Raises:
+        StorageError: there is no room, or no right to write.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM | NO_RIGHT or not _is_about(error, path):
+            raise
+        advice = "Make room" if error.errno in NO_ROOM else "Get the right to write there, or choose another place"
+        raise StorageError(
+            f"'{path}' cannot be {action}: {os.strerror(error.errno)}. {advice}, then run the same command again; "
+            "what is finished is kept."
+        ) from error
+
+
+def _is_about(error: OSError, path: str) -> bool:
+    """*Pure.* True if an error names no file, a file in the same folder, or a folder around it."""
+    if error.filename is None:
+        return True
+    folder, named = os.path.dirname(path), str(error.filename)
+    return os.path.dirname(named) == folder or f"{folder}/".startswith(f"{named.rstrip('/')}/")
 
 
 def is_client_error(error: BaseException) -> bool:

@@ -195,11 +195,11 @@ def all_scenarios() -> list[Scenario]:
         found.append(Scenario(step, "a tenth of all requests fail", "-", storm))
         found += [Scenario(step, "SIGKILL of the driver", moment, kill_driver) for moment in TRIGGERS]
     found.append(Scenario(TEXT, "the store is down", "-", outage))
-    found += [Scenario(step, "two drivers at once, the same options", "-", two_drivers) for step in ALL]
-    found += [Scenario(step, "two drivers at once, --overwrite", "-", overwrite_beside) for step in ALL]
     for step in ALL:
         found += [Scenario(step, "clean beside it", moment, clean_beside) for moment in ("first shard", "commit")]
     found.append(Scenario(INDEX, "--overwrite under a server", "-", rebuild_beside_a_server))
+    found += [Scenario(step, "two drivers at once, the same options", "-", two_drivers) for step in ALL]
+    found += [Scenario(step, "two drivers at once, --overwrite", "-", overwrite_beside) for step in ALL]
     found.append(Scenario(TEXT, "two drivers at once, other options", "-", two_plans))
     found += [Scenario(TEXT, "stale listings", "-", stale_listings), Scenario(TEXT, "slow answers", "-", slow_bodies)]
     for step in (TEXT, IMAGES):

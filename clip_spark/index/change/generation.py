@@ -82,7 +82,8 @@ def new_generation(head: Head, plan: Plan) -> Iterator[str]:
                 storage.remove_tree(storage.join(head.uri, PARTS, generation))
         raise
     finally:
-        storage.remove_tree(storage.join(head.uri, BUILDING, generation))
+        with suppress(ClipSparkError, OSError):  # what was committed stays so
+            storage.remove_tree(storage.join(head.uri, BUILDING, generation))
 
 
 def _is_official(uri: str, generation: str) -> bool:

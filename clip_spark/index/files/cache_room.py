@@ -71,7 +71,7 @@ def _removed(path: str) -> bool:
 
 def discard(folder: str, name: str) -> None:
     """*Worker.* Remove a fetched file if it is there and no process has it open."""
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         _removed(os.path.join(folder, name))
 
 

@@ -96,9 +96,12 @@ def _finish(
         with watch("session"):
             spark = get_spark()
         _count(spark, spec, run, splits)
+    points = _read_growth(run.output)
+    if (done := run.committed_elsewhere()) is not None:  # by another driver, which then deletes its work files
+        return done
     extra = totals.extra(spec.least(), run.receipts())
     outcome.check(run, extra["lines"], spec.max_rejects, NONE_LEFT)
-    report = summary.of_counts(extra, run.receipts(), len(splits), _read_growth(run.output))
+    report = summary.of_counts(extra, run.receipts(), len(splits), points)
     report |= outcome.of_files(outcome.counters(run), left_out)
     report["rows_in"] += sum(outcome.rejects(run).values())
     plots.draw(run.output, report)

@@ -1,0 +1,256 @@
+"""A world of datasets that name each other, the commands that change it, and moments at which something happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import strategies as st
+
+from clip_spark import storage
+from clip_spark.commands.clean import delete_each, find_leftovers
+from clip_spark.datasets import schema
+from clip_spark.datasets.embeddings import embedding_table
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.run import begin_run
+from clip_spark.datasets.shards import ShardWriter
+from clip_spark.index.build.build import build_index
+from clip_spark.index.change.remove import remove_records
+from clip_spark.index.specs import IndexSpec, RemoveSpec
+from tests.helpers_embeddings import ENCODER, FakeSpec, numbered, unit_vectors
+
+SETS, INDICES, VERSIONS, EACH = ("a", "b", "c"), ("index", "second"), (0, 1), 4
+COLUMNS = {"a": pa.schema([]), "b": pa.schema([("year", pa.int64())]), "c": pa.schema([("author", pa.string())])}
+"""Of a user's own; an index has those of all its sets, and null where a set lacks one."""
+TEXTS = numbered(len(SETS) * len(VERSIONS) * EACH)
+VECTORS = unit_vectors(len(TEXTS), dim=8)
+QUERY = unit_vectors(1, dim=8, seed=5)[0]
+Source = tuple[str, int]
+"""A set of embeddings and its version: --overwrite replaces one by the other, with other rows."""
+
+
+def rows_of_set(source: Source) -> range:
+    """The rows of TEXTS that a version of a set holds."""
+    start = (SETS.index(source[0]) * len(VERSIONS) + source[1]) * EACH
+    return range(start, start + EACH)
+
+
+def columns_of(row: int) -> dict[str, Any]:
+    """What the user's own columns hold in a row."""
+    name = SETS[row // (len(VERSIONS) * EACH)]
+    return {"b": {"year": 1900 + row}, "c": {"author": f"author {row}"}}.get(name, {})
+
+
+@dataclass(frozen=True)
+class State:
+    """What an index should hold: sets of embeddings in the order in which they were added, and removed rows."""
+
+    sets: tuple[Source, ...] = ()
+    removed: frozenset[int] = frozenset()
+
+    @property
+    def rows(self) -> list[int]:
+        return [row for source in self.sets for row in rows_of_set(source)]
+
+    def answer(self) -> list[int]:
+        """Brute force: the rows that a search finds, the nearest first."""
+        left = [row for row in self.rows if row not in self.removed]
+        return sorted(left, key=lambda row: -float(VECTORS[row] @ QUERY))
+
+
+@dataclass(frozen=True)
+class World:
+    """The oracle: versions of the sets, by SETS, and states of the indices, by INDICES."""
+
+    versions: tuple[int, ...] = (0,) * len(SETS)
+    states: tuple[State, ...] = (State(),) * len(INDICES)
+
+    def source(self, name: str) -> Source:
+        return name, self.versions[SETS.index(name)]
+
+    def with_version(self, name: str, version: int) -> World:
+        at = SETS.index(name)
+        return replace(self, versions=(*self.versions[:at], version, *self.versions[at + 1 :]))
+
+    def change(self, index: str, state: Callable[[State], State]) -> World:
+        at = INDICES.index(index)
+        return replace(self, states=(*self.states[:at], state(self.states[at]), *self.states[at + 1 :]))
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: what it does below a folder, and what becomes of a world when it succeeds.
+
+    Attributes:
+        halves: what it may do before it says that another was quicker: a removal holds, though nothing is erased.
+    """
+
+    name: str
+    run: Callable[[str], object]
+    after: Callable[[World], World]
+    halves: bool = False
+
+
+def no_spark() -> Any:
+    raise AssertionError("no session is needed here")
+
+
+def writing(name: str, version: int) -> Command:
+    """An embed step that replaces its dataset, whatever indices were built of it."""
+    return Command(
+        f"embed {name}{version}",
+        lambda folder: write_set(folder, name, version),
+        lambda world: world.with_version(name, version),
+    )
+
+
+def write_set(folder: str, name: str, version: int, *, overwrite: bool = True) -> None:
+    """Two shards, unless this version is there already."""
+    uri, rows = storage.join(folder, name), list(rows_of_set((name, version)))
+    plan = Plan.of("embeddings", FakeSpec(output=uri, seed=version, rows=EACH), {}, 2)
+    run = begin_run(uri, plan, overwrite=False) if not overwrite else begin_run(uri, plan, overwrite=True)
+    for number in run.pending():
+        _write_shard(run.output, plan.fingerprint, number, name, rows[number * 2 : number * 2 + 2])
+    columns = ["record_id", "text", *COLUMNS[name].names]
+    run.commit({"encoder": ENCODER, "modality": "text", "dim": VECTORS.shape[1], "columns": columns})
+
+
+def _write_shard(output: str, plan: str, number: int, name: str, rows: list[int]) -> None:
+    records = pa.schema([("record_id", pa.string()), ("text", pa.string()), *COLUMNS[name]])
+    ids = [schema.record_id(TEXTS[row]) for row in rows]
+    with ShardWriter(output, plan, number, {"embeddings": schema.EMBEDDINGS, "records": records}) as writer:
+        writer.write("embeddings", embedding_table(ids, VECTORS[rows]))
+        own = [[columns_of(row)[column] for row in rows] for column in COLUMNS[name].names]
+        writer.write("records", pa.table([ids, [TEXTS[row] for row in rows], *own], schema=records))
+        writer.finish()
+
+
+def building(index: str, name: str, *, overwrite: bool = False, append: bool = False) -> Command:
+    def run(folder: str) -> object:
+        source, output = storage.join(folder, name), storage.join(folder, index)
+        return build_index(no_spark, IndexSpec(embeddings=source, output=output, overwrite=overwrite, append=append))
+
+    def after(world: World) -> World:
+        source = world.source(name)
+        if append:
+            return world.change(index, lambda s: s if source in s.sets else replace(s, sets=(*s.sets, source)))
+        return world.change(index, lambda s: replace(s, sets=(source,)))
+
+    kind = "append" if append else "rebuild" if overwrite else "build"
+    return Command(f"{kind} {index} {name}", run, after)
+
+
+def removing(index: str, row: int, *, where: bool, compact: bool) -> Command:
+    def run(folder: str) -> object:
+        condition, ids = (f"text = '{TEXTS[row]}'", ()) if where else ("", (schema.record_id(TEXTS[row]),))
+        uri = storage.join(folder, index)
+        return remove_records(no_spark, RemoveSpec(index=uri, where=condition, ids=ids, compact=compact))
+
+    def after(world: World) -> World:
+        return world.change(index, lambda s: replace(s, removed=s.removed | {row}) if row in s.rows else s)
+
+    return Command(f"remove {row} of {index} where={where} compact={compact}", run, after, halves=compact)
+
+
+def compacting(index: str) -> Command:
+    def run(folder: str) -> object:
+        return remove_records(no_spark, RemoveSpec(index=storage.join(folder, index), compact=True))
+
+    return Command(f"compact {index}", run, lambda world: world)
+
+
+def clean(folder: str) -> None:
+    list(delete_each(find_leftovers(folder, older_than_hours=0, unfinished=True)))
+
+
+CLEAN = Command("clean", clean, lambda world: world)
+_indices, _names = st.sampled_from(INDICES), st.sampled_from(SETS)
+COMMANDS = st.one_of(
+    st.builds(building, _indices, _names, overwrite=st.booleans()),
+    st.builds(building, _indices, _names, append=st.just(True)),
+    st.builds(removing, _indices, st.sampled_from(range(len(TEXTS))), where=st.booleans(), compact=st.booleans()),
+    st.builds(compacting, _indices),
+    st.builds(writing, _names, st.sampled_from(VERSIONS)),
+    st.just(CLEAN),
+)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@contextlib.contextmanager
+def at_write(folder: str, number: int, happen: Callable[[], None], *, for_good: bool) -> Iterator[None]:
+    """Let something happen right before the n-th file appears or goes; `for_good`: before each that follows, too.
+
+    Not while a lock is held: there another writer waits, and in one thread it would wait for ever.
+    """
+    count, inside = 0, False
+
+    def before(locked: bool) -> None:
+        nonlocal count, inside
+        if inside or (locked and not for_good):
+            return
+        count += 1
+        if count == number or (for_good and count > number):
+            inside = True
+            try:
+                happen()
+            finally:
+                inside = False
+
+    with pytest.MonkeyPatch.context() as patch:
+        (_hook_disk if storage.is_local(folder) else _hook_s3)(patch, folder, before)
+        yield
+
+
+def _hook_disk(patch: pytest.MonkeyPatch, folder: str, before: Callable[[bool], None]) -> None:
+    def hooked(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            path = str(given[-1] if len(given) > 1 else given[0])
+            if path.startswith(folder):  # not in the cache folder, where other locks are held
+                before(any(name.startswith(".manifest.json.lock") for name in _beside(path)))
+            return real(*given, **named)
+
+        return call
+
+    for module, name in ((os, "replace"), (os, "link"), (os, "remove"), (shutil, "rmtree")):
+        patch.setattr(module, name, hooked(getattr(module, name)))
+
+
+def _beside(path: str) -> list[str]:
+    folder = os.path.dirname(path)
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
+
+def _hook_s3(patch: pytest.MonkeyPatch, folder: str, before: Callable[[bool], None]) -> None:
+    fs = storage.filesystem(folder)[0]
+
+    def hooked(real: Callable[..., Any], only: tuple[str, ...] = ()) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            if not only or given[0] in only:
+                before(False)
+            return real(*given, **named)
+
+        return call
+
+    for name in ("pipe_file", "rm", "rm_file"):
+        patch.setattr(fs, name, hooked(getattr(fs, name)))
+    patch.setattr(fs, "call_s3", hooked(fs.call_s3, ("put_object", "complete_multipart_upload")))  # what streams do
+
+
+def orders(world: World, done: list[Command]) -> list[World]:
+    """What two commands may lead to, one after the other."""
+    results = []
+    for sequence in (done, done[::-1]):
+        now = world
+        for command in sequence:
+            now = command.after(now)
+        results.append(now)
+    return results

@@ -1,0 +1,227 @@
+"""Any commands on a world of datasets, in any order, killed at any write or with another at any write."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from clip_spark import storage
+from clip_spark.datasets.commit import read_head
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.errors import ClipSparkError
+from clip_spark.index.build import build as build_module
+from clip_spark.search.searcher import Searcher
+from tests.helpers_life import (
+    COMMANDS,
+    INDICES,
+    QUERY,
+    SETS,
+    TEXTS,
+    Command,
+    Killed,
+    State,
+    World,
+    at_write,
+    columns_of,
+    orders,
+    rows_of_set,
+    write_set,
+)
+
+PLACES = ("", "parts", "generations", "removed", "parts/notes", "history", "_work", "receipts")
+BROKEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+
+
+def lives(examples: int, steps: int) -> settings:
+    """How many lives, and how long; more than a hundred are also shrunk to the shortest that fails."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        phases=(Phase.explicit, Phase.generate) + ((Phase.shrink,) if examples > 100 else ()),
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+class Life(RuleBasedStateMachine):
+    """Three sets of embeddings and two indices, from their first builds on; subclasses say in which folder."""
+
+    folder: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(build_module, "log", type("Quiet", (), {"info": staticmethod(lambda *_: None)})())
+        self.folder = self.new_folder()
+        for name in SETS:
+            write_set(self.folder, name, 0, overwrite=False)
+        self.world = World()
+        self.foreign: dict[str, bytes] = {}
+        self.reader: tuple[Searcher, State, str] | None = None
+
+    def new_folder(self) -> str:
+        """An empty place."""
+        raise NotImplementedError
+
+    def teardown(self) -> None:
+        self.close_reader()
+        self.patch.undo()
+        storage.remove_tree(self.folder)
+
+    def close_reader(self) -> None:
+        if self.reader is not None:
+            self.reader[0].close()
+        self.reader = None
+
+    def place(self, name: str) -> str:
+        return storage.join(self.folder, name)
+
+    def official(self, name: str) -> Manifest | None:
+        return read_head(self.place(name)).manifest
+
+    def attempt(self, command: Command) -> bool:
+        """True if it succeeded; a clear error is an answer too."""
+        if command.name == "clean":
+            self.close_reader()
+        try:
+            command.run(self.folder)
+        except ClipSparkError:
+            return False
+        return True
+
+    def answer(self, index: str) -> list[int]:
+        if self.official(index) is None:
+            return []
+        searcher = Searcher.open(self.place(index))
+        try:
+            return rows_found(searcher)
+        finally:
+            searcher.close()
+
+    def rows_written(self, index: str) -> int:
+        """Positions that the manifest names; records that were erased keep theirs."""
+        found = self.official(index)
+        return sum(file["rows"] for file in found.extra["records"]) if found else 0
+
+    def settle(self, *possible: World) -> None:
+        """Go on from the one of these worlds that is there."""
+        found = [(self.answer(index), self.rows_written(index)) for index in INDICES]
+        versions = tuple(self.version(name) for name in SETS)
+        fitting = [world for world in possible if world.versions == versions and fits(world, found)]
+        assert fitting, f"there is {versions}, {found}; possible were {possible}"
+        self.world = fitting[0]
+
+    def version(self, name: str) -> int:
+        """Of a set of embeddings, by its rows."""
+        texts: list[str] = []
+        for uri in read_manifest(self.place(name)).files("records"):
+            with storage.open_read(uri) as stream:
+                texts += pq.read_table(stream, columns=["text"]).column(0).to_pylist()
+        fitting = [version for version in (0, 1) if texts == [TEXTS[row] for row in rows_of_set((name, version))]]
+        assert fitting, f"the set '{name}' holds {texts}"
+        return fitting[0]
+
+    @rule(hours=st.sampled_from(["0", "24"]))
+    def grace(self, hours: str) -> None:
+        self.patch.setenv("CLIP_SPARK_GRACE_HOURS", hours)
+        self.close_reader()
+
+    @rule(command=COMMANDS)
+    def run(self, command: Command) -> None:
+        before = self.world
+        self.settle(command.after(before) if self.attempt(command) else before)
+
+    @rule(command=COMMANDS, number=st.integers(1, 14))
+    def killed(self, command: Command, number: int) -> None:
+        def die() -> None:
+            raise Killed
+
+        before = self.world
+        with contextlib.suppress(Killed), at_write(self.folder, number, die, for_good=True):
+            self.attempt(command)
+        self.settle(before, command.after(before))
+
+    @rule(command=COMMANDS, number=st.integers(1, 14), code=st.sampled_from(BROKEN))
+    def full_or_read_only(self, command: Command, number: int, code: int) -> None:
+        """From one write on nothing can be written; each error is a clear one."""
+
+        def fail() -> None:
+            raise OSError(code, os.strerror(code))
+
+        before = self.world
+        with at_write(self.folder, number, fail, for_good=True):
+            self.attempt(command)
+        self.settle(before, command.after(before))
+
+    @rule(one=COMMANDS, other=COMMANDS, number=st.integers(1, 14))
+    def interleaved(self, one: Command, other: Command, number: int) -> None:
+        done: list[bool] = []
+        with at_write(self.folder, number, lambda: done.append(self.attempt(other)), for_good=False):
+            first = self.attempt(one)
+        if not done:
+            done.append(self.attempt(other))
+        sure = [one] * first + [other] * done[0]
+        half = [command for command, ended in ((one, first), (other, done[0])) if command.halves and not ended]
+        self.settle(*orders(self.world, sure), *orders(self.world, [*sure, *half]))
+
+    @rule(dataset=st.sampled_from((*SETS, *INDICES)), place=st.sampled_from(PLACES))
+    def foreign_file(self, dataset: str, place: str) -> None:
+        if self.official(dataset) is None:
+            return  # a folder that clip-spark did not begin is refused, whatever it holds
+        uri = storage.join(self.place(dataset), *filter(None, [place]), f"thesis{len(self.foreign)}.txt")
+        storage.write_bytes(uri, b"years of work")
+        self.foreign[uri] = b"years of work"
+
+    @precondition(lambda self: os.environ.get("CLIP_SPARK_GRACE_HOURS") == "24")
+    @rule(index=st.sampled_from(INDICES))
+    def open_reader(self, index: str) -> None:
+        self.close_reader()
+        if self.official(index) is not None:
+            self.reader = (Searcher.open(self.place(index)), self.world.states[INDICES.index(index)], index)
+
+    @invariant()
+    def a_search_is_brute_force(self) -> None:
+        for index, state in zip(INDICES, self.world.states, strict=True):
+            assert self.answer(index) == state.answer()
+
+    @invariant()
+    def nothing_that_is_named_is_missing(self) -> None:
+        for name in (*SETS, *INDICES):
+            if found := self.official(name):
+                assert not [path for path in found.owned() if not storage.exists(storage.join(found.uri, path))]
+
+    @invariant()
+    def foreign_files_are_untouched(self) -> None:
+        assert {uri: storage.read_bytes(uri) for uri in self.foreign} == self.foreign
+
+    @invariant()
+    def a_reader_goes_on(self) -> None:
+        if self.reader is not None:
+            searcher, then, index = self.reader
+            removed = self.world.states[INDICES.index(index)].removed
+            assert set(then.rows) - removed <= set(rows_found(searcher)) <= set(then.answer())
+
+
+def fits(world: World, found: list[tuple[list[int], int]]) -> bool:
+    """Whether the indices of a world answer like this, and have as many positions."""
+    return [(state.answer(), len(state.rows)) for state in world.states] == found
+
+
+def rows_found(searcher: Searcher) -> list[int]:
+    """The rows that a search finds; each with the user's own columns, and null in those of other sets."""
+    rows = []
+    for hit in searcher.search_embedding(QUERY, len(TEXTS)):
+        row = TEXTS.index(hit.record["text"])
+        named = {name: hit.record.get(name) for name in ("year", "author")}
+        own = {name: value for name, value in named.items() if value is not None}
+        assert own == columns_of(row), f"row {row} has {own}"
+        rows.append(row)
+    return rows
