@@ -9,7 +9,7 @@ WORK   ?= demo-out
 
 .DEFAULT_GOAL := help
 .PHONY: fuzz help install demo serve test test-unit test-spark test-failed release test-spark35 fuzz-pictures
-.PHONY: fuzz-conditions fault-suite check docs format bench clean
+.PHONY: fuzz-conditions fault-suite life check docs format bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,10 @@ fuzz-conditions: $(STAMP)  ## 10,000 random and 10,000 hostile conditions agains
 
 fault-suite: $(STAMP)  ## kills, storms and outages in every step, compared with the undisturbed result (an hour)
 	@$(BIN)/python -m tests.faults.suite --write docs/faults.md
+
+life: $(STAMP)  ## commands on datasets in any order, killed and interleaved at every write, on a disk and on S3 (hours)
+	@CLIP_SPARK_LIFE_EXAMPLES=1000 CLIP_SPARK_LIFE_EXAMPLES_S3=100 $(BIN)/python -m pytest \
+		tests/unit/test_life_of_an_index.py tests/storage/test_life_on_s3.py
 
 check: $(STAMP)  ## format, lint, types, layers, imports: no JVM, seconds
 	@$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
     python scripts/simulate_scale.py --shards 1000 10000 100000              # local disk
     python scripts/simulate_scale.py --shards 1000 10000 --at s3://bucket/x  # an object store
     python scripts/simulate_scale.py --files 100000 1000000                  # listing and planning of pictures
+    python scripts/simulate_scale.py --leftovers 100000 1000000              # finding and deleting what jobs left
 
 Nothing is encoded: the receipts and the files they name are written directly, each measurement in a process of its own.
 """
@@ -19,12 +20,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from clip_spark import storage
+from clip_spark.commands.clean import delete_each, find_leftovers
+from clip_spark.commands.leftovers import Leftover
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.receipt import Receipt, shard_name
@@ -141,23 +144,60 @@ def measure_files(folder: str, count: int) -> dict[str, Any]:
     return {**figures, "tasks": len(shards), "pickled MB": round(packed / 1e6, 1)}
 
 
+def make_leftovers(folder: str, count: int) -> None:
+    """Half temporary files of killed writers, half shards of a run that never ended, in folders of 1,000."""
+    begin_run(storage.join(folder, "run"), plan_of(count), overwrite=False)
+    for start in range(0, count, 1000):
+        for kind in ("embeddings", f"receipts/{start // 1000:06d}"):
+            Path(folder, "run", kind).mkdir(parents=True, exist_ok=True)
+        for number in range(start, min(start + 1000, count), 2):
+            shard = Path(folder, "run", "embeddings", f"{shard_name(number)}.parquet")
+            temporary = Path(folder, "run", "receipts", f"{start // 1000:06d}", f".{number}.json.{number:032x}.tmp")
+            for path in (shard, temporary):
+                os.close(os.open(path, os.O_CREAT))
+
+
+def measure_leftovers(folder: str, count: int) -> dict[str, Any]:
+    """Find all, then find and delete all."""
+    figures: dict[str, Any] = {
+        "leftovers": count,
+        "start MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+    def every() -> Iterator[Leftover]:
+        return find_leftovers(folder, older_than_hours=0, unfinished=True)
+
+    found = timed("find", lambda: sum(1 for _ in every()), figures)
+    deleted = timed("delete", lambda: sum(1 for _ in delete_each(every())), figures)
+    assert found == deleted == count // 2 + 1 and not list(every())
+    return figures
+
+
+KINDS = {
+    "shards": (prepare, measure_shards),
+    "files": (make_files, measure_files),
+    "leftovers": (make_leftovers, measure_leftovers),
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure each size in a new process; one JSON line each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", type=int, nargs="*", default=[])
     parser.add_argument("--files", type=int, nargs="*", default=[])
+    parser.add_argument("--leftovers", type=int, nargs="*", default=[])
     parser.add_argument("--at", default="", help="folder (URI); default: a temporary one")
     parser.add_argument("--one", nargs=3, metavar=("WHAT", "COUNT", "PLACE"), help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
     if given.one:
         what, count, place = given.one[0], int(given.one[1]), given.one[2]
-        print(json.dumps(measure_shards(place, count) if what == "shards" else measure_files(place, count)), flush=True)
+        print(json.dumps(KINDS[what][1](place, count)), flush=True)
         return 0
     with tempfile.TemporaryDirectory() as scratch:
-        for what, counts in (("shards", given.shards), ("files", given.files)):
-            for count in counts:
+        for what, (make, _) in KINDS.items():
+            for count in getattr(given, what):
                 place = storage.join(given.at or scratch, f"{what}-{count}")
-                (prepare if what == "shards" else make_files)(place, count)
+                make(place, count)
                 subprocess.run([sys.executable, __file__, "--one", what, str(count), place], check=True)
                 storage.remove_tree(place)
     return 0

@@ -26,11 +26,11 @@ from clip_spark.commands.leftovers import (
     sides,
     unfinished_uploads,
 )
-from clip_spark.datasets.commit import close, fence, reopen
-from clip_spark.datasets.own_files import own_files
+from clip_spark.datasets.commit import fence
 from clip_spark.datasets.plan import PLAN
 from clip_spark.datasets.retire import delete_retired
 from clip_spark.datasets.tables import Table
+from clip_spark.datasets.unfinished import delete_unfinished
 from clip_spark.errors import InputError
 from clip_spark.storage.stores import clear_errors
 
@@ -101,13 +101,11 @@ def _delete(leftover: Leftover, older_than_hours: float) -> None:
 
 
 def _delete_run(root: str, older_than_hours: float) -> None:
-    """Its writers are barred before the first file goes; the claim goes last: a deletion that is stopped goes on."""
+    """Unless it has been taken up again since it was found."""
     begun = (changed for _, _, changed in storage.iter_everything(storage.join(root, PLAN)))
-    if any(time.time() - changed < older_than_hours * HOUR for changed in begun):  # since it was found
+    if any(time.time() - changed < older_than_hours * HOUR for changed in begun):
         return
-    if token := close(root):
-        storage.remove_each(own_files(root, (file.uri for _, file, _ in storage.iter_everything(root))))
-        reopen(root, token)
+    delete_unfinished(root)
 
 
 @dataclass

@@ -8,7 +8,6 @@ from contextlib import suppress
 
 from clip_spark import storage
 from clip_spark.datasets.commit import Head
-from clip_spark.datasets.manifest import MANIFEST
 from clip_spark.datasets.plan import PLAN, Plan, differences, found_plan
 from clip_spark.errors import OutputError
 
@@ -53,14 +52,4 @@ def check_kind(head: Head, plan: Plan) -> None:
         raise OutputError(
             f"'{head.uri}' holds {head.manifest.kind}; --overwrite replaces {plan.kind} by {plan.kind} only. "
             "Choose another --output."
-        )
-
-
-def refuse_foreign_files(output: str) -> None:
-    """*Driver.* Raise OutputError if a folder that nobody has claimed holds files."""
-    files = [file for file in storage.list_files(output) if file.uri != storage.join(output, MANIFEST)]
-    if files:
-        raise OutputError(
-            f"'{output}' already holds {len(files)} files that clip-spark did not plan (such as "
-            f"'{storage.name(files[0].uri)}'); it deletes only what it wrote. Choose another --output."
         )

@@ -17,7 +17,7 @@ from typing import Any
 from clip_spark import storage
 from clip_spark.datasets.apart import check_apart
 from clip_spark.datasets.check_files import check_complete, check_files, check_kept
-from clip_spark.datasets.claim import another_run, check_kind, claimed, refuse_foreign_files
+from clip_spark.datasets.claim import another_run, check_kind, claimed
 from clip_spark.datasets.commit import TIME, Head, make_official, read_head, read_open_head
 from clip_spark.datasets.growth import GROWTH, Grow, Growth, told
 from clip_spark.datasets.manifest import GENERATIONS, REPORT, Manifest, inside, report, versions
@@ -28,6 +28,7 @@ from clip_spark.datasets.receipt_files import ReadMany, ReceiptReader, read_many
 from clip_spark.datasets.retire import collect
 from clip_spark.datasets.sources import SOURCES, write_sources
 from clip_spark.datasets.spec import fingerprint
+from clip_spark.datasets.unfinished import claimable
 from clip_spark.errors import OutputError
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,9 @@ class Run:
         """
         if (done := self.committed_elsewhere()) is not None:  # its report is official
             return done
+        if found_plan(self.output) is None:  # by `clean`, which took this run for dead
+            self.abandon()
+            raise OutputError(f"'{self.output}': the plan of this run was deleted meanwhile; nothing is committed.")
         receipts = self.receipts()
         check_complete(self.numbers, receipts)
         check_files(self.output, receipts)
@@ -129,8 +133,6 @@ class Run:
         found = {**report(manifest, time.time() - self.started, new_rows), **self._figures(receipts)}
         storage.write_json(storage.join(self.output, REPORT), refine(found) if refine else found)
         check_plan(self.output, self.plan.fingerprint)
-        if found_plan(self.output) is None:
-            raise OutputError(f"'{self.output}': the plan of this run was deleted meanwhile; nothing is committed.")
         beside = (PLAN, REPORT, SOURCES, *beside)
         official = self._make_official(dataclasses.replace(manifest, beside=self._sizes(beside)))
         return dataclasses.replace(official, news=told(official.extra.get(GROWTH, {})))
@@ -230,8 +232,8 @@ def _whole_run(head: Head, plan: Plan, overwrite: bool, read: ReadMany) -> Run:
         check_kind(head, plan)
         # The same command after a kill finds what it has done: the name follows from the plan and what it replaces.
         place = storage.join(head.uri, GENERATIONS, fingerprint([plan.fingerprint, head.version])[:8])
-    elif found_plan(place) is None:
-        refuse_foreign_files(place)
+    else:
+        head = claimable(head)
     return Run(claimed(place, plan), plan, None, read, head=head)
 
 

@@ -52,7 +52,7 @@ def test_generations_that_nobody_committed_are_found_and_their_writers_barred(tm
     assert command.main([str(tmp_path), "--older-than", "0", "--delete"]) == 0
     assert found(tmp_path) == [] and Path(run.output, "parts/notes/mine.txt").exists()
     assert replace(read_manifest(run.output), fenced=()) == before
-    with pytest.raises(ClipSparkError, match="shards are missing"):
+    with pytest.raises(ClipSparkError, match="plan of this run was deleted meanwhile"):
         alive.commit()
 
 
@@ -138,6 +138,24 @@ def test_a_run_that_is_cleaned_away_right_before_its_commit_loses(
         read_manifest(alive.output)
     monkeypatch.undo()
     assert finished(tmp_path / "d").pending() == [] and read_manifest(alive.output).rows == 4
+
+
+def test_what_a_run_writes_after_it_was_cleaned_away_does_not_bar_the_next(tmp_path: Path) -> None:
+    late, killed = (begin_run(str(tmp_path / name), plan_of(), overwrite=False) for name in ("late", "killed"))
+    list(delete_each(find_leftovers(str(tmp_path), older_than_hours=0, unfinished=True)))
+    for run in (late, killed):
+        for number in (0, 1):
+            write_shard(run, number)  # by tasks that know nothing yet
+    with pytest.raises(OutputError, match="plan of this run was deleted meanwhile"):
+        late.commit()
+    assert os.listdir(late.output) == ["manifest.json"]
+    assert found(tmp_path, unfinished=True) == [("unfinished run", "killed")]
+    for run in (late, killed):
+        assert begin_run(run.output, plan_of(size=3), overwrite=False).pending() == [0, 1]
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "thesis.txt").touch()
+    with pytest.raises(OutputError, match="1 files that clip-spark did not plan"):
+        begin_run(str(tmp_path / "foreign"), plan_of(), overwrite=False)
 
 
 def test_no_run_begins_while_another_is_cleaned_away(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from clip_spark.datasets.record_schema import to_text, unify
 from clip_spark.datasets.sizes import size_bytes
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.datasets.tables import Table
+from clip_spark.datasets.unfinished import claimable
 from clip_spark.index.build import choose_key as keys
 from clip_spark.index.build.embedding_sets import check_no_record_twice, check_sets, sets_files
 from clip_spark.index.build.measure import Goal, measure, spot_check
@@ -91,6 +92,7 @@ def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
     done = served(head, plan.as_plan, overwrite=spec.overwrite)
     if done is not None:
         return done
+    head = claimable(head)
     watch = Stopwatch()
     with new_generation(head, plan.as_plan) as generation:
         info = _build(get_spark, plan, PartWriter(head.uri, generation), watch)

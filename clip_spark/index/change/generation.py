@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from clip_spark import storage
 from clip_spark.datasets.apart import check_apart
 from clip_spark.datasets.commit import TIME, Head, make_official, read_head
-from clip_spark.datasets.manifest import INDEX, MANIFEST, REPORT, Manifest, report, versions
-from clip_spark.datasets.plan import PLAN, Plan, differences, found_plan
+from clip_spark.datasets.manifest import INDEX, REPORT, Manifest, report, versions
+from clip_spark.datasets.plan import PLAN, Plan, differences
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.retire import collect
 from clip_spark.datasets.run import plan_of
@@ -44,16 +44,7 @@ def served(head: Head, plan: Plan, *, overwrite: bool) -> Manifest | None:
             f"'{head.uri}' holds another {found.kind}: {'; '.join(differences(plan_of(found), plan))}. "
             "Choose another --output, or replace it with --overwrite; it is served until the new one is ready."
         )
-    if found is None and found_plan(head.uri) is None and (files := _files_besides(head)):
-        raise OutputError(
-            f"'{head.uri}' already holds {len(files)} files that clip-spark did not plan (such as "
-            f"'{storage.name(files[0].uri)}'). Choose another --output."
-        )
     return None
-
-
-def _files_besides(head: Head) -> list[storage.FileInfo]:
-    return [file for file in storage.list_files(head.uri) if file.uri != storage.join(head.uri, MANIFEST)]
 
 
 def begin_change(uri: str) -> tuple[Head, Manifest, IndexInfo]:
