@@ -39,7 +39,9 @@ def _described(found: dict[str, dict[str, Any]]) -> Iterator[Listed]:
 
 
 def _stamp(info: dict[str, Any]) -> str:
-    found = next((info[key] for key in ("ETag", "etag", "mtime", "LastModified", "updated") if info.get(key)), "")
+    found = next(
+        (info[key] for key in ("ETag", "etag", "blob_id", "mtime", "LastModified", "updated") if info.get(key)), ""
+    )
     return str(found).strip('"')
 
 

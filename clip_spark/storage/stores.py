@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from clip_spark.errors import StorageError
+from clip_spark.errors import InputError, StorageError
 
 ATTEMPTS = 6
 """Tries per request with jittered exponential waits (about 0.5 + 1 + 2 + 4 + 8 s): outlives a throttled prefix."""
@@ -22,7 +22,19 @@ CONNECT_SECONDS, SILENT_SECONDS, WHOLE_SECONDS, LONGEST_SECONDS = 10, 30, 60, 30
 """Of a web server: to be reached, between two bytes, for a small file, for anything. Links are many and old: hosts that
 swallow packets must cost little."""
 WEB = ("http://", "https://")
-CLIENT_MODULES = {"botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "azure", "adlfs"}
+CLIENT_MODULES = {
+    "botocore",
+    "aiobotocore",
+    "aiohttp",
+    "s3fs",
+    "gcsfs",
+    "google",
+    "azure",
+    "adlfs",
+    "huggingface_hub",
+    "httpx",
+    "httpx2",
+}
 NO_CREDENTIALS = {
     "NoCredentialsError",
     "PartialCredentialsError",
@@ -86,6 +98,7 @@ def clear_errors(uri: str, action: str) -> Iterator[None]:
 
     Raises:
         StorageError: the store did not answer, throttled for too long, or refuses us.
+        InputError: a hub has no such data set, or does not give it to us.
     """
     try:
         yield
@@ -99,6 +112,8 @@ def clear_errors(uri: str, action: str) -> Iterator[None]:
     except Exception as error:
         if not is_client_error(error):
             raise
+        if (mistake := hub_mistake(error)) is not None:
+            raise InputError(f"'{uri}' cannot be {action}: {mistake}") from error
         why = web_reason(error) if is_web(uri) else explain(error)
         raise StorageError(f"'{uri}' cannot be {action}: {why}") from error
 
@@ -142,6 +157,16 @@ def is_client_error(error: BaseException) -> bool:
     if origin in CLIENT_MODULES or isinstance(error, (ConnectionError, TimeoutError)):
         return True
     return isinstance(error, OSError) and error.__cause__ is not None and is_client_error(error.__cause__)
+
+
+def hub_mistake(error: BaseException) -> str | None:
+    """*Pure.* What the user can mend where a hub (`hf://`) refuses, or None."""
+    kind = type(error).__name__
+    if kind == "GatedRepoError":
+        return "it is gated: accept its terms on its page, then set HF_TOKEN, on the executors too."
+    if kind in ("RepositoryNotFoundError", "RevisionNotFoundError"):
+        return "there is no such data set or revision, or it is private: check the name, or set HF_TOKEN."
+    return None
 
 
 def web_reason(error: BaseException) -> str:
