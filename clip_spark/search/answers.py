@@ -23,6 +23,11 @@ def hits_table(hits: Hits, wanted: Sequence[str] = ()) -> Table:
     return Table(hits.query, ("rank", "score", *map(hit_column, columns)), rows)
 
 
+def shown(hits: Hits, wanted: Sequence[str] = ()) -> tuple[Table, str]:
+    """*Pure.* Hits of a query as a terminal shows them, and as lines of JSON."""
+    return hits_table(hits, wanted), json_lines([hits])
+
+
 def json_lines(answers: Sequence[Hits]) -> str:
     """*Pure.* One line per hit: query, rank, score and the columns of the record that have a value."""
     rows = [

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, overload
 
 from clip_spark.datasets.spec import COLUMN, option
 from clip_spark.errors import SpecError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 HIT_COLUMNS = ("query", "query_id", "rank", "score")
 """What a hit says itself; n-grams have a `score` of their own."""
@@ -97,6 +98,8 @@ class Hits(Sequence[Hit]):
 
     def to_arrow(self) -> pa.Table:
         """*Pure.* The same as an Arrow table."""
+        import pyarrow as pa
+
         return pa.Table.from_pylist(self.rows())
 
     def to_pandas(self) -> Any:

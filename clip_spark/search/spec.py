@@ -30,6 +30,9 @@ class SearchSpec(Wanted):
     )
     save: str = option("also write the hits to a file: .jsonl, .csv or .parquet", "", holds=URI)
     show: str = option("also write a contact sheet of the hits' pictures: .html or .png", "", holds=URI)
+    server: bool = option(
+        "a running `clip-spark serve` of yours over this index answers, in a fraction of the time", True
+    )
     verify: bool = option("read the whole index first and compare its hashes", False)
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from clip_spark import storage
 from clip_spark.datasets.manifest import MANIFEST
 from clip_spark.errors import ClipSparkError
+from clip_spark.search.resident import generation_of
 from clip_spark.web.catalog import Catalog
 
 if TYPE_CHECKING:
@@ -77,11 +78,6 @@ class Reloader:
         log.info(
             "index '%s': generation %s is served in place of %s", name, fresh.info.generation, before.info.generation
         )
-
-
-def generation_of(manifest: Mapping[str, Any]) -> tuple[Any, ...]:
-    """*Pure.* What tells two generations of an index apart."""
-    return manifest["fingerprint"], manifest["created"], manifest["extra"].get("generation")
 
 
 def _opened(uri: str, before: Searcher) -> Searcher:

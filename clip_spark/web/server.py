@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 
 import uvicorn
 from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
 from clip_spark.errors import InputError
+from clip_spark.search.resident_server import answering
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.connections import KEEP_ALIVE_SECONDS, Connection, most_connections
@@ -50,7 +51,9 @@ def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None
         lines = [index.summary for index in catalog.indices.values()]
         with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it again
             Reloader(app.state, named_uris(spec.index)).start()
-            _Server(configured(app, spec.proxy), lambda: announce(address(listener), lines)).run(sockets=[listener])
+            resident = answering(lambda: [index.searcher for index in app.state.catalog.indices.values()])
+            server = _Server(configured(app, spec.proxy), resident, lambda: announce(address(listener), lines))
+            server.run(sockets=[listener])
 
 
 def configured(app: ASGIApp, proxies: Sequence[str] = ()) -> uvicorn.Config:
@@ -73,17 +76,31 @@ def configured(app: ASGIApp, proxies: Sequence[str] = ()) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Calls back when it answers requests."""
+    """Calls back when it answers requests.
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    Args:
+        config: of uvicorn.
+        beside: entered when it answers, and left before it ends: after SIGTERM nothing behind `run` is done.
+        started: called back.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, beside: AbstractContextManager[None], started: Callable[[], None]
+    ) -> None:
         super().__init__(config)
-        self._started = started
+        self._beside, self._started, self._entered = beside, started, ExitStack()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then call back."""
         await super().startup(sockets)
         if self.started:
+            self._entered.enter_context(self._beside)
             self._started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Leave what stands beside, then end in order."""
+        self._entered.close()
+        await super().shutdown(sockets)
 
 
 def listen(host: str, port: int) -> socket.socket:

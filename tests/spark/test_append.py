@@ -40,11 +40,11 @@ def test_appended_vectors_are_found(spark, tmp_path: Path, key: str) -> None:
 def test_pictures_are_measured_with_bundled_captions_also_when_more_come(spark, tmp_path: Path) -> None:
     model = load_encoder(EncoderSpec("demo", "fp32"), "cpu")
     for name, seed in (("first", 0), ("more", 1)):
-        vectors = unit_vectors(1_200, model.dim, seed=seed)
-        names = numbered(1_200, name)
+        vectors = unit_vectors(400, model.dim, seed=seed)
+        names = numbered(400, name)
         write_embeddings(tmp_path / name, vectors, names, modality="image", encoder=model.info())
     output = str(tmp_path / "index")
-    build_index(lambda: spark, IndexSpec(embeddings=str(tmp_path / "first"), output=output, index_key="IVF16,Flat"))
+    build_index(lambda: spark, IndexSpec(embeddings=str(tmp_path / "first"), output=output, index_key="IVF4,Flat"))
     build_index(lambda: spark, IndexSpec(embeddings=str(tmp_path / "more"), output=output, append=True))
     measured = read_index(output)[1].measured
     for figures in (measured, measured["appended"]):

@@ -52,6 +52,11 @@ class PartSet:
         removed = self._removals.now() if self._removals is not None else NOTHING
         return self._without(selection, removed) if len(removed.positions) else selection
 
+    def refresh(self) -> None:
+        """Look now for what was taken down, as opening the index would."""
+        if self._removals is not None:
+            self._removals.refresh()
+
     @property
     def outdated(self) -> str:
         """Why it is not known what was taken down meanwhile; empty where it is."""
