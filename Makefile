@@ -9,7 +9,7 @@ WORK   ?= demo-out
 
 .DEFAULT_GOAL := help
 .PHONY: fuzz help install demo serve test test-unit test-spark test-failed release test-spark35 fuzz-pictures
-.PHONY: fuzz-conditions fault-suite life check docs format bench clean
+.PHONY: serve-load fuzz-conditions fault-suite life check docs format bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -79,6 +79,10 @@ format: $(STAMP)  ## put the code into shape, draw the map and the stub anew
 
 fuzz: $(STAMP)  ## 5,000 mutated files of every format through the readers of texts and tables (an hour)
 	@$(BIN)/python scripts/fuzz_readers.py --files 5000
+
+MINUTES ?= 60
+serve-load: $(STAMP)  ## visitors, attackers and faults for a server over the demo, after `make demo` (MINUTES=60)
+	@$(BIN)/python scripts/serve_load.py --demo $(WORK) --minutes $(MINUTES)
 
 BENCH ?= build/bench
 bench: $(STAMP)  ## benchmarks against the peers, as tables and JSON in build/bench (an hour; a quiet machine)

@@ -1,14 +1,15 @@
 """*Server.* JSON that comes in, with limits that hold before it is parsed, and lists that go out row by row.
 
-Parsing and writing JSON hold Python's lock, and with it the whole server: 20 MB of `[[],[],` took 20 seconds.
+Parsing and writing JSON hold Python's lock, and with it the whole server: 20 MB of `[[],[],` took 20 seconds. orjson
+takes a tenth of the time, reads neither NaN nor halves of characters, and writes NaN as null.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 from fastapi import Response
 
 from clip_spark.errors import SpecError
@@ -19,6 +20,7 @@ MOST_NESTED = 100
 MOST_TEXT = 10_000
 """Characters of a text to search for, of a name, of a condition."""
 SHOWN = 80
+JSON = "application/json"
 LONG = ("image",)
 """Keys whose text may be as long as the body."""
 
@@ -27,7 +29,7 @@ def json_object(data: bytes) -> dict[str, Any]:
     """*Pure.* A body as a JSON object with limits.
 
     Raises:
-        SpecError: it is no JSON object, has too many pieces or too long texts, or text that cannot be encoded.
+        SpecError: it is no JSON object, has too many pieces or too long texts.
     """
     brackets = data.count(b"[") + data.count(b"{")
     if brackets > MOST_NESTED or brackets + data.count(b",") + data.count(b"\\") > MOST_PIECES:
@@ -35,9 +37,9 @@ def json_object(data: bytes) -> dict[str, Any]:
             f"The body has too many pieces; at most {MOST_PIECES:,}, {MOST_NESTED} of them lists or objects."
         )
     try:
-        value = json.loads(data)
-    except ValueError as error:
-        raise SpecError("The body is not JSON.") from error
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise SpecError("The body is not JSON (in UTF-8, with numbers that are finite).") from error
     if not isinstance(value, dict):
         raise SpecError("The body must be a JSON object.")
     for key, item in value.items():
@@ -48,11 +50,9 @@ def json_object(data: bytes) -> dict[str, Any]:
 
 
 def check_text(name: str, text: str, most: int = MOST_TEXT) -> None:
-    """*Pure.* Raise SpecError for a text that is too long, or holds half of a character (a lone surrogate)."""
+    """*Pure.* Raise SpecError for a text that is too long."""
     if len(text) > most:
         raise SpecError(f"'{name[:SHOWN]}' has {len(text):,} characters; at most {most:,} are read.")
-    if any("\ud800" <= letter <= "\udfff" for letter in text[:MOST_TEXT]):
-        raise SpecError(f"{shown(name)} holds text that is no Unicode: half of a surrogate pair.")
 
 
 def shown(value: object) -> str:
@@ -66,5 +66,9 @@ def shown(value: object) -> str:
 
 def rows_response(rows: Sequence[Mapping[str, Any]]) -> Response:
     """*Pure.* A JSON list; each row is written by itself, so that other threads get their turn in between."""
-    written = [json.dumps(row, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() for row in rows]
-    return Response(b"[" + b",".join(written) + b"]", media_type="application/json")
+    return Response(b"[" + b",".join(map(orjson.dumps, rows)) + b"]", media_type=JSON)
+
+
+def json_response(value: Any) -> Response:
+    """*Pure.* Anything that JSON can hold."""
+    return Response(orjson.dumps(value), media_type=JSON)

@@ -41,7 +41,7 @@ def fetch(address: str, most_bytes: int) -> bytes:
 
     Raises:
         InputError: the address is none that this server opens, or nothing can be read there in time.
-        SpecError: it is too long, or no text.
+        SpecError: it is too long.
     """
     check_text("address", address, MOST_ADDRESS)
     with _turn():

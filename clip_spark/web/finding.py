@@ -20,7 +20,7 @@ FACETED = 1000
 """Hits whose values are counted, or those up to the end of the page where it lies deeper."""
 FACET_VALUES = 50
 """Values of one column that are named; the others are counted together."""
-SHOWN = (schema.RECORD_ID, "text", "caption", "uri")
+SHOWN = (schema.RECORD_ID, "text", "caption", "uri", "offset", "size")
 """Columns that a hit is shown by, whatever columns were asked for."""
 
 

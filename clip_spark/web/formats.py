@@ -10,11 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 from fastapi import Request, Response
-from fastapi.responses import JSONResponse
 
 from clip_spark.errors import SpecError
 from clip_spark.search.hits import hit_column
-from clip_spark.web.bodies import shown
+from clip_spark.web.bodies import json_response, shown
 from clip_spark.web.finding import Found
 from clip_spark.web.results import plain
 
@@ -46,7 +45,7 @@ def answer(format: str, found: Sequence[Found], body: Any) -> Response:
         SpecError: two indices have a column of the same name and of types that no column can hold both of.
     """
     if format == "json":
-        return JSONResponse(body)
+        return json_response(body)
     if format == "jsonl":
         return Response("".join(map(_line, _rows(found))), media_type=TYPES[format])
     table = hits_table(found)

@@ -42,6 +42,7 @@ class RecordAnswer(Strict):
     title: str
     picture: str | None = Field(description="path of its picture on this server")
     link: str | None = Field(description="address of its page, if its URI is one")
+    thumbnail: str | None = Field(None, description="the picture in at most 256 pixels as a data: address")
     record: dict[str, Any] = Field(description="all its columns")
 
 

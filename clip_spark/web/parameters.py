@@ -17,6 +17,9 @@ DEFAULT_K = 40
 Index = Annotated[str | None, Query(description="name of the index; the first one if it is left out")]
 Where = Annotated[str, Query(max_length=MOST_TEXT, description="condition on the columns of the records")]
 Count = Annotated[int, Query(ge=1, description="hits")]
+Thumbnails = Annotated[
+    int, Query(ge=0, le=40, description="so many of the first hits come with their small picture in the answer")
+]
 Names = Annotated[str, Query(max_length=MOST_TEXT, description="names with commas in between")]
 Format = Annotated[
     str, Query(description="json, jsonl, csv or arrow; else the Accept header says (CSV, JSON lines, Arrow)")

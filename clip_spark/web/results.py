@@ -51,14 +51,14 @@ def picture_path(index: ServedIndex, record: Mapping[str, Any]) -> str:
 
 def plain(value: Any) -> Any:
     """*Pure.* Anything a parquet column can hold as JSON: dates as ISO text, bytes as base64, NaN as null."""
+    if value is None or type(value) in (str, int, bool):
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (str, int)):
-        return value
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return value.isoformat() if isinstance(value, date) else str(value)

@@ -10,10 +10,9 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from clip_spark.errors import SpecError
-from clip_spark.pictures.stored import is_web_address
 from clip_spark.web.bodies import MOST_TEXT
 from clip_spark.web.catalog import Catalog
-from clip_spark.web.finding import Asked, Page, check_page, find
+from clip_spark.web.finding import Asked, Found, Page, check_page, find
 from clip_spark.web.formats import answer, wanted_format
 from clip_spark.web.models import ERRORS, PICTURE_BODY, IndexAnswer, SampleAnswer, SearchAnswer
 from clip_spark.web.parameters import (
@@ -21,13 +20,15 @@ from clip_spark.web.parameters import (
     Count,
     Format,
     Index,
+    Thumbnails,
     Where,
     check_count,
     known_parameters,
     page_wanted,
     seconds_since,
 )
-from clip_spark.web.pictures import SIZES, Media, PictureCache, original, read_picture, thumbnail
+from clip_spark.web.picture_of import inline_thumbnails, picture_of
+from clip_spark.web.pictures import SIZES
 from clip_spark.web.results import record_json
 from clip_spark.web.served import ServedIndex
 
@@ -53,12 +54,16 @@ def _index_json(index: ServedIndex) -> dict[str, Any]:
 
 
 @router.get("/sample", response_model=SampleAnswer, dependencies=KNOWN)
-def sample(request: Request, k: Count = DEFAULT_K, where: Where = "", index: Index = None) -> JSONResponse:
+def sample(
+    request: Request, k: Count = DEFAULT_K, where: Where = "", thumbnails: Thumbnails = 0, index: Index = None
+) -> JSONResponse:
     """Some records, evenly spread over an index, or over those that fulfil a condition."""
     check_count(request.app.state.max_k, k)
     served = _catalog(request).get(index)
-    records = [record_json(served, record) for record in served.spread(k, where.strip())]
-    return JSONResponse({"index": served.name, "kind": served.kind, "records": records})
+    records = served.spread(k, where.strip())
+    shown = [record_json(served, record) for record in records]
+    inline_thumbnails(served, shown[:thumbnails], records, request.app.state.pictures)
+    return JSONResponse({"index": served.name, "kind": served.kind, "records": shown})
 
 
 @router.get("/search", response_model=SearchAnswer, dependencies=KNOWN)
@@ -70,6 +75,7 @@ def search(
     of: Annotated[str | None, Query(description="index of the `like` record, if it is another one")] = None,
     index: Index = None,
     format: Format = "",
+    thumbnails: Thumbnails = 0,
 ) -> Response:
     """Hits for words, or for a record."""
     started, catalog, format = time.perf_counter(), _catalog(request), wanted_format(request)
@@ -82,16 +88,18 @@ def search(
         check_page(served, page)  # a mistake in it is found here, before anything is encoded
         if like is None:
             found = find(served, Asked(served.embed_text(str(q)), "text", words=str(q)), page)
-            return answer(format, [found], {**found.to_json(), "seconds": seconds_since(started)})
+            return answer(format, [found], {**_shown(request, found, thumbnails), "seconds": seconds_since(started)})
         home = catalog.get(of) if of else served
         vector, own = catalog.embedding_of(like, home, served)
         found = find(served, Asked(vector, home.kind, own, like), page)
-        query = record_json(home, home.record(like))
-        return answer(format, [found], {**found.to_json(), "query": query, "seconds": seconds_since(started)})
+        body = {**_shown(request, found, thumbnails), "query": record_json(home, home.record(like))}
+        return answer(format, [found], {**body, "seconds": seconds_since(started)})
 
 
 @router.post("/search", response_model=SearchAnswer, openapi_extra=PICTURE_BODY, dependencies=KNOWN)
-async def search_picture(request: Request, page: Wants, index: Index = None, format: Format = "") -> Response:
+async def search_picture(
+    request: Request, page: Wants, index: Index = None, format: Format = "", thumbnails: Thumbnails = 0
+) -> Response:
     """Hits for a picture: its file is the body of the request (`curl --data-binary @cat.jpg`)."""
     started, catalog, format = time.perf_counter(), _catalog(request), wanted_format(request)
     served = catalog.get(index)
@@ -103,9 +111,17 @@ async def search_picture(request: Request, page: Wants, index: Index = None, for
         with catalog.timings("full_knn_request_time"):
             check_page(served, page)
             found = find(served, Asked(served.embed_picture(data), "image", words="(picture)"), page)
-            return answer(format, [found], {**found.to_json(), "seconds": seconds_since(started)})
+            return answer(format, [found], {**_shown(request, found, thumbnails), "seconds": seconds_since(started)})
 
     return await run_in_threadpool(work)
+
+
+def _shown(request: Request, found: Found, thumbnails: int) -> dict[str, Any]:
+    """The answer, with the first pictures in it."""
+    body = found.to_json()
+    records = [hit.record for hit in found.hits]
+    inline_thumbnails(found.index, body["hits"][:thumbnails], records, request.app.state.pictures)
+    return body
 
 
 @router.get("/picture/{record_id}", response_class=Response, dependencies=KNOWN)
@@ -119,19 +135,8 @@ def picture(
     if size and size not in SIZES:
         raise SpecError(f"'size' is {size}; it must be 0 (the original) or one of {', '.join(map(str, SIZES))}.")
     served = _catalog(request).get(index)
-    cache: PictureCache = request.app.state.pictures
-
     record = served.record(record_id)  # not from the cache: it may have been removed since
-
-    on_web = is_web_address(str(record.get("uri") or ""))
-
-    def make() -> Media:
-        data = _catalog(request).fetched(record["uri"]) if on_web and served.fetches else read_picture(record)
-        return thumbnail(data, size) if size else original(data)
-
-    if on_web and not size:
-        size = SIZES[-1]  # what others serve is not passed on as it is
-    media = cache.get((served.name, served.searcher.info.generation, record_id, size), make) if size else make()
+    media = picture_of(_catalog(request), served, record, size, request.app.state.pictures)
     return Response(media.data, media_type=media.type, headers=PICTURE_HEADERS)
 
 

@@ -6,7 +6,6 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +106,8 @@ class ServedIndex:
             scores, positions = self.searcher.search_positions(vector[None], wanted, without)
         hits = hits_of(scores[0], positions[0], wanted.offset)
         found = self._read([hit.position for hit in hits[:records]], wanted.columns)
-        return [replace(hit, record=record) for hit, record in zip(hits, found, strict=False)] + hits[len(found) :]
+        with_records = zip(hits, found, strict=False)
+        return [Hit(hit.rank, hit.score, record, hit.position) for hit, record in with_records] + hits[len(found) :]
 
     def positions(self, vector: np.ndarray, wanted: Wanted, without: int = MISSING) -> np.ndarray:
         """Where the hits of one query are, int64 (m,), best first; no record is read."""

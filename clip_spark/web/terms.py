@@ -84,7 +84,7 @@ def from_base64(text: str) -> bytes:
 
 def unit(values: Sequence[Any], dim: int, name: str) -> np.ndarray:
     """*Pure.* Numbers as a vector of length 1, float32 (dim,); raises SpecError where they cannot be one."""
-    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+    if not isinstance(values, list) or not {int, float}.issuperset(map(type, values)):
         raise SpecError(f"'{name}' must be a list of numbers.")
     try:
         vector = np.asarray(values, np.float64)

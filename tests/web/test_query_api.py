@@ -134,7 +134,7 @@ def test_several_indices_fit_into_one_table(client: TestClient) -> None:
         ({"queries": [{"terms": []}]}, "'terms' is empty"),
         ({"queries": [{"terms": [{"text": "a"}, {"text": "a", "weight": -1}]}]}, "cancel each other out"),
         ({"queries": [{"text": "a", "wieght": 2}]}, "There is no 'wieght' here."),
-        ({"queries": [{"text": "\ud800"}]}, "unicode"),
+        ({"queries": [{"text": "\ud800"}]}, "not JSON"),
         ({"queries": [{"text": "a", "weight": "2"}]}, "'weight' is '2'"),
         ({"queries": [{"embedding": [1.0]}]}, "must be 256 finite numbers"),
         ({"queries": [{"image": "??"}]}, "is not base64"),

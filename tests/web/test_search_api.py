@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import shutil
@@ -16,8 +17,10 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from clip_spark.index.open.removals import add_removed
+from clip_spark.web import picture_of
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
+from clip_spark.web.errors import NotFound
 from clip_spark.web.guard import Rules
 from clip_spark.web.models import ErrorAnswer, IndexAnswer, MetadataAnswer, SampleAnswer, SearchAnswer
 from clip_spark.web.origins import names_on
@@ -230,3 +233,28 @@ def test_answers_have_the_shapes_that_openapi_promises(client: TestClient, metho
 def test_a_sample_can_have_a_condition(client: TestClient) -> None:
     records = client.get("/sample", params={"k": 100, "index": "words", "where": "n = 3"}).json()["records"]
     assert records and {one["record"]["n"] for one in records} == {3}
+
+
+def test_the_first_pictures_can_come_with_the_answer(client: TestClient) -> None:
+    for path in ("/search?q=a+cat&k=6&thumbnails=4", "/search?q=a+cat&k=6&thumbnails=4&columns=caption"):
+        shown = client.get(path).json()["hits"]
+        inside = [hit.get("thumbnail") for hit in shown]
+        assert inside[4:] == [None, None]
+        for hit, address in zip(shown[:4], inside, strict=False):
+            kind, _, data = address.removeprefix("data:").partition(";base64,")
+            answer = client.get(f"/{hit['picture']}&size=256")
+            assert (kind, base64.b64decode(data)) == (answer.headers["content-type"], answer.content)
+    records = client.get("/sample?k=3&thumbnails=2").json()["records"]
+    assert [bool(one.get("thumbnail")) for one in records] == [True, True, False]
+    assert client.get("/search?q=a&index=words&thumbnails=2").json()["hits"][0].get("thumbnail") is None
+
+
+def test_a_picture_that_cannot_be_read_does_not_stop_the_answer(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(record: dict) -> bytes:
+        raise NotFound("gone")
+
+    monkeypatch.setattr(picture_of, "read_picture", gone)
+    answer = TestClient(create_app(catalog)).get("/search?q=a+cat&k=3&thumbnails=3")
+    assert answer.status_code == 200 and [hit["thumbnail"] for hit in answer.json()["hits"]] == [None] * 3

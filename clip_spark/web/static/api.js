@@ -26,15 +26,16 @@ async function logIn() {
 }
 
 export const PAGE = 40;
+const IN_SIGHT = 12; // their pictures come with the answer, not each in a request of its own
 export const listIndices = () => ask("indices");
-export const sample = (index, signal) => ask("sample", { index, k: 24 }, { signal });
+export const sample = (index, signal) => ask("sample", { index, k: 24, thumbnails: IN_SIGHT }, { signal });
 
 /** Where the API answers a view that has words or a record. */
 export const address = (view) => `search?${new URLSearchParams(Object.entries(view).filter(([, value]) => value))}`;
 
 /** One page of hits for a view (see state.js). */
 export function search(view, offset, signal) {
-  const page = { index: view.index, unique: view.unique, k: PAGE, offset };
+  const page = { index: view.index, unique: view.unique, k: PAGE, offset, thumbnails: offset ? null : IN_SIGHT };
   if (view.file) return ask("search", page, { method: "POST", body: view.file, headers: { "Content-Type": "application/octet-stream" }, signal });
   return ask("search", { q: view.q, like: view.like, of: view.of, ...page }, { signal });
 }

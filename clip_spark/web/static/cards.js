@@ -30,7 +30,9 @@ function pictureCard(hit, index) {
 export function picture(hit, size) {
   const note = (text) => el("span", { class: "gone" }, text);
   if (!hit.picture) return note(hit.link ? "The picture is on the web" : "No picture");
-  const image = el("img", { src: `${hit.picture}&size=${size}`, alt: hit.title, loading: "lazy", decoding: "async" });
+  const here = size === 256 ? hit.thumbnail : null;
+  const lazy = here ? {} : { loading: "lazy", decoding: "async" };
+  const image = el("img", { src: here || `${hit.picture}&size=${size}`, alt: hit.title, ...lazy });
   image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth < SMALL_PIXELS));
   image.addEventListener("error", () => image.replaceWith(note("The picture cannot be shown")));
   return image;

@@ -52,11 +52,20 @@ function watchDrop(take) {
 
 function watchTheme() {
   const root = document.documentElement;
-  const kept = localStorage.getItem(THEME);
+  const kept = stored()?.getItem(THEME);
   if (kept) root.dataset.theme = kept;
   $("theme").addEventListener("click", () => {
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
-    localStorage.setItem(THEME, root.dataset.theme);
+    stored()?.setItem(THEME, root.dataset.theme);
   });
+}
+
+/** The browser's store, or null where it is blocked: reading the property alone throws there. */
+function stored() {
+  try {
+    return window.localStorage;
+  } catch {
+    return null;
+  }
 }
