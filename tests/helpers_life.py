@@ -58,6 +58,10 @@ class State:
     def rows(self) -> list[int]:
         return [row for source in self.sets for row in rows_of_set(source)]
 
+    def holds(self, source: Source) -> bool:
+        """True if this is the version of its set that was added last: then a build has nothing to do."""
+        return source in [other for other in self.sets if other[0] == source[0]][-1:]
+
     def answer(self) -> list[int]:
         """Brute force: the rows that a search finds, the nearest first."""
         left = [row for row in self.rows if row not in self.removed]
@@ -140,7 +144,7 @@ def building(index: str, name: str, *, overwrite: bool = False, append: bool = F
         source = world.source(name)
         if append:
             return world.change(index, lambda s: s if source in s.sets else replace(s, sets=(*s.sets, source)))
-        return world.change(index, lambda s: replace(s, sets=(source,)))
+        return world.change(index, lambda s: s if not overwrite and s.holds(source) else replace(s, sets=(source,)))
 
     kind = "append" if append else "rebuild" if overwrite else "build"
     return Command(f"{kind} {index} {name}", run, after)

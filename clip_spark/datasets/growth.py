@@ -63,8 +63,9 @@ class Growth:
         return {"new_rows": new, "vanished": self.vanished, "changed": self.changed, "pruned": self.pruned}
 
 
-Grow = Callable[[Manifest], Growth]
-"""What becomes of the generation that is official now; raises OutputError if it cannot grow."""
+Grow = Callable[[Manifest], Growth | None]
+"""What becomes of the generation that is official now; None if all is to be done again; raises OutputError if the input
+is another one."""
 
 
 def told(figures: dict[str, Any]) -> str:

@@ -218,7 +218,9 @@ def begin_run(
         return _whole_run(head, plan, overwrite, read)
     before = plan_of(head.manifest)
     if grow is not None and (before.kind, before.spec) == (plan.kind, plan.spec):
-        return _grown_run(head, plan, grow(head.manifest), read)
+        growth = grow(head.manifest)
+        if growth is not None:
+            return _grown_run(head, plan, growth, read)
     if same_places(before, plan):
         log.info("'%s': %s; all of it is done again", head.uri, "; ".join(differences(before, plan)))
         return _whole_run(head, plan, True, read)

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from clip_spark import storage
-from clip_spark.datasets.doubled import doubled_rows
-from clip_spark.datasets.manifest import Manifest, as_inputs, folder_of, read_manifest
+from clip_spark.datasets.manifest import Manifest, as_inputs, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.record_schema import unify
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.schema import EMBEDDINGS, check_columns
 from clip_spark.datasets.shards import ShardWriter
+from clip_spark.datasets.sources import write_sources
 from clip_spark.embed.facts import facts, with_precision
+from clip_spark.embed.record_slices import RecordShard, plan_shards, records_files
 from clip_spark.embed.specs import EmbedTextSpec
-from clip_spark.embed.task import ENCODER, EncodeTask, Usage, timed, write_rows
-from clip_spark.embed.text_records import TEXT, Preparer, Slice, read_slices, records_schema, with_text
+from clip_spark.embed.task import ENCODER, EncodeTask, Usage, adopt_encoder, timed, write_rows
+from clip_spark.embed.text_growth import grow_texts, sources_of
+from clip_spark.embed.text_records import TEXT, Preparer, read_slices, records_schema, with_text
 from clip_spark.encoders import check_model
-from clip_spark.errors import DatasetError, InputError
 from clip_spark.runtime import devices
 from clip_spark.runtime.ahead import map_ordered
 from clip_spark.runtime.child_process import Apart
@@ -34,15 +35,6 @@ if TYPE_CHECKING:
     from clip_spark.encoders.protocol import Encoder, Tokenised
 
 DOUBLED = "records of several inputs, read once"
-MOST_SHARD_ROWS, LEAST_SHARD_ROWS, WANTED_SHARDS = 50_000, 1_000, 64
-
-
-@dataclass(frozen=True)
-class RecordShard:
-    """One item of the plan: the records of one embedding shard."""
-
-    number: int
-    slices: tuple[Slice, ...]
 
 
 def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
@@ -53,21 +45,34 @@ def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
         SpecError: the records have no such column.
         ModelError: the model is unknown or cannot be loaded.
     """
-    planned = plan_tasks(spec)
-    run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
+    sets, planned = _plan(spec)
+    run = begin_run(
+        spec.output,
+        planned.plan,
+        overwrite=spec.overwrite,
+        read=read_on_executors(get_spark),
+        grow=partial(grow_texts, sets, spec.shard_rows),
+    )
     if run.manifest:
         return run.manifest
-    items = [planned.items[number] for number in run.pending()]
-    if items:
+    if run.grown_from:
+        adopt_encoder(run.output, run.grown_from.extra["encoder"])
+    if items := run.todo(planned.items):
         spark = get_spark()
         threads = devices.threads_per_task(spark.sparkContext, len(items))
         run_shards(spark, "embed-text", items, planned.work(run.output, threads), devices.gpu_profile(spark))
+    if run.growth is None:
+        write_sources(run.output, sources_of(sets, planned.items))
     found = {**facts(run, "text", spec.price_per_hour), "templates": list(spec.said)}
     return run.commit(found, with_precision(run), (ENCODER,))
 
 
 def plan_tasks(spec: EmbedTextSpec) -> Planned:
     """*Driver.* What the tasks of `embed_text` will do; raises what it raises."""
+    return _plan(spec)[1]
+
+
+def _plan(spec: EmbedTextSpec) -> tuple[list[Manifest], Planned]:
     sets = [read_manifest(uri, "records", "embeddings") for uri in spec.records]
     check_model(spec.model)
     shards = plan_shards(sets, spec.shard_rows)
@@ -78,7 +83,7 @@ def plan_tasks(spec: EmbedTextSpec) -> Planned:
         task = EncodeTask(output, plan.fingerprint, spec.encoder, spec.batch_size, threads)
         return TextWork(task, spec.said, spec.text_column, columns)
 
-    return Planned(plan, shards, work)
+    return sets, Planned(plan, shards, work)
 
 
 def records_columns(sets: Sequence[Manifest], text_column: str) -> pa.Schema:
@@ -87,66 +92,6 @@ def records_columns(sets: Sequence[Manifest], text_column: str) -> pa.Schema:
     for _, columns in found:
         check_columns([text_column], columns.names)
     return found[0][1] if len(found) == 1 else unify(found)
-
-
-def plan_shards(sets: Sequence[Manifest], shard_rows: int) -> list[RecordShard]:
-    """*Driver.* Cut all records, in their order, into shards of nearly equal numbers of rows.
-
-    Args:
-        sets: the datasets; a record that several hold is read where it comes first.
-        shard_rows: most rows of a shard; 0 chooses, so that small datasets still keep many cores busy.
-    """
-    rows = sum(records.rows for records in sets)
-    if rows == 0:
-        raise InputError(f"'{sets[0].uri}' holds no records; there is nothing to embed.")
-    most = shard_rows or min(MOST_SHARD_ROWS, max(LEAST_SHARD_ROWS, -(-rows // WANTED_SHARDS)))
-    count = -(-rows // most)
-    bounds = [rows * number // count for number in range(count + 1)]
-    files = [file for records in sets for file in records_files(records)]
-    doubled = doubled_rows([uri for uri, _ in files]) if len(sets) > 1 else {}
-    cuts = cut_files(files, bounds)
-    return [RecordShard(n, tuple(_without(part, doubled) for part in slices)) for n, slices in enumerate(cuts)]
-
-
-def _without(part: Slice, doubled: Mapping[str, np.ndarray]) -> Slice:
-    rows = doubled.get(part.uri)
-    if rows is None:
-        return part
-    inside = rows[(rows >= part.start) & (rows < part.stop)]
-    return replace(part, without=tuple(inside.tolist()))
-
-
-def records_files(records: Manifest) -> list[tuple[str, int]]:
-    """*Driver.* (URI, rows) of each records file, in order."""
-    files = [
-        (storage.join(records.uri, path), receipt.rows)
-        for receipt in records.receipts
-        for path in receipt.files
-        if folder_of(path) == "records"
-    ]
-    if sum(rows for _, rows in files) != records.rows:
-        raise DatasetError(f"'{records.uri}' lists {records.rows} records, but its files do not; build it again.")
-    return files
-
-
-def cut_files(files: Iterable[tuple[str, int]], bounds: Sequence[int]) -> list[tuple[Slice, ...]]:
-    """*Pure.* The slices of (URI, rows) that hold each stretch of their concatenation; each file is looked at once.
-
-    Args:
-        files: in order; together at least as many rows as the last of `bounds`.
-        bounds: ascending row numbers, the first of them 0; one stretch lies between each two.
-    """
-    found: list[list[Slice]] = [[] for _ in bounds[1:]]
-    shard = first = 0
-    for uri, rows in files:
-        start = 0
-        while start < rows and shard < len(found):
-            stop = min(rows, bounds[shard + 1] - first)
-            if start < stop:
-                found[shard].append(Slice(uri, start, stop))
-            start, shard = stop, shard + (first + stop == bounds[shard + 1])
-        first += rows
-    return [tuple(slices) for slices in found]
 
 
 @dataclass(frozen=True)

@@ -159,9 +159,11 @@ def _flock(lock: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # it is the lock that counts, not its file
-            os.remove(lock)
-        os.close(descriptor)
+        try:
+            with suppress(OSError):  # it is the lock that counts, not its file
+                os.remove(lock)
+        finally:  # also if this thread is ended here: the process may live on, and would hold the lock
+            os.close(descriptor)
 
 
 def _is_same_file(descriptor: int, path: str) -> bool:

@@ -20,8 +20,9 @@ from clip_spark.datasets.run import Run, begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.embed import preview
 from clip_spark.embed.facts import facts, with_precision
+from clip_spark.embed.record_slices import plan_shards
 from clip_spark.embed.task import ENCODER, EncodeTask, check_agrees, note_encoder
-from clip_spark.embed.texts import TextWork, plan_shards
+from clip_spark.embed.texts import TextWork
 from clip_spark.encoders import EncoderSpec, load_encoder, precision
 from clip_spark.errors import ModelError, OutputError
 from clip_spark.storage.local_cache import CACHE_VARIABLE

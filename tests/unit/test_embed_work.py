@@ -26,9 +26,10 @@ from clip_spark.embed import preview, text_records
 from clip_spark.embed import task as task_module
 from clip_spark.embed.facts import facts
 from clip_spark.embed.pictures import PictureWork
+from clip_spark.embed.record_slices import plan_shards
 from clip_spark.embed.specs import EmbedTextSpec
 from clip_spark.embed.task import EncodeTask, Usage, write_rows
-from clip_spark.embed.texts import TextWork, encode_said, plan_shards
+from clip_spark.embed.texts import TextWork, encode_said
 from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.encoders.text_half import Tokenised
 from clip_spark.errors import SpecError

@@ -23,8 +23,9 @@ from clip_spark.datasets.run import Run, begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.embed.facts import facts, with_precision
 from clip_spark.embed.pictures import PictureWork
+from clip_spark.embed.record_slices import plan_shards
 from clip_spark.embed.task import EncodeTask
-from clip_spark.embed.texts import TextWork, plan_shards
+from clip_spark.embed.texts import TextWork
 from clip_spark.encoders import EncoderSpec, check_model, kinds, load_encoder
 from clip_spark.encoders.kinds import Kind
 from clip_spark.encoders.protocol import Encoder, Pixels, Stats

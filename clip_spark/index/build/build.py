@@ -19,7 +19,7 @@ from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.datasets.tables import Table
 from clip_spark.datasets.unfinished import claimable
 from clip_spark.index.build import choose_key as keys
-from clip_spark.index.build.embedding_sets import check_no_record_twice, check_sets, sets_files
+from clip_spark.index.build.embedding_sets import as_source, check_no_record_twice, check_sets, sets_files
 from clip_spark.index.build.measure import Goal, measure, spot_check
 from clip_spark.index.build.on_spark import add_distributed, exact_distributed, map_shards, train_distributed
 from clip_spark.index.build.other_kind import other_kind
@@ -27,8 +27,9 @@ from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
 from clip_spark.index.build.train import TrainRecipe, draw_positions, new_index, train_rows
 from clip_spark.index.build.tune import TEST_QUERIES, exact_hits, make_questions
-from clip_spark.index.change.append import append_embeddings
+from clip_spark.index.change.append import add_sets, append_embeddings
 from clip_spark.index.change.generation import new_generation, served, switch
+from clip_spark.index.change.grow import can_grow, is_current, is_of
 from clip_spark.index.files.layout import (
     IndexFile,
     IndexInfo,
@@ -73,6 +74,8 @@ class IndexPlan:
     def as_plan(self) -> Plan:
         """*Pure.* As manifests and folders know it."""
         inputs = as_inputs("embeddings", self.sets)
+        for name, one in zip(list(inputs), self.sets, strict=True):
+            inputs[name] = as_source(one)
         if self.queries is not None:
             inputs["queries"] = self.queries.as_input()
         return Plan.of("index", self.spec, inputs, self.parts)
@@ -89,7 +92,14 @@ def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
         return append_embeddings(get_spark, spec)
     plan = plan_index(spec)
     head = read_open_head(spec.output)
-    done = served(head, plan.as_plan, overwrite=spec.overwrite)
+    again = spec.overwrite
+    if head.manifest is not None and not again and is_of(head.manifest, plan.as_plan, plan.sets):
+        if is_current(head.manifest, plan.sets):
+            return head.manifest
+        if can_grow(head.manifest, plan.sets, plan.key):
+            return add_sets(get_spark, spec, plan.sets)
+        again = True
+    done = served(head, plan.as_plan, overwrite=again)
     if done is not None:
         return done
     head = claimable(head)

@@ -15,6 +15,9 @@ from clip_spark.errors import InputError
 from clip_spark.index.build.read_vectors import VectorFile, dataset_files
 from clip_spark.index.files.layout import THE_INDEX, check_same_encoder, check_same_look
 
+SHARDS = "shards"
+"""Key of an index's input: identities of the shards of that set (Receipt.identity)."""
+
 
 def check_sets(sets: Sequence[Manifest]) -> None:
     """*Pure.* Refuse sets that cannot be in one index.
@@ -52,6 +55,12 @@ def check_fits(encoder: Mapping[str, Any], modality: str, more: Manifest, whose:
         )
     if modality == "image":
         check_same_look(encoder, more.extra["encoder"], what, whose)
+
+
+def as_source(embeddings: Manifest) -> dict[str, Any]:
+    """*Pure.* How an index names a set that it is made of: with its shards, so that it can tell what is new later."""
+    shards = [receipt.identity for receipt in embeddings.receipts if receipt.rows]
+    return {**embeddings.as_input(), SHARDS: shards}
 
 
 def sets_files(sets: Sequence[Manifest], folder: str) -> tuple[VectorFile, ...]:

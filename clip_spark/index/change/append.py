@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from clip_spark import storage
 from clip_spark.datasets.apart import check_apart
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
@@ -18,60 +19,97 @@ from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.choose_key import choose_parts, is_exact, lists_of
 from clip_spark.index.build.embedding_sets import check_fits
 from clip_spark.index.build.measure import Goal, measure, settings_for_ten, spot_check
-from clip_spark.index.build.on_spark import add_distributed, map_shards
+from clip_spark.index.build.on_spark import SERVED_STILL, STEP, add_distributed, map_shards
 from clip_spark.index.build.other_kind import other_kind
-from clip_spark.index.build.read_vectors import VectorReader, dataset_files
+from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
 from clip_spark.index.build.train import draw_positions, new_index
 from clip_spark.index.build.truth import true_hits
 from clip_spark.index.build.tune import TEST_QUERIES, harder, make_questions
 from clip_spark.index.change.generation import begin_change, new_generation, switch
+from clip_spark.index.change.new_rows import (
+    CopyNew,
+    NewRows,
+    find_new_rows,
+    held_sources,
+    sources_with,
+    without_held,
+)
 from clip_spark.index.files.faiss_library import load_faiss
-from clip_spark.index.files.layout import IndexInfo, check_files, check_same_encoder
+from clip_spark.index.files.layout import BUILDING, IndexInfo, check_files, check_same_encoder
 from clip_spark.index.files.local_copy import open_local
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.parts import open_parts
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.specs import IndexSpec, task_bytes
 from clip_spark.runtime.session import SessionSource
-
-if TYPE_CHECKING:
-    pass
+from clip_spark.runtime.tasks import map_items
 
 log = logging.getLogger(__name__)
 
+Files = tuple[tuple[VectorFile, ...], tuple[VectorFile, ...]]
+"""Embeddings and records, side by side."""
 DRIFT = 2
 """So many times the lists per query that were needed before: then the lists no longer fit the vectors."""
 
 
 def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
-    """*Driver.* Add a dataset to the index in `spec.output`; nothing to do if it is in there.
+    """*Driver.* Add a dataset to the index in `spec.output`, without the records that are in there.
 
     Raises:
         InputError: there is no index, nothing to add, or a column has another type there.
         ModelError: the embeddings come from another encoder.
     """
-    head, manifest, info = begin_change(spec.output)
+    _, manifest, info = begin_change(spec.output)
     embeddings = _one_set(spec)
     _check(embeddings, info)
-    asked = _queries(spec, info)  # a mistake in it is found here, not after the work
-    held = {source["fingerprint"] for name, source in manifest.inputs.items() if name != "queries"}
+    held = {source["fingerprint"] for source in held_sources(manifest).values()}
     if embeddings.content_fingerprint in held:
+        _queries(spec, info)
         return manifest
-    columns = _columns(manifest, info, embeddings)
-    inputs = {**manifest.inputs, f"embeddings-{len(manifest.inputs) + 1}": embeddings.as_input()}
+    return add_sets(get_spark, spec, [embeddings])
+
+
+def add_sets(get_spark: SessionSource, spec: IndexSpec, sets: Sequence[Manifest]) -> Manifest:
+    """*Driver.* Add what is new of some sets; errors are those of `append_embeddings`."""
+    head, manifest, info = begin_change(spec.output)
+    asked = _queries(spec, info)  # a mistake in it is found here, not after the work
+    records = RecordReader(manifest.uri, info.records, info.columns)
+    new = find_new_rows(records, [without_held(manifest, one) for one in sets])
+    if not new.rows:
+        return dataclasses.replace(manifest, news=_told(new))
+    columns = unify([(manifest.uri, records.schema), *read_schemas(new.records)])
+    inputs = sources_with(manifest, sets)
     check_apart(head.uri, inputs)
     watch = Stopwatch()
     with new_generation(head, Plan(manifest.kind, manifest.spec, inputs, 1)) as generation:
-        most = task_bytes(spec.max_build_memory)
-        reader = VectorReader(dataset_files(embeddings, "embeddings", info.rows), info.dim)
+        writer = PartWriter(manifest.uri, generation)
+        info = dataclasses.replace(info, columns=to_text(columns))
         with watch("add"):
-            info = dataclasses.replace(info, columns=to_text(columns))
-            larger = _add(get_spark, embeddings, reader, info, PartWriter(manifest.uri, generation), most)
+            embeddings, of_records = _only_new(get_spark, info, new, writer)
+            reader = VectorReader(embeddings, info.dim)
+            larger = _add(get_spark, reader, of_records, info, writer, task_bytes(spec.max_build_memory))
         with watch("measure"):
             larger = _tuned(get_spark, manifest.uri, larger, info, reader, spec, asked)
         plan = Plan(manifest.kind, manifest.spec, inputs, len(larger.parts))
-        return switch(head, plan, larger, dict(watch.seconds))
+        return dataclasses.replace(switch(head, plan, larger, dict(watch.seconds)), news=_told(new))
+
+
+def _told(new: NewRows) -> str:
+    """*Pure.* `200 new; 3 left out, which it has already`."""
+    known = f"{new.known:,} left out, which it has already" if new.known else ""
+    return "; ".join(filter(None, [f"{new.rows:,} new" if new.rows else "", known]))
+
+
+def _only_new(get_spark: SessionSource, info: IndexInfo, new: NewRows, writer: PartWriter) -> Files:
+    """*Driver.* Files of exactly the new rows: those of the sets, and copies where a shard holds others too."""
+    copy = CopyNew(storage.join(writer.output, BUILDING, writer.generation, "new"), new)
+    if is_exact(info.key):
+        for item in copy.items():
+            copy(item)
+    else:
+        map_items(get_spark(), STEP, copy.items(), copy, SERVED_STILL)
+    return copy.files(info.rows)
 
 
 def _one_set(spec: IndexSpec) -> Manifest:
@@ -86,16 +124,10 @@ def _check(embeddings: Manifest, info: IndexInfo) -> None:
     check_fits(info.encoder, info.modality, embeddings)
 
 
-def _columns(manifest: Manifest, info: IndexInfo, embeddings: Manifest) -> pa.Schema:
-    """*Driver.* The columns of both; raises InputError where one column has types that do not go together."""
-    before = RecordReader(manifest.uri, info.records, info.columns).schema
-    return unify([(manifest.uri, before), *read_schemas(dataset_files(embeddings, "records"))])
-
-
 def _add(
     get_spark: SessionSource,
-    embeddings: Manifest,
     reader: VectorReader,
+    records: tuple[VectorFile, ...],
     info: IndexInfo,
     writer: PartWriter,
     part_bytes: int,
@@ -104,7 +136,7 @@ def _add(
     shards = ShardFileWriter(
         output=writer.output,
         generation=writer.generation,
-        records=dataset_files(embeddings, "records", info.rows),
+        records=records,
         embeddings=reader.files,
         dim=info.dim,
         vectors=bool(info.vectors),
