@@ -107,6 +107,7 @@ def count_ngrams(
     text_field: Text = "text",
     encoding: Text = "auto",
     invalid_utf8: Text = "replace",
+    prune: bool = False,
     max_rejects: float = 1.0,
     shards: int = 0,
     overwrite: bool = False,
@@ -124,6 +125,7 @@ def count_ngrams(
         text_field: column or key of the text (a.b looks inside a); for a tar the members' ending.
         encoding: of the text: auto (UTF-8; UTF-16 and UTF-32 by their mark or zero bytes), cp1252, utf-16, ....
         invalid_utf8: lines that are not UTF-8: replace the bad bytes, or reject the line.
+        prune: make it again also where files of the input are gone, without them.
         max_rejects: end as failed if a larger share of the rows is rejected, such as 0.5; everything is kept.
         shards: files of the result; 0 chooses from the size of the corpus.
         overwrite: replace what another run left in output.
@@ -372,6 +374,7 @@ def make_records(
     text_column: Text = "text",
     uri_column: Text = "",
     encoding: Text = "auto",
+    prune: bool = False,
     max_rejects: float = 1.0,
     shards: int = 0,
     overwrite: bool = False,
@@ -384,6 +387,7 @@ def make_records(
         text_column: column that holds the text, or a list of texts (a.b looks inside a).
         uri_column: column that holds picture URLs; the records are then of kind image.
         encoding: of the text: auto (UTF-8; UTF-16 and UTF-32 by their mark or zero bytes), cp1252, utf-16, ....
+        prune: make it again also where files of the input are gone, without them.
         max_rejects: end as failed if a larger share of the rows is rejected, such as 0.5; everything is kept.
         shards: files of the result; 0 chooses from the size of the input.
         overwrite: replace what another run left in output.

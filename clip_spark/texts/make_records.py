@@ -17,6 +17,7 @@ from clip_spark import storage
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.run import Run, begin_run
+from clip_spark.datasets.sources import write_sources
 from clip_spark.datasets.tables import Table
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import collect
@@ -24,6 +25,7 @@ from clip_spark.texts import corpus, outcome
 from clip_spark.texts.corpus import Account, CorpusFile
 from clip_spark.texts.corpus.places import partitions
 from clip_spark.texts.corpus.rows import read_tables
+from clip_spark.texts.made_again import all_again, sources_of
 from clip_spark.texts.record_columns import merged_values, plan_columns
 from clip_spark.texts.record_shards import ReadFile, RowsFile, WriteShard
 from clip_spark.texts.specs import RecordsSpec
@@ -50,9 +52,11 @@ def make_records(get_spark: SessionSource, spec: RecordsSpec) -> Manifest:
     files, columns = plan_rows(listing.files, spec)
     shards = spec.shards or max(1, -(-sum(file.weight for file in listing.files) // SHARD_BYTES))
     plan = Plan.of("records", spec, {"rows": corpus.as_input(listing.files, spec.rows)}, shards)
-    run = begin_run(spec.output, plan, overwrite=spec.overwrite)
+    sources = sources_of(listing.files)
+    run = begin_run(spec.output, plan, overwrite=spec.overwrite, grow=partial(all_again, sources, "rows", spec.prune))
     if run.manifest:
         return run.manifest
+    write_sources(run.output, sources)
     if run.pending():
         _make(get_spark(), spec, run, files, columns)
     sums = outcome.counters(run)

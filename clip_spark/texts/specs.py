@@ -40,6 +40,7 @@ class CountSpec(Spec):
     )
     encoding: str = option(ENCODING_HELP, AUTO)
     invalid_utf8: str = option("lines that are not UTF-8: replace the bad bytes, or reject the line", "replace")
+    prune: bool = option("make it again also where files of the input are gone, without them", False, content=False)
     max_rejects: float = option(MAX_REJECTS_HELP, MAX_REJECTS, content=False)
     shards: int = option("files of the result; 0 chooses from the size of the corpus", 0, content=False)
 
@@ -128,6 +129,7 @@ class RecordsSpec(Spec):
     )
     uri_column: str = option("column that holds picture URLs; the records are then of kind image", "", holds=COLUMN)
     encoding: str = option(ENCODING_HELP, AUTO)
+    prune: bool = option("make it again also where files of the input are gone, without them", False, content=False)
     max_rejects: float = option(MAX_REJECTS_HELP, MAX_REJECTS, content=False)
     shards: int = option("files of the result; 0 chooses from the size of the input", 0, content=False)
 

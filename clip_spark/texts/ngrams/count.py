@@ -18,6 +18,7 @@ from clip_spark import storage
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.run import Run, begin_run, finished
+from clip_spark.datasets.sources import write_sources
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.runtime.memory import Tidied, give_back
@@ -26,6 +27,7 @@ from clip_spark.runtime.tasks import collect, spread
 from clip_spark.texts import corpus, outcome
 from clip_spark.texts.corpus import CorpusFile, Split
 from clip_spark.texts.corpus.sniff import Form
+from clip_spark.texts.made_again import all_again, sources_of
 from clip_spark.texts.ngrams import report as summary
 from clip_spark.texts.ngrams import report_plots as plots
 from clip_spark.texts.ngrams.counting import growth, passes, totals
@@ -64,7 +66,11 @@ def count_ngrams(get_spark: SessionSource, spec: CountSpec) -> Manifest:
     before = Plan.of("counts", spec, {"corpus": corpus.as_input(files, spec.corpus)}, shards)
     if not spec.overwrite and (done := finished(spec.output, before)):  # its totals were kept in receipts of shards
         return done
-    run = begin_run(spec.output, plan_of(before, files, splits), overwrite=spec.overwrite)
+    sources = sources_of(files)
+    again = partial(all_again, sources, "corpus", spec.prune)
+    run = begin_run(spec.output, plan_of(before, files, splits), overwrite=spec.overwrite, grow=again)
+    if run.manifest is None:
+        write_sources(run.output, sources)
     manifest = run.manifest or _finish(get_spark, spec, run, splits, listing.left_out)
     _remove_work(run)  # also after a run that ended between the commit and this
     return manifest
