@@ -25,7 +25,13 @@ from fsspec.registry import registry as loaded_clients
 
 from clip_spark.errors import DatasetError, InputError, StorageError, nearest
 from clip_spark.storage.listing import walk
-from clip_spark.storage.stores import clear_disk_errors, clear_errors, client_settings, whole_file_settings
+from clip_spark.storage.stores import (
+    clear_disk_errors,
+    clear_errors,
+    client_settings,
+    is_web,
+    whole_file_settings,
+)
 
 TEMPORARY = ".tmp"
 """Suffix of files that are being written; no reader looks at them and `clean` may delete them."""
@@ -152,8 +158,12 @@ def iter_everything(uri: str) -> Iterator[tuple[str, FileInfo, float]]:
     fs.invalidate_cache()
     local = is_local(uri)
     with suppress(FileNotFoundError), clear_errors(uri, "listed"):
+        found = False
         for place, size, stamp, changed in walk(fs, path):
+            found = True
             yield place, FileInfo(place if local else fs.unstrip_protocol(place), size, stamp), changed
+        if not found and is_web(uri):
+            fs.info(path)  # a host that cannot be asked looks like a missing file to fsspec's listings
 
 
 def file_size(uri: str) -> int:

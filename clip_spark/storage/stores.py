@@ -23,17 +23,8 @@ CONNECT_SECONDS, SILENT_SECONDS, WHOLE_SECONDS, LONGEST_SECONDS = 10, 30, 60, 30
 swallow packets must cost little."""
 WEB = ("http://", "https://")
 CLIENT_MODULES = {
-    "botocore",
-    "aiobotocore",
-    "aiohttp",
-    "s3fs",
-    "gcsfs",
-    "google",
-    "azure",
-    "adlfs",
-    "huggingface_hub",
-    "httpx",
-    "httpx2",
+    *("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "azure", "adlfs"),
+    *("huggingface_hub", "httpx", "httpx2", "httpcore", "requests", "urllib3"),
 }
 NO_CREDENTIALS = {
     "NoCredentialsError",

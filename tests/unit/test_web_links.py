@@ -7,7 +7,7 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ from clip_spark.pictures.find import find_pictures, plan_shards
 from clip_spark.pictures.items import Picture, Unreadable
 from clip_spark.pictures.sources import FileEntry
 from clip_spark.storage import stores
+from clip_spark.texts.corpus import list_corpus
 
 pytest.importorskip("aiohttp")
 
@@ -81,6 +82,21 @@ def test_a_host_that_does_not_answer_costs_its_own_links_alone(
 def test_a_host_that_refuses_is_a_reject() -> None:
     found = FileEntry("http://127.0.0.1:9/a.jpg").load()
     assert isinstance(found, Unreadable) and found.reason == "unreachable" and "127.0.0.1:9" in found.message
+
+
+@pytest.mark.parametrize("list_it", [lambda uri: find_pictures((uri,)), lambda uri: list_corpus((uri,), "rows")])
+def test_an_input_at_a_host_that_cannot_be_reached_is_one_sentence(list_it: Callable[[str], object]) -> None:
+    with pytest.raises(StorageError, match="^'http://127.0.0.1:9/a.csv' cannot be listed: Cannot connect"):
+        list_it("http://127.0.0.1:9/a.csv")
+
+
+def test_errors_of_the_client_of_hf_are_one_sentence() -> None:
+    error = type("ConnectError", (Exception,), {"__module__": "httpx"})
+    with (
+        pytest.raises(StorageError, match="'hf://datasets/a/b' cannot be listed: no name"),
+        stores.clear_errors("hf://datasets/a/b", "listed"),
+    ):
+        raise error("no name")
 
 
 def test_a_store_that_is_down_is_no_reject(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,7 +167,9 @@ def _table_texts(source: Source, field: str, account: Account) -> Iterator[bytes
         for value in _values(batch.column(0)):
             row += 1
             text = value if top == field or value is None else dig(value, field[len(top) + 1 :])
-            if isinstance(text, str):
+            if isinstance(text, bytes):  # as nearly always
+                yield text
+            elif isinstance(text, str):
                 yield text.encode("utf-8", "surrogatepass")
             else:
                 yield from as_texts(text, at_row(source.uri, row), field, account)
