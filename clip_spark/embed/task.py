@@ -150,6 +150,7 @@ class Usage:
         for stage, seconds in after.seconds.items():
             writer.watch.seconds[stage] += seconds - self._before.seconds.get(stage, 0.0)
         for name, count in after.counters.items():
-            writer.counters.update({name: count - self._before.counters.get(name, 0)})
+            if more := count - self._before.counters.get(name, 0):  # pictures have no tokens
+                writer.counters[name] += more
         writer.watch.seconds["load"] += self._load_seconds
         writer.watch.seconds["task"] += time.perf_counter() - self._start

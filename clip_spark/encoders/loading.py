@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from clip_spark.encoders import weights
 from clip_spark.encoders.libraries import load_open_clip
@@ -70,13 +75,37 @@ def _hub_weights(model: str, name: ModelName) -> str:
     if not config:
         raise ModelError(f"There are no pretrained weights '{name.tag}' for '{name.architecture}'.")
     try:
-        return str(pretrained.download_pretrained(config))
+        with _without_retries():
+            return str(pretrained.download_pretrained(config))
     except Exception as error:
         raise ModelError(
             f"The weights of '{model}' are not in the local cache and the model hub cannot be reached "
             f"({_first_line(error)}). Fetch them once with network, or give a file: "
             f"{name.architecture}:/path/to/weights."
         ) from error
+
+
+@contextmanager
+def _without_retries() -> Iterator[None]:
+    """The hub's client looks into its cache alone where the hub's name is not known: it would try for 90 seconds."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _is_known(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _is_known(url: str) -> bool:
+    """Whether the host of a URL has an address; a proxy would look for it elsewhere."""
+    if getproxies():
+        return True
+    try:
+        return bool(socket.getaddrinfo(urlsplit(url).hostname, 443))
+    except OSError:
+        return False
 
 
 def _create(name: ModelName, path: str) -> LoadedModel:

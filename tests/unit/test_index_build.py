@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from clip_spark import storage
 from clip_spark.errors import DatasetError, InputError, ModelError, OutputError, SpecError
 from clip_spark.index.build import choose_key as keys
-from clip_spark.index.build.build import build_index
+from clip_spark.index.build.build import build_index, preview
 from clip_spark.index.build.read_vectors import VectorReader
 from clip_spark.index.build.train import new_index
 from clip_spark.index.files import local_copy as cache
@@ -209,6 +210,23 @@ def test_the_key_follows_size_memory_and_time() -> None:
         keys.choose_key(1_000_000, 512, 1 << 24)
     with pytest.raises(SpecError, match="is not one that Faiss builds"):
         new_index("IVF16,Nonsense", 32, "ip")
+
+
+@pytest.mark.parametrize("rows", [17, 1000, 40_000, 300_000])
+@pytest.mark.parametrize("dim", [24, 32, 100, 512])
+def test_the_memory_that_is_advised_is_the_least_that_works(rows: int, dim: int) -> None:
+    with pytest.raises(SpecError, match="do not fit") as refused:
+        keys.choose_key(rows, dim, 1)
+    (advised,) = re.findall(r"to (\d+)M or more", str(refused.value))
+    keys.choose_key(rows, dim, int(advised) << 20)
+    if int(advised) > 1:
+        with pytest.raises(SpecError):
+            keys.choose_key(rows, dim, (int(advised) - 1) << 20)
+
+
+def test_what_an_exact_index_shows_has_no_lists(tmp_path: Path) -> None:
+    shown = [what for table in preview(build(tmp_path, 20)[1]) for what, *_ in table.rows]
+    assert "vectors" in shown and not [what for what in shown if "nprobe" in str(what)]
 
 
 def test_workers_of_one_machine_fetch_a_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

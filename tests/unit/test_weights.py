@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import fsspec
 import pytest
 
 from clip_spark import storage
-from clip_spark.encoders import weights
+from clip_spark.encoders import loading, weights
 from clip_spark.errors import ModelError
 from clip_spark.runtime import devices
 from clip_spark.storage.local_cache import CACHE_VARIABLE, cache_folder
@@ -82,3 +83,26 @@ def test_a_path_of_the_driver_is_found_among_sparks_files(tmp_path: Path, monkey
     assert weights.local_weights("/on/the/driver/b32.pt") == str(tmp_path / "b32.pt")
     with pytest.raises(ModelError, match="do not exist"):
         weights.local_weights("/on/the/driver/other.pt")
+
+
+@pytest.mark.parametrize(("known", "proxy", "offline"), [(False, "", True), (True, "", False), (False, "p:1", False)])
+def test_a_hub_without_an_address_is_not_asked_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, known: bool, proxy: str, offline: bool
+) -> None:
+    from huggingface_hub import constants
+
+    def look_up(*_: object) -> list[str]:
+        if not known:
+            raise socket.gaierror("Name or service not known")
+        return ["an address"]
+
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    if proxy:
+        monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.setattr(loading.socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with loading._without_retries():
+        assert constants.HF_HUB_OFFLINE is offline
+    assert constants.HF_HUB_OFFLINE is False

@@ -213,6 +213,15 @@ def _file_hits(reader: VectorReader, queries: np.ndarray, k: int, file: VectorFi
     return exact_hits(reader.blocks(file.start, file.end), queries, k)
 
 
+def _rows_of_lists(info: IndexInfo) -> list[tuple[str, int]]:
+    """*Pure.* What an index that is searched list by list has to say."""
+    return [
+        ("lists searched (nprobe)", info.settings.nprobe),
+        ("candidates per hit compared exactly", info.settings.rerank),
+        ("trained on", info.train_rows),
+    ]
+
+
 def preview(manifest: Manifest) -> list[Table]:
     """*Driver.* What the index is and how good."""
     _, info = read_index(manifest.uri)
@@ -221,9 +230,7 @@ def preview(manifest: Manifest) -> list[Table]:
         ("numbers per vector", info.dim),
         ("kind", info.key),
         ("parts", len(info.parts)),
-        ("lists searched (nprobe)", info.settings.nprobe),
-        ("candidates per hit compared exactly", info.settings.rerank),
-        ("trained on", info.train_rows),
+        *([] if keys.is_exact(info.key) else _rows_of_lists(info)),
         *[(name.replace("_", " "), value) for name, value in info.measured.items()],
     ]
     tables = [Table("index", ("what", "value"), rows)]

@@ -54,13 +54,31 @@ def choose_key(rows: int, dim: int, memory: int, query_ms: float = 10.0) -> str:
         return f"{coarse},Flat"
     if room >= dim:
         return f"{coarse},SQ8"
-    for code in (dim // 2, dim // 4, dim // 8, dim // 16, 16):
-        if code <= room and code >= 16 and dim % code == 0:
+    for code in _codes(dim):
+        if code <= room and _is_code(code, dim):
             return f"OPQ{code}_{dim},{coarse},PQ{code}x8"
     raise SpecError(
         f"{rows:,} vectors do not fit into {memory / (1 << 20):,.0f} MB even when compressed; "
-        f"raise --max-index-memory to {math.ceil(rows * (16 + ID_BYTES) / (1 << 20)) + 64} M or more."
+        f"raise --max-index-memory to {math.ceil(_least_memory(rows, dim, query_ms) / (1 << 20))}M or more."
     )
+
+
+def _least_memory(rows: int, dim: int, query_ms: float) -> int:
+    """*Pure.* The fewest bytes with which `choose_key` finds a kind."""
+    least = min([dim, *(code for code in _codes(dim) if _is_code(code, dim))])
+    compressed = list_count(rows) * dim * 4 + rows * (least + ID_BYTES)
+    whole = rows * (4 * dim + ID_BYTES)
+    quick = rows <= EXACT_TO and whole <= EXACT_FACTOR * query_ms * SCAN_BYTES_PER_MS
+    return min(compressed, whole) if quick else compressed
+
+
+def _codes(dim: int) -> tuple[int, ...]:
+    """*Pure.* Bytes that a compressed vector may take, the most first."""
+    return (dim // 2, dim // 4, dim // 8, dim // 16, 16)
+
+
+def _is_code(code: int, dim: int) -> bool:
+    return code >= 16 and dim % code == 0
 
 
 def is_exact(key: str) -> bool:
