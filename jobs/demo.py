@@ -112,6 +112,7 @@ def next_commands(options: DemoOptions) -> str:
             "Next:",
             f'  clip-spark search --index {work}/image-index --text "pizza slice" -k 5',
             f'  clip-spark search --index {work}/ngram-index --text "crying face" -k 5',
+            f"  clip-spark search --index {work}/image-index   (a prompt)",
             f"  clip-spark serve --index pictures={work}/image-index --index words={work}/ngram-index",
             "  clip-spark demo --corpus YOUR_TEXTS --images YOUR_PICTURES --work my-out",
         ]

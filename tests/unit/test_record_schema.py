@@ -8,6 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from clip_spark.analysis.describe.step import best_texts
+from clip_spark.analysis.query_shards import open_searcher
+from clip_spark.analysis.tag_images import tag_block
 from clip_spark.datasets import schema
 from clip_spark.datasets.embeddings import embedding_table
 from clip_spark.datasets.manifest import Manifest
@@ -17,7 +20,9 @@ from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.errors import InputError
 from clip_spark.index.build.build import build_index
+from clip_spark.index.files.layout import read_index
 from clip_spark.index.specs import IndexSpec
+from clip_spark.search.answers import hits_table
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
 from tests.helpers_embeddings import ENCODER, FakeSpec, unit_vectors
@@ -101,3 +106,30 @@ def test_numbers_and_texts_are_promoted_and_a_schema_survives_json() -> None:
     assert from_text(to_text(whole)) == whole
     batch = pa.RecordBatch.from_pydict({"n": [1.5], "t": ["x"]}, schema=pa.schema([("n", pa.float64()), two.field(1)]))
     assert shaped(batch, whole).to_pylist() == [{"n": 1.5, "t": "x", "only": None}]
+
+
+def test_tags_and_descriptions_take_what_each_set_has(both: Path) -> None:
+    searcher = Searcher.open(str(both / "index"))
+    pictures = pa.table({"record_id": ["p1", "p2"], "uri": ["a.png", "b.png"]})
+    vectors = unit_vectors(2 * ROWS)[[3, ROWS + 3]]  # the nearest texts are these very ones, one of each set
+    tags = tag_block(searcher, pictures, vectors, [Wanted(k=1)])
+    assert tags.column("text").to_pylist() == ["one 3", "two 3"] and tags.column("n").to_pylist() == [None, None]
+    best = best_texts(searcher, pictures, vectors, "c is c3", "c = 'c3'")
+    assert set(best.column("text").to_pylist()) <= {f"two {row}" for row in range(3, ROWS, 4)}
+    assert best_texts(searcher, pictures, vectors, "neither", "a = 1 and c = 'c1'").num_rows == 0
+    hits = searcher.search(vectors, Wanted(k=1, columns=("a", "c")))
+    assert [one[0].record for one in hits] == [{"a": 3, "c": None}, {"a": None, "c": "c3"}]
+    assert [row[2:] for row in hits_table(hits[1], ("a", "c")).rows] == [("c3",)]  # empty columns are left out
+
+
+def test_one_worker_answers_for_several_indices_in_turn(both: Path) -> None:
+    other = both / "other"
+    build_index(no_spark, IndexSpec(embeddings=str(both / "two"), output=str(other)))
+    generations = {uri: read_index(str(uri))[1].generation for uri in (both / "index", other)}
+    query = unit_vectors(2 * ROWS)[3]
+    for uri in (both / "index", other, both / "index", other):
+        searcher = open_searcher(str(uri), generations[uri])
+        assert searcher is open_searcher(str(uri), generations[uri])
+        assert (searcher.search_embedding(query, 1)[0].record["text"] == "one 3") == (uri == both / "index")
+    with pytest.raises(InputError, match="was replaced while this job ran"):
+        open_searcher(str(other), generations[both / "index"])
