@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from clip_spark import storage
 from clip_spark.datasets.commit import read_head
 from clip_spark.datasets.manifest import Manifest, read_manifest
-from clip_spark.errors import ClipSparkError
+from clip_spark.errors import ClipSparkError, StorageError
 from clip_spark.index.build import build as build_module
 from clip_spark.search.searcher import Searcher
 from tests.helpers_life import (
@@ -153,8 +153,8 @@ class Life(RuleBasedStateMachine):
     def full_or_read_only(self, command: Command, number: int, code: int) -> None:
         """From one write on nothing can be written; each error is a clear one."""
 
-        def fail() -> None:
-            raise OSError(code, os.strerror(code))
+        def fail() -> None:  # as the disk says it, or as the storage room says it of a store
+            raise OSError(code, os.strerror(code)) if storage.is_local(self.folder) else StorageError("no answer")
 
         before = self.world
         with at_write(self.folder, number, fail, for_good=True):

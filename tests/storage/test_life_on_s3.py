@@ -12,7 +12,7 @@ from clip_spark import storage
 from tests.helpers_life_machine import Life, lives
 
 pytestmark = pytest.mark.storage
-EXAMPLES = int(os.environ.get("CLIP_SPARK_LIFE_EXAMPLES_S3", "3"))
+EXAMPLES = int(os.environ.get("CLIP_SPARK_LIFE_EXAMPLES_S3", "2"))
 
 
 @pytest.mark.timeout(0)
@@ -27,4 +27,4 @@ def test_finished_work_is_never_lost_on_s3(
         def new_folder(self) -> str:
             return f"{bucket}/{next(numbers)}"
 
-    run_state_machine_as_test(LifeOnS3, settings=lives(EXAMPLES, steps=8))
+    run_state_machine_as_test(LifeOnS3, settings=lives(EXAMPLES, steps=6))
