@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from clip_spark.errors import ClipSparkError, Rejected, UserError
+from clip_spark.index.open.condition.evaluate import TooSlowCondition
 from clip_spark.web.budget import TooSlow
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def status_of(error: ClipSparkError) -> int:
     """*Pure.* 404 what is not there, 400 the caller's mistake, 503 what takes too long, 500 ours."""
     if isinstance(error, NotFound):
         return 404
-    if isinstance(error, TooSlow):
+    if isinstance(error, (TooSlow, TooSlowCondition)):
         return 503
     return 400 if isinstance(error, (UserError, Rejected)) else 500
 
@@ -50,7 +51,7 @@ def code_of(error: ClipSparkError) -> str:
     """*Pure.* The stable word for an error of a request."""
     if isinstance(error, Rejected):
         return "bad_picture"
-    return "too_slow" if isinstance(error, TooSlow) else CODES[status_of(error)]
+    return "too_slow" if isinstance(error, (TooSlow, TooSlowCondition)) else CODES[status_of(error)]
 
 
 def refusal(status: int, message: str, code: str = "", *, retry_after: float | None = None) -> JSONResponse:

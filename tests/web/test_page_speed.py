@@ -1,4 +1,4 @@
-"""How few round trips the page needs; times themselves are measured by scripts/bench_page.py."""
+"""How few round trips the page needs; times on a machine are not asserted."""
 
 from __future__ import annotations
 

@@ -22,6 +22,11 @@ from clip_spark.index.open.condition.columns import hand_over, handed_over
 from clip_spark.index.open.condition.words import mistake
 from clip_spark.index.open.records import RecordReader
 
+
+class TooSlowCondition(SpecError):
+    """A condition takes longer than it may: it asks for too much, or the machine has too much to do."""
+
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -104,17 +109,21 @@ def _run(bound: Bound, reader: pa.RecordBatchReader, end: float) -> np.ndarray:
         try:
             found = cursor.execute(f"SELECT {POSITION} FROM records WHERE {bound.sql}").fetchnumpy()
         except (duckdb.Error, TimeoutError, RuntimeError) as error:
-            raise SpecError(_reason(error, end)) from None  # its cause would show data in a log
+            raise _mistake(error, end) from None  # its cause would show data in a log
         finally:
             timer.cancel()
     return np.sort(np.asarray(found[POSITION], np.int64))
 
 
-def _reason(error: Exception, end: float) -> str:
+def _mistake(error: Exception, end: float) -> SpecError:
+    if time.monotonic() >= end:
+        return TooSlowCondition("The condition takes too long; a simpler one, or one on fewer columns, is needed.")
+    return SpecError(_reason(error))
+
+
+def _reason(error: Exception) -> str:
     import duckdb
 
-    if time.monotonic() >= end:
-        return "The condition takes too long; a simpler one, or one on fewer columns, is needed."
     if isinstance(error, duckdb.OutOfMemoryException):
         return f"The condition takes more than {MEMORY} of memory; a simpler one is needed."
     return "The condition cannot be computed on some record, such as a sum that is too large for its column."
