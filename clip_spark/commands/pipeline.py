@@ -6,8 +6,9 @@
       - count-ngrams: {corpus: "${work}/text", output: "${work}/counts"}
       - filter-ngrams: {counts: "${work}/counts", output: "${work}/records", top: 2000}
 
-A step is done when its output's manifest names the same options and the same content of its inputs. When they
-differ the run stops, and says in what; `--rebuild` replaces what is stale instead, as make does.
+A step is done when its output's manifest names the same options and the same content of its inputs. Where an input has
+grown the step does what is new, or all again. When options differ the run stops, and says in which; `--rebuild`
+replaces what is stale instead, as make does.
 """
 
 from __future__ import annotations

@@ -145,7 +145,14 @@ _ENTRIES = (
         kind="embeddings",
         preview="clip_spark.embed:preview",
         examples=(
-            ("a folder of pictures", "clip-spark embed-images --images photos/ --output emb/"),
+            (
+                "a folder of pictures; once more when it has grown: only what is new",
+                "clip-spark embed-images --images photos/ --output emb/",
+            ),
+            (
+                "and without the pictures that are gone since",
+                "clip-spark embed-images --images photos/ --output emb/ --prune",
+            ),
             (
                 "webdataset tars, with keys of their .json as columns of the records",
                 "clip-spark embed-images --images s3://bucket/tars/ --metadata-columns name,group --output emb/",

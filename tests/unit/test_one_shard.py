@@ -97,7 +97,7 @@ def test_inputs_that_moved_are_named(tmp_path: Path, records: Manifest) -> None:
         ("{0}/emb 0 --output {0}/emb/one", "must be an empty folder outside the dataset"),
         ("{0}/emb 0 --output {0}/records", "must be an empty folder outside the dataset"),
         ("{0}/none 0 --output {0}/one", "has no plan.json"),
-        ("{0}/records 0 --output {0}/one", "cannot run alone; those of embed-text, embed-images"),
+        ("{0}/records 0 --output {0}/one", "cannot run alone; those of download-images, embed-text"),
         ("{0}/emb 0 --output {0}/one --shard-rows 5", "cannot be planned again: shard-rows was 4, now 5"),
         ("{0}/emb 0 --output {0}/one --recrods x", "no option --recrods. Did you mean '--records'"),
         ("{0}/emb zero --output {0}/one", "invalid int value"),
