@@ -99,7 +99,7 @@ class Session:
             raise SpecError(f"There is no hit '{text}'; {there}.")
         return found[0]
 
-    def image(self, path: str) -> None:
+    def picture(self, path: str) -> None:
         """What is like a picture."""
         words = shlex.split(path) if path[:1] in "'\"" else [path]  # as shells quote what is dropped into a terminal
         if not path:
@@ -166,7 +166,8 @@ class Session:
 
 
 COMMANDS: dict[str, Callable[[Session, str], None]] = {
-    **{name: getattr(Session, name) for name in ("image", "query", "like", "k", "where", "index", "open", "show")},
+    "image": Session.picture,
+    **{name: getattr(Session, name) for name in ("query", "like", "k", "where", "index", "open", "show")},
     "help": lambda _session, _rest: say(HELP),
 }
 
