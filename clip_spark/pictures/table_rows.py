@@ -14,7 +14,7 @@ import pyarrow as pa
 from clip_spark import storage
 from clip_spark.errors import InputError, StorageError
 from clip_spark.pictures.formats import ending, picture_format
-from clip_spark.pictures.items import Item, Picture, Unreadable, unreachable, with_texts
+from clip_spark.pictures.items import Item, LeftOut, Picture, Unreadable, unreachable, with_texts
 from clip_spark.pictures.plain_text import to_json, value_at
 from clip_spark.pictures.tables import open_table
 
@@ -78,6 +78,8 @@ class TablePart:
             for row in batch.to_pylist():
                 yield from row_items(self._row_uri(number), row, column)
                 number += 1
+        if not number:
+            yield LeftOut(ending(self.uri), "a table without rows")
 
     def _row_uri(self, number: int) -> str:
         """Says the column too where the user chose it: whoever shows the picture later must read the same."""

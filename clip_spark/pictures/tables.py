@@ -13,7 +13,7 @@ import pyarrow as pa
 
 BATCH_ROWS = 64
 """Rows of pictures in memory at once, as Python has them."""
-ARROW_FILE, ARROW_STREAM = b"ARROW1", b"\xff\xff\xff\xff"
+ARROW_FILE, ARROW_STREAM, STREAM_END = b"ARROW1", b"\xff\xff\xff\xff", b"\xff\xff\xff\xff\0\0\0\0"
 
 
 class Table(Protocol):
@@ -41,8 +41,16 @@ def open_table(stream: Any) -> Table:
         return ArrowTable(reader.schema, (reader.get_batch(n) for n in range(reader.num_record_batches)))
     if head.startswith(ARROW_STREAM):
         batches = pa.ipc.open_stream(stream)
-        return ArrowTable(batches.schema, iter(batches))
+        return ArrowTable(batches.schema, _whole(batches, stream))
     return ParquetTable(pq.ParquetFile(stream))
+
+
+def _whole(batches: Any, stream: Any) -> Iterator[pa.RecordBatch]:
+    """The batches of a stream; one that was cut between two of them is told by the mark that it lacks."""
+    yield from batches
+    stream.seek(-len(STREAM_END), 2)
+    if stream.read() != STREAM_END:
+        raise pa.ArrowInvalid("the stream ends without its mark: it is cut short")
 
 
 @dataclass(frozen=True)

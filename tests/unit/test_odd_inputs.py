@@ -67,6 +67,12 @@ def as_table(rows: list[str], write: Any) -> bytes:
     return sink.getvalue()
 
 
+def as_stream(table: pa.Table, sink: Any) -> None:
+    """As datasets caches it."""
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+
+
 def as_tar(rows: list[str], ending: str = "txt") -> bytes:
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w") as tar:
@@ -88,6 +94,7 @@ WRITE = {
     "tsv": lambda rows: as_csv(rows, "\t"),
     "parquet": lambda rows: as_table(rows, pq.write_table),
     "feather": lambda rows: as_table(rows, pyarrow.feather.write_feather),
+    "arrow": lambda rows: as_table(rows, as_stream),
     "tar": as_tar,
 }
 UTF_16 = ("jsonl", "json", "csv", "tsv")
@@ -201,6 +208,16 @@ def test_json_of_many_reads(tmp_path: Path) -> None:
     for name, data in (("a.json", json.dumps(rows)), ("b.json", "\n".join(json.dumps(row, indent=1) for row in rows))):
         (tmp_path / name).write_text(data)
         assert texts(tmp_path / name)[0] == [row["text"] for row in rows]
+
+
+def test_a_stream_of_arrow_that_is_cut_between_batches_is_damage(tmp_path: Path) -> None:
+    table = pa.table({"text": ["a", "b", "c", "d"]})
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+    assert texts(tmp_path / "a.arrow")[0] == ["a", "b", "c", "d"]
+    (tmp_path / "b.arrow").write_bytes((tmp_path / "a.arrow").read_bytes()[:-8])
+    with pytest.raises(pa.ArrowInvalid, match="without its mark"):
+        texts(tmp_path / "b.arrow")
 
 
 def test_zstd_with_a_long_window_is_read(tmp_path: Path) -> None:

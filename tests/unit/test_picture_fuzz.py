@@ -120,7 +120,12 @@ def test_all_members_of_a_tar_are_accounted_for(members: list[tuple[str, bytes]]
 def test_mutated_archives_keep_what_can_be_read(tmp_path: Path) -> None:
     members = [(f"{number}{kind}", os.urandom(700)) for number in range(6) for kind in (".jpg", ".txt")]
     pq.write_table(pa.table({"jpg": [data for _, data in members]}), tmp_path / "t.parquet")
-    wholes = {"t.tar": tar_of(members), "t.parquet": (tmp_path / "t.parquet").read_bytes()}
+    table = pa.table({"jpg": [data for _, data in members], "n": range(len(members))})
+    for name, writer in {"file.arrow": pa.ipc.new_file, "stream.arrow": pa.ipc.new_stream}.items():
+        with writer(str(tmp_path / name), table.schema) as sink:
+            sink.write_table(table, max_chunksize=5)
+    names = ("t.parquet", "file.arrow", "stream.arrow")
+    wholes = {"t.tar": tar_of(members), **{name: (tmp_path / name).read_bytes() for name in names}}
     for number in range(MUTATIONS):
         for name, whole in wholes.items():
             seed = f"{name} {number}"

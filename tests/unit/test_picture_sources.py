@@ -368,6 +368,15 @@ def test_a_damaged_arrow_file_is_a_reject_and_the_others_are_read(tmp_path: Path
     assert {storage.name(picture.uri)[0] for picture in pictures} <= {"a", "b"}
 
 
+def test_a_stream_that_is_cut_between_batches_and_a_table_without_rows_are_told(tmp_path: Path) -> None:
+    write_arrow(tmp_path / "a.arrow", pa.table({"image": [JPEG] * 4}), "stream")
+    (tmp_path / "b.arrow").write_bytes((tmp_path / "a.arrow").read_bytes()[:-8])
+    pq.write_table(pa.table({"image": pa.array([], pa.binary())}), tmp_path / "c.parquet")
+    pictures, rejects, left_out = read(tmp_path)
+    assert len(pictures) == 8 and rejects == {"damaged Arrow file": 1}
+    assert left_out == {"left out: parquet: a table without rows": 1}
+
+
 def test_columns_inside_others_are_named_by_a_path(tmp_path: Path) -> None:
     rows = [{"sample": {"photo": JPEG, "info": {"year": 1999}}, "note": "x"}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from clip_spark.texts.corpus import magic
 
 BATCH_ROWS = 10_000
+STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def table_schema(file: Any, form: str) -> pa.Schema:
@@ -38,7 +39,17 @@ def batches(file: Any, form: str, columns: list[str] | None = None, rows: int = 
     for batch in found:
         batch.validate(full=True)  # offsets of a garbled file lead out of its memory
         yield batch.select(columns) if columns is not None else batch
+    if form == magic.ARROW_STREAM:
+        _check_end(file)
+
+
+def _check_end(file: Any) -> None:
+    """A stream that was cut between two batches is told by the mark that it lacks."""
+    file.seek(-len(STREAM_END), 2)
+    if file.read() != STREAM_END:
+        raise pa.ArrowInvalid("the stream ends without its mark: it is cut short")
 
 
 def _open_arrow(file: Any, form: str) -> Any:
+    file.seek(0)  # a stream was read up to its first batch by who wanted its columns
     return pa.ipc.open_file(file) if form == magic.ARROW else pa.ipc.open_stream(file)
