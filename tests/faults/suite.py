@@ -54,6 +54,10 @@ application or of a worker. *Left behind* counts what `clip-spark clean` would f
 A record that kills the process is known from the second try of its shard on: there, pictures are decoded and texts are
 split into tokens in a child process, and a record that ends two of them is rejected (`kills the process`). Records
 lost are those that are neither in the result nor among its rejects.
+
+"Clean beside it" deletes at the moment all that nobody has committed, however young. "Under a server" asks a server all
+the time while its index is replaced and the files before it are deleted at once. A line stays until its scenario is
+run again.
 """
 COLUMNS = "| step | fault | moment | survived | records lost | time lost | left behind | Spark |"
 

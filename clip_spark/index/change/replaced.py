@@ -10,7 +10,7 @@ from contextlib import suppress
 from clip_spark import storage
 from clip_spark.datasets.commit import Head
 from clip_spark.datasets.manifest import INDEX, Manifest
-from clip_spark.index.files.cache_room import discard
+from clip_spark.index.files.cache_room import forget
 from clip_spark.index.files.layout import FILES, IndexInfo, index_info
 from clip_spark.storage.local_cache import cache_folder
 
@@ -42,7 +42,7 @@ def drop_copies(names: list[str]) -> None:
     """*Driver.* Delete this machine's copies of files, but those that a process has open."""
     folder = str(cache_folder())
     for name in names:
-        discard(folder, name)
+        forget(folder, name)
 
 
 def _hashes(info: IndexInfo) -> list[str]:

@@ -69,7 +69,7 @@ def _removed(path: str) -> bool:
     return False
 
 
-def discard(folder: str, name: str) -> None:
+def forget(folder: str, name: str) -> None:
     """*Worker.* Remove a fetched file if it is there and no process has it open."""
     with suppress(OSError):
         _removed(os.path.join(folder, name))
