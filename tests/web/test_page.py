@@ -96,7 +96,7 @@ def titles(page: Any) -> list[str]:
 
 def test_words_give_pictures_and_an_address_to_share(page: Any, url: str) -> None:
     open_page(page, url)
-    assert page.locator("h1").inner_text() == "Search 48 pictures by meaning"
+    assert page.locator("#hero h1").inner_text() == "Search 48 pictures by meaning"
     assert page.locator(".examples a").count() > 2
     ask(page, "cat & dog")
     assert shows_pictures(page, 6)

@@ -36,6 +36,8 @@ function frame() {
   document.title = view.q ? `${view.q} · clip-spark` : "clip-spark";
   document.body.classList.toggle("asked", asked());
   $("words").value = view.q || "";
+  $("title").textContent = view.q ? `Results for “${view.q}”` : "Results";
+  $("title").hidden = !asked(); // the start page has a heading of its own
   $("hero").hidden = $("query").hidden = $("options").hidden = $("error").hidden = $("more").hidden = true;
   $("status").textContent = "";
   $("results").className = index.kind === "image" ? "pictures" : "texts";

@@ -1,0 +1,105 @@
+"""The page for everybody: no violation that axe finds, a token that is asked for once, a browser that keeps nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.web.served import start_server, wait_ready
+
+api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs pip install axe-playwright-python")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
+TOKEN = "0123456789abcdef"
+SHOWN = "#results > li:not(.ghost), #error:not([hidden])"
+BLOCKED = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
+
+
+@pytest.fixture(scope="module")
+def url(indices: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that asks for a token."""
+    log = tmp_path_factory.mktemp("server") / "log"
+    process = start_server(indices, log, "--token", TOKEN)
+    try:
+        yield wait_ready(process, log)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
+        )
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    yield page
+    context.close()
+
+
+def answer_prompts(page: Any, *tokens: str) -> list[str]:
+    """What the page asked for, while these are typed in one after the other."""
+    asked, left = list[str](), list(tokens)
+
+    def typed(dialog: Any) -> None:
+        asked.append(dialog.message)
+        dialog.accept(left.pop(0)) if left else dialog.dismiss()
+
+    page.on("dialog", typed)
+    return asked
+
+
+def test_the_token_is_asked_for_once_and_again_after_a_mistake(page: Any, url: str) -> None:
+    asked = answer_prompts(page, "wrong-wrong-wrong", TOKEN)
+    page.goto(url)
+    page.wait_for_selector(SHOWN)
+    assert page.locator("#hero h1").inner_text() == "Search 48 pictures by meaning"
+    assert asked == ["This server asks for its token:"] * 2
+    page.fill("#words", "cat")
+    page.press("#words", "Enter")
+    api.expect(page.locator("#results img").first).to_have_js_property("naturalWidth", 64)
+    page.reload()
+    page.wait_for_selector(SHOWN)
+    assert len(asked) == 2  # the cookie knows it
+
+
+def test_without_the_token_the_page_says_why_it_is_empty(page: Any, url: str) -> None:
+    answer_prompts(page)
+    page.goto(url)
+    page.wait_for_selector("#error:not([hidden])")
+    assert "needs its token" in page.locator("#error").inner_text()
+    assert page.locator("#results li:not(.ghost)").count() == 0
+
+
+def test_a_browser_that_stores_nothing_shows_the_page(page: Any, url: str) -> None:
+    answer_prompts(page, TOKEN)
+    page.add_init_script(BLOCKED)
+    page.goto(url)
+    page.wait_for_selector(SHOWN)
+    page.click("#theme")
+    assert page.evaluate("document.documentElement.dataset.theme") in ("dark", "light")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("view", ["", "?q=cat", "?q=cat&index=words", "?like=nothing"])
+def test_axe_finds_nothing(page: Any, url: str, view: str, theme: str) -> None:
+    answer_prompts(page, TOKEN)
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    page.goto(url + view)
+    page.wait_for_selector(SHOWN)
+    page.wait_for_timeout(1000)  # half-shown cards have less contrast
+    found = axe.Axe().run(page).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"][:200], one["nodes"][0].get("failureSummary")) for one in found] == []
