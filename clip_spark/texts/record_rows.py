@@ -97,7 +97,14 @@ def _fitted(column: pa.ChunkedArray, field: pa.Field, bad: dict[int, str]) -> An
 
 
 def _texts(table: pa.Table, keys: Keys) -> Sequence[Any]:
-    values = table[keys.top].to_pylist()
+    column = table[keys.top]
+    if pa.types.is_string(column.type):  # a damaged file may hold text that is no UTF-8
+        views = [chunk.view(pa.binary()).to_pylist() for chunk in column.chunks]
+        values: list[Any] = [
+            None if text is None else text.decode("utf-8", "replace") for view in views for text in view
+        ]
+    else:
+        values = column.to_pylist()
     return [dig(value, keys.inside) for value in values] if keys.inside else values
 
 

@@ -220,6 +220,21 @@ def test_a_stream_of_arrow_that_is_cut_between_batches_is_damage(tmp_path: Path)
         texts(tmp_path / "b.arrow")
 
 
+def test_brackets_without_end_are_no_json(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"[" * 5000)
+    assert texts(tmp_path / "a.txt")[0] == ["[" * 5000]
+
+
+def test_texts_of_a_column_that_are_no_utf8_stop_no_rows(tmp_path: Path) -> None:
+    odd = pa.array([b"a \xff fox", None, b"hen"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"text": odd}), tmp_path / "a.parquet")
+    spec = RecordsSpec(rows=(str(tmp_path / "a.parquet"),), output="o")
+    (file,), columns = plan_rows(corpus.list_corpus(spec.rows).files, spec)
+    parts = [part for _, part in ReadFile(spec, columns, 1)(file)]
+    found = [row for part in parts if part.rows for row in pa.ipc.open_stream(part.rows).read_all().to_pylist()]
+    assert [row["text"] for row in found] == ["a \ufffd fox", "hen"]
+
+
 def test_zstd_with_a_long_window_is_read(tmp_path: Path) -> None:
     parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=28, enable_ldm=True)
     packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()

@@ -140,6 +140,8 @@ def _json_format(text: str, head_bytes: int) -> str:
         return ""
     try:
         _, end = json.JSONDecoder().raw_decode(inner) if inner[:1] != "]" else ("", 1)
+    except RecursionError:  # thousands of brackets are no JSON that anybody means
+        return ""
     except ValueError:
         cut = not whole and re.match(r'\{\s*"', inner)
         broken = re.match(r'(?:\[\s*)?\{\s*"(?:[^"\\\n]|\\.)*"\s*:', text)  # damaged, but surely meant to be JSON
