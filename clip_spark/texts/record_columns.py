@@ -115,6 +115,8 @@ def _inner_type(kind: pa.DataType, inside: str, lists: bool = False) -> tuple[pa
     """*Pure.* The type that a path inside of a type leads to, and whether it leads through a list."""
     if types.is_list(kind) or types.is_fixed_size_list(kind):
         return _inner_type(kind.value_type, inside, True)
+    if inside and (types.is_string(kind) or types.is_large_string(kind)):
+        return kind, lists  # JSON in a column of text, as in tables of others: its rows will tell
     if not inside or not types.is_struct(kind):
         return (None if inside else kind), lists
     for field in (kind.field(i) for i in range(kind.num_fields)):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from clip_spark.errors import InputError
 from clip_spark.texts import corpus
 from clip_spark.texts.corpus import CorpusFile, Piece
+from clip_spark.texts.corpus.json_rows import dig
 from clip_spark.texts.corpus.sniff import LINES, Form
 
 
@@ -99,3 +100,10 @@ def test_a_line_longer_than_a_block_is_read_in_parts(tmp_path: Path) -> None:
     assert b"".join(blocks) == b"first\n" + line + b"\nlast"
     assert max(map(len, blocks)) < 600
     assert lines(Piece(path)) == [b"first", line, b"last"]
+
+
+def test_json_in_a_column_of_text_is_looked_into() -> None:
+    row = '{"raw_discord_data": {"image_uri": "http://a/b.jpg"}, "prompts": ["x", "y"]}'
+    assert dig(row, "raw_discord_data.image_uri") == "http://a/b.jpg"
+    assert dig(row, "prompts") == ["x", "y"]
+    assert dig("{cut", "a") is None and dig("plain", "a") is None

@@ -128,8 +128,13 @@ def stream_values(stream: Any, uri: str, account: Account) -> Iterator[Row]:
 def dig(value: Any, field: str) -> Any:
     """*Pure.* `value["a"]["b"]` for the field `a.b`, or what the key `a.b` itself holds; None if it is not there.
 
-    Of a list it is what its elements hold, as a list.
+    Of a list it is what its elements hold, as a list. A text that is JSON is what it says, as in a column of a CSV.
     """
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
     if isinstance(value, list):
         found = [dig(item, field) for item in value]
         return [text for item in found if item is not None for text in (item if isinstance(item, list) else [item])]

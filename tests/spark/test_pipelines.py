@@ -1,0 +1,71 @@
+"""The pipelines of conf/ that begin with links do their whole job, over a web and a hub on loopback."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow.parquet as pq
+import pytest
+
+from clip_spark.commands.pipeline import read_pipeline, run_pipeline
+from clip_spark.commands.registry import STEPS
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.pictures.download.step import by_status
+from clip_spark.storage import files
+from tests.services.hub import running_hub
+from tests.services.picture_web import PictureWeb, picture_web
+
+pytestmark = pytest.mark.spark
+ROOT = Path(__file__).resolve().parents[2]
+LINKS = 1000
+
+
+def run(spark: Any, name: str, **settings: str) -> None:
+    steps = read_pipeline(str(ROOT / "conf/pipelines" / name), {**settings, "private": "true"}, STEPS)
+    run_pipeline(lambda: spark, steps, rebuild=False)
+
+
+def ids(manifest: Manifest) -> set[str]:
+    return {value for uri in manifest.files("records") for value in pq.read_table(uri)["record_id"].to_pylist()}
+
+
+def links(web: PictureWeb) -> list[tuple[str, str]]:
+    """(prompt, link) of a table in which every tenth link is gone."""
+    paths = [f"/fault/404/{n}" if n % 10 == 9 else f"/ok/{n}.jpg" for n in range(LINKS)]
+    return [(f"a picture of number {n}", web.url(path, f"127.0.0.{1 + n % 3}")) for n, path in enumerate(paths)]
+
+
+def test_prompt_search(spark: Any, tmp_path: Path) -> None:
+    with picture_web(3) as web, (tmp_path / "1k.csv").open("w", newline="") as table:
+        rows = csv.writer(table)
+        rows.writerow(["prompt", "raw_data"])
+        for prompt, link in links(web):
+            rows.writerow([prompt, json.dumps({"raw_discord_data": {"image_uri": link}})])
+        table.flush()
+        run(spark, "prompt-search.yaml", rows=str(tmp_path / "1k.csv"), work=str(tmp_path / "w"))
+    prompts, pictures = (read_manifest(str(tmp_path / f"w/{name}-index"), "index") for name in ("prompt", "picture"))
+    assert (prompts.rows, pictures.rows) == (LINKS, LINKS * 9 // 10)
+    found = [read_manifest(str(tmp_path / f"w/{name}-embeddings")) for name in ("prompt", "picture")]
+    assert ids(found[1]) < ids(found[0]), "the picture and the prompt of a row are known by one id"
+
+
+def test_datacomp(spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_hub() as hub, picture_web(3) as web:
+        monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": hub.url})
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)  # for Spark's workers, which have not imported it yet
+        files.forget_clients()
+        sink = io.BytesIO()
+        table = {
+            name: list(values) for name, values in zip(("text", "url"), zip(*links(web), strict=True), strict=True)
+        }
+        pq.write_table(pq.pa.table(table), sink)
+        hub.files["me/datacomp"] = {"data/train-0.parquet": sink.getvalue()}
+        run(spark, "datacomp.yaml", rows="hf://datasets/me/datacomp/data", work=str(tmp_path / "w"))
+    files.forget_clients()
+    assert by_status(read_manifest(str(tmp_path / "w/pictures"))) == {"ok": LINKS * 9 // 10, "http 404": LINKS // 10}
+    assert read_manifest(str(tmp_path / "w/index"), "index").rows == LINKS * 9 // 10
