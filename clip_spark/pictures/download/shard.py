@@ -83,8 +83,8 @@ class DownloadWork:
                         writer.counters["bytes fetched"] += outcome.bytes or 0
                         if outcome.is_ok:
                             add_sample(tar, outcome, self._metadata(row, outcome), row.get("text"))
-                        else:
-                            hosts[host_of(row["uri"] or "")] += 1
+                        elif host := host_of(row["uri"] or ""):
+                            hosts[host] += 1
                     writer.write(RECORDS, self._records(table, found))
             writer.counters.update({HOST + name: number for name, number in hosts.most_common(NAMED_HOSTS)})
             return writer.finish()

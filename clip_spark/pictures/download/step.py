@@ -17,7 +17,7 @@ from clip_spark.datasets.run import Run, begin_run, plan_of
 from clip_spark.datasets.schema import check_columns
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.datasets.tables import Table
-from clip_spark.errors import InputError, ResultError, SpecError
+from clip_spark.errors import InputError, OutputError, ResultError, SpecError
 from clip_spark.pictures.download.block_list import read_block_lists
 from clip_spark.pictures.download.earlier import Earlier
 from clip_spark.pictures.download.shard import HOST, PICTURES, RECORDS, STATUS, DownloadWork, columns_of
@@ -61,7 +61,7 @@ def download_images(get_spark: SessionSource, spec: DownloadSpec) -> Manifest:
 
 def _run(get_spark: SessionSource, spec: DownloadSpec, planned: Planned, again: bool) -> Manifest:
     read = read_on_executors(get_spark)
-    run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite or again, read=read)
+    run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite or again, read=read, grow=_refuse)
     if run.manifest is None:
         items = [planned.items[number] for number in run.pending()]
         if items:
@@ -70,6 +70,14 @@ def _run(get_spark: SessionSource, spec: DownloadSpec, planned: Planned, again: 
             run_shards(spark, STEP, items, planned.work(run.output, threads))
         return checked(_commit(run), spec.max_rejects)
     return checked(run.manifest, spec.max_rejects)
+
+
+def _refuse(before: Manifest) -> None:
+    """*Driver.* Other records would mean to fetch everything again, which nobody should do unasked."""
+    raise OutputError(
+        f"'{before.uri}' was made of other records, and they have changed since; make records of the new links alone, "
+        "give another --output, or fetch all of them again with --overwrite."
+    )
 
 
 def plan_tasks(spec: DownloadSpec) -> Planned:
