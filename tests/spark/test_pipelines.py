@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -57,13 +58,13 @@ def test_prompt_search(spark: Any, tmp_path: Path) -> None:
 def test_datacomp(spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running_hub() as hub, picture_web(3) as web:
         monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": hub.url})
-        monkeypatch.setenv("HF_ENDPOINT", hub.url)  # for Spark's workers, which have not imported it yet
+        monkeypatch.setitem(spark.sparkContext.environment, "HF_ENDPOINT", hub.url)  # its workers start with that
         files.forget_clients()
         sink = io.BytesIO()
         table = {
             name: list(values) for name, values in zip(("text", "url"), zip(*links(web), strict=True), strict=True)
         }
-        pq.write_table(pq.pa.table(table), sink)
+        pq.write_table(pa.table(table), sink)
         hub.files["me/datacomp"] = {"data/train-0.parquet": sink.getvalue()}
         run(spark, "datacomp.yaml", rows="hf://datasets/me/datacomp/data", work=str(tmp_path / "w"))
     files.forget_clients()
