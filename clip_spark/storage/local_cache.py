@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from clip_spark.errors import InputError
 from clip_spark.storage.files import write_json
 
 CACHE_VARIABLE = "CLIP_SPARK_CACHE"
@@ -18,11 +20,26 @@ log = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
-    """*Anywhere.* Where what was fetched stays on this node: $CLIP_SPARK_CACHE, else below the temporary folder."""
-    default = os.path.join(tempfile.gettempdir(), f"clip-spark-cache-{os.getuid()}")
+    """*Anywhere.* Where what was fetched stays on this node: $CLIP_SPARK_CACHE, else below the temporary folder.
+
+    Raises:
+        InputError: somebody else has made the default folder; weights are taken from there, and believed.
+    """
+    default = Path(tempfile.gettempdir(), f"clip-spark-cache-{os.getuid()}")
     folder = Path(os.environ.get(CACHE_VARIABLE, default))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if CACHE_VARIABLE not in os.environ:
+        _make_private(folder)
     return folder
+
+
+def _make_private(folder: Path) -> None:
+    """Anybody may make a folder of that name before us, or a link."""
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+        raise InputError(f"'{folder}' is not yours; set {CACHE_VARIABLE} to a folder of your own.")
+    if found.st_mode & 0o022:  # as older versions made it where a group may write
+        folder.chmod(found.st_mode & ~0o022)
 
 
 def remember(name: str, make: Callable[[], Any], is_whole: Callable[[Any], bool]) -> Any:
