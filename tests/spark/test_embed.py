@@ -161,7 +161,7 @@ def test_embed_images_reads_folders(spark: Any, tmp_path: Path) -> None:
     first = rows[0]
     assert (first["caption"], first["name"], first["tags"]) == ("a caption", "A", '["x", "y"]')
     assert (first["width"], first["height"], first["kind"]) == (40, 30, "image")
-    assert manifest.rejects == {"damaged": 1, "empty": 1, "not a picture": 1}
+    assert manifest.rejects == {"cut short": 1, "empty": 1, "not a picture": 1}
     encoder = load_encoder(EncoderSpec("demo"))
     expected = encoder.encode_images([(tmp_path / "pictures" / name).read_bytes() for name in names])
     np.testing.assert_allclose(vectors_of(manifest), expected, atol=1e-5)
