@@ -11,6 +11,9 @@ PACKAGE = Path(__file__).resolve().parents[2] / "clip_spark"
 ACTIONS = {"collect", "treeReduce", "treeAggregate", "reduce", "foreach", "foreachPartition", "count", "setJobGroup"}
 """Methods of RDDs that start a job, and the one that names jobs; those with other meanings take other arguments."""
 
+OTHERS = ("gc.collect", "histogram.collect")
+"""Python's, and prometheus'."""
+
 
 def actions(path: Path) -> list[str]:
     """Calls in a file that may start a job."""
@@ -18,7 +21,7 @@ def actions(path: Path) -> list[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ACTIONS:
             of_python = node.func.attr in ("reduce", "count", "foreach") and "rdd" not in ast.unparse(node.func.value)
-            if not of_python and ast.unparse(node.func) != "gc.collect":
+            if not of_python and ast.unparse(node.func) not in OTHERS:
                 found.append(ast.unparse(node.func))
     return found
 

@@ -22,7 +22,7 @@ def parse(*argv: str) -> EmbedTextSpec:
 
 def test_options_become_fields_with_their_types() -> None:
     spec = parse(*REQUIRED, "--shard-rows", "7", "--overwrite")
-    assert (spec.records, spec.output, spec.shard_rows, spec.overwrite) == ("r", "o", 7, True)
+    assert (spec.records, spec.output, spec.shard_rows, spec.overwrite) == (("r",), "o", 7, True)
 
 
 def test_commas_separate_what_cannot_hold_one() -> None:
@@ -82,7 +82,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     ("argv", "message"),
     [
         ([], "--records is missing: dataset of records|--output is missing: folder of the dataset"),
-        (["--records", "", "--output", "o"], "--records is empty: dataset of records"),
+        (["--records", "", "--output", "o"], "--records is empty: datasets of records"),
         ([*REQUIRED, "--recrods", "x"], "no option --recrods. Did you mean '--records'"),
         ([*REQUIRED, "--shard-rows", "many"], "--shard-rows is 'many'; it must be a whole number"),
         ([*REQUIRED, "--precision", "fp8"], "--precision is 'fp8'; it must be one of auto, fp32"),
