@@ -98,7 +98,11 @@ def test_a_prompt_answers_changes_its_options_and_survives_mistakes(terminal: Te
         found = terminal.say(line + "\n").splitlines()
         assert message in " ".join(found), found
         assert "Traceback" not in " ".join(found)
-    assert "No hits." not in terminal.say(":where\n") + terminal.say("half a line\x03") + terminal.say("face\n")
+    shown = terminal.say(":where\n")
+    typed = len(terminal.shown)
+    terminal.say("half a line", wait=False)
+    terminal.until(b"half a line", typed)  # it is being read now; a Ctrl-C before that can go unnoticed
+    assert "No hits." not in shown + terminal.say("\x03") + terminal.say("face\n")
 
 
 def test_another_index_is_a_folder_beside_this_one_and_its_texts_are_shown_not_obeyed(
