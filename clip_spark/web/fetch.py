@@ -7,7 +7,6 @@ addresses must be public, and the connection goes to the address that was checke
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import socket
 import ssl
 import threading
@@ -18,6 +17,7 @@ from typing import Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from clip_spark.errors import InputError
+from clip_spark.storage import addresses
 from clip_spark.web.bodies import check_text
 from clip_spark.web.budget import TooSlow
 
@@ -28,8 +28,6 @@ PORTS = {"http": 80, "https": 443}
 PIECE = 1 << 16
 AT_ONCE, TURN_SECONDS = 4, 5.0
 """Addresses that are open at once, so that slow ones leave threads for other requests; and the wait for a turn."""
-TRANSLATED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
-"""IPv6 addresses behind which an IPv4 address hides (NAT64); so it does behind 6to4 and Teredo."""
 
 
 def fetch(address: str, most_bytes: int) -> bytes:
@@ -137,14 +135,8 @@ def public_address(host: str, port: int) -> tuple[Any, ...]:
 
 
 def is_public(address: str) -> bool:
-    """*Pure.* Whether an IP address is one of the internet's, whatever it is wrapped in."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None:
-            return is_public(str(found.ipv4_mapped))
-        if found.sixtofour is not None or found.teredo is not None or any(found in net for net in TRANSLATED):
-            return False
-    return found.is_global and not found.is_multicast and not found.is_reserved
+    """*Pure.* Whether an IP address is one of the internet's; what gateways translate is not opened."""
+    return addresses.is_public(address, translated=False)
 
 
 class _Plain(http.client.HTTPConnection):

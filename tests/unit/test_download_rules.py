@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from clip_spark.errors import InputError
-from clip_spark.pictures.download.addresses import is_public
 from clip_spark.pictures.download.block_list import read_block_lists
 from clip_spark.pictures.download.client import retry_after
 from clip_spark.pictures.download.links import check_link, host_of
@@ -13,6 +12,7 @@ from clip_spark.pictures.download.preferences import forbids, opted_out, trainin
 from clip_spark.pictures.download.robots import parse_robots
 from clip_spark.pictures.download.specs import DownloadSpec
 from clip_spark.pictures.download.statuses import Failed
+from clip_spark.storage.addresses import is_public
 
 SPEC = DownloadSpec(records="r", output="o")
 
@@ -32,6 +32,7 @@ SPEC = DownloadSpec(records="r", output="o")
         ("224.0.0.1", False),
         ("255.255.255.255", False),
         ("::1", False),
+        ("::127.0.0.1", False),
         ("fe80::1%eth0", False),
         ("fc00::1", False),
         ("::ffff:10.0.0.1", False),

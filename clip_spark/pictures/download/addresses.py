@@ -6,40 +6,14 @@ What is checked is the address that is connected to, not the name: a name may le
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from typing import TYPE_CHECKING, Any
 
 from clip_spark.pictures.download.statuses import BLOCKED_ADDRESS, Failed
+from clip_spark.storage.addresses import is_public
 
 if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
-"""RFC 6052 and 8215: the last 32 bits are an IPv4 address."""
-
-
-def is_public(address: str) -> bool:
-    """*Pure.* True for an address that everybody on the Internet may connect to.
-
-    An IPv6 address that stands for an IPv4 one (mapped, NAT64, 6to4, Teredo) is as public as that.
-    """
-    found = ipaddress.ip_address(address.partition("%")[0])
-    return all(part.is_global and not part.is_multicast for part in _meant(found))
-
-
-def _meant(address: Address) -> list[Address]:
-    """An address, or the IPv4 addresses that it carries."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return [address]
-    if address.ipv4_mapped:
-        return [address.ipv4_mapped]
-    if any(address in network for network in NAT64):
-        return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
-    if address.sixtofour:
-        return [address.sixtofour]
-    return list(address.teredo) if address.teredo else [address]
 
 
 def check_literal(host: str) -> None:
