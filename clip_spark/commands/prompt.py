@@ -17,6 +17,7 @@ from typing import Any
 from clip_spark import storage
 from clip_spark.commands.console import complain, draw, say, show_table
 from clip_spark.commands.inline_pictures import escapes, find_protocol
+from clip_spark.datasets.manifest import MANIFEST
 from clip_spark.errors import ClipSparkError, InputError, SpecError, nearest
 from clip_spark.index.open.selection import check_where
 from clip_spark.pictures.formats import picture_format
@@ -133,7 +134,7 @@ class Session:
         if not place:
             raise SpecError("Give an index: its place, or the name of a folder beside this one.")
         beside = storage.join(self.searcher.manifest.uri.rpartition("/")[0], place)
-        is_name = "/" not in place and not storage.exists(storage.join(place, "manifest.json"))
+        is_name = "/" not in place and not storage.exists(storage.join(place, MANIFEST))
         found = Searcher.open(beside if is_name else place)
         found.share_encoder(self.searcher)
         self.searcher.close()

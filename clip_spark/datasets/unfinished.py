@@ -16,7 +16,7 @@ def delete_unfinished(uri: str) -> None:
     The claim goes last: a deletion that is stopped is found, and goes on. Nothing happens to what is official.
     """
     if token := close(uri):
-        storage.remove_each(own_files(uri, (file.uri for _, file, _ in storage.iter_everything(uri))))
+        storage.remove_files(own_files(uri, (file.uri for _, file, _ in storage.iter_everything(uri))))
         reopen(uri, token)
 
 

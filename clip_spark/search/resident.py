@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip_spark import storage
+from clip_spark.datasets.manifest import MANIFEST
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import ClipSparkError
 
@@ -62,7 +63,7 @@ def is_same_user(peer: socket.socket) -> bool:
 
 
 def generation_of(manifest: Mapping[str, Any]) -> list[Any]:
-    """*Pure.* What tells two generations of an index apart."""
+    """*Pure.* What tells two generations of an index apart; of a manifest's JSON, or of the fields of one in memory."""
     return [manifest["fingerprint"], manifest["created"], manifest["extra"].get("generation")]
 
 
@@ -83,7 +84,7 @@ def ask_servers(spec: SearchSpec) -> list[Shown] | None:
 def request_of(spec: SearchSpec) -> bytes:
     """*Anywhere.* A line that says what a command wants; reads the head of the index."""
     uri = storage.absolute(spec.index)
-    head = generation_of(storage.read_json(storage.join(uri, "manifest.json")))
+    head = generation_of(storage.read_json(storage.join(uri, MANIFEST)))
     options = {one.name: getattr(spec, one.name) for one in fields(spec) if one.name not in HERE_ALONE}
     picture = storage.absolute(spec.image) if spec.image else ""
     return json.dumps({"index": uri, "generation": head, "picture": picture, "options": options}).encode() + b"\n"

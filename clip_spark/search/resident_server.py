@@ -104,4 +104,4 @@ def respond(request: bytes, searchers: Iterable[Searcher]) -> list[Shown]:
 
 def is_wanted(searcher: Searcher, index: str, generation: list[object]) -> bool:
     """*Pure.* Whether an open index is the one of a request."""
-    return searcher.manifest.uri == index and generation_of(searcher.manifest.head_to_json()) == generation
+    return searcher.manifest.uri == index and generation_of(vars(searcher.manifest)) == generation

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -289,24 +289,17 @@ def remove_tree(uri: str) -> None:
     fs, path = filesystem(uri)
     fs.invalidate_cache()
     if "s3" in fs.protocol:
-        remove_each(file.uri for _, file, _ in iter_everything(uri))
+        remove_files(file.uri for _, file, _ in iter_everything(uri))
         return
     with suppress(FileNotFoundError), clear_disk_errors(path, "deleted"):
         fs.rm(path, recursive=True)
     fs.invalidate_cache()
 
 
-def remove_each(uris: Iterable[str]) -> None:
-    """*Driver.* Delete single files that are named one by one, DELETED_AT_ONCE of them in a request."""
+def remove_files(uris: Iterable[str]) -> None:
+    """*Driver.* Delete single files, DELETED_AT_ONCE in a request; those that are gone already are no matter."""
     names = iter(uris)
     while some := list(islice(names, DELETED_AT_ONCE)):
-        remove_files(some)
-
-
-def remove_files(uris: Sequence[str]) -> None:
-    """*Driver.* Delete single files; those that are gone already are no matter."""
-    for start in range(0, len(uris), DELETED_AT_ONCE):
-        some = uris[start : start + DELETED_AT_ONCE]
         for path in map(absolute, some if is_local(some[0]) else ()):
             with suppress(FileNotFoundError), clear_disk_errors(path, "deleted"):
                 os.remove(path)

@@ -13,7 +13,7 @@ from clip_spark.datasets import schema
 from clip_spark.errors import SpecError
 from clip_spark.index.open.parts import MISSING
 from clip_spark.search.hits import Hit, Wanted
-from clip_spark.web.results import hit_json
+from clip_spark.web.results import hit_json, plain
 from clip_spark.web.served import ServedIndex
 
 FACETED = 1000
@@ -120,8 +120,6 @@ def _facets(index: ServedIndex, asked: Asked, page: Page) -> dict[str, Any]:
 
 def count_values(column: pa.ChunkedArray) -> dict[str, Any]:
     """*Pure.* How often each value occurs, the most frequent first; equal counts in the order of the hits."""
-    from clip_spark.web.results import plain
-
     counts = sorted(column.value_counts().to_pylist(), key=lambda pair: -pair["counts"])
     named = [{"value": plain(pair["values"]), "count": pair["counts"]} for pair in counts[:FACET_VALUES]]
     others = sum(pair["counts"] for pair in counts[FACET_VALUES:])

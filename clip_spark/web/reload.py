@@ -69,7 +69,7 @@ class Reloader:
         catalog: Catalog = self._state.catalog
         before = catalog.indices[name].searcher
         found = storage.read_json(storage.join(before.manifest.uri, MANIFEST))
-        if generation_of(found) == generation_of(before.manifest.head_to_json()):
+        if generation_of(found) == generation_of(vars(before.manifest)):
             return
         fresh = _opened(uri, before)
         catalog = catalog.replaced(name, fresh)

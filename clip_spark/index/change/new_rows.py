@@ -20,13 +20,13 @@ from clip_spark import storage
 from clip_spark.datasets import schema
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.receipt import shard_name
+from clip_spark.datasets.shards import RECORD_ROW_GROUP_ROWS
 from clip_spark.index.build.embedding_sets import SHARDS, as_source, sets_files
 from clip_spark.index.build.read_vectors import VectorFile
 from clip_spark.index.open.records import RecordReader
 
 IDS_AT_ONCE = 4_000_000
 """Ids of new rows that are compared with the index in one pass over it; a few hundred MB."""
-GROUP_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class CopyNew:
             with storage.open_read(files[number].uri) as stream:
                 table = pq.read_table(stream).filter(rows)
             with storage.open_write(self.uri(files[number], number)) as stream:
-                pq.write_table(table, stream, row_group_size=GROUP_ROWS, compression="zstd")
+                pq.write_table(table, stream, row_group_size=RECORD_ROW_GROUP_ROWS, compression="zstd")
 
     def uri(self, file: VectorFile, number: int) -> str:
         """*Pure.* Of the copy."""
