@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
 from clip_spark import __version__, storage
 from clip_spark.datasets.plan import PLAN
-from clip_spark.datasets.receipt import RECEIPTS, Receipt, shard_name
+from clip_spark.datasets.receipt import RECEIPTS, Receipt, shard_name, sum_up
 from clip_spark.datasets.receipt_files import read_parts
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.errors import DatasetError, InputError
@@ -71,7 +70,7 @@ class Manifest:
     @property
     def rejects(self) -> dict[str, int]:
         """Reason -> records dropped, over all shards."""
-        return dict(_sum_up(receipt.rejects for receipt in self.receipts))
+        return dict(sum_up(receipt.rejects for receipt in self.receipts))
 
     @property
     def content_fingerprint(self) -> str:
@@ -80,8 +79,12 @@ class Manifest:
 
     def files(self, folder: str) -> list[str]:
         """URIs of one folder's files in the order of the plan; shards without such a file are left out."""
+        return [uri for uri, _ in self.sized_files(folder)]
+
+    def sized_files(self, folder: str) -> list[tuple[str, int]]:
+        """The same, each with its rows; of a folder with a row for each of the shard's."""
         return [
-            storage.join(self.uri, path)
+            (storage.join(self.uri, path), receipt.rows)
             for receipt in self.receipts
             for path in receipt.files
             if folder_of(path) == folder
@@ -218,8 +221,8 @@ def report(manifest: Manifest, driver_seconds: float, new_rows: int | None = Non
         new_rows: that it wrote; None means all.
     """
     written = manifest.rows if new_rows is None else new_rows
-    seconds = _sum_up(receipt.seconds for receipt in manifest.receipts)
-    counters = _sum_up(receipt.counters for receipt in manifest.receipts)
+    seconds = sum_up(receipt.seconds for receipt in manifest.receipts)
+    counters = sum_up(receipt.counters for receipt in manifest.receipts)
     rejected = sum(manifest.rejects.values())
     return {
         "kind": manifest.kind,
@@ -235,13 +238,6 @@ def report(manifest: Manifest, driver_seconds: float, new_rows: int | None = Non
         "versions": manifest.versions,
         "created": manifest.created,
     }
-
-
-def _sum_up(values: Iterable[Mapping[str, Any]]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for value in values:
-        total.update(value)
-    return total
 
 
 def versions() -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +67,14 @@ def _interned(value: Mapping[str, Any]) -> dict[str, Any]:
 def shard_name(number: int) -> str:
     """*Pure.* `00042`: zero-padded, so that the order by path is the order of the plan (8 digits beyond 99,999)."""
     return f"{number:05d}" if number < 100_000 else f"{number:08d}"
+
+
+def sum_up(values: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """*Pure.* Numbers of all receipts by name, such as their counters."""
+    total: Counter[str] = Counter()
+    for value in values:
+        total.update(value)
+    return total
 
 
 def write_receipt(output: str, receipt: Receipt) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 
@@ -36,6 +36,14 @@ TAGS = pa.schema(
 def record_id(text_or_uri: str) -> str:
     """*Pure.* 32 hex digits (128 bits) of BLAKE2b; 64 bits would collide with a few per cent chance at 1e9 records."""
     return hashlib.blake2b(text_or_uri.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def own_name(name: str, reserved: Collection[str]) -> str:
+    """*Pure.* What a user's column is called in records that need these names themselves: its own, or `input_<name>`.
+
+    Names that differ only in the case of letters are one to DuckDB, which evaluates conditions.
+    """
+    return f"input_{name}" if name.casefold() in reserved else name
 
 
 def check_columns(wanted: Sequence[str], columns: Sequence[str]) -> None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clip_spark import storage
 from clip_spark.datasets.doubled import doubled_rows
-from clip_spark.datasets.manifest import Manifest, folder_of
+from clip_spark.datasets.manifest import Manifest
 from clip_spark.embed.text_records import Slice
 from clip_spark.errors import DatasetError, InputError
 
@@ -67,12 +66,7 @@ def without(part: Slice, doubled: Mapping[str, np.ndarray]) -> Slice:
 
 def records_files(records: Manifest) -> list[tuple[str, int]]:
     """*Driver.* (URI, rows) of each records file, in order."""
-    files = [
-        (storage.join(records.uri, path), receipt.rows)
-        for receipt in records.receipts
-        for path in receipt.files
-        if folder_of(path) == "records"
-    ]
+    files = records.sized_files("records")
     if sum(rows for _, rows in files) != records.rows:
         raise DatasetError(f"'{records.uri}' lists {records.rows} records, but its files do not; build it again.")
     return files

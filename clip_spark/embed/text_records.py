@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.datasets.record_schema import shaped
+from clip_spark.datasets.row_groups import row_groups
 from clip_spark.datasets.schema import RECORD_ID
 from clip_spark.errors import Rejected
 
@@ -116,7 +117,7 @@ def read_slices(slices: tuple[Slice, ...], arrow_schema: pa.Schema) -> Iterator[
     for part in slices:
         with storage.open_read(part.uri) as stream:
             file = pq.ParquetFile(stream)
-            groups, skip = _row_groups(file.metadata, part)
+            groups, skip = row_groups(file.metadata, part.start, part.stop)
             table = file.read_row_groups(groups).slice(skip, part.stop - part.start)
         if part.without:
             rows = np.arange(part.start, part.stop)
@@ -124,16 +125,3 @@ def read_slices(slices: tuple[Slice, ...], arrow_schema: pa.Schema) -> Iterator[
         for start in range(0, table.num_rows, SLICE_ROWS):
             batches = table.slice(start, SLICE_ROWS).to_batches()
             yield pa.Table.from_batches([shaped(batch, arrow_schema) for batch in batches], arrow_schema)
-
-
-def _row_groups(metadata: pq.FileMetaData, part: Slice) -> tuple[list[int], int]:
-    """*Pure.* The row groups that hold a slice, and how many rows before the slice they bring along."""
-    groups: list[int] = []
-    first = skip = 0
-    for group in range(metadata.num_row_groups):
-        rows = metadata.row_group(group).num_rows
-        if first < part.stop and first + rows > part.start:
-            skip = part.start - first if not groups else skip
-            groups.append(group)
-        first += rows
-    return groups, skip

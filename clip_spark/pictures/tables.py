@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from clip_spark.datasets.row_groups import row_groups
+
 BATCH_ROWS = 64
 """Rows of pictures in memory at once, as Python has them."""
 ARROW_FILE, ARROW_STREAM, STREAM_END = b"ARROW1", b"\xff\xff\xff\xff", b"\xff\xff\xff\xff\0\0\0\0"
@@ -70,12 +72,10 @@ class ParquetTable:
 
     def cell(self, number: int, column: str) -> Any:
         """One value; only its row group is read."""
-        for group in range(self.file.metadata.num_row_groups):
-            rows = self.file.metadata.row_group(group).num_rows
-            if number < rows:
-                return self.file.read_row_group(group, columns=[column]).column(0)[number].as_py()
-            number -= rows
-        raise KeyError(number)
+        groups, skip = row_groups(self.file.metadata, number, number + 1)
+        if not groups:
+            raise KeyError(number)
+        return self.file.read_row_groups(groups, columns=[column]).column(0)[skip].as_py()
 
 
 @dataclass(frozen=True)

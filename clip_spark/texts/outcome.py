@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.datasets.manifest import REPORT, Manifest, folder_of
-from clip_spark.datasets.receipt import Receipt
+from clip_spark.datasets.receipt import Receipt, sum_up
 from clip_spark.datasets.run import Run
 from clip_spark.datasets.shards import REJECTS
 from clip_spark.datasets.tables import Table
@@ -49,12 +49,12 @@ def check(run: Run, rows: int, max_rejects: float, hint: str = "") -> None:
 
 def rejects(run: Run) -> Counter[str]:
     """*Driver.* Reason -> rows that were rejected."""
-    return sum((Counter(receipt.rejects) for receipt in run.receipts()), Counter())
+    return sum_up(receipt.rejects for receipt in run.receipts())
 
 
 def counters(run: Run) -> Counter[str]:
     """*Driver.* The counters of all receipts."""
-    return sum((Counter(receipt.counters) for receipt in run.receipts()), Counter())
+    return sum_up(receipt.counters for receipt in run.receipts())
 
 
 def _told(run: Run, found: Mapping[str, int]) -> str:

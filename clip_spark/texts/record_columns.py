@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from pyarrow import types
 
+from clip_spark.datasets import schema
 from clip_spark.errors import InputError, nearest
 from clip_spark.texts.specs import RecordsSpec
 
@@ -21,7 +22,7 @@ RESERVED = ("record_id", "kind", "text", "uri", "n", PARENT)
 
 def own_name(name: str) -> str:
     """*Pure.* What a user's column is called in records."""
-    return f"input_{name}" if name.casefold() in RESERVED else name
+    return schema.own_name(name, RESERVED)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from clip_spark import storage
 from clip_spark.datasets import schema
 from clip_spark.datasets.embeddings import UNIT_TOLERANCE
-from clip_spark.datasets.manifest import Manifest, folder_of
+from clip_spark.datasets.manifest import Manifest
 from clip_spark.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -45,11 +45,10 @@ def dataset_files(manifest: Manifest, folder: str, start: int = 0) -> tuple[Vect
     Positions are counted from `start`, which is not 0 for a dataset that is appended to others.
     """
     files = []
-    for receipt in manifest.receipts:
-        paths = [path for path in receipt.files if folder_of(path) == folder]
-        if receipt.rows:
-            files.append(VectorFile(storage.join(manifest.uri, paths[0]), start, receipt.rows))
-        start += receipt.rows
+    for uri, rows in manifest.sized_files(folder):
+        if rows:
+            files.append(VectorFile(uri, start, rows))
+        start += rows
     return tuple(files)
 
 

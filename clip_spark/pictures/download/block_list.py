@@ -25,7 +25,7 @@ def read_block_lists(uris: Sequence[str]) -> dict[str, frozenset[str]]:
     """
     found: dict[str, set[str]] = {}
     for uri in uris:
-        for number, line in enumerate(storage.read_bytes(uri).decode("utf-8-sig", "replace").splitlines(), 1):
+        for number, line in enumerate(storage.read_text(uri).splitlines(), 1):
             text = line.partition("#")[0].strip().lower()
             if text:
                 found.setdefault(_function(text, f"'{uri}', line {number}"), set()).add(text)

@@ -110,13 +110,12 @@ class Crawl:
     async def _fetch(self, link: Link) -> Outcome:
         """One try; raises Failed."""
         url = check_link(link.url)
-        if self._spec.robots or self._spec.aipref:
-            await self._check_robots(url)
+        await self._check_robots(url)
         await self._room.wait()
         answer = await self._client.get(url, self._spec.most_bytes)
         if header := opted_out(answer.headers, AGENT, self._spec):
             raise Failed(statuses.OPTED_OUT, header[:300])
-        if answer.url != url and (self._spec.robots or self._spec.aipref):
+        if answer.url != url:
             await self._check_robots(answer.url)
         stored, digest = await self._store(link, answer)
         return Outcome(
@@ -150,6 +149,8 @@ class Crawl:
         (self._room.clear if self._waiting_bytes > MOST_WAITING_BYTES else self._room.set)()
 
     async def _check_robots(self, url: str) -> None:
+        if not (self._spec.robots or self._spec.aipref):
+            return
         rules = await self._rules(url)
         if self._spec.robots and not rules.may_fetch(url):
             raise Failed(statuses.ROBOTS, rules.forbidden or "robots.txt disallows it")

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from clip_spark import storage
 from clip_spark.errors import DatasetError
 from clip_spark.pictures.download.outcomes import FIELDS, Outcome
+from clip_spark.pictures.download.slices import BATCH_ROWS
 from clip_spark.pictures.download.statuses import OK, kind_of
 from clip_spark.pictures.formats import ending
 from clip_spark.pictures.tars import Member, TarPart
@@ -42,9 +43,9 @@ class Earlier:
 
     def _kept(self) -> Iterator[Outcome]:
         pictures = (member for member in TarPart(self.pictures).members() if isinstance(member, Member))
-        position = 0
+        position, columns = 0, ["record_id", *(name for name, _ in FIELDS)]
         with storage.open_read(self.records) as stream:
-            for batch in pq.ParquetFile(stream).iter_batches(256, columns=["record_id", *(name for name, _ in FIELDS)]):
+            for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS, columns=columns):
                 for row in batch.to_pylist():
                     record_id = row.pop("record_id")
                     if row["status"] == OK:

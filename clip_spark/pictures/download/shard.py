@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from clip_spark.datasets import schema
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.pictures.download.checkpoints import Checkpoints
@@ -104,7 +105,7 @@ class DownloadWork:
 
 def own_name(name: str) -> str:
     """*Pure.* What a column of the records is called beside those that a download adds."""
-    return f"input_{name}" if name in OWN else name
+    return schema.own_name(name, OWN)
 
 
 def columns_of(records: pa.Schema) -> pa.Schema:

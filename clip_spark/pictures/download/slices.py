@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.row_groups import row_groups
 
 BATCH_ROWS = 256
 
@@ -27,21 +28,20 @@ class Slice:
 def cut(records: Manifest, rows: int) -> list[Slice]:
     """*Driver.* The shards: at most `rows` rows each, of one file each."""
     found: list[Slice] = []
-    uris = records.files("records")
-    for uri, receipt in zip(uris, (r for r in records.receipts if r.files), strict=True):
-        for start in range(0, receipt.rows, rows):
-            found.append(Slice(len(found), uri, start, min(start + rows, receipt.rows)))
+    for uri, count in records.sized_files("records"):
+        for start in range(0, count, rows):
+            found.append(Slice(len(found), uri, start, min(start + rows, count)))
     return found
 
 
 def read_rows(part: Slice, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """*Worker.* The rows of a slice, a few at a time."""
+    """*Worker.* The rows of a slice, a few at a time; row groups that hold none of them are not read."""
     with storage.open_read(part.uri) as stream:
-        at = 0
-        for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS, columns=columns):
-            first, last = max(part.start - at, 0), min(part.stop - at, batch.num_rows)
-            if first < last:
-                yield pa.Table.from_batches([batch.slice(first, last - first)])
-            at += batch.num_rows
-            if at >= part.stop:
-                return
+        file = pq.ParquetFile(stream)
+        groups, skip = row_groups(file.metadata, part.start, part.stop)
+        left = part.stop - part.start
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns):
+            here = batch.slice(skip, left)
+            skip, left = max(0, skip - batch.num_rows), left - here.num_rows
+            if here.num_rows:
+                yield pa.Table.from_batches([here])

@@ -13,6 +13,7 @@ from clip_spark import storage
 from clip_spark.datasets.commit import read_head
 from clip_spark.datasets.manifest import REPORT, Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.receipt import sum_up
 from clip_spark.datasets.run import Run, begin_run, plan_of
 from clip_spark.datasets.schema import check_columns
 from clip_spark.datasets.spec import fingerprint
@@ -45,31 +46,28 @@ def download_images(get_spark: SessionSource, spec: DownloadSpec) -> Manifest:
     """
     planned = plan_tasks(spec)
     head = read_head(spec.output).manifest
-    again = _is_same(head, planned.plan) and bool(spec.retry_failed)
-    if spec.retry_failed and not again:
+    done = head if _is_same(head, planned.plan) else None
+    if spec.retry_failed and done is None:
         raise SpecError(
             f"--retry-failed: '{spec.output}' holds no finished download of these links; run without it first."
         )
-    if head is not None and _is_same(head, planned.plan) and not spec.overwrite and not again:
-        return checked(head, spec.max_rejects)
-    if head is not None and again:
-        if not any(_retried(head, spec)):
-            return checked(head, spec.max_rejects)
-        planned = _with_earlier(planned, spec, head)
-    return _run(get_spark, spec, planned, again)
+    if done is not None and spec.retry_failed and _retried(done, spec):
+        return _run(get_spark, spec, _with_earlier(planned, spec, done), overwrite=True)
+    if done is not None and (spec.retry_failed or not spec.overwrite):
+        return checked(done, spec.max_rejects)
+    return _run(get_spark, spec, planned, spec.overwrite)
 
 
-def _run(get_spark: SessionSource, spec: DownloadSpec, planned: Planned, again: bool) -> Manifest:
+def _run(get_spark: SessionSource, spec: DownloadSpec, planned: Planned, overwrite: bool) -> Manifest:
     read = read_on_executors(get_spark)
-    run = begin_run(spec.output, planned.plan, overwrite=spec.overwrite or again, read=read, grow=_refuse)
-    if run.manifest is None:
-        items = [planned.items[number] for number in run.pending()]
-        if items:
-            spark = get_spark()
-            threads = devices.threads_per_task(spark.sparkContext, len(items))
-            run_shards(spark, STEP, items, planned.work(run.output, threads))
-        return checked(_commit(run), spec.max_rejects)
-    return checked(run.manifest, spec.max_rejects)
+    run = begin_run(spec.output, planned.plan, overwrite=overwrite, read=read, grow=_refuse)
+    if run.manifest is not None:
+        return checked(run.manifest, spec.max_rejects)
+    if items := run.todo(planned.items):
+        spark = get_spark()
+        threads = devices.threads_per_task(spark.sparkContext, len(items))
+        run_shards(spark, STEP, items, planned.work(run.output, threads))
+    return checked(_commit(run), spec.max_rejects)
 
 
 def _refuse(before: Manifest) -> None:
@@ -136,11 +134,7 @@ def _retried(head: Manifest, spec: DownloadSpec) -> list[str]:
 
 def by_status(manifest: Manifest) -> Counter[str]:
     """*Pure.* Status -> rows."""
-    return _counted(_sums(manifest), STATUS)
-
-
-def _sums(manifest: Manifest) -> Counter[str]:
-    return sum((Counter(receipt.counters) for receipt in manifest.receipts), Counter())
+    return _counted(sum_up(receipt.counters for receipt in manifest.receipts), STATUS)
 
 
 def _counted(sums: Mapping[str, float], prefix: str) -> Counter[str]:
@@ -160,7 +154,7 @@ def _commit(run: Run) -> Manifest:
             "failed_at_host": dict(hosts.most_common(20)),
         }
 
-    sums = sum((Counter(receipt.counters) for receipt in run.receipts()), Counter())
+    sums = sum_up(receipt.counters for receipt in run.receipts())
     return run.commit({"pictures": _counted(sums, STATUS)[OK]}, refine)
 
 
