@@ -13,7 +13,7 @@ from PIL import Image
 
 from clip_spark.datasets.embeddings import read_embeddings
 from clip_spark.datasets.manifest import Manifest
-from clip_spark.embed import pictures as pictures_module
+from clip_spark.embed import pending
 from clip_spark.embed import texts as texts_module
 from clip_spark.embed.pictures import embed_images
 from clip_spark.embed.specs import EmbedImagesSpec
@@ -27,8 +27,8 @@ def tasks_run_here(patch: pytest.MonkeyPatch) -> None:
             work(item)
 
     here = SimpleNamespace(threads_per_task=lambda *_: 0, gpu_profile=lambda *_: None, is_retry=lambda: False)
-    for module in (pictures_module, texts_module):
-        patch.setattr(module, "run_shards", run_shards)
+    patch.setattr(pending, "run_shards", run_shards)
+    for module in (pending, texts_module):
         patch.setattr(module, "devices", here)
 
 

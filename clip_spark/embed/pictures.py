@@ -19,17 +19,17 @@ from clip_spark.datasets.sources import write_sources
 from clip_spark.embed.cut_shard import CutShard, write_cut
 from clip_spark.embed.facts import facts, with_precision
 from clip_spark.embed.outcome import checked, with_left_out
+from clip_spark.embed.pending import encode_pending
 from clip_spark.embed.picture_growth import grow_pictures, sources_of, typed_as_before
 from clip_spark.embed.picture_stream import encode_pictures, prepared_pictures
 from clip_spark.embed.specs import EmbedImagesSpec
-from clip_spark.embed.task import ENCODER, EncodeTask, Usage, adopt_encoder, timed, write_rows
+from clip_spark.embed.task import ENCODER, EncodeTask, Usage, timed, write_rows
 from clip_spark.encoders import check_model
 from clip_spark.pictures.columns import address_column, metadata_columns
 from clip_spark.pictures.find import FoundPictures, PictureShard, find_pictures, plan_shards
 from clip_spark.pictures.records import MetadataColumn, misfits, records_schema, records_table
-from clip_spark.runtime import devices
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import Planned, read_on_executors, run_shards
+from clip_spark.runtime.tasks import Planned, read_on_executors
 
 WRITE_ROWS = 1024
 """Rows per write: a forward pass is far smaller than a good parquet row group."""
@@ -55,12 +55,7 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
     )
     if run.manifest:
         return checked(run.manifest, spec.max_rejects)
-    if run.grown_from:
-        adopt_encoder(run.output, run.grown_from.extra["encoder"])
-    if items := run.todo(planned.items):
-        spark = get_spark()
-        threads = devices.threads_per_task(spark.sparkContext, len(items))
-        run_shards(spark, "embed-images", items, _work_of(run, planned, threads), devices.gpu_profile(spark))
+    encode_pending(get_spark, "embed-images", run, planned, partial(_work_of, run, planned))
     if run.growth is None:
         write_sources(run.output, sources_of(found, planned.items))
     refine, left_out = with_precision(run), planned.plan.inputs["images"]["left_out"]

@@ -19,9 +19,10 @@ from clip_spark.datasets.schema import EMBEDDINGS, check_columns
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.sources import write_sources
 from clip_spark.embed.facts import facts, with_precision
+from clip_spark.embed.pending import encode_pending
 from clip_spark.embed.record_slices import RecordShard, plan_shards, records_files
 from clip_spark.embed.specs import EmbedTextSpec
-from clip_spark.embed.task import ENCODER, EncodeTask, Usage, adopt_encoder, timed, write_rows
+from clip_spark.embed.task import ENCODER, EncodeTask, Usage, timed, write_rows
 from clip_spark.embed.text_growth import grow_texts, sources_of
 from clip_spark.embed.text_records import TEXT, Preparer, read_slices, records_schema, with_text
 from clip_spark.encoders import check_model
@@ -29,7 +30,7 @@ from clip_spark.runtime import devices
 from clip_spark.runtime.ahead import map_ordered
 from clip_spark.runtime.child_process import Apart
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import Planned, read_on_executors, run_shards
+from clip_spark.runtime.tasks import Planned, read_on_executors
 
 if TYPE_CHECKING:
     from clip_spark.encoders.protocol import Encoder, Tokenised
@@ -55,12 +56,7 @@ def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
     )
     if run.manifest:
         return run.manifest
-    if run.grown_from:
-        adopt_encoder(run.output, run.grown_from.extra["encoder"])
-    if items := run.todo(planned.items):
-        spark = get_spark()
-        threads = devices.threads_per_task(spark.sparkContext, len(items))
-        run_shards(spark, "embed-text", items, planned.work(run.output, threads), devices.gpu_profile(spark))
+    encode_pending(get_spark, "embed-text", run, planned, partial(planned.work, run.output))
     if run.growth is None:
         write_sources(run.output, sources_of(sets, planned.items))
     found = {**facts(run, "text", spec.price_per_hour), "templates": list(spec.said)}
