@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import io
 import json
 import os
@@ -22,7 +21,6 @@ import statistics
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -32,7 +30,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.bench_ngrams import Usage
+
 HOSTS, PICTURES = 64, 100
 
 
@@ -86,15 +87,15 @@ def run_one(engine: str, links: Path, output: Path, options: argparse.Namespace)
     """One run in processes of its own: seconds, CPU seconds, peak memory of the tree, pictures that came."""
     shutil.rmtree(output, ignore_errors=True)
     command = ours(links, output) if engine == "ours" else peer(links, output, options.peer)
-    peak = Peak()
     started = time.perf_counter()
     with (options.work / f"{engine}.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"})
-        peak.watch(process.pid)
+        usage = Usage(process.pid)
         status = process.wait()
     seconds = time.perf_counter() - started
     found = {"engine": engine, "status": status, "pictures": count(output), "seconds": round(seconds, 2)}
-    return {**found, **peak.stop()}
+    used = usage.stop()
+    return {**found, "cpu_seconds": used["cpu_seconds"], "peak_mb": int(used["peak_bytes"]) >> 20}
 
 
 def ours(links: Path, output: Path) -> list[str]:
@@ -127,63 +128,6 @@ def count(output: Path) -> int:
         with tarfile.open(tar) as file:
             total += sum(name.endswith(".jpg") for name in file.getnames())
     return total
-
-
-class Peak:
-    """Watches the memory and the CPU seconds of a process and all below it, five times a second.
-
-    What the system sums up for a parent is not enough: Spark's daemon of workers ignores the ends of its children, and
-    then their times are lost.
-    """
-
-    def __init__(self) -> None:
-        self._most = 0
-        self._cpu: dict[int, float] = {}
-        self._stop = threading.Event()
-
-    def watch(self, pid: int) -> None:
-        """Begin."""
-        self._thread = threading.Thread(target=self._poll, args=(pid,), daemon=True)
-        self._thread.start()
-
-    def _poll(self, pid: int) -> None:
-        while not self._stop.wait(0.2):
-            tree = (pid, *below(pid))
-            self._cpu.update({one: seconds for one in tree if (seconds := cpu(one))})
-            self._most = max(self._most, sum(map(pss, tree)))
-
-    def stop(self) -> dict[str, float]:
-        """End; the figures."""
-        self._stop.set()
-        self._thread.join()
-        return {"cpu_seconds": round(sum(self._cpu.values()), 2), "peak_mb": self._most >> 20}
-
-
-def cpu(pid: int) -> float:
-    """CPU seconds of a process, without those of its children."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def below(pid: int) -> list[int]:
-    """All descendants, those that threads have started too."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        with contextlib.suppress(OSError):
-            found += [int(one) for one in (task / "children").read_text().split()]
-    return [*found, *(deeper for child in found for deeper in below(child))]
-
-
-def pss(pid: int) -> int:
-    """Bytes, shared pages divided among those who share them."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:")), 0)
 
 
 def make_links(work: Path, port: int, links: int) -> Path:
