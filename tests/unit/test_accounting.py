@@ -5,12 +5,9 @@ What was written is the independent count: good rows are read, bad ones are reje
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
 import io
 import json
-import lzma
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,19 +24,12 @@ from clip_spark.texts.corpus import Account, Piece
 from clip_spark.texts.make_records import plan_rows
 from clip_spark.texts.record_shards import ReadFile
 from clip_spark.texts.specs import RecordsSpec
+from tests.helpers_packed import PACK
 
 GOOD, NO_TEXT, BROKEN = "good", "no text", "broken"
 TEXTS = st.text(st.sampled_from("ab é日ß'-.;|[{"), min_size=1, max_size=12).map(lambda text: f"x{text}y")
 ROWS = st.lists(st.tuples(TEXTS, st.sampled_from([GOOD, GOOD, NO_TEXT, BROKEN])), min_size=1, max_size=8)
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
-PACK: dict[str, Callable[[bytes], bytes]] = {
-    "": bytes,
-    ".gz": gzip.compress,
-    ".bz2": bz2.compress,
-    ".xz": lzma.compress,
-    ".zst": lambda data: pa.Codec("zstd").compress(data, asbytes=True),
-    ".lz4": lambda data: pa.Codec("lz4").compress(data, asbytes=True),
-}
 Row = tuple[str, str]
 
 

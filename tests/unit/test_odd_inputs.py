@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import bz2
 import csv
 import gzip
 import io
 import json
-import lzma
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -30,16 +28,9 @@ from clip_spark.texts.corpus.rows import read_tables
 from clip_spark.texts.make_records import plan_rows
 from clip_spark.texts.record_shards import ReadFile
 from clip_spark.texts.specs import RecordsSpec
+from tests.helpers_packed import PACK
 
 WORDS = st.text(st.sampled_from("ab é日ß'-.,;|\"\\[{"), min_size=1, max_size=12).filter(lambda text: text.strip())
-PACK = {
-    "": bytes,
-    ".gz": gzip.compress,
-    ".bz2": bz2.compress,
-    ".xz": lzma.compress,
-    ".zst": lambda data: pa.Codec("zstd").compress(data, asbytes=True),
-    ".lz4": lambda data: pa.Codec("lz4").compress(data, asbytes=True),
-}
 
 
 def texts(path: Path, field: str = "text", **options: Any) -> tuple[list[str], Account]:

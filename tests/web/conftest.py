@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -12,6 +13,7 @@ from clip_spark.web.catalog import Catalog
 from clip_spark.web.guard import Rules
 from clip_spark.web.origins import names_on
 from tests.helpers_web import make_indices
+from tests.web.browser import CHROMIUM, FLAGS
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,13 @@ def client(catalog: Catalog) -> Iterator[TestClient]:
     app = create_app(catalog, Rules(names_on("127.0.0.1"), most_bytes=1 << 20), max_k=200)
     with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real Chromium; its page talks to no host but the server's."""
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    with api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield running
+        running.close()

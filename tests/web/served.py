@@ -7,6 +7,8 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -21,6 +23,17 @@ def start_server(
     if files is not None:
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (files, files))
     return process
+
+
+@contextmanager
+def served(indices: dict[str, str], log: Path, *options: str) -> Iterator[str]:
+    """A server of its own for the block; gives its address."""
+    process = start_server(indices, log, *options)
+    try:
+        yield wait_ready(process, log)
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 def wait_ready(process: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> str:

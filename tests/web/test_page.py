@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,13 @@ from typing import Any
 import pytest
 
 from tests.helpers_web import HOSTILE
-from tests.web.served import start_server, wait_ready
+from tests.web.browser import needs_browser
+from tests.web.served import served
 
 api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 expect = api.expect
 expect.set_options(timeout=60_000)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
+pytestmark = needs_browser
 
 DROP = """(data) => {
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
@@ -33,21 +28,8 @@ DROP = """(data) => {
 
 @pytest.fixture(scope="module")
 def url(indices: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    log = tmp_path_factory.mktemp("server") / "log"
-    process = start_server(indices, log)
-    try:
-        yield wait_ready(process, log)
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        yield running
-        running.close()
+    with served(indices, tmp_path_factory.mktemp("server") / "log") as found:
+        yield found
 
 
 @pytest.fixture

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.web.served import start_server, wait_ready
+from tests.web.browser import needs_browser
+from tests.web.served import served
 
 api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs pip install axe-playwright-python")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
+pytestmark = needs_browser
 TOKEN = "0123456789abcdef"
 SHOWN = "#results > li:not(.ghost), #error:not([hidden])"
 BLOCKED = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
@@ -22,23 +21,8 @@ BLOCKED = "Object.defineProperty(window, 'localStorage', {get() { throw new DOME
 @pytest.fixture(scope="module")
 def url(indices: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that asks for a token."""
-    log = tmp_path_factory.mktemp("server") / "log"
-    process = start_server(indices, log, "--token", TOKEN)
-    try:
-        yield wait_ready(process, log)
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
-        yield running
-        running.close()
+    with served(indices, tmp_path_factory.mktemp("server") / "log", "--token", TOKEN) as found:
+        yield found
 
 
 @pytest.fixture
