@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import stat
 import struct
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from clip_spark import storage
 from clip_spark.datasets.manifest import MANIFEST
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import ClipSparkError
+from clip_spark.storage.local_cache import own_mode
 
 if TYPE_CHECKING:
     from clip_spark.search.spec import SearchSpec
@@ -46,9 +46,8 @@ def meeting_folder() -> Path | None:
     with suppress(OSError):
         with suppress(FileExistsError):
             place.mkdir(mode=0o700)
-        status = os.lstat(place)
-        alone = status.st_uid == os.getuid() and not stat.S_IMODE(status.st_mode) & 0o077
-        if stat.S_ISDIR(status.st_mode) and alone and len(os.fsencode(place)) < LONGEST_PATH - 40:
+        mode = own_mode(place)
+        if mode is not None and not mode & 0o077 and len(os.fsencode(place)) < LONGEST_PATH - 40:
             return place
     return None
 

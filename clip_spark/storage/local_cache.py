@@ -35,11 +35,18 @@ def cache_folder() -> Path:
 
 def _make_private(folder: Path) -> None:
     """Anybody may make a folder of that name before us, or a link."""
-    found = folder.lstat()
-    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+    mode = own_mode(folder)
+    if mode is None:
         raise InputError(f"'{folder}' is not yours; set {CACHE_VARIABLE} to a folder of your own.")
-    if found.st_mode & 0o022:  # as older versions made it where a group may write
-        folder.chmod(found.st_mode & ~0o022)
+    if mode & 0o022:  # as older versions made it where a group may write
+        folder.chmod(mode & ~0o022)
+
+
+def own_mode(folder: Path) -> int | None:
+    """*Anywhere.* The permissions of a folder that is this user's; None if it is somebody else's, or only a link."""
+    found = folder.lstat()
+    is_own = found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode)
+    return stat.S_IMODE(found.st_mode) if is_own else None
 
 
 def remember(name: str, make: Callable[[], Any], is_whole: Callable[[Any], bool]) -> Any:
