@@ -49,14 +49,33 @@ def columns_of(row: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class State:
-    """What an index should hold: sets of embeddings in the order in which they were added, and removed rows."""
+    """What an index should hold.
+
+    Attributes:
+        sets: of embeddings, in the order in which they were added.
+        removed: rows that were taken down.
+        left_out: rows that were taken down before their set came.
+        erased: rows of which no byte is left.
+    """
 
     sets: tuple[Source, ...] = ()
     removed: frozenset[int] = frozenset()
+    left_out: frozenset[int] = frozenset()
+    erased: frozenset[int] = frozenset()
 
     @property
     def rows(self) -> list[int]:
-        return [row for source in self.sets for row in rows_of_set(source)]
+        return [row for source in self.sets for row in rows_of_set(source) if row not in self.left_out]
+
+    @property
+    def positions(self) -> list[int | None]:
+        """The row at each position; None where it is erased."""
+        return [None if row in self.erased else row for row in self.rows]
+
+    def of(self, *sets: Source) -> State:
+        """The same index of other sets, of which the last comes in; it leaves out what was taken down."""
+        new = set(rows_of_set(sets[-1]))
+        return replace(self, sets=sets, left_out=(self.left_out - new) | (self.removed & new))
 
     def holds(self, source: Source) -> bool:
         """True if this is the version of its set that was added last: then a build has nothing to do."""
@@ -92,13 +111,13 @@ class Command:
     """One command: what it does below a folder, and what becomes of a world when it succeeds.
 
     Attributes:
-        halves: what it may do before it says that another was quicker: a removal holds, though nothing is erased.
+        half: what it may have done when it fails: a removal holds, though nothing is erased.
     """
 
     name: str
     run: Callable[[str], object]
     after: Callable[[World], World]
-    halves: bool = False
+    half: Callable[[World], World] | None = None
 
 
 def no_spark() -> Any:
@@ -143,8 +162,8 @@ def building(index: str, name: str, *, overwrite: bool = False, append: bool = F
     def after(world: World) -> World:
         source = world.source(name)
         if append:
-            return world.change(index, lambda s: s if source in s.sets else replace(s, sets=(*s.sets, source)))
-        return world.change(index, lambda s: s if not overwrite and s.holds(source) else replace(s, sets=(source,)))
+            return world.change(index, lambda s: s if source in s.sets else s.of(*s.sets, source))
+        return world.change(index, lambda s: s if not overwrite and s.holds(source) else s.of(source))
 
     kind = "append" if append else "rebuild" if overwrite else "build"
     return Command(f"{kind} {index} {name}", run, after)
@@ -156,17 +175,21 @@ def removing(index: str, row: int, *, where: bool, compact: bool) -> Command:
         uri = storage.join(folder, index)
         return remove_records(no_spark, RemoveSpec(index=uri, where=condition, ids=ids, compact=compact))
 
-    def after(world: World) -> World:
+    def taken_down(world: World) -> World:
         return world.change(index, lambda s: replace(s, removed=s.removed | {row}) if row in s.rows else s)
 
-    return Command(f"remove {row} of {index} where={where} compact={compact}", run, after, halves=compact)
+    def after(world: World) -> World:
+        return taken_down(world).change(index, lambda s: replace(s, erased=s.removed) if row in s.rows else s)
+
+    name = f"remove {row} of {index} where={where} compact={compact}"
+    return Command(name, run, after, half=taken_down) if compact else Command(name, run, taken_down)
 
 
 def compacting(index: str) -> Command:
     def run(folder: str) -> object:
         return remove_records(no_spark, RemoveSpec(index=storage.join(folder, index), compact=True))
 
-    return Command(f"compact {index}", run, lambda world: world)
+    return Command(f"compact {index}", run, lambda world: world.change(index, lambda s: replace(s, erased=s.removed)))
 
 
 def clean(folder: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +18,8 @@ from clip_spark.datasets.commit import read_head
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.errors import ClipSparkError, StorageError
 from clip_spark.index.build import build as build_module
+from clip_spark.index.files.layout import index_info
+from clip_spark.index.open.records import RecordReader
 from clip_spark.search.searcher import Searcher
 from tests.helpers_life import (
     COMMANDS,
@@ -106,14 +109,20 @@ class Life(RuleBasedStateMachine):
         finally:
             searcher.close()
 
-    def rows_written(self, index: str) -> int:
-        """Positions that the manifest names; records that were erased keep theirs."""
+    def positions(self, index: str) -> list[int | None]:
+        """The row at each position that the manifest names; None where the record is erased."""
         found = self.official(index)
-        return sum(file["rows"] for file in found.extra["records"]) if found else 0
+        if found is None:
+            return []
+        info = index_info(found)
+        texts: list[str | None] = []
+        for _, batch in RecordReader(found.uri, info.records, info.columns).batches():
+            texts += batch.column("text").to_pylist()
+        return [None if text is None else TEXTS.index(text) for text in texts]
 
     def settle(self, *possible: World) -> None:
         """Go on from the one of these worlds that is there."""
-        found = [(self.answer(index), self.rows_written(index)) for index in INDICES]
+        found = [(self.answer(index), self.positions(index)) for index in INDICES]
         versions = tuple(self.version(name) for name in SETS)
         fitting = [world for world in possible if world.versions == versions and fits(world, found)]
         assert fitting, f"there is {versions}, {found}; possible were {possible}"
@@ -147,7 +156,7 @@ class Life(RuleBasedStateMachine):
         before = self.world
         with contextlib.suppress(Killed), at_write(self.folder, number, die, for_good=True):
             self.attempt(command)
-        self.settle(before, command.after(before))
+        self.settle(*outcomes(before, command))
 
     @rule(command=COMMANDS, number=st.integers(1, 14), code=st.sampled_from(BROKEN))
     def full_or_read_only(self, command: Command, number: int, code: int) -> None:
@@ -159,7 +168,7 @@ class Life(RuleBasedStateMachine):
         before = self.world
         with at_write(self.folder, number, fail, for_good=True):
             self.attempt(command)
-        self.settle(before, command.after(before))
+        self.settle(*outcomes(before, command))
 
     @rule(one=COMMANDS, other=COMMANDS, number=st.integers(1, 14))
     def interleaved(self, one: Command, other: Command, number: int) -> None:
@@ -169,7 +178,11 @@ class Life(RuleBasedStateMachine):
         if not done:
             done.append(self.attempt(other))
         sure = [one] * first + [other] * done[0]
-        half = [command for command, ended in ((one, first), (other, done[0])) if command.halves and not ended]
+        half = [
+            replace(command, after=command.half)
+            for command, ended in ((one, first), (other, done[0]))
+            if command.half and not ended
+        ]
         self.settle(*orders(self.world, sure), *orders(self.world, [*sure, *half]))
 
     @rule(dataset=st.sampled_from((*SETS, *INDICES)), place=st.sampled_from(PLACES))
@@ -210,9 +223,15 @@ class Life(RuleBasedStateMachine):
             assert set(then.rows) - removed <= set(rows_found(searcher)) <= set(then.answer())
 
 
-def fits(world: World, found: list[tuple[list[int], int]]) -> bool:
-    """Whether the indices of a world answer like this, and have as many positions."""
-    return [(state.answer(), len(state.rows)) for state in world.states] == found
+def outcomes(before: World, command: Command) -> list[World]:
+    """What a command may leave that was stopped somewhere."""
+    half = [command.half(before)] if command.half else []
+    return [before, *half, command.after(before)]
+
+
+def fits(world: World, found: list[tuple[list[int], list[int | None]]]) -> bool:
+    """Whether the indices of a world answer like this, and hold these records and no byte of others."""
+    return [(state.answer(), state.positions) for state in world.states] == found
 
 
 def rows_found(searcher: Searcher) -> list[int]:

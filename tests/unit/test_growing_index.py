@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from clip_spark.commands.clean import delete_each, find_leftovers
 from clip_spark.datasets.manifest import Manifest, read_manifest
-from clip_spark.errors import OutputError
+from clip_spark.errors import InputError, OutputError
 from clip_spark.index.build.build import build_index
 from clip_spark.index.change.remove import remove_records
 from clip_spark.index.files.layout import read_index
@@ -150,3 +151,20 @@ def test_a_growth_that_comes_second_changes_nothing(folder: Path, monkeypatch: p
     with pytest.raises(OutputError, match="another writer was quicker"):
         build(folder)
     assert names(folder) == list("abcd")
+
+
+def test_no_byte_of_what_was_erased_comes_back(folder: Path) -> None:
+    """Neither by an append of the same picture in another set, nor by a rebuild."""
+    index = str(folder / "index")
+    remove_records(no_spark, RemoveSpec(index=index, where="uri like '%a.png'", compact=True))
+    draw(folder / "in", "d.png")
+    embed(folder, output=str(folder / "all"), shard_rows=4)
+    news = "1 new; 2 left out, which it has already; 1 left out, which were taken down"
+    assert build(folder, "all", append=True).news == news
+    assert build(folder, "all", overwrite=True).news == "1 left out, which were taken down"
+    list(delete_each(find_leftovers(index, older_than_hours=0, unfinished=False)))
+    proof = remove_records(no_spark, RemoveSpec(index=index, verify=True))
+    assert ("removed in all", 1) in proof.rows and names(folder) == list("bcd")
+    remove_records(no_spark, RemoveSpec(index=index, where="uri is not null"))
+    with pytest.raises(InputError, match="All 4 records of --embeddings were taken down from"):
+        build(folder, "all", overwrite=True)

@@ -18,6 +18,7 @@ from clip_spark.datasets.sizes import size_bytes
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.datasets.tables import Table
 from clip_spark.datasets.unfinished import claimable
+from clip_spark.errors import InputError
 from clip_spark.index.build import choose_key as keys
 from clip_spark.index.build.embedding_sets import as_source, check_no_record_twice, check_sets, sets_files
 from clip_spark.index.build.measure import Goal, measure, spot_check
@@ -30,6 +31,7 @@ from clip_spark.index.build.tune import TEST_QUERIES, exact_hits, make_questions
 from clip_spark.index.change.append import add_sets, append_embeddings
 from clip_spark.index.change.generation import new_generation, served, switch
 from clip_spark.index.change.grow import can_grow, is_current, is_of
+from clip_spark.index.change.new_rows import NewRows, files_of_new, find_new_rows
 from clip_spark.index.files.layout import (
     IndexFile,
     IndexInfo,
@@ -40,6 +42,7 @@ from clip_spark.index.files.layout import (
 )
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.parts import open_parts
+from clip_spark.index.open.removals import read_removed
 from clip_spark.index.specs import IndexSpec, task_bytes
 from clip_spark.runtime.session import SessionSource
 
@@ -54,6 +57,7 @@ class IndexPlan:
         key: Faiss factory key.
         parts: how many files.
         reader: the vectors.
+        records: their files, side by side with those of the vectors.
         columns: of the records.
     """
 
@@ -61,6 +65,7 @@ class IndexPlan:
     sets: tuple[Manifest, ...]
     queries: Manifest | None
     reader: VectorReader
+    records: tuple[VectorFile, ...]
     key: str
     parts: int
     columns: pa.Schema
@@ -103,11 +108,14 @@ def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
     if done is not None:
         return done
     head = claimable(head)
-    watch = Stopwatch()
-    with new_generation(head, plan.as_plan) as generation:
-        info = _build(get_spark, plan, PartWriter(head.uri, generation), watch)
+    watch, asked = Stopwatch(), plan.as_plan
+    new = find_new_rows(None, plan.sets, read_removed(head.uri))
+    with new_generation(head, asked) as generation:
+        writer = PartWriter(head.uri, generation)
+        plan = _without_removed(get_spark, plan, new, writer)
+        info = _build(get_spark, plan, writer, watch)
         info = _measure(get_spark, plan, info, watch, head.uri)
-        return switch(head, plan.as_plan, info, dict(watch.seconds))
+        return replace(switch(head, asked, info, dict(watch.seconds)), news=new.told())
 
 
 def plan_index(spec: IndexSpec) -> IndexPlan:
@@ -124,9 +132,22 @@ def plan_index(spec: IndexSpec) -> IndexPlan:
     keys.check_key(key, reader.count)
     new_index(key, dim, spec.metric)  # Faiss refuses what it cannot build before anything is read
     parts = spec.parts or keys.choose_parts(key, reader.count, dim, task_bytes(spec.max_build_memory))
-    columns = unify(read_schemas(sets_files(sets, "records")))
+    records = sets_files(sets, "records")
+    columns = unify(read_schemas(records))
     check_no_record_twice(sets)
-    return IndexPlan(spec, sets, queries, reader, key, min(parts, reader.count), columns)
+    return IndexPlan(spec, sets, queries, reader, records, key, min(parts, reader.count), columns)
+
+
+def _without_removed(get_spark: SessionSource, plan: IndexPlan, new: NewRows, writer: PartWriter) -> IndexPlan:
+    """*Driver.* What is built where records of the index before were taken down: all the others."""
+    if not new.removed:
+        return plan
+    if not new.rows:
+        raise InputError(f"All {new.removed:,} records of --embeddings were taken down from '{writer.output}'.")
+    keys.check_key(plan.key, new.rows)
+    embeddings, records = files_of_new(get_spark, plan.key, new, writer, 0)
+    reader = VectorReader(embeddings, plan.reader.dimension)
+    return replace(plan, reader=reader, records=records, parts=min(plan.parts, new.rows))
 
 
 def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch: Stopwatch) -> IndexInfo:
@@ -179,7 +200,7 @@ def _shard_files(plan: IndexPlan, writer: PartWriter) -> ShardFileWriter:
     return ShardFileWriter(
         output=writer.output,
         generation=writer.generation,
-        records=sets_files(plan.sets, "records"),
+        records=plan.records,
         embeddings=plan.reader.files,
         dim=plan.reader.dimension,
         vectors=not plan.key.endswith("Flat"),

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from clip_spark import storage
 from clip_spark.datasets.apart import check_apart
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
@@ -19,7 +18,7 @@ from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.choose_key import choose_parts, is_exact, lists_of
 from clip_spark.index.build.embedding_sets import check_fits
 from clip_spark.index.build.measure import Goal, measure, settings_for_ten, spot_check
-from clip_spark.index.build.on_spark import SERVED_STILL, STEP, add_distributed, map_shards
+from clip_spark.index.build.on_spark import add_distributed, map_shards
 from clip_spark.index.build.other_kind import other_kind
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
@@ -28,27 +27,25 @@ from clip_spark.index.build.truth import true_hits
 from clip_spark.index.build.tune import TEST_QUERIES, harder, make_questions
 from clip_spark.index.change.generation import begin_change, new_generation, switch
 from clip_spark.index.change.new_rows import (
-    CopyNew,
     NewRows,
+    files_of_new,
     find_new_rows,
     held_sources,
     sources_with,
     without_held,
 )
 from clip_spark.index.files.faiss_library import load_faiss
-from clip_spark.index.files.layout import BUILDING, IndexInfo, check_files, check_same_encoder
+from clip_spark.index.files.layout import IndexInfo, check_files, check_same_encoder
 from clip_spark.index.files.local_copy import open_local
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.parts import open_parts
 from clip_spark.index.open.records import RecordReader
+from clip_spark.index.open.removals import read_removed
 from clip_spark.index.specs import IndexSpec, task_bytes
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import map_items
 
 log = logging.getLogger(__name__)
 
-Files = tuple[tuple[VectorFile, ...], tuple[VectorFile, ...]]
-"""Embeddings and records, side by side."""
 DRIFT = 2
 """So many times the lists per query that were needed before: then the lists no longer fit the vectors."""
 
@@ -75,7 +72,8 @@ def add_sets(get_spark: SessionSource, spec: IndexSpec, sets: Sequence[Manifest]
     head, manifest, info = begin_change(spec.output)
     asked = _queries(spec, info)  # a mistake in it is found here, not after the work
     records = RecordReader(manifest.uri, info.records, info.columns)
-    new = find_new_rows(records, [without_held(manifest, one) for one in sets])
+    # Read after the head: an erasure that is committed after this makes this writer come second.
+    new = find_new_rows(records, [without_held(manifest, one) for one in sets], read_removed(manifest.uri))
     if not new.rows:
         return dataclasses.replace(manifest, news=_told(new))
     columns = unify([(manifest.uri, records.schema), *read_schemas(new.records)])
@@ -86,7 +84,7 @@ def add_sets(get_spark: SessionSource, spec: IndexSpec, sets: Sequence[Manifest]
         writer = PartWriter(manifest.uri, generation)
         info = dataclasses.replace(info, columns=to_text(columns))
         with watch("add"):
-            embeddings, of_records = _only_new(get_spark, info, new, writer)
+            embeddings, of_records = files_of_new(get_spark, info.key, new, writer, info.rows)
             reader = VectorReader(embeddings, info.dim)
             larger = _add(get_spark, reader, of_records, info, writer, task_bytes(spec.max_build_memory))
         with watch("measure"):
@@ -97,19 +95,7 @@ def add_sets(get_spark: SessionSource, spec: IndexSpec, sets: Sequence[Manifest]
 
 def _told(new: NewRows) -> str:
     """*Pure.* `200 new; 3 left out, which it has already`."""
-    known = f"{new.known:,} left out, which it has already" if new.known else ""
-    return "; ".join(filter(None, [f"{new.rows:,} new" if new.rows else "", known]))
-
-
-def _only_new(get_spark: SessionSource, info: IndexInfo, new: NewRows, writer: PartWriter) -> Files:
-    """*Driver.* Files of exactly the new rows: those of the sets, and copies where a shard holds others too."""
-    copy = CopyNew(storage.join(writer.output, BUILDING, writer.generation, "new"), new)
-    if is_exact(info.key):
-        for item in copy.items():
-            copy(item)
-    else:
-        map_items(get_spark(), STEP, copy.items(), copy, SERVED_STILL)
-    return copy.files(info.rows)
+    return "; ".join(filter(None, [f"{new.rows:,} new" if new.rows else "", new.told()]))
 
 
 def _one_set(spec: IndexSpec) -> Manifest:

@@ -1,7 +1,8 @@
 """*Driver.* What of some sets of embeddings an index does not hold yet: by their shards, then by the ids of the rows.
 
 An index notes the shards of each set that it was made of. Of a set that has grown only the other shards are looked at,
-and of those only the rows whose id is not in the index: one id is one record, whatever set it comes from.
+and of those only the rows whose id is not in the index: one id is one record, whatever set it comes from. Rows of
+records that were taken down are left out, of an index that is built again too: what was erased must not come back.
 """
 
 from __future__ import annotations
@@ -21,12 +22,21 @@ from clip_spark.datasets import schema
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.receipt import shard_name
 from clip_spark.datasets.shards import RECORD_ROW_GROUP_ROWS
+from clip_spark.index.build.choose_key import is_exact
 from clip_spark.index.build.embedding_sets import SHARDS, as_source, sets_files
+from clip_spark.index.build.on_spark import SERVED_STILL, STEP
 from clip_spark.index.build.read_vectors import VectorFile
+from clip_spark.index.files.layout import BUILDING
+from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.records import RecordReader
+from clip_spark.runtime.session import SessionSource
+from clip_spark.runtime.tasks import map_items
 
 IDS_AT_ONCE = 4_000_000
 """Ids of new rows that are compared with the index in one pass over it; a few hundred MB."""
+
+Files = tuple[tuple[VectorFile, ...], tuple[VectorFile, ...]]
+"""Embeddings and records, side by side."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +48,25 @@ class NewRows:
         records: files of their records.
         keep: of each file the rows to add, bool (rows,); None for all of them.
         known: rows that are left out because the index has their ids.
+        removed: rows that are left out because they were taken down, and the index has them no more.
     """
 
     embeddings: tuple[VectorFile, ...]
     records: tuple[VectorFile, ...]
     keep: tuple[np.ndarray | None, ...]
-    known: int
+    known: int = 0
+    removed: int = 0
 
     @property
     def rows(self) -> int:
         """To add."""
-        return sum(file.rows for file in self.embeddings) - self.known
+        return sum(file.rows for file in self.embeddings) - self.known - self.removed
+
+    def told(self) -> str:
+        """*Pure.* `3 left out, which it has already`."""
+        parts = [f"{self.known:,} left out, which it has already"] if self.known else []
+        parts += [f"{self.removed:,} left out, which were taken down"] if self.removed else []
+        return "; ".join(parts)
 
 
 def held_sources(index: Manifest) -> dict[str, dict[str, Any]]:
@@ -75,23 +93,35 @@ def sources_with(index: Manifest, sets: Sequence[Manifest]) -> dict[str, dict[st
     return inputs
 
 
-def find_new_rows(index: RecordReader, sets: Sequence[Manifest]) -> NewRows:
+def find_new_rows(index: RecordReader | None, sets: Sequence[Manifest], removed: Sequence[str]) -> NewRows:
     """*Driver.* Compare ids; the ids of the new rows are in memory, IDS_AT_ONCE of them, those of the index stream by.
 
     Args:
-        index: its records.
+        index: its records; None for one that is built: nothing is in it yet.
         sets: what may be new.
+        removed: ids that were taken down.
     """
     embeddings, records = sets_files(sets, "embeddings"), sets_files(sets, "records")
+    if index is None and not removed:
+        return NewRows(embeddings, records, (None,) * len(records))
+    down = pa.array(removed, pa.string())
     keep: list[np.ndarray | None] = []
+    known = taken = 0
     for files in _portions(records):
         ids = [_read_ids(file) for file in files]
-        positions = index.find_all([text for found in ids for text in found.to_pylist()])
-        known = index.take(positions, [schema.RECORD_ID]).column(0).combine_chunks().cast(pa.string())
+        held = pa.array([], pa.string()) if index is None else _held(index, ids)
         for found in ids:
-            new = pc.invert(pc.is_in(found, value_set=known)).to_numpy(zero_copy_only=False)
+            here, gone = (pc.is_in(found, value_set=some).to_numpy(zero_copy_only=False) for some in (held, down))
+            new = ~(here | gone)
             keep.append(None if new.all() else new)
-    return NewRows(embeddings, records, tuple(keep), sum(int((~new).sum()) for new in keep if new is not None))
+            known, taken = known + int(here.sum()), taken + int((gone & ~here).sum())
+    return NewRows(embeddings, records, tuple(keep), known, taken)
+
+
+def _held(index: RecordReader, ids: Sequence[pa.Array]) -> pa.Array:
+    """Those of the ids that the index has."""
+    positions = index.find_all([text for found in ids for text in found.to_pylist()])
+    return index.take(positions, [schema.RECORD_ID]).column(0).combine_chunks().cast(pa.string())
 
 
 def _portions(files: Sequence[VectorFile]) -> Iterator[list[VectorFile]]:
@@ -140,7 +170,7 @@ class CopyNew:
         """*Pure.* Numbers of the files of which a part is new."""
         return [number for number, rows in enumerate(self.new.keep) if rows is not None and rows.any()]
 
-    def files(self, start: int) -> tuple[tuple[VectorFile, ...], tuple[VectorFile, ...]]:
+    def files(self, start: int) -> Files:
         """*Pure.* Files that hold exactly the new rows, their positions from `start` on: (embeddings, records)."""
         found: tuple[list[VectorFile], list[VectorFile]] = ([], [])
         for number, rows in enumerate(self.new.keep):
@@ -150,3 +180,22 @@ class CopyNew:
                 into.append(VectorFile(file.uri if rows is None else self.uri(file, number), start, count))
             start += count
         return tuple(found[0]), tuple(found[1])
+
+
+def files_of_new(get_spark: SessionSource, key: str, new: NewRows, writer: PartWriter, start: int) -> Files:
+    """*Driver.* Files of exactly the new rows: those of the sets, and copies where a shard holds others too.
+
+    Args:
+        get_spark: starts Spark, if there is much to copy.
+        key: of the index; a small exact one needs no session.
+        new: what is to be added.
+        writer: of the generation.
+        start: position of the first row.
+    """
+    copy = CopyNew(storage.join(writer.output, BUILDING, writer.generation, "new"), new)
+    if is_exact(key):
+        for item in copy.items():
+            copy(item)
+    elif items := copy.items():
+        map_items(get_spark(), STEP, items, copy, SERVED_STILL)
+    return copy.files(start)
