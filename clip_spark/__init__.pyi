@@ -195,6 +195,7 @@ def download_images(
     tdm: bool = True,
     allow_private: bool = False,
     retry_failed: Texts = (),
+    prune: bool = False,
     max_rejects: float = 1.0,
     shard_rows: int = 5000,
     overwrite: bool = False,
@@ -226,6 +227,7 @@ def download_images(
         tdm: obey tdm-reservation: 1.
         allow_private: also ask addresses that are not public (an intranet, a test).
         retry_failed: of a finished download: fetch rows that failed for these reasons again, or `all`; what is stored stays.
+        prune: of an input that has changed since: take out what vanished, and do again what changed.
         max_rejects: end as failed if a larger share of the rows fails.
         shard_rows: links of one shard.
         overwrite: replace what another run left in output.

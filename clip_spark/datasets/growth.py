@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.receipt import Receipt
@@ -33,7 +34,7 @@ class Growth:
     Attributes:
         kept: receipts of the shards that stay.
         items: what the tasks get; each has a `number`, that of its shard.
-        sources: of the whole new generation (sources.SCHEMA).
+        sources: of the whole new generation (sources.SCHEMA); None of a dataset whose records say what it is made of.
         vanished: sources that are gone; kept, or taken out if `pruned`.
         changed: sources that have changed; kept as they were, or done again if `pruned`.
         pruned: whether --prune was given.
@@ -42,7 +43,7 @@ class Growth:
 
     kept: tuple[Receipt, ...]
     items: tuple[Any, ...]
-    sources: pa.Table
+    sources: pa.Table | None = None
     vanished: int = 0
     changed: int = 0
     pruned: bool = False
@@ -84,13 +85,16 @@ def told(figures: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def changes_since(before: Manifest, now: pa.Table, option: str) -> tuple[pa.Table, Changes]:
+def changes_since(
+    before: Manifest, now: pa.Table, option: str, datasets: Sequence[str] = ()
+) -> tuple[pa.Table, Changes]:
     """*Driver.* The sources of a dataset, and how those of now differ from them; what is gone is named in the log.
 
     Args:
         before: what is official.
         now: the present sources; their shards do not matter.
         option: name of the option that gives the input, for messages.
+        datasets: those of ours among the input; all of their files may have new names.
 
     Raises:
         OutputError: an older version did not note the sources, or not one of them is left: that is another input.
@@ -102,7 +106,7 @@ def changes_since(before: Manifest, now: pa.Table, option: str) -> tuple[pa.Tabl
             "choose another --output, or do all of it again with --overwrite."
         )
     changes = compare(old, now)
-    if old.num_rows and len(changes.vanished) == old.num_rows:
+    if old.num_rows and len(changes.vanished) == old.num_rows and not len(inside_of(datasets, old)):
         raise OutputError(
             f"'{before.uri}' was made of other input: nothing of it, such as {names_of(old, changes.vanished)}, is in "
             f"--{option}. Choose another --output, or replace it with --overwrite."
@@ -112,6 +116,14 @@ def changes_since(before: Manifest, now: pa.Table, option: str) -> tuple[pa.Tabl
             log.info("--%s: %s %s since '%s' was made, such as %s", option, f"{len(rows):,}", what, before.uri,
                      names_of(old, rows))  # fmt: skip
     return old, changes
+
+
+def inside_of(datasets: Sequence[str], sources: pa.Table) -> np.ndarray:
+    """*Pure.* Rows of the sources that are files of these datasets of ours, int64."""
+    found = np.zeros(sources.num_rows, bool)
+    for uri in datasets:
+        found |= pc.starts_with(sources["source"], uri + "/").to_numpy().astype(bool)
+    return np.flatnonzero(found)
 
 
 def shards_without(before: Manifest, old: pa.Table, gone: np.ndarray) -> tuple[list[Receipt], list[Receipt]]:

@@ -248,7 +248,8 @@ def _grown_run(head: Head, plan: Plan, growth: Growth, read: ReadMany) -> Run:
         return Run(_place_of(manifest), plan, manifest, read, head=head)
     name = fingerprint([plan.fingerprint, head.version, growth.numbers, [r.shard for r in growth.kept]])[:8]
     place = claimed(storage.join(head.uri, GENERATIONS, name), plan)
-    write_sources(place, growth.sources)
+    if growth.sources is not None:
+        write_sources(place, growth.sources)
     return Run(place, plan, None, read, head=head, growth=growth)
 
 

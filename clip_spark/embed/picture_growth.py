@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import storage
-from clip_spark.datasets.growth import Growth, changes_since, next_number, shards_without
+from clip_spark.datasets.growth import Growth, changes_since, inside_of, next_number, shards_without
 from clip_spark.datasets.manifest import Manifest, file_of
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.sources import sources_table
@@ -29,13 +29,16 @@ def sources_of(found: FoundPictures, shards: Sequence[PictureShard]) -> pa.Table
 def grow_pictures(found: FoundPictures, shard_rows: int, prune: bool, before: Manifest) -> Growth:
     """*Driver.* What becomes of a dataset when its pictures are these now.
 
+    A dataset of ours says itself what it holds: shards that it has replaced, or pruned, are followed at once.
+
     Raises:
         OutputError: none of the pictures that it was made of is among them.
     """
     now = sources_table(found.names, found.stamps, np.zeros(len(found.stamps), np.int32))
-    old, changes = changes_since(before, now, "images")
+    old, changes = changes_since(before, now, "images", found.datasets)
     todo = np.union1d(changes.new, changes.changed) if prune else changes.new
-    gone = np.union1d(changes.vanished, changes.outdated) if prune else np.empty(0, np.int64)
+    replaced = np.intersect1d(changes.vanished, inside_of(found.datasets, old))
+    gone = np.union1d(changes.vanished, changes.outdated) if prune else replaced
     new = found.only(todo.tolist())
     shards = plan_shards(new, shard_rows, next_number(before))
     stay, cut = shards_without(before, old, gone)
@@ -45,7 +48,7 @@ def grow_pictures(found: FoundPictures, shard_rows: int, prune: bool, before: Ma
         kept=tuple(stay),
         items=(*cuts, *shards),
         sources=pa.concat_tables([left, sources_of(new, shards)]).combine_chunks(),
-        vanished=len(changes.vanished),
+        vanished=len(changes.vanished) - (0 if prune else len(replaced)),
         changed=len(changes.changed),
         pruned=prune,
         cut=frozenset(receipt.shard for receipt in cut),

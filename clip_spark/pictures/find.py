@@ -46,6 +46,7 @@ class FoundPictures:
         fingerprint: what changes when any file that is read does; files that are left out change nothing.
         stamps: of each picture and then each archive, what changes when it, or what lies beside it, does.
         left_out: counters of files that are not read, by ending and reason.
+        datasets: those of ours among the inputs; what they no longer name is gone for good.
     """
 
     files: tuple[FileEntry, ...]
@@ -53,6 +54,7 @@ class FoundPictures:
     fingerprint: str
     stamps: tuple[str, ...]
     left_out: Counter[str] = field(default_factory=Counter)
+    datasets: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -111,7 +113,9 @@ def find_pictures(uris: tuple[str, ...], image_column: str = "") -> FoundPicture
         files, archives = _once(files, left_out), _once(archives, left_out)
     parts = [replace(part, column=image_column) if isinstance(part, TablePart) else part for part, _ in archives]
     marks = [mark for _, mark in (*files, *archives)]
-    return FoundPictures(tuple(file for file, _ in files), tuple(parts), stamps.fingerprint(), tuple(marks), left_out)
+    entries, fingerprint = tuple(file for file, _ in files), stamps.fingerprint()
+    datasets = tuple(uri for uri in map(storage.absolute, uris) if _is_ours(uri))
+    return FoundPictures(entries, tuple(parts), fingerprint, tuple(marks), left_out, datasets)
 
 
 def _find(uri: str) -> FolderFiles:
@@ -119,7 +123,7 @@ def _find(uri: str) -> FolderFiles:
     if len(listed) == 1 and listed[0].uri == uri and (entries := _named_list(listed[0])) is not None:
         return entries
     found = sort_out(uri, listed)
-    if storage.exists(storage.join(uri, MANIFEST)):  # ours, or `_list` would have refused it
+    if _is_ours(uri):  # or `_list` would have refused it
         found.archives = [replace(part, own=True) if isinstance(part, TarPart) else part for part in found.archives]
     if not found.files and not found.archives:
         why = "; ".join(
@@ -129,6 +133,10 @@ def _find(uri: str) -> FolderFiles:
             f"'{uri}' holds {len(listed)} files but none that can be embedded ({why}); allowed: {ALLOWED}."
         )
     return found
+
+
+def _is_ours(uri: str) -> bool:
+    return storage.exists(storage.join(uri, MANIFEST))
 
 
 def _list(uri: str) -> list[FileInfo]:

@@ -17,10 +17,10 @@ from PIL import Image
 from clip_spark.datasets.plan import Plan
 from clip_spark.pictures.download import checkpoints
 from clip_spark.pictures.download.checkpoints import Checkpoints
-from clip_spark.pictures.download.earlier import Earlier
+from clip_spark.pictures.download.earlier import OldShard
 from clip_spark.pictures.download.outcomes import Outcome
 from clip_spark.pictures.download.shard import DownloadWork, columns_of
-from clip_spark.pictures.download.slices import Slice, read_rows
+from clip_spark.pictures.download.slices import NewShard, Slice, read_rows
 from clip_spark.pictures.download.specs import DownloadSpec
 from clip_spark.pictures.tars import TarPart
 from tests.services.picture_web import PictureWeb, picture, picture_web
@@ -34,18 +34,18 @@ def web() -> Iterator[PictureWeb]:
         yield found
 
 
-def write_records(place: Path, urls: list[str]) -> Slice:
+def write_records(place: Path, urls: list[str]) -> NewShard:
     rows = [
         {"record_id": f"{n:032x}", "kind": "image", "text": f"no {n}", "uri": url, "width": n, "likes": n}
         for n, url in enumerate(urls)
     ]
     pq.write_table(pa.Table.from_pylist(rows), place, row_group_size=7)
-    return Slice(0, str(place), 0, len(urls))
+    return NewShard(0, (Slice(str(place), 0, len(urls)),))
 
 
-def work(output: Path, part: Slice, **more: Any) -> DownloadWork:
+def work(output: Path, part: NewShard) -> DownloadWork:
     spec = DownloadSpec(records="r", output=str(output), allow_private=True, tries=1, timeout=5.0)
-    return DownloadWork(str(output), PLAN, spec, columns_of(pq.read_schema(part.uri)), 2, **more)
+    return DownloadWork(str(output), PLAN, spec, columns_of(pq.read_schema(part.slices[0].uri)), 2)
 
 
 def rows(output: Path) -> list[dict[str, Any]]:
@@ -124,8 +124,8 @@ def test_only_what_failed_is_fetched_again(web: PictureWeb, tmp_path: Path) -> N
     work(tmp_path / "one", part)(part)
     assert [row["status"] for row in rows(tmp_path / "one")] == ["ok", "http 503", "http 404", "ok"]
     before = Counter(web.asked)
-    earlier = Earlier(str(tmp_path / "one/records/00000.parquet"), str(tmp_path / "one/images/00000.tar"), ("http",))
-    work(tmp_path / "two", part, earlier={0: earlier})(part)
+    files = str(tmp_path / "one/records/00000.parquet"), str(tmp_path / "one/images/00000.tar")
+    work(tmp_path / "two", part)(OldShard(0, 4, *files, ("http",)))
     assert [row["status"] for row in rows(tmp_path / "two")] == ["ok", "ok", "http 404", "ok"]
     assert set(web.asked - before) == {"/robots.txt", "/fault/ill/41", "/fault/404/42"}
     old, new = members(tmp_path / "one"), members(tmp_path / "two")
@@ -135,7 +135,7 @@ def test_only_what_failed_is_fetched_again(web: PictureWeb, tmp_path: Path) -> N
 
 def test_a_slice_is_read_as_it_is_cut(tmp_path: Path) -> None:
     whole = write_records(tmp_path / "r.parquet", [str(n) for n in range(1000)])
-    part = Slice(1, whole.uri, 250, 770)
-    assert [row for table in read_rows(part, ["uri"]) for row in table["uri"].to_pylist()] == list(
-        map(str, range(250, 770))
-    )
+    uri = whole.slices[0].uri
+    few = (251, 300, 769)
+    for part, rows in ((Slice(uri, 250, 770), range(250, 770)), (Slice(uri, 251, 770, few), few)):
+        assert [row for table in read_rows(part, ["uri"]) for row in table["uri"].to_pylist()] == list(map(str, rows))

@@ -11,20 +11,16 @@ from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
-from clip_spark.errors import OutputError, SpecError
-from clip_spark.pictures.download.shard import PICTURES, DownloadWork
-from clip_spark.pictures.download.slices import cut
+from clip_spark.errors import SpecError
 from clip_spark.pictures.download.specs import DownloadSpec
-from clip_spark.pictures.download.step import download_images, plan_tasks
+from clip_spark.pictures.download.step import plan_tasks
 from clip_spark.texts.specs import RecordsSpec
 
 
-def records(place: Path, count: int, overwrite: bool = False) -> Manifest:
+def records(place: Path, count: int) -> Manifest:
     """A dataset of links to nowhere."""
     spec = RecordsSpec(rows=("x",), output=str(place), uri_column="url")
-    run = begin_run(
-        spec.output, Plan.of("records", spec, {"n": {"uri": "", "fingerprint": str(count)}}, 1), overwrite=overwrite
-    )
+    run = begin_run(spec.output, Plan.of("records", spec, {}, 1), overwrite=False)
     rows = {"record_id": [f"{n:032x}" for n in range(count)], "kind": ["image"] * count, "uri": ["no link"] * count}
     table = pa.table(rows)
     with ShardWriter(run.output, run.plan.fingerprint, 0, {"records": table.schema}) as writer:
@@ -38,19 +34,3 @@ def test_many_links_need_a_contact(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="10,001 links: give --contact"):
         plan_tasks(DownloadSpec(records=made.uri, output=str(tmp_path / "o")))
     plan_tasks(DownloadSpec(records=made.uri, output=str(tmp_path / "o"), contact="me@example.org"))
-
-
-def test_records_that_have_changed_do_not_make_it_fetch_everything_again(tmp_path: Path) -> None:
-    spec = DownloadSpec(records=str(tmp_path / "r"), output=str(tmp_path / "o"))
-    made = records(tmp_path / "r", 3)
-    planned = plan_tasks(spec)
-    run = begin_run(spec.output, planned.plan, overwrite=False)
-    work = planned.work(run.output, 1)
-    assert isinstance(work, DownloadWork)
-    for part in cut(made, spec.shard_rows):
-        assert work(part).counters == {"status: no link": 3, "bytes fetched": 0}
-    before = run.commit()
-    assert before.files(PICTURES)
-    records(tmp_path / "r", 4, overwrite=True)
-    with pytest.raises(OutputError, match="other records.*--overwrite"):
-        download_images(lambda: None, spec)  # type: ignore[arg-type, return-value]

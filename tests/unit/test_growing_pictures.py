@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from clip_spark import storage
@@ -16,7 +17,8 @@ from clip_spark.commands.clean import delete_each, find_leftovers
 from clip_spark.commands.console import result_line
 from clip_spark.commands.one_shard import run_one
 from clip_spark.commands.registry import COMMANDS
-from clip_spark.datasets.manifest import read_manifest
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.receipt import Receipt
 from clip_spark.embed import pictures as pictures_module
 from clip_spark.errors import InputError, OutputError
 from tests.helpers_growth import draw, embed, rows_by_uri, tasks_run_here
@@ -218,3 +220,34 @@ def test_the_line_at_the_end_tells_it(folder: Path) -> None:
     assert "embed-images: 6 rows (1 new; 1 vanished, kept; --prune takes them out) in " in line
     line = result_line(COMMANDS["embed-images"], embed(folder), 4e9)
     assert "already done (6 rows; 1 vanished, kept; --prune takes them out)" in line
+
+
+def write_dataset(folder: Path, tars: dict[str, str]) -> None:
+    """A dataset of pictures of ours: path of each tar inside it -> names of the pictures, a letter each."""
+    (folder / "in").mkdir(exist_ok=True)
+    receipts = []
+    for number, (path, names) in enumerate(tars.items()):
+        if not (folder / "in" / path).exists():
+            (folder / "in" / path).parent.mkdir(parents=True, exist_ok=True)
+            with tarfile.open(folder / "in" / path, "w") as tar:
+                for name in names:
+                    draw(folder / "drawn", f"{name}.png")
+                    tar.add(folder / "drawn" / f"{name}.png", f"{name}.png")
+        receipts.append(Receipt(number, "plan", len(names), {path: (folder / "in" / path).stat().st_size}))
+    manifest = Manifest("images", "f", {}, {}, {}, "", tuple(receipts))
+    storage.write_json(str(folder / "in/manifest.json"), manifest.to_json())
+
+
+def ids(manifest: Manifest) -> list[str]:
+    return sorted(name for uri in manifest.files("records") for name in pq.read_table(uri)["record_id"].to_pylist())
+
+
+def test_a_dataset_of_ours_is_followed_where_it_has_replaced_its_files(tmp_path: Path) -> None:
+    write_dataset(tmp_path, {"images/00000.tar": "ab", "images/00001.tar": "cd"})
+    before = embed(tmp_path)
+    write_dataset(tmp_path, {"images/00000.tar": "ab", "generations/x/images/00001.tar": "ce", "images/2.tar": "f"})
+    after = embed(tmp_path)
+    assert ids(after) == ["a", "b", "c", "e", "f"] and before.receipts[0] in after.receipts
+    assert after.news == "3 new"
+    write_dataset(tmp_path, {"generations/y/images/00000.tar": "ab"})
+    assert ids(embed(tmp_path)) == ["a", "b"], "also where no file has kept its name"

@@ -1,4 +1,4 @@
-"""*Worker.* What an earlier run has of a shard, when only what failed is fetched again."""
+"""*Worker.* A shard of an earlier run that is written again: what failed is fetched, or rows are taken out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import heapq
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.errors import DatasetError
 from clip_spark.pictures.download.outcomes import FIELDS, Outcome
-from clip_spark.pictures.download.slices import BATCH_ROWS
+from clip_spark.pictures.download.slices import BATCH_ROWS, OWN
 from clip_spark.pictures.download.statuses import OK, kind_of
 from clip_spark.pictures.formats import ending
 from clip_spark.pictures.tars import Member, TarPart
@@ -19,41 +21,76 @@ from clip_spark.pictures.tars import Member, TarPart
 ALL = "all"
 
 
-@dataclass(frozen=True)
-class Earlier:
-    """The files of a shard of an earlier run, and the reasons for which a row is fetched again."""
+def is_again(status: str, reasons: Collection[str]) -> bool:
+    """*Pure.* Whether a row of this status is fetched again for these reasons."""
+    return status != OK and (ALL in reasons or kind_of(status) in reasons)
 
+
+@dataclass(frozen=True)
+class OldShard:
+    """A shard of an earlier run; picklable.
+
+    Attributes:
+        number: it keeps that.
+        rows: that it had.
+        records: its file of records, of which the rows are read.
+        pictures: its pictures.
+        reasons: for which a row is fetched again.
+        gone: rows that are taken out, rising.
+    """
+
+    number: int
+    rows: int
     records: str
     pictures: str
-    reasons: Collection[str]
+    reasons: Collection[str] = ()
+    gone: tuple[int, ...] = ()
 
-    def is_again(self, status: str) -> bool:
-        """Whether a row of this status is fetched again."""
-        return status != OK and (ALL in self.reasons or kind_of(status) in self.reasons)
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left of it."""
+        return len(self.gone) == self.rows
+
+    def columns(self, _of_new_rows: pa.Schema) -> pa.Schema:
+        """Of the records that are written: those that the shard has."""
+        with storage.open_read(self.records) as stream:
+            return pq.read_schema(stream).remove_metadata()
+
+    def tables(self, columns: Collection[str] = ()) -> Iterator[pa.Table]:
+        """The rows that stay, a few at a time, without what the download added; only some columns, or all."""
+        for table in self._read():
+            names = [name for name in table.column_names if name not in OWN and (not columns or name in columns)]
+            yield table.select(names)
 
     def settled(self) -> set[int]:
         """Positions that keep their outcome."""
-        with storage.open_read(self.records) as stream:
-            statuses = pq.read_table(stream, columns=["status"])["status"].to_pylist()
-        return {number for number, status in enumerate(statuses) if not self.is_again(status)}
+        statuses = [status for table in self._read(["status"]) for status in table["status"].to_pylist()]
+        return {number for number, status in enumerate(statuses) if not is_again(status, self.reasons)}
 
     def merged(self, found: Iterator[Outcome]) -> Iterator[Outcome]:
         """New outcomes and kept ones by position."""
         return heapq.merge(self._kept(), found, key=lambda outcome: outcome.position)
 
-    def _kept(self) -> Iterator[Outcome]:
-        pictures = (member for member in TarPart(self.pictures).members() if isinstance(member, Member))
-        position, columns = 0, ["record_id", *(name for name, _ in FIELDS)]
+    def _read(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        first, gone = 0, np.array(self.gone, np.int64)
         with storage.open_read(self.records) as stream:
             for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS, columns=columns):
-                for row in batch.to_pylist():
-                    record_id = row.pop("record_id")
-                    if row["status"] == OK:
-                        picture = self._picture(pictures, record_id)
-                        yield Outcome(position, **row, ending=ending(picture.name), data=picture.data)
-                    elif not self.is_again(row["status"]):
-                        yield Outcome(position, **row)
-                    position += 1
+                stays = ~np.isin(np.arange(first, first + batch.num_rows), gone)
+                first += batch.num_rows
+                yield pa.Table.from_batches([batch]).filter(pa.array(stays))
+
+    def _kept(self) -> Iterator[Outcome]:
+        pictures = (member for member in TarPart(self.pictures).members() if isinstance(member, Member))
+        position = 0
+        for table in self._read(["record_id", *(name for name, _ in FIELDS)]):
+            for row in table.to_pylist():
+                record_id = row.pop("record_id")
+                if row["status"] == OK:
+                    picture = self._picture(pictures, record_id)
+                    yield Outcome(position, **row, ending=ending(picture.name), data=picture.data)
+                elif not is_again(row["status"], self.reasons):
+                    yield Outcome(position, **row)
+                position += 1
 
     def _picture(self, members: Iterator[Member], record_id: str) -> Member:
         for member in members:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clip_spark.datasets.sizes import size_bytes
-from clip_spark.datasets.spec import COLUMN, SIZE, TEXT, URI, Spec, check_at_least, check_choice, option
+from clip_spark.datasets.spec import COLUMN, PRUNE_HELP, SIZE, TEXT, URI, Spec, check_at_least, check_choice, option
 from clip_spark.errors import SpecError
 from clip_spark.pictures.download.statuses import FAILURES
 
@@ -60,6 +60,7 @@ class DownloadSpec(Spec):
         (),
         content=False,
     )
+    prune: bool = option(PRUNE_HELP, False, content=False)
     max_rejects: float = option("end as failed if a larger share of the rows fails", 1.0, content=False)
     shard_rows: int = option("links of one shard", 5000)
 

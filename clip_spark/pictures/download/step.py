@@ -14,15 +14,16 @@ from clip_spark.datasets.commit import read_head
 from clip_spark.datasets.manifest import REPORT, Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.receipt import sum_up
-from clip_spark.datasets.run import Run, begin_run, plan_of
+from clip_spark.datasets.run import Run, begin_run
 from clip_spark.datasets.schema import check_columns
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.datasets.tables import Table
-from clip_spark.errors import InputError, OutputError, ResultError, SpecError
+from clip_spark.errors import InputError, ResultError, SpecError
 from clip_spark.pictures.download.block_list import read_block_lists
-from clip_spark.pictures.download.earlier import Earlier
-from clip_spark.pictures.download.shard import HOST, PICTURES, RECORDS, STATUS, DownloadWork, columns_of
-from clip_spark.pictures.download.slices import cut
+from clip_spark.pictures.download.growth import GrowLinks
+from clip_spark.pictures.download.outcomes import HOST, RECORDS, STATUS
+from clip_spark.pictures.download.shard import DownloadWork, columns_of
+from clip_spark.pictures.download.slices import cut, whole
 from clip_spark.pictures.download.specs import DownloadSpec
 from clip_spark.pictures.download.statuses import OK
 from clip_spark.runtime import devices
@@ -41,26 +42,19 @@ def download_images(get_spark: SessionSource, spec: DownloadSpec) -> Manifest:
 
     Raises:
         InputError: the records are missing, or have no links.
+        OutputError: the output was made of other links, or with other options.
         SpecError: no --contact for many links; nothing to retry; a column that does not exist.
         ResultError: no picture came, or more rows failed than --max-rejects allows; all is kept.
     """
-    planned = plan_tasks(spec)
-    head = read_head(spec.output).manifest
-    done = head if _is_same(head, planned.plan) else None
-    if spec.retry_failed and done is None:
-        raise SpecError(
-            f"--retry-failed: '{spec.output}' holds no finished download of these links; run without it first."
-        )
-    if done is not None and spec.retry_failed and _retried(done, spec):
-        return _run(get_spark, spec, _with_earlier(planned, spec, done), overwrite=True)
-    if done is not None and (spec.retry_failed or not spec.overwrite):
-        return checked(done, spec.max_rejects)
-    return _run(get_spark, spec, planned, spec.overwrite)
-
-
-def _run(get_spark: SessionSource, spec: DownloadSpec, planned: Planned, overwrite: bool) -> Manifest:
-    read = read_on_executors(get_spark)
-    run = begin_run(spec.output, planned.plan, overwrite=overwrite, read=read, grow=_refuse)
+    records, planned = _plan(spec)
+    run = begin_run(
+        spec.output,
+        planned.plan,
+        overwrite=spec.overwrite and not spec.retry_failed,
+        read=read_on_executors(get_spark),
+        grow=GrowLinks(records, spec.shard_rows, spec.retry_failed, spec.prune),
+        prune=spec.prune,
+    )
     if run.manifest is not None:
         return checked(run.manifest, spec.max_rejects)
     if items := run.todo(planned.items):
@@ -70,16 +64,12 @@ def _run(get_spark: SessionSource, spec: DownloadSpec, planned: Planned, overwri
     return checked(_commit(run), spec.max_rejects)
 
 
-def _refuse(before: Manifest) -> None:
-    """*Driver.* Other records would mean to fetch everything again, which nobody should do unasked."""
-    raise OutputError(
-        f"'{before.uri}' was made of other records, and they have changed since; make records of the new links alone, "
-        "give another --output, or fetch all of them again with --overwrite."
-    )
-
-
 def plan_tasks(spec: DownloadSpec) -> Planned:
-    """*Driver.* What the tasks of a first run will do; raises what `download_images` raises."""
+    """*Driver.* What the tasks of a run of all links will do; raises what `download_images` raises."""
+    return _plan(spec)[1]
+
+
+def _plan(spec: DownloadSpec) -> tuple[Manifest, Planned]:
     records = read_manifest(spec.records, "records")
     if records.rows > MANY_LINKS and not spec.contact.strip():
         raise SpecError(
@@ -93,43 +83,30 @@ def plan_tasks(spec: DownloadSpec) -> Planned:
     if spec.hash_column:
         check_columns([spec.hash_column], columns.names)
     read_block_lists(spec.block_list)
-    items = cut(records, spec.shard_rows)
+    items = cut(whole(records), spec.shard_rows)
     plan = Plan.of("images", spec, {"records": records.as_input()}, len(items))
+    plan = _plan_of_retry(plan, spec) if spec.retry_failed else plan
 
     def work(output: str, threads: int) -> DownloadWork:
         return DownloadWork(output, plan.fingerprint, spec, columns_of(columns), threads or 1)
 
-    return Planned(plan, items, work)
+    return records, Planned(plan, items, work)
 
 
-def _with_earlier(planned: Planned, spec: DownloadSpec, head: Manifest) -> Planned:
-    """*Driver.* The same, with what `head` has; the plan is another one, since it replaces that."""
-    reasons = tuple(sorted(spec.retry_failed))
+def _plan_of_retry(plan: Plan, spec: DownloadSpec) -> Plan:
+    """*Driver.* Another plan than that of what is there, since it replaces that; the same as long as that stays.
+
+    Raises:
+        SpecError: there is nothing of which anything could be tried again.
+    """
+    head = read_head(spec.output).manifest
+    if head is None or head.spec != plan.spec:
+        raise SpecError(
+            f"--retry-failed: '{spec.output}' holds no finished download with these options; run without it first."
+        )
+    reasons = sorted(spec.retry_failed)
     again = {"uri": "", "fingerprint": fingerprint([head.created, head.content_fingerprint, reasons])}
-    plan = dataclasses.replace(planned.plan, inputs={**planned.plan.inputs, AGAIN: again})
-    pairs = zip(head.files(RECORDS), head.files(PICTURES), strict=True)
-    earlier = {number: Earlier(records, pictures, reasons) for number, (records, pictures) in enumerate(pairs)}
-
-    def work(output: str, threads: int) -> DownloadWork:
-        first: DownloadWork = planned.work(output, threads)  # type: ignore[assignment]
-        return dataclasses.replace(first, plan=plan.fingerprint, earlier=earlier)
-
-    return Planned(plan, planned.items, work)
-
-
-def _is_same(head: Manifest | None, plan: Plan) -> bool:
-    """*Pure.* Whether a finished download is of this plan, however often it was retried."""
-    if head is None:
-        return False
-    found = plan_of(head)
-    inputs = {name: value for name, value in found.inputs.items() if name != AGAIN}
-    return dataclasses.replace(found, inputs=inputs).fingerprint == plan.fingerprint
-
-
-def _retried(head: Manifest, spec: DownloadSpec) -> list[str]:
-    """*Pure.* The statuses of a finished download that are to be tried again."""
-    probe = Earlier("", "", spec.retry_failed)
-    return [status for status in by_status(head) if probe.is_again(status)]
+    return dataclasses.replace(plan, inputs={**plan.inputs, AGAIN: again})
 
 
 def by_status(manifest: Manifest) -> Counter[str]:
@@ -154,7 +131,8 @@ def _commit(run: Run) -> Manifest:
             "failed_at_host": dict(hosts.most_common(20)),
         }
 
-    sums = sum_up(receipt.counters for receipt in run.receipts())
+    kept = run.growth.kept if run.growth else ()
+    sums = sum_up(receipt.counters for receipt in (*kept, *run.receipts()))
     return run.commit({"pictures": _counted(sums, STATUS)[OK]}, refine)
 
 

@@ -1,0 +1,196 @@
+"""download-images on records that have grown: only new links are asked for, and no row is lost or doubled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.run import begin_run
+from clip_spark.datasets.schema import record_id
+from clip_spark.datasets.shards import ShardWriter
+from clip_spark.errors import OutputError, ResultError, SpecError
+from clip_spark.pictures.download import growth, shard, step
+from clip_spark.pictures.download.growth import compare_links
+from clip_spark.pictures.download.links import Link
+from clip_spark.pictures.download.outcomes import Outcome
+from clip_spark.pictures.download.slices import cut
+from clip_spark.pictures.download.specs import DownloadSpec
+from clip_spark.pictures.download.step import by_status, download_images
+from clip_spark.pictures.items import Picture
+from clip_spark.pictures.tars import TarPart
+from clip_spark.texts.specs import RecordsSpec
+from tests.services.picture_web import picture
+
+Web = Counter[str]
+
+
+def make_records(place: Path, rows: list[dict[str, Any]], shards: int = 2) -> Manifest:
+    """Records of links, in the order of their ids, as make-records leaves them."""
+    found = sorted(({"record_id": record_id(row["uri"]), "kind": "image", **row} for row in rows), key=repr)
+    stamp = {"uri": "", "fingerprint": repr(found)}
+    spec = RecordsSpec(rows=("x",), output=str(place), uri_column="url")
+    run = begin_run(spec.output, Plan.of("records", spec, {"rows": stamp}, shards), overwrite=place.exists())
+    schema = pa.Table.from_pylist(found).schema
+    for number in range(shards):
+        with ShardWriter(run.output, run.plan.fingerprint, number, {"records": schema}) as writer:
+            writer.write("records", pa.Table.from_pylist(found[number::shards], schema))
+            writer.finish()
+    return run.commit()
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Web:
+    """Links ending in `gone` are 404; all tasks run in this process. Counts what was asked for."""
+    asked: Web = Counter()
+
+    def run(_spec: Any, links: Iterable[Link], _threads: int, take: Callable[[Outcome], None]) -> None:
+        for link in links:
+            asked[link.url] += 1
+            if link.url.endswith("gone"):
+                take(Outcome(link.position, "http 404", "the server answered 404", 1))
+            else:
+                data = picture(len(link.url))
+                take(Outcome(link.position, "ok", None, 1, bytes=len(data), ending="jpg", data=data))
+
+    def run_shards(_spark: Any, _step: str, items: Any, work: Any) -> None:
+        for item in items:
+            work(item)
+
+    monkeypatch.setattr(shard, "run", run)
+    monkeypatch.setattr(step, "run_shards", run_shards)
+    monkeypatch.setattr(step, "devices", SimpleNamespace(threads_per_task=lambda *_: 1))
+    return asked
+
+
+def download(folder: Path, **options: Any) -> Manifest:
+    spec = {"records": str(folder / "records"), "output": str(folder / "out"), "shard_rows": 3, **options}
+    return download_images(lambda: SimpleNamespace(sparkContext=None), DownloadSpec(**spec))  # type: ignore[arg-type, return-value]
+
+
+def links(*names: str, **more: Any) -> list[dict[str, Any]]:
+    return [{"uri": f"http://a/{name}", "text": name, **more} for name in names]
+
+
+def rows(manifest: Manifest) -> dict[str, str]:
+    """Link -> status; a link that comes twice fails, and so does a picture without its row."""
+    found: dict[str, str] = {}
+    for records, tar in zip(manifest.files("records"), manifest.files("images"), strict=True):
+        here = pq.read_table(records).to_pylist()
+        assert not found.keys() & {row["uri"] for row in here}
+        found |= {row["uri"]: row["status"] for row in here}
+        pictures = [item.record_id for item in TarPart(tar, own=True).read() if isinstance(item, Picture)]
+        assert pictures == [row["record_id"] for row in here if row["status"] == "ok"]
+    return found
+
+
+def test_only_new_links_are_fetched_and_shards_stay(web: Web, tmp_path: Path) -> None:
+    make_records(tmp_path / "records", links(*map(str, range(7)), "1gone"))
+    before = download(tmp_path)
+    web.clear()
+    made = make_records(tmp_path / "records", links(*map(str, range(12)), "1gone", "2gone"), shards=3)
+    after = download(tmp_path)
+    assert web == Counter(f"http://a/{name}" for name in ["7", "8", "9", "10", "11", "2gone"])
+    assert after.receipts[: len(before.receipts)] == before.receipts
+    assert after.news == "6 new" and after.rows == made.rows and after.extra["pictures"] == 12
+    assert len(rows(after)) == 14 and by_status(after) == {"ok": 12, "http 404": 2}
+    web.clear()
+    assert download(tmp_path).receipts == after.receipts and not web
+
+
+def test_after_a_retry_and_a_growth_together_nothing_is_doubled(web: Web, tmp_path: Path) -> None:
+    make_records(tmp_path / "records", links(*map(str, range(7)), "1gone"))
+    first = download(tmp_path)
+    web.clear()
+    make_records(tmp_path / "records", links(*map(str, range(8)), "1gone", "2gone"))
+    again = download(tmp_path, retry_failed=("http",))
+    assert web == Counter(f"http://a/{name}" for name in ["1gone", "7", "2gone"])
+    stay = [receipt for receipt in first.receipts if receipt in again.receipts]
+    assert len(stay) == len(first.receipts) - 1, "only the shard with a failure is written again"
+    web.clear()
+    assert download(tmp_path).receipts == again.receipts
+    download(tmp_path, retry_failed=("timeout",))
+    assert not web and len(rows(again)) == 10
+
+
+def test_links_that_vanished_stay_until_they_are_pruned(web: Web, tmp_path: Path) -> None:
+    make_records(tmp_path / "records", links(*map(str, range(7))))
+    download(tmp_path)
+    make_records(tmp_path / "records", links("0", "1", "2", "3", "new"))
+    kept = download(tmp_path)
+    assert kept.news == "1 new; 3 vanished, kept; --prune takes them out" and len(rows(kept)) == 8
+    web.clear()
+    pruned = download(tmp_path, prune=True)
+    assert not web and rows(pruned).keys() == {f"http://a/{name}" for name in ["0", "1", "2", "3", "new"]}
+    assert download(tmp_path, prune=True).receipts == pruned.receipts
+
+
+def test_a_record_with_another_link_is_told_and_fetched_when_pruned(web: Web, tmp_path: Path) -> None:
+    ids = [{"record_id": f"{n:032x}", "uri": f"http://a/{n}", "text": str(n)} for n in range(5)]
+    make_records(tmp_path / "records", ids)
+    download(tmp_path)
+    ids[2]["uri"] = "http://a/other"
+    make_records(tmp_path / "records", ids)
+    web.clear()
+    assert download(tmp_path).news == "1 changed, kept as they were; --prune does them again" and not web
+    pruned = download(tmp_path, prune=True)
+    assert web == {"http://a/other": 1} and len(rows(pruned)) == 5 and "http://a/2" not in rows(pruned)
+
+
+def test_new_columns_of_new_rows_take_nothing_from_old_ones(web: Web, tmp_path: Path) -> None:
+    make_records(tmp_path / "records", links("0", "1gone", likes=7))
+    download(tmp_path)
+    make_records(tmp_path / "records", links("0", "1gone", "2", author="me"))
+    again = download(tmp_path, retry_failed=("all",))
+    old, new = (pq.read_table(uri).to_pylist() for uri in again.files("records"))
+    assert [row["likes"] for row in old] == [7, 7] and [row["author"] for row in new] == ["me"]
+
+
+def test_other_links_and_other_options_are_refused(web: Web, tmp_path: Path) -> None:
+    make_records(tmp_path / "records", links("0", "1"))
+    with pytest.raises(SpecError, match="no finished download"):
+        download(tmp_path, retry_failed=("all",))
+    download(tmp_path)
+    with pytest.raises(OutputError, match="image-size was 256"):
+        download(tmp_path, image_size=100)
+    with pytest.raises(SpecError, match="with these options"):
+        download(tmp_path, image_size=100, retry_failed=("all",))
+    make_records(tmp_path / "records", links("2", "3"))
+    with pytest.raises(OutputError, match="made of other links: none of them"):
+        download(tmp_path)
+
+
+def test_a_run_that_fails_wholly_keeps_its_rows(web: Web, tmp_path: Path) -> None:
+    make_records(tmp_path / "records", links("1gone", "2gone"))
+    with pytest.raises(ResultError, match="None of 2 links gave a picture"):
+        download(tmp_path)
+    assert len(rows(read_manifest(str(tmp_path / "out")))) == 2
+
+
+def test_links_are_compared_in_rounds_as_at_once(web: Web, tmp_path: Path) -> None:
+    make_records(tmp_path / "records", links(*map(str, range(100))), shards=3)
+    before = download(tmp_path, shard_rows=20)
+    now = make_records(tmp_path / "records", links(*map(str, range(50, 170))), shards=4)
+    found = [compare_links(before, now, at_once=size) for size in (growth.ROWS_AT_ONCE, 13)]
+    for name, number in {"new": 70, "changed": 0, "outdated": 0, "vanished": 50}.items():
+        one, other = (getattr(each, name) for each in found)
+        assert one.keys() == other.keys() and all(np.array_equal(one[uri], other[uri]) for uri in one)
+        assert sum(map(len, one.values())) == number
+
+
+def test_shards_are_full_whatever_files_the_rows_are_in() -> None:
+    files = [("a", np.array([1, 2, 3, 9])), ("b", np.arange(5)), ("c", np.array([4, 7]))]
+    shards = cut(files, 4, first=3)
+    assert [one.number for one in shards] == [3, 4, 5]
+    assert [sum(map(len, one.slices)) for one in shards] == [4, 4, 3]
+    assert [(part.uri, part.start, part.stop, part.rows) for one in shards for part in one.slices] == [
+        ("a", 1, 10, (1, 2, 3, 9)), ("b", 0, 4, ()), ("b", 4, 5, ()), ("c", 4, 8, (4, 7))]  # fmt: skip
