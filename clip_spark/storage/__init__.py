@@ -32,10 +32,12 @@ from clip_spark.storage.files import (
     write_bytes,
     write_json,
 )
+from clip_spark.storage.listing import BROKEN_LINK
 from clip_spark.storage.small_texts import decode_text, read_text
 from clip_spark.storage.stores import is_web
 
 __all__ = [
+    "BROKEN_LINK",
     "DELETED_AT_ONCE",
     "FileInfo",
     "TEMPORARY",

@@ -13,6 +13,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+BROKEN_LINK = "leads nowhere"
+"""Stamp of a link to nothing: a file for whoever counts files, and missing for whoever reads it."""
 Listed = tuple[str, int, str, float]
 
 
@@ -78,6 +80,8 @@ def _folder_files(path: str, seen: set[tuple[int, int]], folders: list[str], lin
                     with suppress(FileNotFoundError):  # deleted since
                         found = entry.stat()
                         yield entry.path, found.st_size, str(found.st_mtime), found.st_mtime
+                elif entry.is_symlink() and not os.path.exists(entry.path):
+                    yield entry.path, 0, BROKEN_LINK, 0.0
 
 
 def _walk_s3(fs: Any, path: str) -> Iterator[Listed]:

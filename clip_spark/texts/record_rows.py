@@ -11,7 +11,7 @@ from pyarrow import types
 from clip_spark.datasets import schema
 from clip_spark.texts.corpus import Account
 from clip_spark.texts.corpus.account import at_row
-from clip_spark.texts.corpus.json_rows import dig
+from clip_spark.texts.corpus.json_rows import dig, kind_of
 from clip_spark.texts.corpus.rows import json_text
 from clip_spark.texts.record_columns import PARENT, Keys, key_columns, own_name
 from clip_spark.texts.specs import RecordsSpec
@@ -124,7 +124,7 @@ def _usable(value: Any, source: str, keys: Keys | None, account: Account) -> str
         account.reject(source, NO_TEXT, "the column is missing")
         return None
     if isinstance(value, (dict, list, tuple)):
-        account.reject(source, NO_TEXT, f"'{keys.top}' is {type(value).__name__}")
+        account.reject(source, NO_TEXT, f"'{keys.top}' is {kind_of(value)}")
         return None
     if isinstance(value, bytes):
         try:

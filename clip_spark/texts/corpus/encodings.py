@@ -7,6 +7,7 @@ from typing import Any
 
 from clip_spark.errors import SpecError, nearest
 from clip_spark.texts.corpus.magic import HEAD_BYTES
+from clip_spark.texts.lines import is_utf8
 
 AUTO, UTF_8 = "auto", "utf-8"
 MARKS = (  # the longer first: a UTF-32 mark begins as the one of UTF-16 does
@@ -53,15 +54,17 @@ def detect(head: bytes, wanted: str = AUTO) -> tuple[str, int]:
 def _by_zero_bytes(head: bytes) -> str:
     """*Pure.* UTF-16 or UTF-32 without a mark: most characters' upper bytes are zero, and few of the lower ones."""
     is_odd = len(head) < HEAD_BYTES and len(head) % 2  # the whole file has no whole number of units
-    head = head[: min(len(head), CHECKED_BYTES) // 4 * 4]
+    head = head[: min(len(head), CHECKED_BYTES) // 2 * 2]
     if b"\x00" not in head or is_odd:
         return UTF_8
     zeros = [share_of_zeros(head[place::4]) for place in range(4)]
     if len(head) >= 8 and zeros[1] > 0.9 and zeros[2] > 0.9 and abs(zeros[0] - zeros[3]) > 0.9:
         return "utf-32-le" if zeros[3] > zeros[0] else "utf-32-be"
     even, odd = share_of_zeros(head[::2]), share_of_zeros(head[1::2])
-    for name, upper, lower in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
-        if lower < 0.02 and (upper > (0.3 if len(head) >= 16 else 0.9) or (upper and _reads_as(head, name))):
+    for name, upper, lower, first in (("utf-16-le", odd, even, 1), ("utf-16-be", even, odd, 0)):
+        if lower < 0.02 and upper > (0.3 if len(head) >= 16 else 0.9):
+            return name
+        if lower < 0.02 and upper and not (is_utf8(head) and _is_spread(head[first::2])) and _reads_as(head, name):
             return name
     return UTF_8
 
@@ -71,15 +74,16 @@ def share_of_zeros(data: bytes) -> float:
     return data.count(0) / max(1, len(data))
 
 
+def _is_spread(upper: bytes) -> bool:
+    """*Pure.* True if these are no upper bytes of an alphabet below U+2000: of Cyrillic or Hindi both bytes may be
+    below 128, and so the text UTF-8."""
+    return sum(byte < 0x20 for byte in upper) < 0.9 * len(upper)
+
+
 def _reads_as(head: bytes, name: str) -> bool:
-    """*Pure.* True if the bytes are no UTF-8 but printable text in another encoding, cut at any place."""
-    try:
-        head.decode()
-    except UnicodeDecodeError:
-        text = head.decode(name, "replace")
-        odd = sum(not (c.isprintable() or c.isspace()) or c == "\ufffd" for c in text)
-        return odd <= 1
-    return False
+    """*Pure.* True if the bytes are printable text in an encoding, cut at any place."""
+    text = head.decode(name, "replace")
+    return sum(not (c.isprintable() or c.isspace()) or c == "\ufffd" for c in text) <= 1
 
 
 class Transcoded:

@@ -16,7 +16,7 @@ from clip_spark.texts.corpus import magic, sniff
 from clip_spark.texts.corpus.account import NOT_TEXT, Account, at_row
 from clip_spark.texts.corpus.csv_rows import CsvRows
 from clip_spark.texts.corpus.encodings import AUTO
-from clip_spark.texts.corpus.json_rows import Row, dig, keys_of, line_values, stream_values
+from clip_spark.texts.corpus.json_rows import Row, dig, keys_of, kind_of, line_values, stream_values
 from clip_spark.texts.corpus.listing import Piece
 from clip_spark.texts.corpus.opening import Source, open_member, open_source
 from clip_spark.texts.corpus.reading import BLOCK_BYTES, lines_of, read_blocks, stream_blocks
@@ -110,10 +110,10 @@ def _blocks(texts: Iterable[bytes]) -> Iterator[bytes]:
 
 def _values_texts(rows: Iterable[Row], uri: str, field: str, account: Account) -> Iterator[bytes]:
     for row, value in rows:
-        text = value if isinstance(value, str) else dig(value, field)
+        text = value if isinstance(value, str) or is_texts(value) else dig(value, field)
         if isinstance(text, str):
             yield text.encode("utf-8", "surrogatepass")
-        elif text is None:
+        elif text is None or (text == [] and isinstance(value, list)):
             account.reject(at_row(uri, row), NO_TEXT, f"'{field}' is missing; {keys_of(value)}")
         else:
             yield from as_texts(text, at_row(uri, row), field, account)
@@ -125,12 +125,17 @@ def as_texts(value: Any, source: str, field: str, account: Account) -> Iterator[
         yield value.encode("utf-8", "surrogatepass")
     elif isinstance(value, bytes):
         yield value
-    elif isinstance(value, list) and value and all(isinstance(item, (str, bytes)) for item in value):
+    elif is_texts(value):
         for item in value:
             yield from as_texts(item, source, field, account)
     else:
-        what = "missing" if value is None else "an empty list" if value == [] else type(value).__name__
+        what = "missing" if value is None else "an empty list" if value == [] else kind_of(value)
         account.reject(source, NO_TEXT, f"'{field}' is {what}")
+
+
+def is_texts(value: Any) -> bool:
+    """*Pure.* True for a list of texts."""
+    return isinstance(value, list) and bool(value) and all(isinstance(item, (str, bytes)) for item in value)
 
 
 def _csv_blocks(source: Source, field: str, account: Account) -> Iterator[bytes]:

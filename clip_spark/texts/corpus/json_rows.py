@@ -22,6 +22,7 @@ NOT_JSON = "not JSON"
 NEAR_END = 16
 """An error so near the end of what was read may be the end's: a number, a word or an escape cut in two."""
 WHITE = re.compile(r"[\s,\x1e\ufeff]*")
+KINDS = ((bool, "true or false"), ((int, float), "a number"), (str, "text"), (dict, "an object"), (list, "a list"))
 DECODER = json.JSONDecoder()
 
 
@@ -151,5 +152,10 @@ def dig(value: Any, field: str) -> Any:
 def keys_of(value: Any) -> str:
     """*Pure.* The keys of a row, for a message."""
     if not isinstance(value, dict):
-        return f"the row is {type(value).__name__}"
-    return f"the keys are {', '.join(list(value)[:20])}"
+        return f"the row is {kind_of(value)}"
+    return f"the keys are {', '.join(list(value)[:20])}" if value else "the row has no keys"
+
+
+def kind_of(value: Any) -> str:
+    """*Pure.* What a value is, in words."""
+    return next((words for kind, words in KINDS if isinstance(value, kind)), type(value).__name__)

@@ -11,12 +11,14 @@ from clip_spark import storage
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.errors import InputError
 from clip_spark.texts.corpus import sniff
-from clip_spark.texts.corpus.places import list_place
+from clip_spark.texts.corpus.account import printable
+from clip_spark.texts.corpus.places import ending_of, list_place
 from clip_spark.texts.corpus.sniff import Form
 
 SNIFF_THREADS = 32
 SPLIT_BYTES = 16 << 20
 """Bytes of text that one task reads: few enough to bound its memory, many enough for repeats to be combined."""
+TWICE = "given twice: read once"
 MANY_SPLITS, LARGEST_SPLIT = 20_000, 64 << 20
 """Of a corpus that would make more tasks (320 GB), the tasks read more, up to this."""
 COMPRESSED_WEIGHT = 4
@@ -80,14 +82,18 @@ def list_corpus(uris: Sequence[str], option: str = "corpus") -> Listing:
         place = list_place(uri, option)
         left_out.update(place.left_out)
         for file in place.files:
-            found.setdefault(file.uri, CorpusFile(file.uri, _relative(file.uri, uri), file.bytes, file.stamp))
+            if file.uri in found:
+                left_out[ending_of(file.uri), TWICE] += 1
+            else:
+                found[file.uri] = CorpusFile(file.uri, _relative(file.uri, uri), file.bytes, file.stamp)
     if not any(file.bytes for file in found.values()):
         raise InputError(f"--{option} {','.join(uris)}: all {len(found)} files are empty; there is nothing to read.")
     return Listing(tuple(found.values()), dict(left_out))
 
 
 def _relative(uri: str, root: str) -> str:
-    return uri[len(root) :].lstrip("/") if uri.startswith(root) and uri != root else storage.name(uri)
+    below = uri[len(root) :].lstrip("/") if uri.startswith(root) and uri != root else storage.name(uri)
+    return printable(below)
 
 
 def as_input(files: Sequence[CorpusFile], uris: Sequence[str]) -> dict[str, str]:

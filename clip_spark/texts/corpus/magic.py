@@ -42,6 +42,14 @@ FOREIGN = (
     ("an SQLite database", re.compile(rb"SQLite format 3\x00")),
     ("a numpy array", re.compile(rb"\x93NUMPY")),
     ("an HDF5 file", re.compile(rb"\x89HDF\r\n\x1a\n")),
+    ("compressed with LZMA alone", re.compile(rb"\x5d\x00\x00[\x00-\xff]{2}(?:\xff{8}|[\x00-\xff]{5}\x00{3})\x00")),
+    ("an ORC file", re.compile(rb"ORC(?=[\x00-\xff]{0,99}\x00)")),
+    ("a pickle of Python", re.compile(rb"\x80[\x02-\x05](?:\x95[\x00-\xff]{8}|[\x5d\x7d\x63\x8c\x58(])")),
+    ("a TFRecord file", re.compile(rb"[\x00-\xff]{3}\x00{5}[\x00-\xff]{4}\x0a")),
+    ("a safetensors file", re.compile(rb"[\x00-\xff]{5}\x00{3}\{\"")),
+    ("an RTF document", re.compile(rb"\{\\rtf\d")),
+    ("a PostScript document", re.compile(rb"%!PS")),
+    ("a pointer of Git LFS, not the file (`git lfs pull` fetches it)", re.compile(rb"version https://git-lfs\.")),
     ("a program", re.compile(rb"\x7fELF|\xca\xfe\xba\xbe|\x00asm")),
 )
 INSIDE_ZIP = (
@@ -74,7 +82,7 @@ def foreign(head: bytes) -> str | None:
     found = next((what for what, pattern in FOREIGN if pattern.match(head)), None)
     if found == "a zip archive":
         return next((what for what, names in INSIDE_ZIP if any(name in head for name in names)), found)
-    return found or ("an ORC file" if head.startswith(b"ORC") and is_binary(head) else None)
+    return found
 
 
 def is_tar(head: bytes) -> bool:

@@ -49,7 +49,7 @@ def list_place(uri: str, option: str) -> Place:
     left_out: LeftOut = Counter()
     found = _without_datasets(_live(listed, option), left_out)
     in_folder = all(file.uri.startswith(uri + "/") for file in listed)
-    files = [file for file in found if not (why := _why_not(file.uri, uri, in_folder)) or _note(file, why, left_out)]
+    files = [file for file in found if not (why := _why_not(file, uri, in_folder)) or _note(file, why, left_out)]
     if not files:
         raise InputError(_nothing(uri, option, len(listed), left_out))
     return Place(files, left_out)
@@ -66,12 +66,14 @@ def ending_of(uri: str) -> str:
     return "" if ending[1:].isdigit() else ending
 
 
-def _why_not(uri: str, place: str, in_folder: bool) -> str:
+def _why_not(file: FileInfo, place: str, in_folder: bool) -> str:
     """*Pure.* Why a file is left out, or an empty text."""
-    below = uri[len(place) :] if in_folder else "/" + storage.name(uri)
+    below = file.uri[len(place) :] if in_folder else "/" + storage.name(file.uri)
     if storage.is_hidden(below):
         return "hidden, or Spark's own"
-    ending = ending_of(uri)
+    if file.stamp == storage.BROKEN_LINK:
+        return "a link that leads nowhere"
+    ending = ending_of(file.uri)
     if not in_folder or ending in READ_ENDINGS:
         return ""
     return "picture" if ending in PICTURES else "its ending says neither text nor table"

@@ -118,10 +118,21 @@ def _json_column(values: list[Any], holds_texts: bool) -> pa.Array:
     """*Worker.* The values of one key; `holds_texts` says that objects and mixed lists are of no use as text."""
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError):
+    except UnicodeEncodeError:
+        return _json_column([_whole(value) for value in values], holds_texts)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         if holds_texts:
             return pa.array([_texts_of(value) for value in values], pa.list_(pa.string()))
         return pa.array([json_text(value) for value in values], pa.string())
+
+
+def _whole(value: Any) -> Any:
+    """*Pure.* A value of JSON whose texts have U+FFFD in place of half a character, as `\\ud83d` alone is."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
 def _texts_of(value: Any) -> list[str | None]:
@@ -131,6 +142,7 @@ def _texts_of(value: Any) -> list[str | None]:
 
 def json_text(value: Any) -> str | None:
     """*Pure.* A value of JSON as text: a text as it is, anything else as JSON."""
-    if value is None or isinstance(value, str):
-        return value if value is None else value.encode("utf-8", "replace").decode()
-    return json.dumps(value, ensure_ascii=False, default=str)
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if text.isascii() else str(_whole(text))

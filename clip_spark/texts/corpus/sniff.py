@@ -25,6 +25,7 @@ NAMED = {
     ".csv": CSV,
     ".tsv": CSV,
     ".tab": CSV,
+    ".psv": CSV,
     ".parquet": magic.PARQUET,
     ".pq": magic.PARQUET,
     ".arrow": magic.ARROW,
@@ -34,6 +35,8 @@ NAMED = {
     ".warc": magic.WARC,
 }
 """What the ending of a name says, where the bytes do not."""
+BINARY = (magic.PARQUET, magic.ARROW, magic.TAR)
+"""What no text can be."""
 PACKED = {".gz": "gzip", ".gzip": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".zstd": "zstd", ".lz4": "lz4"}
 SHORT = {".tgz": ".tar.gz", ".tbz": ".tar.bz2", ".tbz2": ".tar.bz2", ".txz": ".tar.xz", ".tzst": ".tar.zst"}
 PAGE = re.compile(rb"<doc (?:id|url|title)=[^\n]*>\r?\n")
@@ -102,17 +105,20 @@ def sniff(head: bytes, name: str, encoding: str = AUTO, compressions: tuple[str,
         return Form(FOREIGN, compressions, what=what)
     codec, mark = detect(head, encoding)
     text = head[mark:] if codec == UTF_8 else head[mark:].decode(codec, "replace").encode()
-    if encoding == AUTO and magic.is_binary(text):
+    if encoding == AUTO and (magic.is_binary(text) or (b"\x00" in text and ending not in (*NAMED, ""))):
         return _binary(ending, compressions)
     lone_cr = b"\r" in text.rstrip(b"\r") and b"\n" not in text
     text = text.replace(b"\r", b"\n") if lone_cr else text
-    return Form(_text_format(text, ending, len(head)), compressions, codec, mark, lone_cr)
+    found = _text_format(text, ending, len(head))
+    if found in BINARY and head:
+        return Form(FOREIGN, compressions, what=f"text and no {found}, whatever its name says")
+    return Form(found, compressions, codec, mark, lone_cr)
 
 
 def _binary(ending: str, compressions: tuple[str, ...]) -> Form:
     """*Pure.* Bytes that are no text: a damaged file of its name's format, or nothing that we know."""
     named = NAMED.get(ending, "")
-    if named in (magic.PARQUET, magic.ARROW, magic.TAR, magic.WARC):
+    if named in (*BINARY, magic.WARC):
         return Form(named, compressions)
     return Form(FOREIGN, compressions, what="not text")
 
