@@ -22,6 +22,7 @@ from clip_spark.pictures.sources import FileEntry
 from clip_spark.runtime.ahead import map_ordered
 from clip_spark.runtime.child_process import Apart, Limits
 from clip_spark.runtime.devices import decode_threads, is_retry
+from clip_spark.runtime.row_counts import count_rows
 
 if TYPE_CHECKING:
     from clip_spark.datasets.shards import ShardWriter
@@ -113,4 +114,5 @@ def encode_pictures(
     """*Worker.* Each picture with its vector, float32 (d,), in order; `per_pass` 0 leaves the batch to the encoder."""
     while batch := list(islice(pictures, per_pass or encoder.stats().pictures_per_pass)):
         vectors = encoder.encode_pixels(np.stack([picture.pixels for picture in batch]), per_pass)
+        count_rows(len(batch))
         yield from zip((picture.row for picture in batch), vectors, strict=True)

@@ -29,6 +29,7 @@ from clip_spark.encoders import check_model
 from clip_spark.runtime import devices
 from clip_spark.runtime.ahead import map_ordered
 from clip_spark.runtime.child_process import Apart
+from clip_spark.runtime.row_counts import count_rows
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import Planned, read_on_executors
 
@@ -123,6 +124,7 @@ class TextWork:
                     writer.reject(*reject)
                 writer.watch.seconds["tokenise"] += ready.seconds
                 write_rows(writer, ready.records, encode_said(encoder, ready.said, self.task.batch_size))
+                count_rows(ready.records.num_rows)
             writer.watch.seconds["wait"] -= writer.watch.seconds["read"]  # it is this thread that reads
             if doubled := sum(len(part.without) for part in shard.slices):
                 writer.counters[DOUBLED] = doubled

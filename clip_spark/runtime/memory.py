@@ -11,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from clip_spark.runtime.row_counts import tell_rows
+
 
 def tidy() -> None:
     """*Worker.* To be called at the end of a task; takes some milliseconds.
@@ -43,6 +45,7 @@ class Tidied:
     def __call__(self, *arguments: Any) -> Iterator[Any]:
         """What the function yields."""
         yield from self.function(*arguments)
+        tell_rows()
         tidy()
 
 

@@ -23,6 +23,7 @@ from clip_spark.errors import TaskError, UserError
 from clip_spark.runtime.causes import root_cause, was_interrupted
 from clip_spark.runtime.memory import tidy
 from clip_spark.runtime.progress import watch_progress
+from clip_spark.runtime.row_counts import tell_rows
 from clip_spark.runtime.session import SessionSource, name_jobs
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class _Work:
         except UserError as error:
             return [_Failure(str(error))]
         finally:
+            tell_rows()
             tidy()
         return []
 

@@ -13,6 +13,7 @@ import pyarrow.ipc
 
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.shards import ShardWriter
+from clip_spark.runtime.row_counts import count_rows, tell_rows
 from clip_spark.texts.corpus import Account
 from clip_spark.texts.corpus.account import Reject
 from clip_spark.texts.corpus.rows import read_tables
@@ -63,7 +64,9 @@ class ReadFile:
             )
             order = (file.number << 40) + written + np.arange(rows.num_rows, dtype=np.int64)
             first, written = first + table.num_rows, written + rows.num_rows
+            count_rows(table.num_rows)
             yield from self._by_shard(rows.append_column(ORDER, pa.array(order)))
+        tell_rows()
         account.counters["rows"] += first
         yield 0, Part(b"", account.rejects, account.counters)
 

@@ -19,6 +19,7 @@ from clip_spark.pictures.download.outcomes import FIELDS, HOST, PICTURES, RECORD
 from clip_spark.pictures.download.slices import NewShard, own_name
 from clip_spark.pictures.download.specs import DownloadSpec
 from clip_spark.pictures.download.tar_samples import add_sample, open_tar
+from clip_spark.runtime.row_counts import count_rows
 
 NAMED_HOSTS = 5
 """Hosts of a shard whose failures are counted by name."""
@@ -46,8 +47,13 @@ class DownloadWork:
         checkpoints = Checkpoints(self.output, self.plan, part.number)
         done = checkpoints.done() | (part.settled() if isinstance(part, OldShard) else set())
         links = [link for link in self._links(part) if link.position not in done]
+
+        def take(outcome: Outcome) -> None:
+            checkpoints.add(outcome)
+            count_rows(1)
+
         try:
-            run(self.spec, links, self.threads, checkpoints.add)
+            run(self.spec, links, self.threads, take)
         finally:
             checkpoints.flush()  # also on an error: what has come is not asked for again
         outcomes = checkpoints.outcomes()

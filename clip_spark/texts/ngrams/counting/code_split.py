@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from clip_spark.runtime.row_counts import count_rows
 from clip_spark.texts import corpus
 from clip_spark.texts.corpus import Account, Piece, Split
 from clip_spark.texts.corpus.account import DAMAGED, Reject
@@ -71,7 +72,8 @@ def _tokens(piece: Piece, spec: CountSpec, tokenizer: Tokenizer, account: Accoun
     inside_line, sums = False, account.counters
     for block in corpus.read_text(piece, spec.text_field, account, spec.encoding):
         sums["bytes"] += len(block)
-        sums["lines"] += block.count(LINE_END)
+        sums["lines"] += (lines := block.count(LINE_END))
+        count_rows(lines)
         if not is_utf8(block):
             block = _mended(block, piece.uri, spec.invalid_utf8, account)
         yield tokenizer(block, inside_line=inside_line)
