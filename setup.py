@@ -15,7 +15,7 @@ SPARK = ["pyspark>=3.5.6,<5"]
 ENCODE = ["torch", "torchvision", "open_clip_torch>=3.3,<4", "pillow>=10"]
 PICTURES = ["pillow-heif", "pillow-jxl-plugin"]  # HEIC and JPEG XL; the rest comes with pillow
 INDEX = ["autofaiss==2.18.0", "faiss-cpu>=1.10,<1.14", "duckdb>=1.1"]
-WEB = ["fastapi>=0.110", "uvicorn>=0.30", "orjson>=3.9", "prometheus-client", "threadpoolctl>=3"]
+WEB = ["fastapi>=0.110", "uvicorn>=0.30", "httptools>=0.6", "orjson>=3.9", "prometheus-client", "threadpoolctl>=3"]
 PLOT = ["matplotlib>=3.8"]
 S3 = ["s3fs>=2025.2"]
 DELTA = ["deltalake"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from functools import lru_cache, partial
+from itertools import islice, zip_longest
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class Searcher:
         self.records = RecordReader(manifest.uri, info.records, info.columns)
         self.parts: PartSet = open_parts(manifest.uri, info, Removals(manifest.uri, self.records))
         self.where_seconds = SECONDS
+        self.search_parts: Callable[..., tuple[np.ndarray, np.ndarray]] = self.parts.search
         self._encoder: Any = None
         self._query_texts: Any = None
         self._lock = threading.Lock()
@@ -153,8 +155,10 @@ class Searcher:
         scores, positions = self.search_positions(embeddings, wanted, without)
         rows = iter(self.records.take(positions[positions != MISSING], wanted.columns).to_pylist())
         return [
-            Hits(tuple(replace(hit, record=next(rows)) for hit in hits_of(scores[row], positions[row], wanted.offset)))
-            for row in range(len(embeddings))
+            Hits(
+                tuple(hits_of(scores[row, there], positions[row, there], wanted.offset, islice(rows, int(there.sum()))))
+            )
+            for row, there in enumerate(positions != MISSING)
         ]
 
     def search_positions(
@@ -167,7 +171,7 @@ class Searcher:
         most = last + (without != MISSING)
 
         def ask(rows: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-            scores, positions = self.parts.search(rows, most, selection=selection)
+            scores, positions = self.search_parts(rows, most, selection=selection)
             kept = scores >= wanted.threshold if wanted.threshold > -1 else True  # rounding takes cosines below -1
             return scores, np.where(kept, positions, MISSING)
 
@@ -225,11 +229,12 @@ def _warn_if_stale(manifest: Manifest) -> None:
         log.warning("the embeddings in '%s' have changed since '%s' was built", source["uri"], manifest.uri)
 
 
-def hits_of(scores: np.ndarray, positions: np.ndarray, offset: int) -> list[Hit]:
-    """*Pure.* The hits of one query, float32 (m,) and int64 (m,), best first; their records are not read yet."""
-    found = positions != MISSING
-    pairs = zip(scores[found].tolist(), positions[found].tolist(), strict=True)
-    return [Hit(rank, score, {}, position) for rank, (score, position) in enumerate(pairs, offset + 1)]
+def hits_of(
+    scores: np.ndarray, positions: np.ndarray, offset: int, records: Iterable[dict[str, Any]] = ()
+) -> list[Hit]:
+    """*Pure.* The hits of one query, float32 (m,) and int64 (m,), best first; the first ones with their records."""
+    rows = zip_longest(scores.tolist(), positions.tolist(), records)
+    return [Hit(rank, score, record or {}, at) for rank, (score, at, record) in enumerate(rows, offset + 1)]
 
 
 def leave_out(scores: np.ndarray, positions: np.ndarray, without: int) -> tuple[np.ndarray, np.ndarray]:

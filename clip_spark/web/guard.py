@@ -120,6 +120,8 @@ class Guard:
         """Wait for a slot; false if too many wait already, or for too long."""
         if self._slots.locked() and self._waiting >= MOST_WAITING:
             return False
+        if not self._slots.locked():
+            return await self._slots.acquire()  # at once: a timer for each request would cost more than its wait
         self._waiting += 1
         try:
             async with asyncio.timeout(WAIT_SECONDS):

@@ -14,6 +14,8 @@ from clip_spark.pictures.stored import has_picture, is_web_address
 from clip_spark.search.hits import Hit
 from clip_spark.web.served import ServedIndex
 
+AS_THEY_ARE = (str, int, bool, type(None))
+
 
 def hit_json(index: ServedIndex, hit: Hit, columns: Sequence[str] = ()) -> dict[str, Any]:
     """*Pure.* A hit: rank, score, record (some columns of it, or all), and what the page shows of it."""
@@ -51,10 +53,10 @@ def picture_path(index: ServedIndex, record: Mapping[str, Any]) -> str:
 
 def plain(value: Any) -> Any:
     """*Pure.* Anything a parquet column can hold as JSON: dates as ISO text, bytes as base64, NaN as null."""
-    if value is None or type(value) in (str, int, bool):
+    if type(value) in AS_THEY_ARE:
         return value
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): item if type(item) in AS_THEY_ARE else plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, float):

@@ -6,7 +6,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from clip_spark.search.hits import Hit, Wanted
 from clip_spark.search.searcher import hits_of
 from clip_spark.web.errors import NotFound
 from clip_spark.web.metrics import Timings
+from clip_spark.web.shared_search import search_shared
 from clip_spark.web.together import Together
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ServedIndex:
     def __init__(self, name: str, searcher: Searcher, timings: Timings, fetches: bool = False) -> None:
         self.name, self.searcher, self.timings, self.fetches = name, searcher, timings, fetches
         searcher.where_seconds = WHERE_SECONDS
+        searcher.search_parts = partial(search_shared, searcher.parts)
         self._known: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
         self._vectors = lru_cache(LATEST_TEXTS)(self._encode_text)
@@ -74,7 +76,7 @@ class ServedIndex:
     def _encode_text(self, text: str) -> np.ndarray:
         encoder = self.searcher.encoder
         with self.timings("text_clip_inference_time"):
-            vector = encoding(encoder.encode_texts, text)
+            vector = np.array(encoding(encoder.encode_texts, text))  # kept without the others of its pass
         vector.flags.writeable = False
         return vector
 
@@ -104,10 +106,9 @@ class ServedIndex:
         """
         with self.timings("knn_index_time"):
             scores, positions = self.searcher.search_positions(vector[None], wanted, without)
-        hits = hits_of(scores[0], positions[0], wanted.offset)
-        found = self._read([hit.position for hit in hits[:records]], wanted.columns)
-        with_records = zip(hits, found, strict=False)
-        return [Hit(hit.rank, hit.score, record, hit.position) for hit, record in with_records] + hits[len(found) :]
+        there = positions[0] != MISSING
+        found = self._read(positions[0][there][:records], wanted.columns)
+        return hits_of(scores[0][there], positions[0][there], wanted.offset, found)
 
     def positions(self, vector: np.ndarray, wanted: Wanted, without: int = MISSING) -> np.ndarray:
         """Where the hits of one query are, int64 (m,), best first; no record is read."""
@@ -158,12 +159,12 @@ class ServedIndex:
             raise NotFound(f"The record with id {removed[0]} was removed from index '{self.name}'.")
         return self._read(positions)
 
-    def _read(self, positions: Sequence[int], columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+    def _read(self, positions: Sequence[int] | np.ndarray, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Some records, with some columns (record_id among them) or with all."""
-        if not positions:
+        if not len(positions):
             return []
         with self.timings("metadata_get_time"):
-            records = self.searcher.records.take(np.array(positions, np.int64), columns).to_pylist()
+            records = self.searcher.records.take(np.asarray(positions, np.int64), columns).to_pylist()
         self._remember(records, positions)
         return records
 
@@ -200,9 +201,9 @@ class ServedIndex:
         places = np.unique(np.linspace(0, rows - 1, min(k, rows)).astype(np.int64))
         return self._read((places if allowed is None else np.flatnonzero(allowed.mask)[places]).tolist())
 
-    def _remember(self, records: Sequence[dict[str, Any]], positions: Sequence[int]) -> None:
+    def _remember(self, records: Sequence[dict[str, Any]], positions: Sequence[int] | np.ndarray) -> None:
         with self._lock:
-            for record, position in zip(records, positions, strict=True):
+            for record, position in zip(records, map(int, positions), strict=True):
                 self._known[record[schema.RECORD_ID]] = position
                 self._known.move_to_end(record[schema.RECORD_ID])
             while len(self._known) > KNOWN_IDS:

@@ -1,4 +1,4 @@
-"""*Server.* Queries of several requests in one forward pass, which costs hardly more than that of one.
+"""*Server.* Queries of several requests in one forward pass or one search, which cost hardly more than those of one.
 
 Nobody waits for company: what comes while a pass runs goes into the next one, all of it. So a lone request is encoded
 at once, and the busier the server, the larger its passes.
@@ -11,63 +11,64 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 MOST = 32
 """Queries of one pass; more would make all of them wait for the last."""
 
-Encode = Callable[[Any], np.ndarray]
+Answer = Callable[[Any], Sequence[Any]]
 Join = Callable[[Sequence[Any]], Any]
 
 
 class _Query:
-    """One query: how it is encoded, and its vector or what went wrong, once that is known."""
+    """One query: what answers it, and its answer or what went wrong, once that is known."""
 
-    def __init__(self, encode: Encode, join: Join, item: Any) -> None:
-        self.encode, self.join, self.item = encode, join, item
-        self.vector: np.ndarray | None = None
+    def __init__(self, answer: Answer, join: Join, item: Any) -> None:
+        self.answer, self.join, self.item = answer, join, item
+        self.found: Any = None
         self.error: BaseException | None = None
 
     @property
     def done(self) -> bool:
-        return self.vector is not None or self.error is not None
+        return self.found is not None or self.error is not None
 
 
 class Together:
-    """One pass at a time, for torch uses all cores for it; safe to use from many threads.
+    """One pass at a time, for torch and Faiss use all cores for it; safe to use from many threads.
+
+    Args:
+        most: queries of one pass.
 
     Attributes:
         passes: how many there were.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
         self._waiting: deque[_Query] = deque()
         self._lock, self._passing = threading.Lock(), threading.Lock()
-        self.passes = 0
+        self._most, self.passes = most, 0
 
-    def __call__(self, encode: Encode, item: Any, join: Join = list) -> np.ndarray:
-        """The vector of one query, float32 (d,), a copy of its own; raises what `encode` raises.
+    def __call__(self, answer: Answer, item: Any, join: Join = list) -> Any:
+        """The answer to one query, which may be a view of those of its pass; raises what `answer` raises.
 
         Args:
-            encode: what makes n joined queries to float32 (n, d); queries with the same one share passes.
+            answer: from n joined queries to n answers; queries with the same one share passes.
             item: the query.
-            join: makes n queries one argument for `encode`.
+            join: makes n queries one argument for `answer`.
         """
-        query = _Query(encode, join, item)
+        query = _Query(answer, join, item)
         with self._lock:
             self._waiting.append(query)
         with self._passing:
             while not query.done:
                 self._pass(self._next())
-        if query.vector is None:
-            raise query.error or RuntimeError("A query was not encoded.")
-        return query.vector
+        if query.found is None:
+            raise query.error or RuntimeError("A query was not answered.")
+        return query.found
 
     def _next(self) -> list[_Query]:
-        """The oldest query, and others that are encoded alike, in their order."""
+        """The oldest query, and others that are answered alike, in their order."""
         with self._lock:
             first = self._waiting[0]
-            chosen = [one for one in self._waiting if one.encode == first.encode][:MOST]
+            chosen = [one for one in self._waiting if one.answer == first.answer][: self._most]
             for one in chosen:
                 self._waiting.remove(one)
         return chosen
@@ -75,9 +76,9 @@ class Together:
     def _pass(self, queries: list[_Query]) -> None:
         self.passes += 1
         try:
-            vectors = queries[0].encode(queries[0].join([one.item for one in queries]))
-            for one, vector in zip(queries, vectors, strict=True):
-                one.vector = np.array(vector)
+            answers = queries[0].answer(queries[0].join([one.item for one in queries]))
+            for one, found in zip(queries, answers, strict=True):
+                one.found = found
         except Exception as error:  # noqa: BLE001 - handed to the request, whatever it is
             if len(queries) == 1:
                 queries[0].error = error

@@ -6,7 +6,7 @@ so a record costs the pages that it lies on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -23,6 +23,8 @@ from clip_spark.index.files.local_copy import open_local
 BATCH_ROWS = 65_536
 """Rows of each batch in a file but the last, so that a row leads to its batch by division."""
 OPEN_FILES = 1024
+OPEN_BATCHES = 4096
+"""Batches that are kept as Arrow has found them in their file, which costs it more than a few rows of them."""
 
 
 class RecordReader:
@@ -35,8 +37,10 @@ class RecordReader:
 
     def __init__(self, index_uri: str, files: Sequence[IndexFile], columns: str = "") -> None:
         self.uri, self.files, self._columns = index_uri, files, columns
-        self._starts = np.array([file.start for file in files], np.int64)
+        self._places = [(number, batch) for number, file in enumerate(files) for batch in range(batches_of(file))]
+        self._starts = np.array([files[at].start + batch * BATCH_ROWS for at, batch in self._places], np.int64)
         self._open = lru_cache(OPEN_FILES)(partial(_open_file, index_uri, files))  # no circle: see PartSet
+        self._batch = lru_cache(OPEN_BATCHES)(partial(_open_batch, self._open))
 
     @property
     def columns(self) -> list[str]:
@@ -58,6 +62,7 @@ class RecordReader:
 
     def close(self) -> None:
         """Let go of all files."""
+        self._batch.cache_clear()
         self._open.cache_clear()
 
     def check_columns(self, columns: Sequence[str]) -> None:
@@ -66,20 +71,20 @@ class RecordReader:
 
     def take(self, positions: np.ndarray, columns: Sequence[str] = ()) -> pa.Table:
         """Records at positions (int64, any order, doubles allowed) as a table in that order; no columns means all."""
-        wanted, inverse = np.unique(positions, return_inverse=True)
+        order = np.argsort(positions, kind="stable")
         as_wanted = pa.schema([self.schema.field(name) for name in columns]) if columns else self.schema
-        pieces = [shaped(batch, as_wanted) for batch in self._pieces(wanted, columns)]
+        pieces = [shaped(batch, as_wanted) for batch in self._pieces(positions[order], columns)]
         joined = pa.Table.from_batches(pieces, as_wanted).combine_chunks()
-        return joined.take(row_numbers(inverse.reshape(-1)))
+        back = np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        return joined.take(row_numbers(back))
 
     def _pieces(self, positions: np.ndarray, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         owner = np.searchsorted(self._starts, positions, side="right") - 1
-        for number, rows in split(owner, positions):
-            inside = rows - self._starts[number]
-            for batch, places in split(inside // BATCH_ROWS, inside):
-                found = self._open(number).get_batch(batch)
-                here = [name for name in columns if name in found.schema.names]
-                yield (found.select(here) if columns else found).take(row_numbers(places - batch * BATCH_ROWS))
+        for at, rows in split(owner, positions):
+            found = self._batch(*self._places[at])
+            here = [name for name in columns if name in found.schema.names]
+            yield (found.select(here) if columns else found).take(row_numbers(rows - self._starts[at]))
 
     def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
         """All records: (position of the first, batch with the columns of its file), memory-mapped."""
@@ -112,6 +117,15 @@ class RecordReader:
 
 def _open_file(index_uri: str, files: Sequence[IndexFile], number: int) -> Any:
     return open_local(index_uri, files[number], lambda path: pa.ipc.open_file(pa.memory_map(path)))
+
+
+def _open_batch(opened: Callable[[int], Any], number: int, batch: int) -> pa.RecordBatch:
+    return opened(number).get_batch(batch)
+
+
+def batches_of(file: IndexFile) -> int:
+    """*Pure.* How many batches a file of records has."""
+    return -(-file.rows // BATCH_ROWS)
 
 
 def row_numbers(rows: np.ndarray) -> pa.Array:

@@ -8,8 +8,12 @@ import numpy as np
 
 from clip_spark.index.open.vectors import PartVectors, VectorStore
 
-FETCHED = (4, 16, 64)
+FETCHED = (2, 8, 64)
 """How many times as many hits are looked at, in turn, until enough are left."""
+MOST_LOOKED_AT = 65_536
+"""Hits, whatever FETCHED says: comparing these many with 10,000 that are kept takes seconds."""
+LEAST_BLOCK, MOST_BLOCK = 32, 256
+"""Hits whose vectors are read and compared at once."""
 
 
 def search_unique(
@@ -35,46 +39,58 @@ def search_unique(
     positions = np.full((len(queries), k), -1, np.int64)
     rows = np.arange(len(queries))
     for times in FETCHED:
-        found = ask(queries[rows], k * times)
-        exhausted = (found[1] < 0).any(axis=1) | (found[1].shape[1] < k * times)
-        kept = drop_near_duplicates(*found, vectors, similar)
-        width = min(k, kept[0].shape[1])
-        scores[rows, :width], positions[rows, :width] = kept[0][:, :width], kept[1][:, :width]
+        depth = min(k * times, max(k * FETCHED[0], MOST_LOOKED_AT))
+        found = ask(queries[rows], depth)
+        exhausted = (found[1] < 0).any(axis=1) | (found[1].shape[1] < depth)
+        for row, *hits in zip(rows, *found, strict=True):
+            kept = first_of_kind(hits[1], k, vectors, similar)
+            scores[row, : len(kept)], positions[row, : len(kept)] = hits[0][kept], hits[1][kept]
         rows = rows[(positions[rows] < 0).any(axis=1) & ~exhausted]
         if not len(rows):
             break
     return scores, positions
 
 
-def drop_near_duplicates(
-    scores: np.ndarray, positions: np.ndarray, vectors: VectorStore | PartVectors, similar: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """*Worker.* Keep a hit only if its cosine with every better kept one is below `similar`.
+def first_of_kind(positions: np.ndarray, k: int, vectors: VectorStore | PartVectors, similar: float) -> np.ndarray:
+    """*Worker.* Which hits have, with every better one of them, a cosine below `similar`.
+
+    A block of hits is compared with what was kept before it, then within itself. So what is held at once are k vectors
+    and a block, however many hits there are; and no more are read than it takes to find k.
 
     Args:
-        scores: float32 (n, m), best first.
-        positions: int64 (n, m); below 0 means no hit.
+        positions: int64 (m,), best first; below 0 means no hit.
+        k: most hits to keep.
         vectors: of the index.
         similar: cosine.
 
     Returns:
-        the same shapes; what is left moves up, -1 behind it.
+        at most k places in `positions`, int64, growing.
     """
-    kept_scores, kept_positions = np.full_like(scores, -np.inf), np.full_like(positions, -1)
-    for row in range(len(positions)):
-        found = np.flatnonzero(positions[row] >= 0)
-        if len(found) == 0:
-            continue
-        kept = found[first_of_kind(vectors.take(positions[row, found]), similar)]
-        kept_scores[row, : len(kept)], kept_positions[row, : len(kept)] = scores[row, kept], positions[row, kept]
-    return kept_scores, kept_positions
+    found = np.flatnonzero(positions >= 0)
+    step = min(max(k, LEAST_BLOCK), MOST_BLOCK)
+    places, kept, count = np.empty(k + step, np.int64), None, 0
+    for first in range(0, len(found) if k else 0, step):
+        block = found[first : first + step]
+        rows = vectors.take(positions[block])
+        if kept is None:  # pages of it that nothing is written to take no memory
+            kept = np.empty((k + step, rows.shape[1]), np.float32)
+        if count:
+            new = (rows @ kept[:count].T).max(axis=1) < similar
+            rows, block = rows[new], block[new]
+        new = firsts(rows @ rows.T >= similar)
+        end = count + int(new.sum())
+        kept[count:end], places[count:end] = rows[new], block[new]
+        count = end
+        if count >= k:
+            break
+    return places[: min(count, k)]
 
 
-def first_of_kind(vectors: np.ndarray, similar: float) -> list[int]:
-    """*Pure.* Rows (of float32 (m, d), unit length) whose cosine with every earlier kept row is below `similar`."""
-    cosines = vectors @ vectors.T
-    kept: list[int] = []
-    for row in range(len(vectors)):
-        if not kept or cosines[row, kept].max() < similar:
-            kept.append(row)
+def firsts(alike: np.ndarray) -> np.ndarray:
+    """*Pure.* Of things that are alike, bool (m, m), which are like no earlier one that is kept: bool (m,)."""
+    kept = np.ones(len(alike), bool)
+    later = np.triu(alike, 1)
+    for one in np.flatnonzero(later.any(axis=1)):
+        if kept[one]:
+            kept[later[one]] = False
     return kept
