@@ -3,7 +3,7 @@
 temporary file        local: a writer was killed before the rename
 unfinished upload     S3: a writer was killed during a multipart upload; invisible in listings, but billed
 replaced generation   what only a replaced manifest names; readers could go on with it until now
-abandoned generation  written aside and never committed; its writer is barred from it before it is deleted
+abandoned generation  written aside, or first of all, and never committed; its writer is barred before it is deleted
 work files            of a driver that ended between its commit and their deletion
 unfinished run        a claim without a manifest; only with `unfinished`, since the same command goes on from there
 """
@@ -30,7 +30,7 @@ from clip_spark.datasets.commit import fence
 from clip_spark.datasets.plan import PLAN
 from clip_spark.datasets.retire import delete_retired
 from clip_spark.datasets.tables import Table
-from clip_spark.datasets.unfinished import delete_unfinished
+from clip_spark.datasets.unfinished import delete_unfinished, drop_superseded
 from clip_spark.errors import InputError
 from clip_spark.storage.stores import clear_errors
 
@@ -90,6 +90,8 @@ def _delete(leftover: Leftover, older_than_hours: float) -> None:
             fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=leftover.upload_id)
     elif leftover.retired is not None:
         delete_retired(leftover.retired)
+    elif leftover.uri == leftover.root and leftover.kind == "abandoned generation":
+        drop_superseded(leftover.root)
     elif leftover.kind == "abandoned generation":
         place = leftover.uri[len(leftover.root) + 1 :]
         for folder in sides(place) if fence(leftover.root, place) else ():

@@ -124,6 +124,8 @@ def _what(root: Root, path: str, unfinished: bool) -> tuple[str, str] | None:
             return "work files", found[1]
     if found := WORK.fullmatch(path):
         return "work files", found[1]
+    if "" not in root.places and OF_A_RUN.fullmatch(path):
+        return "abandoned generation", ""
     return None
 
 

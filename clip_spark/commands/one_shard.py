@@ -12,7 +12,7 @@ from clip_spark.commands.entry import Command, load
 from clip_spark.commands.options import make_spec
 from clip_spark.commands.registry import STEPS
 from clip_spark.datasets.commit import read_head
-from clip_spark.datasets.growth import GROWTH
+from clip_spark.datasets.growth import GROWTH, TAKEN_OVER
 from clip_spark.datasets.plan import Plan, differences, found_plan
 from clip_spark.datasets.receipt import RECEIPTS, Receipt, shard_name
 from clip_spark.datasets.tables import Table
@@ -86,7 +86,7 @@ def run_one(dataset: str, number: int, output: str, more: Mapping[str, Any]) -> 
         raise SpecError(f"'{dataset}' has shards 0 to {plan.shards - 1}; there is no shard {number}.")
     if f"{output}/".startswith(f"{dataset}/") or storage.list_files(output):
         raise OutputError(f"--output '{output}' must be an empty folder outside the dataset.")
-    if (found := read_head(dataset).manifest) and GROWTH in found.extra:
+    if (found := read_head(dataset).manifest) and {GROWTH, TAKEN_OVER} & found.extra.keys():
         raise InputError(f"'{dataset}' has grown: its tasks depend on what was there before, and cannot run alone.")
     spec = make_spec(step.spec_class, {**planned_options(plan, step), **more, "output": dataset})
     planned: Planned = load(step.tasks)(spec)

@@ -144,7 +144,7 @@ def reopen(uri: str, token: str) -> None:
 
 
 def named_places(manifest: Manifest) -> set[str]:
-    """*Driver.* Places of all generations of which a file is official, or was and is kept for readers."""
+    """*Driver.* Places of all generations with a file that is official, or is kept for readers; "" is the top."""
     places: set[str] = set()
     for name in manifest.replaced:
         data, version = storage.read_versioned(history_uri(manifest.uri, name))
@@ -153,8 +153,8 @@ def named_places(manifest: Manifest) -> set[str]:
 
 
 def _places(manifest: Manifest) -> set[str]:
-    found = {"/".join(path.split("/", 2)[:2]) for path in manifest.owned() if path.startswith(ASIDE)}
-    return found | ({manifest.place} if manifest.place else set())
+    found = {"/".join(path.split("/", 2)[:2]) if path.startswith(ASIDE) else "" for path in manifest.owned()}
+    return found | {manifest.place}
 
 
 def lost_to(winner: Head) -> str:

@@ -19,12 +19,15 @@ import pyarrow.compute as pc
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.sources import Changes, compare, names_of, read_sources
+from clip_spark.datasets.taken_over import CopiedShard, FinishedShard
 from clip_spark.errors import OutputError
 
 log = logging.getLogger(__name__)
 
 GROWTH = "growth"
 """In a manifest's `extra`: what the run that wrote it added, and what it left as it was."""
+TAKEN_OVER = "taken_over"
+"""The same: how many shards and rows of the runs that were not finished it has copied."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,20 @@ class Growth:
         new = sum(receipt.rows for receipt in written if receipt.shard not in self.cut)
         return {"new_rows": new, "vanished": self.vanished, "changed": self.changed, "pruned": self.pruned}
 
+    @property
+    def copied(self) -> list[CopiedShard]:
+        """*Pure.* Those items that runs before this one had finished."""
+        return [item for item in self.items if isinstance(item, CopiedShard)]
 
-Grow = Callable[[Manifest], Growth | None]
-"""What becomes of the generation that is official now; None if all is to be done again; raises OutputError if the input
-is another one."""
+    def taken_over(self) -> dict[str, Any]:
+        """*Pure.* For a manifest's `extra`; nothing if there is nothing."""
+        rows = sum(item.receipt.rows for item in self.copied)
+        return {TAKEN_OVER: {"shards": len(self.copied), "rows": rows}} if self.copied else {}
+
+
+Grow = Callable[[Manifest | None, Sequence[FinishedShard]], Growth | None]
+"""What becomes of the generation that is official now (None: nothing is yet), and of the shards that runs have finished
+but not committed; None if all is to be done again; raises OutputError if the input is another one."""
 
 
 def told(figures: dict[str, Any]) -> str:
@@ -138,6 +151,6 @@ def shards_without(before: Manifest, old: pa.Table, gone: np.ndarray) -> tuple[l
     return stay, [receipt for receipt in before.receipts if receipt.shard in hit and receipt.shard in left]
 
 
-def next_number(before: Manifest) -> int:
+def next_number(before: Manifest | None) -> int:
     """*Pure.* The first shard number that no shard of the dataset has."""
-    return 1 + max((receipt.shard for receipt in before.receipts), default=-1)
+    return 1 + max((receipt.shard for receipt in before.receipts), default=-1) if before else 0

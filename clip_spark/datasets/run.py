@@ -28,7 +28,8 @@ from clip_spark.datasets.receipt_files import ReadMany, ReceiptReader, read_many
 from clip_spark.datasets.retire import collect
 from clip_spark.datasets.sources import SOURCES, write_sources
 from clip_spark.datasets.spec import fingerprint
-from clip_spark.datasets.unfinished import claimable
+from clip_spark.datasets.taken_over import find_finished
+from clip_spark.datasets.unfinished import claimable, drop_superseded
 from clip_spark.errors import OutputError
 
 log = logging.getLogger(__name__)
@@ -145,7 +146,10 @@ class Run:
         return self.growth.kept
 
     def _figures(self, receipts: list[Receipt]) -> dict[str, Any]:
-        return {GROWTH: self.growth.figures(receipts)} if self.growth else {}
+        if self.growth is None:
+            return {}
+        grown = {GROWTH: self.growth.figures(receipts)} if self.grown_from else {}
+        return {**grown, **self.growth.taken_over()}
 
     def _sizes(self, names: Sequence[str]) -> dict[str, int]:
         """Path in the dataset -> bytes of those of some files that there are."""
@@ -162,6 +166,8 @@ class Run:
             self.abandon()
             raise
         collect(manifest)
+        if head.manifest is None and self.place:
+            drop_superseded(head.uri)
         return manifest
 
     def abandon(self) -> None:
@@ -195,8 +201,9 @@ def begin_run(
 ) -> Run:
     """*Driver.* Take a place for a plan: new, resumed, grown, or already done. Nothing is deleted.
 
-    The same options with inputs that have changed make a new generation. A step that can grow does what is new there;
-    any other does all of it again, if its inputs are the datasets that they were.
+    The same options with inputs that have changed make a new generation, also where the first was never finished. A
+    step that can grow does what is new there; any other does all of it again, if its inputs are the datasets that they
+    were.
 
     Args:
         output: the folder of the dataset.
@@ -214,17 +221,22 @@ def begin_run(
     if head.manifest is not None and same and not overwrite and not (prune and grow):
         return Run(_place_of(head.manifest), plan, _with_news(head.manifest), read, head=head)
     check_apart(head.uri, plan.inputs)
-    if head.manifest is None or overwrite:
+    before = plan_of(head.manifest) if head.manifest else found_plan(head.uri)
+    if overwrite or before is None or (head.manifest is None and before.fingerprint == plan.fingerprint):
         return _whole_run(head, plan, overwrite, read)
-    before = plan_of(head.manifest)
-    if grow is not None and (before.kind, before.spec) == (plan.kind, plan.spec):
-        growth = grow(head.manifest)
+    if grow is not None and _may_grow(head, before, plan):
+        growth = grow(head.manifest, find_finished(head, plan, read))
         if growth is not None:
             return _grown_run(head, plan, growth, read)
     if same_places(before, plan):
         log.info("'%s': %s; all of it is done again", head.uri, "; ".join(differences(before, plan)))
         return _whole_run(head, plan, True, read)
     raise another_run(head.uri, before, plan)
+
+
+def _may_grow(head: Head, before: Plan, plan: Plan) -> bool:
+    """*Pure.* True if what is there may have been made of the same input; a run that was not finished cannot tell."""
+    return (before.kind, before.spec) == (plan.kind, plan.spec) if head.manifest else same_places(before, plan)
 
 
 def _whole_run(head: Head, plan: Plan, overwrite: bool, read: ReadMany) -> Run:
@@ -241,13 +253,16 @@ def _whole_run(head: Head, plan: Plan, overwrite: bool, read: ReadMany) -> Run:
 
 def _grown_run(head: Head, plan: Plan, growth: Growth, read: ReadMany) -> Run:
     """*Driver.* What is new of a plan, aside; or nothing, if the dataset stays as it is."""
-    assert head.manifest is not None
-    if growth.is_idle(head.manifest):
+    if head.manifest is not None and growth.is_idle(head.manifest):
         news = told(growth.figures())
         manifest = dataclasses.replace(head.manifest, news=news)
         return Run(_place_of(manifest), plan, manifest, read, head=head)
-    name = fingerprint([plan.fingerprint, head.version, growth.numbers, [r.shard for r in growth.kept]])[:8]
-    place = claimed(storage.join(head.uri, GENERATIONS, name), plan)
+    if growth.copied:
+        log.info("'%s': runs that were not finished had done %s shards of it; they are taken over", head.uri,
+                 f"{len(growth.copied):,}")  # fmt: skip
+    content = [plan.fingerprint, head.version, growth.numbers, [r.shard for r in growth.kept]]
+    content += [[item.place, item.receipt.shard] for item in growth.copied]
+    place = claimed(storage.join(head.uri, GENERATIONS, fingerprint(content)[:8]), plan)
     if growth.sources is not None:
         write_sources(place, growth.sources)
     return Run(place, plan, None, read, head=head, growth=growth)

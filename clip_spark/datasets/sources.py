@@ -49,7 +49,7 @@ def sources_table(names: Sequence[str], stamps: Sequence[str], shards: Sequence[
 
 
 def write_sources(place: str, sources: pa.Table) -> None:
-    """*Driver.* Leave the sources of a generation in its place."""
+    """*Driver.* Leave the sources of a generation in its place, before its tasks: a later run may take over shards."""
     with storage.open_write(storage.join(place, SOURCES)) as stream:
         pq.write_table(sources, stream, compression="zstd")
 
@@ -58,7 +58,12 @@ def read_sources(manifest: Manifest) -> pa.Table | None:
     """*Driver.* What a dataset was made of; None if an older version made it, which did not note that."""
     if inside(manifest.place, SOURCES) not in manifest.beside:
         return None
-    with storage.open_read(manifest.locate(SOURCES)) as stream:
+    return read_sources_of(storage.join(manifest.uri, *filter(None, [manifest.place])))
+
+
+def read_sources_of(place: str) -> pa.Table:
+    """*Driver.* The sources that a run has left in its place; raises FileNotFoundError if there are none."""
+    with storage.open_read(storage.join(place, SOURCES)) as stream:
         return pq.read_table(stream).cast(SCHEMA)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from clip_spark import storage
-from clip_spark.datasets.commit import Head, close, read_open_head, reopen
+from clip_spark.datasets.commit import Head, close, named_places, read_head, read_open_head, reopen
 from clip_spark.datasets.manifest import MANIFEST
-from clip_spark.datasets.own_files import own_files
+from clip_spark.datasets.own_files import files_of_run, own_files
 from clip_spark.datasets.plan import found_plan
-from clip_spark.errors import OutputError
+from clip_spark.errors import OutputError, StorageError
 
 
 def delete_unfinished(uri: str) -> None:
@@ -18,6 +20,17 @@ def delete_unfinished(uri: str) -> None:
     if token := close(uri):
         storage.remove_files(own_files(uri, (file.uri for _, file, _ in storage.iter_everything(uri))))
         reopen(uri, token)
+
+
+def drop_superseded(uri: str) -> None:
+    """*Driver.* What a run left at the top that was never finished, once a generation beside it has become official.
+
+    Only that of a dataset that names no file there; that run can commit no more, for it began before this commit.
+    """
+    with suppress(OSError, StorageError):  # the commit is done; `clean` finds it
+        manifest = read_head(uri).manifest
+        if manifest is not None and "" not in named_places(manifest):
+            storage.remove_files(files_of_run(uri))
 
 
 def claimable(head: Head) -> Head:

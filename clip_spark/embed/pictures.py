@@ -55,9 +55,9 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
     )
     if run.manifest:
         return checked(run.manifest, spec.max_rejects)
-    encode_pending(get_spark, "embed-images", run, planned, partial(_work_of, run, planned))
     if run.growth is None:
         write_sources(run.output, sources_of(found, planned.items))
+    encode_pending(get_spark, "embed-images", run, planned, partial(_work_of, run, planned))
     refine, left_out = with_precision(run), planned.plan.inputs["images"]["left_out"]
     manifest = run.commit(
         facts(run, "image", spec.price_per_hour), lambda report: with_left_out(refine(report), left_out), (ENCODER,)
@@ -68,8 +68,7 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
 def _work_of(run: Run, planned: Planned, threads: int) -> PictureWork:
     """*Driver.* What makes the shards of a run; of one that grows, as those were made that stay."""
     work = cast(PictureWork, planned.work(run.output, threads))
-    before = run.grown_from
-    return replace(work, columns=typed_as_before(work.columns, before)) if before else work
+    return replace(work, columns=typed_as_before(work.columns, run))
 
 
 def plan_tasks(spec: EmbedImagesSpec) -> Planned:

@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 from clip_spark import storage
 from clip_spark.datasets.growth import Growth, next_number
 from clip_spark.datasets.manifest import Manifest, file_of
-from clip_spark.datasets.sources import read_sources, sources_table
+from clip_spark.datasets.sources import SCHEMA, read_sources, sources_table
 from clip_spark.datasets.spec import fingerprint
+from clip_spark.datasets.taken_over import FinishedShard, copies
+from clip_spark.embed.pending import of_one_encoder
 from clip_spark.embed.record_slices import RecordShard, cut_evenly, doubled_in, without
 from clip_spark.embed.text_records import Slice
 
@@ -41,21 +43,50 @@ def _stamp(part: Slice) -> str:
     return fingerprint(part.without)[:16] if part.without else ""
 
 
-def grow_texts(sets: Sequence[Manifest], shard_rows: int, before: Manifest) -> Growth | None:
+def grow_texts(
+    sets: Sequence[Manifest], shard_rows: int, before: Manifest | None, finished: Sequence[FinishedShard]
+) -> Growth | None:
     """*Driver.* What becomes of a dataset when its records are these now; None if nothing of it can stay."""
-    old = read_sources(before)
+    old = read_sources(before) if before else SCHEMA.empty_table()
     if old is None:
         return None
     files, doubled = _files(sets), doubled_in(sets)
     lost = {row["shard"] for row in old.to_pylist() if not _is_there(row, files, doubled)}
-    kept = [receipt for receipt in before.receipts if receipt.shard not in lost]
-    if not kept:
-        return None
+    kept = [receipt for receipt in before.receipts if receipt.shard not in lost] if before else []
     stays = old.filter(pc.invert(pc.is_in(old["shard"], value_set=pa.array(sorted(lost), pa.int32()))))
-    left = _uncovered(files, [_slice(name, files) for name in stays["source"].to_pylist()])
-    shards = cut_evenly(left, shard_rows, doubled, next_number(before))
-    sources = pa.concat_tables([stays, sources_of(sets, shards)]).combine_chunks()
-    return Growth(kept=tuple(kept), items=tuple(shards), sources=sources)
+    whole = [
+        one
+        for one in of_one_encoder(finished, before)
+        if all(_is_there(row, files, doubled) for row in one.sources.to_pylist())
+    ]
+    covered = [_slice(name, files) for name in stays["source"].to_pylist()]
+    taken = _apart(whole, covered, files)
+    if not kept and not taken:
+        return None
+    copied, of_copied = copies(taken, next_number(before))
+    left = _uncovered(files, covered)
+    shards = cut_evenly(left, shard_rows, doubled, next_number(before) + len(copied))
+    sources = pa.concat_tables([stays, of_copied, sources_of(sets, shards)]).combine_chunks()
+    return Growth(kept=tuple(kept), items=(*copied, *shards), sources=sources)
+
+
+def _apart(
+    finished: Sequence[FinishedShard], covered: list[Slice], files: Mapping[str, tuple[str, int]]
+) -> list[FinishedShard]:
+    """Those shards of which no row is in another that is taken; their slices are added to what is covered."""
+    by_file: dict[str, list[Slice]] = {}
+    for part in covered:
+        by_file.setdefault(part.uri, []).append(part)
+    taken = []
+    for shard in finished:
+        slices = [_slice(name, files) for name in shard.sources["source"].to_pylist()]
+        if any(a.start < b.stop and b.start < a.stop for a in slices for b in by_file.get(a.uri, ())):
+            continue
+        taken.append(shard)
+        covered += slices
+        for part in slices:
+            by_file.setdefault(part.uri, []).append(part)
+    return taken
 
 
 def _slice(name: str, files: Mapping[str, tuple[str, int]]) -> Slice:

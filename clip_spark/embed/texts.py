@@ -57,9 +57,9 @@ def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
     )
     if run.manifest:
         return run.manifest
-    encode_pending(get_spark, "embed-text", run, planned, partial(planned.work, run.output))
     if run.growth is None:
         write_sources(run.output, sources_of(sets, planned.items))
+    encode_pending(get_spark, "embed-text", run, planned, partial(planned.work, run.output))
     found = {**facts(run, "text", spec.price_per_hour), "templates": list(spec.said)}
     return run.commit(found, with_precision(run), (ENCODER,))
 

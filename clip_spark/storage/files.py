@@ -166,6 +166,17 @@ def iter_everything(uri: str) -> Iterator[tuple[str, FileInfo, float]]:
             fs.info(path)  # a host that cannot be asked looks like a missing file to fsspec's listings
 
 
+def folder_names(uri: str) -> list[str]:
+    """*Driver.* Names of the folders right inside a folder, sorted; none where there is no such folder."""
+    fs, path = filesystem(uri)
+    fs.invalidate_cache()
+    with suppress(FileNotFoundError, NotADirectoryError), clear_errors(uri, "listed"):
+        return sorted(
+            name(found["name"].rstrip("/")) for found in fs.ls(path, detail=True) if found["type"] == "directory"
+        )
+    return []
+
+
 def file_size(uri: str) -> int:
     """*Anywhere.* Bytes of one file; raises DatasetError when it is not there."""
     fs, path = filesystem(uri)

@@ -25,18 +25,21 @@ def sources_of(files: Sequence[CorpusFile]) -> pa.Table:
     return sources_table([printable(file.relative) for file in files], stamps, [NO_SHARD] * len(files))
 
 
-def all_again(now: pa.Table, option: str, prune: bool, before: Manifest) -> None:
+def all_again(now: pa.Table, option: str, prune: bool, before: Manifest | None, finished: object) -> None:
     """*Driver.* Let a dataset be made again as a whole, unless files would be lost by that: it has to be asked for.
 
     Args:
         now: the present files (sources.SCHEMA).
         option: name of the option that gives the input.
         prune: whether --prune was given.
-        before: what is official.
+        before: what is official; None if that was never finished: then nothing can be lost.
+        finished: no shard of another run can be used.
 
     Raises:
         OutputError: files are gone and `prune` was not given, or it is another input.
     """
+    if before is None:
+        return
     old, changes = changes_since(before, now, option)
     if len(changes.vanished) and not prune:
         raise OutputError(

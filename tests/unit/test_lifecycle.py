@@ -173,3 +173,19 @@ def test_cleaning_leaves_the_first_generation_of_an_index_that_was_appended_to(t
     list(delete_each(find_leftovers(str(tmp_path), older_than_hours=0, unfinished=True)))
     assert answers(tmp_path, np.arange(2 * ROWS))
     assert not list(find_leftovers(str(tmp_path), older_than_hours=0, unfinished=True))
+
+
+def test_a_first_run_that_was_killed_gives_way_to_one_whose_input_has_changed_since(tmp_path: Path) -> None:
+    alive = begin_run(str(tmp_path / "d"), plan_of(source="v1"), overwrite=False)
+    write_shard(alive, 0)
+    second = begin_run(str(tmp_path / "d"), plan_of(source="v2"), overwrite=False)
+    assert second.pending() == [0, 1] and second.place.startswith("generations/")
+    for number in (0, 1):
+        write_shard(second, number)
+    committed = second.commit()
+    write_shard(alive, 1)
+    with pytest.raises(OutputError, match="another writer was quicker|plan of this run was deleted"):
+        alive.commit()
+    assert read_manifest(second.output.rpartition("/generations/")[0]) == committed
+    assert not [path for path in committed.owned() if not (tmp_path / "d" / path).exists()]
+    assert {path.name for path in (tmp_path / "d").iterdir() if path.is_file()} == {"manifest.json"}

@@ -42,22 +42,22 @@ def made(folder: Path) -> Manifest:
 def test_new_and_changed_files_need_no_word(folder: Path, made: Manifest) -> None:
     (folder / "in" / "d.txt").write_text("more\n")
     (folder / "in" / "a.txt").write_text("another text\n")
-    assert all_again(sources_of(files_in(folder / "in")), "corpus", False, made) is None
+    assert all_again(sources_of(files_in(folder / "in")), "corpus", False, made, []) is None
 
 
 def test_files_that_are_gone_are_named_and_have_to_be_asked_for(folder: Path, made: Manifest) -> None:
     (folder / "in" / "b.txt").unlink()
     now = sources_of(files_in(folder / "in"))
     with pytest.raises(OutputError, match=r"1 files of --corpus are gone .*such as 'b.txt'; --prune makes it again"):
-        all_again(now, "corpus", False, made)
-    assert all_again(now, "corpus", True, made) is None
+        all_again(now, "corpus", False, made, [])
+    assert all_again(now, "corpus", True, made, []) is None
 
 
 def test_another_corpus_is_refused_also_with_prune(folder: Path, made: Manifest) -> None:
     (folder / "other").mkdir()
     (folder / "other" / "x.txt").write_text("x\n")
     with pytest.raises(OutputError, match="was made of other input: nothing of it, such as 'a.txt'"):
-        all_again(sources_of(files_in(folder / "other")), "corpus", True, made)
+        all_again(sources_of(files_in(folder / "other")), "corpus", True, made, [])
 
 
 def test_stray_files_change_nothing(folder: Path) -> None:

@@ -57,8 +57,13 @@ class GrowLinks:
     reasons: Collection[str] = ()
     prune: bool = False
 
-    def __call__(self, before: Manifest) -> Growth:
-        """Raises OutputError if not one of its links is left: those are other records."""
+    def __call__(self, before: Manifest | None, finished: object) -> Growth:
+        """Raises OutputError if not one of its links is left: those are other records; or if it was never finished."""
+        if before is None:
+            raise OutputError(
+                f"'{self.records.uri}' has changed since this download was stopped, and nothing is fetched twice "
+                "unasked: give another --output, or --overwrite."
+            )
         changes = self._changes(before)
         gone = _together(changes.vanished, changes.outdated) if self.prune else {}
         todo = _together(changes.new, changes.changed) if self.prune else changes.new
