@@ -12,6 +12,7 @@ from typing import Any
 from clip_spark import storage
 from clip_spark.errors import InputError, StorageError
 from clip_spark.pictures.folder_tables import read_table_rows
+from clip_spark.pictures.hosts import read_link
 from clip_spark.pictures.items import Picture, Unreadable, unreachable, with_texts
 
 
@@ -40,7 +41,7 @@ class FileEntry:
         if self.reason:
             return Unreadable(self.uri, self.reason, f"'{storage.name(self.uri)}' is not read")
         try:
-            picture = Picture(self.uri, storage.read_bytes(self.uri))
+            picture = Picture(self.uri, read_link(self.uri))
             return with_texts(picture, _text(self.caption), _text(self.metadata) or self.row)
         except FileNotFoundError:
             return Unreadable(self.uri, "missing", "the file does not exist")

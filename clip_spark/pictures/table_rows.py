@@ -14,6 +14,7 @@ import pyarrow as pa
 from clip_spark import storage
 from clip_spark.errors import InputError, StorageError
 from clip_spark.pictures.formats import ending, picture_format
+from clip_spark.pictures.hosts import asked, read_link
 from clip_spark.pictures.items import Item, LeftOut, Picture, Unreadable, unreachable, with_texts
 from clip_spark.pictures.plain_text import to_json, value_at
 from clip_spark.pictures.tables import open_table
@@ -50,7 +51,7 @@ class TablePart:
     def read(self) -> Iterator[Item]:
         """The rows in order; columns besides the pictures become the metadata. A damaged file is one Unreadable."""
         try:
-            with storage.open_read(self.uri) as stream:
+            with asked(self.uri), storage.open_read(self.uri) as stream:
                 yield from self._rows(stream)
         except FileNotFoundError:
             yield Unreadable(self.uri, "missing", "the file does not exist")
@@ -165,7 +166,7 @@ def picture_bytes(value: Any, file_uri: str) -> bytes | None:
     text = found if isinstance(found, str) else _path(value)
     if not text:
         return None
-    return from_base64(text) or storage.read_bytes(beside(file_uri, text))
+    return from_base64(text) or read_link(beside(file_uri, text))
 
 
 def _path(value: Any) -> str:

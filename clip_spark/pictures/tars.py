@@ -18,6 +18,7 @@ from typing import IO
 from clip_spark import storage
 from clip_spark.errors import ClipSparkError, StorageError
 from clip_spark.pictures.formats import PICTURE_ENDINGS, ending, picture_format
+from clip_spark.pictures.hosts import asked
 from clip_spark.pictures.items import Item, LeftOut, Picture, Unreadable, unreachable, with_texts
 from clip_spark.pictures.plain_text import printable
 
@@ -88,7 +89,7 @@ def _opened(uri: str) -> Iterator[tuple[IO[bytes], bool]]:
 
     Raises at its end what a decompressor raised: what it gave before is read first.
     """
-    with storage.open_read(uri) as stream:
+    with asked(uri), storage.open_read(uri) as stream:
         head = stream.read(8)
         stream.seek(0)
         kind = next((name for mark, name in COMPRESSIONS if head.startswith(mark)), None)

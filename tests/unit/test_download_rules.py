@@ -7,11 +7,12 @@ import pytest
 from clip_spark.errors import InputError
 from clip_spark.pictures.download.block_list import read_block_lists
 from clip_spark.pictures.download.client import retry_after
-from clip_spark.pictures.download.links import check_link, host_of
+from clip_spark.pictures.download.links import check_link
 from clip_spark.pictures.download.preferences import forbids, opted_out, training
 from clip_spark.pictures.download.robots import parse_robots
 from clip_spark.pictures.download.specs import DownloadSpec
 from clip_spark.pictures.download.statuses import Failed
+from clip_spark.pictures.hosts import host_of
 from clip_spark.storage.addresses import is_public
 
 SPEC = DownloadSpec(records="r", output="o")

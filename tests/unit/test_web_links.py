@@ -17,6 +17,7 @@ from PIL import Image
 
 from clip_spark import storage
 from clip_spark.errors import StorageError
+from clip_spark.pictures import hosts
 from clip_spark.pictures.find import find_pictures, plan_shards
 from clip_spark.pictures.items import Picture, Unreadable
 from clip_spark.pictures.sources import FileEntry
@@ -77,6 +78,39 @@ def test_a_host_that_does_not_answer_costs_its_own_links_alone(
     rejects = [item for item in loaded if isinstance(item, Unreadable)]
     assert [reject.reason for reject in rejects] == ["unreachable"] * 4
     assert all("no answer in time" in reject.message and "tries" not in reject.message for reject in rejects)
+
+
+@pytest.fixture
+def three_failures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process that knows no host yet, and has patience for three failures."""
+    monkeypatch.setattr(hosts, "_silent", {})
+    monkeypatch.setattr(hosts, "MOST_FAILURES", 3)
+    yield
+
+
+@pytest.mark.usefixtures("three_failures")
+def test_a_host_that_is_dead_is_not_asked_for_each_of_its_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = [FileEntry(f"http://127.0.0.1:9/{n}.jpg").load().message for n in range(5)]  # type: ignore[union-attr]
+    assert ["was not asked for: 3 links of 127.0.0.1:9 failed" in message for message in messages] == [False] * 3 + [
+        True
+    ] * 2
+    monkeypatch.setattr(hosts, "DEAD_SECONDS", -1.0)
+    again = FileEntry("http://127.0.0.1:9/9.jpg").load()
+    assert isinstance(again, Unreadable) and "Cannot connect" in again.message
+
+
+@pytest.mark.usefixtures("three_failures")
+@pytest.mark.parametrize("status", [404, 403, 500])
+def test_a_host_that_answers_is_asked_on(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    def answer(uri: str) -> bytes:
+        if status == 404:
+            raise FileNotFoundError(uri)
+        cause = type("ClientResponseError", (Exception,), {"status": status})()
+        raise StorageError(f"'{uri}' cannot be read: {status}") from cause
+
+    monkeypatch.setattr(storage, "read_bytes", answer)
+    found = [FileEntry(f"http://h/{n}.jpg").load() for n in range(5)]
+    assert not any("not asked" in item.message for item in found if isinstance(item, Unreadable))
 
 
 def test_a_host_that_refuses_is_a_reject() -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from clip_spark.pictures.download import statuses
 from clip_spark.pictures.download.block_list import check_hash, check_not_blocked, read_block_lists
 from clip_spark.pictures.download.client import Answer, Client
-from clip_spark.pictures.download.frontier import MOST_FAILURES, PATIENCE_SECONDS, Frontier, Host, Waiting
+from clip_spark.pictures.download.frontier import PATIENCE_SECONDS, Frontier, Host, Waiting
 from clip_spark.pictures.download.links import Link, check_link, origin_of
 from clip_spark.pictures.download.outcomes import Outcome, now
 from clip_spark.pictures.download.preferences import opted_out
@@ -22,6 +22,7 @@ from clip_spark.pictures.download.resize import Stored, to_stored
 from clip_spark.pictures.download.robots import AGENT, MOST_BYTES, OPEN, Robots, parse_robots
 from clip_spark.pictures.download.specs import DownloadSpec
 from clip_spark.pictures.download.statuses import Failed
+from clip_spark.pictures.hosts import MOST_FAILURES
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Seconds before the second try; doubled for each further one, with jitter. A server may ask for up to LONGEST_WAIT."""

@@ -16,12 +16,11 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from clip_spark.pictures.download.links import Link, host_of
+from clip_spark.pictures.download.links import Link
+from clip_spark.pictures.hosts import host_of
 
 PATIENCE_SECONDS = 600.0
 """So long a shard waits for a host that wants to be asked slowly; links that would come later are left out."""
-MOST_FAILURES = 10
-"""Failures in a row that are the host's own (no name, no connection, no answer): then it is taken for dead."""
 
 
 @dataclass

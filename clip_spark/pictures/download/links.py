@@ -1,4 +1,4 @@
-"""*Pure.* A link as a client asks for it, and the host that it belongs to."""
+"""*Pure.* A link as a client asks for it."""
 
 from __future__ import annotations
 
@@ -36,14 +36,6 @@ def check_link(url: str) -> str:
     if parts.scheme.lower() not in SCHEMES or not parts.hostname:
         raise Failed(NO_LINK, f"'{text[:200]}' does not begin with http:// or https:// and a host")
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
-
-
-def host_of(url: str) -> str:
-    """*Pure.* `host:port` as written; what one server's limits are kept for."""
-    try:
-        return urlsplit(url.strip()).netloc.rpartition("@")[2].lower()
-    except ValueError:
-        return ""
 
 
 def origin_of(url: str) -> str:

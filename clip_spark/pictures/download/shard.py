@@ -14,11 +14,12 @@ from clip_spark.datasets.shards import ShardWriter
 from clip_spark.pictures.download.checkpoints import Checkpoints
 from clip_spark.pictures.download.crawl import run
 from clip_spark.pictures.download.earlier import OldShard
-from clip_spark.pictures.download.links import Link, host_of
+from clip_spark.pictures.download.links import Link
 from clip_spark.pictures.download.outcomes import FIELDS, HOST, PICTURES, RECORDS, STATUS, Outcome
 from clip_spark.pictures.download.slices import NewShard, own_name
 from clip_spark.pictures.download.specs import DownloadSpec
 from clip_spark.pictures.download.tar_samples import add_sample, open_tar
+from clip_spark.pictures.hosts import host_of
 from clip_spark.runtime.row_counts import count_rows
 
 NAMED_HOSTS = 5
