@@ -49,8 +49,8 @@ class Index:
 
     @property
     def rows(self) -> int:
-        """Records in it, those that were removed included."""
-        return self.searcher.info.rows
+        """Records in it; those that were removed are not counted."""
+        return self.searcher.rows
 
     @property
     def kind(self) -> str:

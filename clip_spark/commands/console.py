@@ -139,12 +139,17 @@ def read_report(manifest: Manifest) -> dict[str, Any]:
 
 def result_line(job: Command, manifest: Manifest, started: float) -> str:
     """*Driver.* One line: what was made, or that it was there already."""
-    rows, news = f"{manifest.rows:,} rows", manifest.news
+    rows, news = f"{rows_of(manifest):,} rows", manifest.news
     if was_done_before(manifest, started):
         also = f"; {news}" if news else ""
         return f"{job.name}: already done ({rows}{also}) in {manifest.uri}; --overwrite does it again."
     also = f" ({news})" if news else ""
     return f"{job.name}: {rows}{also} in {time.time() - started:.1f} s -> {manifest.uri}"
+
+
+def rows_of(manifest: Manifest) -> int:
+    """*Driver.* The rows of a dataset; of an index without those that are removed."""
+    return load("clip_spark.index.open.removals:live_rows")(manifest) if manifest.kind == "index" else manifest.rows
 
 
 def was_done_before(manifest: Manifest, started: float) -> bool:

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clip_spark.commands.console import was_done_before
+from clip_spark.commands.console import rows_of, was_done_before
 from clip_spark.commands.entry import Command
 from clip_spark.commands.options import comma_hint, make_spec, read_yaml
 from clip_spark.datasets.manifest import Manifest
@@ -150,11 +150,13 @@ def _run_step(source: SessionSource, step: Step, rebuild: bool) -> Outcome:
     outcome = Outcome(step.job.name, manifest, time.time() - started, was_done_before(manifest, started))
     verb = "already done" if outcome.skipped else f"done in {outcome.seconds:.1f} s"
     also = f" ({manifest.news})" if manifest.news else ""
-    log.info("%s: %s, %s rows%s", outcome.name, verb, f"{manifest.rows:,}", also)
+    log.info("%s: %s, %s rows%s", outcome.name, verb, f"{rows_of(manifest):,}", also)
     return outcome
 
 
 def outcome_table(outcomes: Sequence[Outcome]) -> Table:
     """*Pure.* One row per step."""
-    rows = [(o.name, "skipped" if o.skipped else "done", o.manifest.rows, o.seconds, o.manifest.uri) for o in outcomes]
+    rows = [
+        (o.name, "skipped" if o.skipped else "done", rows_of(o.manifest), o.seconds, o.manifest.uri) for o in outcomes
+    ]
     return Table("steps", ("step", "state", "rows", "seconds", "dataset"), rows)

@@ -176,7 +176,7 @@ COMMANDS: dict[str, Callable[[Session, str], None]] = {
 def summary(searcher: Searcher) -> str:
     """*Pure.* One line about an open index."""
     info = searcher.info
-    where = f"{info.rows:,} {info.modality}s in {searcher.manifest.uri}"
+    where = f"{searcher.rows:,} {info.modality}s in {searcher.manifest.uri}"
     return f"{where}, model {info.encoder['model']}. :help shows commands."
 
 

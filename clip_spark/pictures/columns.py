@@ -17,11 +17,13 @@ from clip_spark.pictures.items import Picture
 from clip_spark.pictures.plain_text import json_object, value_at
 from clip_spark.pictures.records import COLUMNS, MetadataColumn
 from clip_spark.pictures.sources import FileEntry
-from clip_spark.pictures.table_rows import TablePart
+from clip_spark.pictures.table_rows import TablePart, picture_column
 
 log = logging.getLogger(__name__)
 
 SAMPLED_PARTS, SAMPLED_PICTURES = 8, 50
+LOOKED_AT = 256
+"""Tables that are opened before a column counts as nobody's."""
 ADDRESSES = ("url", "URL", "image_url")
 """Columns of tables for where a picture came from; the first is the records' name of it."""
 
@@ -55,12 +57,36 @@ def address_column(shards: Sequence[PictureShard], taken: Sequence[MetadataColum
         shards: some of their tables are opened.
         taken: columns that the user asked for.
     """
-    tables = [shard.part for shard in shards if isinstance(shard.part, TablePart)]
-    names = {name for part in islice(tables, 0, None, _step(tables)) for name in part.column_names()}
+    tables = _tables(shards)
+    names = {name for part in islice(tables, 0, None, _step(tables)) for name in part.schema().names}
     key = next((key for key in ADDRESSES if key in names), None)
     if key is None or any(column.name == ADDRESSES[0] or column.key == key for column in taken):
         return ()
     return (MetadataColumn(key, ADDRESSES[0], "string"),)
+
+
+def check_image_column(shards: Sequence[PictureShard], wanted: str) -> None:
+    """*Driver.* Refuse a column of pictures that no table has; the first that has it ends this.
+
+    Raises:
+        SpecError: there are tables, and none of those looked at has it; it lists their columns.
+    """
+    tables = _tables(shards) if wanted else []
+    names: dict[str, None] = {}
+    for part in islice(tables, 0, None, max(1, len(tables) // LOOKED_AT)):
+        columns = part.schema()
+        if picture_column(columns, wanted) is not None:
+            return
+        names |= dict.fromkeys(columns.names)
+    if names:
+        raise SpecError(
+            f"--image-column: no table has a column '{wanted}', of {min(len(tables), LOOKED_AT):,} looked at; "
+            f"there are {', '.join(names)}.{nearest(wanted, names)}"
+        )
+
+
+def _tables(shards: Sequence[PictureShard]) -> list[TablePart]:
+    return [shard.part for shard in shards if isinstance(shard.part, TablePart)]
 
 
 def column_name(key: str) -> str:

@@ -61,11 +61,11 @@ class TablePart:
             kind = "Arrow file" if self.uri.lower().endswith(ARROW_ENDINGS) else "parquet"
             yield Unreadable(self.uri, f"damaged {kind}", f"{error}; the rest of the file is lost")
 
-    def column_names(self) -> list[str]:
-        """Names of its columns; none of a file that cannot be read."""
+    def schema(self) -> pa.Schema:
+        """Its columns; none of a file that cannot be read."""
         with suppress(OSError, ValueError, pa.ArrowException, StorageError), storage.open_read(self.uri) as stream:
-            return list(open_table(stream).schema.names)
-        return []
+            return open_table(stream).schema
+        return pa.schema([])
 
     def _rows(self, stream: Any) -> Iterator[Item]:
         table = open_table(stream)

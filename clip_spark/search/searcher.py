@@ -65,6 +65,11 @@ class Searcher:
         return Searcher(manifest, info)
 
     @property
+    def rows(self) -> int:
+        """Records that can be found: those that are removed are not counted."""
+        return self.parts.live_rows
+
+    @property
     def encoder(self) -> Any:
         """The encoder that the index was built with, loaded at first use, in its precision or one close to it.
 

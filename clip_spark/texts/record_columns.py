@@ -15,8 +15,8 @@ from clip_spark.datasets import schema
 from clip_spark.errors import InputError, nearest
 from clip_spark.texts.specs import RecordsSpec
 
-PARENT = "parent_id"
-"""Of a record that is one of several of a row: the same 32 hex digits for all of them."""
+TEXT, PARENT = "text", "parent_id"
+"""PARENT: of a record that is one of several of a row: the same 32 hex digits for all of them."""
 RESERVED = ("record_id", "kind", "text", "uri", "n", PARENT)
 
 
@@ -86,22 +86,27 @@ def plan_columns(found: Mapping[str, pa.Schema], spec: RecordsSpec, partitions: 
 
 
 def _check_found(found: Mapping[str, pa.Schema], spec: RecordsSpec) -> None:
-    """*Pure.* Some file has the column; rows of files that lack it are rejects."""
-    if not found or any(key_columns(spec, columns.names)[0] for columns in found.values()):
-        return
-    uri, columns = next(iter(found.items()))
-    wanted, option = (spec.uri_column, "uri-column") if spec.uri_column else (spec.text_column, "text-column")
-    raise InputError(
-        f"'{uri}' has no column '{wanted}' (it has {', '.join(columns.names)}); "
-        f"name the right one with --{option}.{nearest(wanted, columns.names)}"
-    )
+    """*Pure.* Some file has the columns that the user names; rows of files that lack them are rejects.
+
+    Beside links a column `text` is taken where there is one: that is the default, and nobody's slip.
+    """
+    wanted = {"uri-column": spec.uri_column} if spec.uri_column else {}
+    if not spec.uri_column or spec.text_column != TEXT:
+        wanted["text-column"] = spec.text_column
+    for option, name in wanted.items():
+        if found and not any(find_keys(name, TEXT, columns.names) for columns in found.values()):
+            uri, columns = next(iter(found.items()))
+            raise InputError(
+                f"'{uri}' has no column '{name}' (it has {', '.join(columns.names)}); "
+                f"name the right one with --{option}.{nearest(name, columns.names)}"
+            )
 
 
 def _check_text(keys: Keys, kind: pa.DataType, uri: str, spec: RecordsSpec) -> bool:
     """*Pure.* True if a row may hold several texts; raises InputError if it holds none."""
     option = "uri-column" if keys.target == "uri" else "text-column"
     wanted = f"{keys.top}.{keys.inside}" if keys.inside else keys.top
-    inner, lists = _inner_type(kind, keys.inside)
+    inner, lists = type_inside(kind, keys.inside)
     if inner is None:
         raise InputError(f"'{uri}' has nothing called '{wanted}' inside '{keys.top}'; name another with --{option}.")
     if types.is_struct(inner):
@@ -112,17 +117,17 @@ def _check_text(keys: Keys, kind: pa.DataType, uri: str, spec: RecordsSpec) -> b
     return lists
 
 
-def _inner_type(kind: pa.DataType, inside: str, lists: bool = False) -> tuple[pa.DataType | None, bool]:
+def type_inside(kind: pa.DataType, inside: str, lists: bool = False) -> tuple[pa.DataType | None, bool]:
     """*Pure.* The type that a path inside of a type leads to, and whether it leads through a list."""
     if types.is_list(kind) or types.is_fixed_size_list(kind):
-        return _inner_type(kind.value_type, inside, True)
+        return type_inside(kind.value_type, inside, True)
     if inside and (types.is_string(kind) or types.is_large_string(kind)):
         return kind, lists  # JSON in a column of text, as in tables of others: its rows will tell
     if not inside or not types.is_struct(kind):
         return (None if inside else kind), lists
     for field in (kind.field(i) for i in range(kind.num_fields)):
         if inside == field.name or inside.startswith(f"{field.name}."):
-            return _inner_type(field.type, inside[len(field.name) + 1 :], lists)
+            return type_inside(field.type, inside[len(field.name) + 1 :], lists)
     return None, lists
 
 

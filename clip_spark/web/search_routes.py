@@ -50,7 +50,8 @@ def indices(request: Request) -> JSONResponse:
 
 def _index_json(index: ServedIndex) -> dict[str, Any]:
     info = index.searcher.info
-    return {"name": index.name, "kind": index.kind, "rows": index.rows, "dim": info.dim, "model": info.encoder["model"]}
+    rows, model = index.searcher.rows, info.encoder["model"]
+    return {"name": index.name, "kind": index.kind, "rows": rows, "dim": info.dim, "model": model}
 
 
 @router.get("/sample", response_model=SampleAnswer, dependencies=KNOWN)

@@ -61,13 +61,13 @@ class ServedIndex:
 
     @property
     def rows(self) -> int:
-        """Records in the index."""
+        """Positions in the index, those of removed records among them."""
         return self.searcher.info.rows
 
     @property
     def summary(self) -> str:
         """One line for a person."""
-        return f"{self.name}: {self.rows:,} {self.kind}s, model {self.searcher.info.encoder['model']}"
+        return f"{self.name}: {self.searcher.rows:,} {self.kind}s, model {self.searcher.info.encoder['model']}"
 
     def embed_text(self, text: str) -> np.ndarray:
         """The embedding of a text, float32 (d,), not to be written to: every page of a scroll gets the same one."""

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import clip_spark as cs
+from clip_spark.commands.console import rows_of
+from clip_spark.commands.prompt import summary
 from clip_spark.datasets import schema
 from clip_spark.errors import InputError, ModelError
-from clip_spark.index.build.build import build_index
+from clip_spark.index.build.build import build_index, preview
 from clip_spark.index.change.remove import remove_records
 from clip_spark.index.specs import IndexSpec, RemoveSpec
 from clip_spark.search.searcher import Searcher
@@ -79,3 +82,13 @@ def test_the_queries_of_a_build_are_not_part_of_the_index(tmp_path: Path) -> Non
     build(tmp_path, queries=str(tmp_path / "q"))
     with pytest.raises(InputError, match="The index holds texts and .* of images"):
         build(tmp_path, embeddings=str(tmp_path / "q"), append=True)
+
+
+def test_removed_records_are_not_among_the_rows_that_are_told(tmp_path: Path) -> None:
+    index = build(tmp_path)
+    ids = tuple(schema.record_id(text) for text in TEXTS[:3])
+    remove_records(no_spark, RemoveSpec(index=index.uri, ids=ids))
+    opened = cs.open_index(index.uri)
+    assert rows_of(index) == opened.rows == ROWS - 3
+    assert summary(opened.searcher).startswith(f"{ROWS - 3:,} texts in ")
+    assert dict(preview(index)[0].rows)["of removed records"] == 3

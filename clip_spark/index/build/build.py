@@ -42,7 +42,7 @@ from clip_spark.index.files.layout import (
 )
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.parts import open_parts
-from clip_spark.index.open.removals import read_removed
+from clip_spark.index.open.removals import live_rows, read_removed
 from clip_spark.index.specs import IndexSpec, task_bytes
 from clip_spark.runtime.session import SessionSource
 
@@ -245,9 +245,11 @@ def _rows_of_lists(info: IndexInfo) -> list[tuple[str, int]]:
 
 def preview(manifest: Manifest) -> list[Table]:
     """*Driver.* What the index is and how good."""
-    _, info = read_index(manifest.uri)
+    now, info = read_index(manifest.uri)
+    removed = info.rows - live_rows(now)
     rows = [
-        ("vectors", sum(part.rows for part in info.parts)),
+        ("vectors", info.rows),
+        *([("of removed records", removed)] if removed else []),
         ("numbers per vector", info.dim),
         ("kind", info.key),
         ("parts", len(info.parts)),

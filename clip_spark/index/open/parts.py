@@ -47,6 +47,11 @@ class PartSet:
         self._without = lru_cache(8)(partial(_subtract, self.rows))
         self._unfiltered = lru_cache(8)(partial(_parameters, self.indexes))
 
+    @property
+    def live_rows(self) -> int:
+        """Vectors that are not removed now."""
+        return self.rows - (len(self._removals.now().positions) if self._removals is not None else 0)
+
     def allowed(self, selection: Selection | None) -> Selection | None:
         """A selection minus what is removed now; None means everything."""
         removed = self._removals.now() if self._removals is not None else NOTHING

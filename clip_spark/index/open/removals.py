@@ -19,7 +19,9 @@ from contextlib import suppress
 import numpy as np
 
 from clip_spark import storage
+from clip_spark.datasets.manifest import Manifest
 from clip_spark.errors import ClipSparkError
+from clip_spark.index.files.layout import index_info
 from clip_spark.index.open.records import RecordReader
 
 log = logging.getLogger(__name__)
@@ -111,6 +113,13 @@ def add_removed(index_uri: str, record_ids: Iterable[str]) -> str:
     uri = storage.join(index_uri, TAKEDOWNS, f"{uuid.uuid4().hex}.json")
     storage.write_json(uri, {"record_ids": sorted(record_ids)})
     return uri
+
+
+def live_rows(manifest: Manifest) -> int:
+    """*Driver.* Records of an index that are not removed."""
+    removed = read_removed(manifest.uri)
+    info = index_info(manifest)
+    return info.rows - len(RecordReader(manifest.uri, info.records, info.columns).find_all(removed) if removed else ())
 
 
 def merge_removed(index_uri: str) -> None:

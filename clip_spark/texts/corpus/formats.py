@@ -24,6 +24,7 @@ from clip_spark.texts.corpus.sniff import split_name
 from clip_spark.texts.corpus.tables import batches, table_schema
 from clip_spark.texts.corpus.tars import is_hidden, read_members
 from clip_spark.texts.corpus.warc import read_records
+from clip_spark.texts.lines import decode
 
 WIKI_TAG = re.compile(rb"^</?doc(?: [^\n]*)?>\r?(?:\n|\Z)", re.MULTILINE)
 NO_TEXT = "no text"
@@ -140,12 +141,16 @@ def is_texts(value: Any) -> bool:
 
 def _csv_blocks(source: Source, field: str, account: Account) -> Iterator[bytes]:
     rows = CsvRows(source.stream, split_name(source.name)[1], field)
+    top = next((name for name in _beginnings(field) if name in rows.names), "")
     missing = (source.uri, NO_TEXT, f"'{field}' is missing; the columns are {', '.join(rows.names)}")
-    for table in rows.tables(source.uri, account, field):
-        if field not in rows.names:
+    for table in rows.tables(source.uri, account, top or field):
+        if not top:
             account.rejects += [missing] * table.num_rows
             continue
         cells = table.column(0).to_pylist()
+        if top != field:  # a cell of JSON
+            found = (dig(decode(cell), field[len(top) + 1 :]) for cell in cells)
+            cells = [text for value in found for text in as_texts(value, source.uri, field, account)]
         step = max(1, len(cells) * BLOCK_BYTES // max(1, table.nbytes))
         for start in range(0, len(cells), step):
             yield _block(cells[start : start + step])

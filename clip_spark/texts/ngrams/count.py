@@ -35,6 +35,7 @@ from clip_spark.texts.ngrams.counting.growth import Points
 from clip_spark.texts.ngrams.counting.source import Source
 from clip_spark.texts.ngrams.counting.vocabulary import make_vocabulary
 from clip_spark.texts.specs import CountSpec
+from clip_spark.texts.text_field import check_text_field
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -66,6 +67,7 @@ def count_ngrams(get_spark: SessionSource, spec: CountSpec) -> Manifest:
     before = Plan.of("counts", spec, {"corpus": corpus.as_input(files, spec.corpus)}, shards)
     if not spec.overwrite and (done := finished(spec.output, before)):  # its totals were kept in receipts of shards
         return done
+    check_text_field(files, spec.text_field, spec.encoding)
     sources = sources_of(files)
     again = partial(all_again, sources, "corpus", spec.prune)
     run = begin_run(spec.output, plan_of(before, files, splits), overwrite=spec.overwrite, grow=again)
