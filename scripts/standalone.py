@@ -21,6 +21,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class Cluster:
         status_port: port of the master's web page, which also answers /json/.
         folder: logs, and the workers' folders.
         processes: the master first, then the workers.
+        launcher: the thread that starts them all: the kernel ends a child with the *thread* that started it.
     """
 
     master: str
@@ -46,6 +48,7 @@ class Cluster:
     folder: Path
     env: dict[str, str]
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    launcher: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "launcher"))
 
     def status(self) -> dict[str, object]:
         """What the master says about workers and applications."""
@@ -80,7 +83,8 @@ class Cluster:
         """Start a Spark daemon in its own process group."""
         program = str(Path(self.env["SPARK_HOME"]) / "bin" / "spark-class")
         with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
+            started = self.launcher.submit(
+                subprocess.Popen,
                 [*inside, program, *arguments],
                 stdout=log,
                 stderr=log,
@@ -89,6 +93,7 @@ class Cluster:
                 start_new_session=True,
                 preexec_fn=end_with_parent(),  # a worker told to stop ends its executors
             )
+            process = started.result()
         self.processes.append(process)
         return process
 
@@ -102,6 +107,7 @@ class Cluster:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
+        self.launcher.shutdown()
 
 
 def end_with_parent(how: int = signal.SIGTERM) -> Callable[[], None]:
