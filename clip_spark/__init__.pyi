@@ -375,6 +375,11 @@ def make_records(
     output: Text,
     text_column: Text = "text",
     uri_column: Text = "",
+    id_column: Text = "",
+    where: Text = "",
+    sample: float = 1.0,
+    seed: int = 0,
+    limit: int = 0,
     encoding: Text = "auto",
     prune: bool = False,
     max_rejects: float = 1.0,
@@ -388,6 +393,11 @@ def make_records(
         output: folder of the dataset to write.
         text_column: column that holds the text, or a list of texts (a.b looks inside a).
         uri_column: column that holds picture URLs; the records are then of kind image.
+        id_column: column that tells rows apart, in place of their text or URI; the first row of each id is kept.
+        where: only rows that fulfil a condition, such as "width >= 256 and lang = 'en'".
+        sample: only this share of the rows, such as 0.01, drawn by their ids.
+        seed: of the sample.
+        limit: only the first so many of the rows that are left; 0: all.
         encoding: of the text: auto (UTF-8; UTF-16 and UTF-32 by their mark or zero bytes), cp1252, utf-16, ....
         prune: make it again also where files of the input are gone, without them.
         max_rejects: end as failed if a larger share of the rows is rejected, such as 0.5; everything is kept.

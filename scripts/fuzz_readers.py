@@ -96,7 +96,6 @@ def read(path: Path) -> None:
     from clip_spark.texts import corpus
     from clip_spark.texts.corpus import Account, Piece
     from clip_spark.texts.make_records import plan_rows
-    from clip_spark.texts.record_shards import ReadFile
     from clip_spark.texts.specs import RecordsSpec
 
     try:
@@ -107,12 +106,13 @@ def read(path: Path) -> None:
             raise
     spec = RecordsSpec(rows=(str(path),), output="o")
     try:
-        (file,), columns = plan_rows(corpus.list_corpus(spec.rows, "rows").files, spec)
+        planned = plan_rows(corpus.list_corpus(spec.rows, "rows").files, spec)
+        (file,) = planned.files
     except (InputError, ValueError) as error:
         if not isinstance(error, InputError) and "unpack" not in str(error):
             raise
         return
-    for _ in ReadFile(spec, columns, 2)(file):
+    for _ in planned.reader(spec, 2)(file):
         pass
 
 

@@ -44,7 +44,7 @@ def job_main(step: Command | str, argv: Sequence[str] | None = None) -> int:
     def work(spec: Any, options: RunOptions) -> None:
         started = time.time()
         manifest = command.run(spark_source(command, options), spec)
-        show_result(command, manifest, options, started)
+        show_result(command, spec, manifest, options, started)
 
     return command_main(command, argv, work)
 
@@ -118,7 +118,7 @@ def set_up_logging() -> None:
     logging.getLogger().addFilter(_not_of_py4j)  # it tells the root logger of a Ctrl-C, with a traceback
 
 
-def show_result(job: Command, manifest: Manifest, options: RunOptions, started: float) -> None:
+def show_result(job: Command, spec: Any, manifest: Manifest, options: RunOptions, started: float) -> None:
     """*Driver.* The end of a job: what it made, a look at it, and what to type next."""
     summary = read_report(manifest)
     if options.json:
@@ -128,8 +128,8 @@ def show_result(job: Command, manifest: Manifest, options: RunOptions, started: 
     for table in [*(load(job.preview)(manifest) if job.preview else []), reports.overview(summary)]:
         show_table(table)
     say(result_line(job, manifest, started))
-    if job.next_command:
-        say(f"Next: {job.next_command.format(output=shlex.quote(manifest.uri))}")
+    if following := job.next_for(spec, shlex.quote(manifest.uri)):
+        say(f"Next: {following}")
 
 
 def read_report(manifest: Manifest) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class Command:
         preview: `module:function`, called with the Manifest, returns tables to show; empty shows only the overview.
         examples: (what it does, command line) pairs for `--help`.
         next_command: a command to type next; `{output}` and the spec's other fields are filled in.
+        next_with: an option, and the command to type next where it is given.
         words: the option that words without an option's name are, such as the query of `search`; empty takes none.
         spark: whether it takes a Spark master and settings.
         page: page of the documentation, such as `docs/ngrams.md`.
@@ -42,6 +43,7 @@ class Command:
     preview: str = ""
     examples: tuple[tuple[str, str], ...] = ()
     next_command: str = ""
+    next_with: tuple[str, str] = ("", "")
     words: str = ""
     spark: bool = True
     page: str = ""
@@ -65,6 +67,12 @@ class Command:
     def spec_class(self) -> type[Any]:
         """*Driver.* The class whose fields are the options."""
         return load(self.spec)
+
+    def next_for(self, spec: Any, output: str) -> str:
+        """*Pure.* The command to type next after a run of a spec into a folder, quoted; empty for none."""
+        option, command = self.next_with
+        chosen = command if option and getattr(spec, option) else self.next_command
+        return chosen.format(output=output)
 
     def run(self, source: Any, spec: Any) -> Manifest:
         """*Driver.* Do the work of a step; Spark's page shows every stage of it under the step's name."""

@@ -74,8 +74,14 @@ _ENTRIES = (
                 "picture URLs with their captions",
                 "clip-spark make-records --rows urls.csv --uri-column url --text-column caption --output records/",
             ),
+            (
+                "one in a hundred of the large ones, told apart by a column of ids",
+                "clip-spark make-records --rows urls.parquet --uri-column url --id-column uid --where 'width >= 512' "
+                "--sample 0.01 --output records/",
+            ),
         ),
         next_command="clip-spark embed-text --records {output} --output embeddings/",
+        next_with=("uri_column", "clip-spark download-images --records {output} --output pictures/"),
     ),
     Command(
         "download-images",

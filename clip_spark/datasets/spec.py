@@ -35,6 +35,7 @@ def option(
     default: Any = dataclasses.MISSING,
     *,
     content: bool = True,
+    later: bool = False,
     holds: str = VALUE,
     kinds: tuple[str, ...] = (),
 ) -> Any:
@@ -45,10 +46,12 @@ def option(
         default: the default; an option without one is required.
         content: whether it changes the bytes of the result. Places, workers and batch sizes do not: two runs that
             differ only there may resume each other.
+        later: it came when the step had made datasets already: at its default it is left out of what decides the
+            result, so that the same command still knows those for its own.
         holds: VALUE, TEXT, URI, COLUMN or SIZE.
         kinds: of a URI: the kinds of datasets that may be there; none for anything else than a dataset.
     """
-    metadata = {"help": help, "content": content, "holds": holds, "kinds": kinds}
+    metadata = {"help": help, "content": content, "later": later, "holds": holds, "kinds": kinds}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -63,7 +66,10 @@ class Spec:
 
     def content(self) -> dict[str, Any]:
         """*Pure.* The options that decide the result, ready for JSON."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("content", True)}
+        deciding = [f for f in dataclasses.fields(self) if f.metadata.get("content", True)]
+        values = {f.name: getattr(self, f.name) for f in deciding}
+        unused = {f.name for f in deciding if f.metadata.get("later") and values[f.name] == f.default}
+        return {name: value for name, value in values.items() if name not in unused}
 
     def fingerprint(self) -> str:
         """*Pure.* 32 hex digits of the options that decide the result."""

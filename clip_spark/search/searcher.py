@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from clip_spark import storage
+from clip_spark.datasets.condition.evaluate import SECONDS
 from clip_spark.datasets.embeddings import UNIT_TOLERANCE
 from clip_spark.datasets.manifest import MANIFEST, Manifest, read_manifest
 from clip_spark.errors import ClipSparkError, InputError, SpecError
 from clip_spark.index.files.layout import Effort, IndexInfo, check_same_encoder, read_index
 from clip_spark.index.files.local_copy import verify_files
-from clip_spark.index.open.condition.evaluate import SECONDS
 from clip_spark.index.open.parts import MISSING, PartSet, open_parts
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import Removals

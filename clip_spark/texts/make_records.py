@@ -5,8 +5,10 @@ files --_read_file--> rows with record ids --shuffle by id--> first of each id -
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,8 @@ from clip_spark.texts.corpus.places import partitions
 from clip_spark.texts.corpus.rows import read_tables
 from clip_spark.texts.made_again import all_again, sources_of
 from clip_spark.texts.record_columns import merged_values, plan_columns
-from clip_spark.texts.record_shards import ReadFile, RowsFile, WriteShard
+from clip_spark.texts.record_shards import BEYOND, CountRecords, ReadFile, RowsFile, WriteShard
+from clip_spark.texts.row_choice import FILTERED, NOT_SAMPLED, RowChoice, plan_choice
 from clip_spark.texts.specs import RecordsSpec
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ def make_records(get_spark: SessionSource, spec: RecordsSpec) -> Manifest:
         ResultError: no row could be used, or more were rejected than --max-rejects allows.
     """
     listing = corpus.list_corpus(spec.rows, "rows")
-    files, columns = plan_rows(listing.files, spec)
+    planned = plan_rows(listing.files, spec)
     shards = spec.shards or max(1, -(-sum(file.weight for file in listing.files) // SHARD_BYTES))
     plan = Plan.of("records", spec, {"rows": corpus.as_input(listing.files, spec.rows)}, shards)
     sources = sources_of(listing.files)
@@ -58,10 +61,11 @@ def make_records(get_spark: SessionSource, spec: RecordsSpec) -> Manifest:
         return run.manifest
     write_sources(run.output, sources)
     if run.pending():
-        _make(get_spark(), spec, run, files, columns)
+        _make(get_spark(), spec, run, planned)
     sums = outcome.counters(run)
-    outcome.check(run, int(sums["rows"]), spec.max_rejects)
-    extra = {name: int(sums[name]) for name in ("duplicates", "empty")}
+    outcome.check(run, int(sums["rows"]), spec.max_rejects, _nothing_left(sums))
+    left_out = [name for name in (FILTERED, NOT_SAMPLED, BEYOND) if sums[name]]
+    extra = {name: int(sums[name]) for name in ("duplicates", "empty", *left_out)}
     about = outcome.of_files(sums, listing.left_out)
     return run.commit(extra, partial(outcome.refined, rows=int(sums["rows"]), about=about))
 
@@ -76,14 +80,37 @@ def show_records(manifest: Manifest) -> list[Table]:
     return [first, *outcome.tables(manifest)]
 
 
-def plan_rows(listed: Sequence[CorpusFile], spec: RecordsSpec) -> tuple[list[RowsFile], pa.Schema]:
-    """*Driver.* The files that are not empty, and the columns of all their records."""
+@dataclass(frozen=True)
+class PlannedRows:
+    """The files that are not empty, the columns of all their records, and which of these are taken."""
+
+    files: list[RowsFile]
+    columns: pa.Schema
+    choice: RowChoice
+
+    def reader(self, spec: RecordsSpec, shards: int) -> ReadFile:
+        """*Driver.* What the tasks do with each of the files."""
+        return ReadFile(spec, self.columns, self.choice, shards)
+
+
+def _nothing_left(sums: Counter[str]) -> str:
+    """*Pure.* Why nothing came out, where rows were left out as the user wished; empty otherwise."""
+    if sums[FILTERED] and not sums[NOT_SAMPLED]:
+        return f"no row fulfils --where, {sums[FILTERED]:,} do not"
+    return f"--sample took none of {sums[NOT_SAMPLED]:,}; give a larger share" if sums[NOT_SAMPLED] else ""
+
+
+def plan_rows(listed: Sequence[CorpusFile], spec: RecordsSpec) -> PlannedRows:
+    """*Driver.* What is read, and what of it is taken; mistakes in options are found here."""
     files = [
         RowsFile(number, file.uri, file.relative, file.bytes, partitions(file.relative))
         for number, file in enumerate(listed)
         if file.bytes
     ]
-    return files, plan_columns(_file_schemas(files, spec), spec, _partition_columns(files))
+    found = _file_schemas(files, spec)
+    columns = plan_columns(found, spec, _partition_columns(files))
+    names = list(dict.fromkeys(name for schema in found.values() for name in schema.names))
+    return PlannedRows(files, columns, plan_choice(spec, columns, names))
 
 
 def _file_schemas(files: Sequence[RowsFile], spec: RecordsSpec) -> dict[str, pa.Schema]:
@@ -119,10 +146,30 @@ def _partition_columns(files: Sequence[RowsFile]) -> pa.Schema:
     )
 
 
-def _make(spark: SparkSession, spec: RecordsSpec, run: Run, files: Sequence[RowsFile], columns: pa.Schema) -> None:
+def _make(spark: SparkSession, spec: RecordsSpec, run: Run, planned: PlannedRows) -> None:
     shards = run.plan.shards
-    keyed = spark.sparkContext.parallelize(files, max(1, len(files))).flatMap(ReadFile(spec, columns, shards))
+    read = planned.reader(spec, shards)
+    files = _first_files(spark, read, planned.files, spec.limit) if spec.limit else planned.files
+    key = ("uri" if spec.uri_column else "text") if spec.id_column else ""
+    keyed = spark.sparkContext.parallelize(files, max(1, len(files))).flatMap(read)
     written = keyed.partitionBy(shards, int).mapPartitionsWithIndex(
-        WriteShard(columns, run.output, run.plan.fingerprint)
+        WriteShard(planned.columns, key, run.output, run.plan.fingerprint)
     )
     collect(spark, STEP, written, len(files) + shards)
+
+
+def _first_files(spark: SparkSession, read: ReadFile, files: Sequence[RowsFile], limit: int) -> list[RowsFile]:
+    """*Driver.* The files that the first `limit` records lie in, each with how many of its records are taken.
+
+    As Spark's own `take`: one file is looked at first, then four times as many as before, until there are enough.
+    """
+    chosen, left, group = list[RowsFile](), limit, 1
+    while files and left:
+        batch, files = files[:group], files[group:]
+        counted = spark.sparkContext.parallelize(batch, len(batch)).map(CountRecords(read, left))
+        for file, number in zip(batch, collect(spark, STEP, counted, len(batch)), strict=True):
+            if left:
+                chosen.append(replace(file, most=min(number, left)))
+                left -= min(number, left)
+        group *= 4
+    return chosen

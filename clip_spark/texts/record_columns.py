@@ -58,6 +58,11 @@ def key_columns(spec: RecordsSpec, names: list[str]) -> list[Keys | None]:
     return keys
 
 
+def id_keys(spec: RecordsSpec, names: list[str]) -> Keys | None:
+    """*Pure.* Where the id of a row is, if the user named a column for it; its column stays one of the record's."""
+    return find_keys(spec.id_column, "record_id", names) if spec.id_column else None
+
+
 def plan_columns(found: Mapping[str, pa.Schema], spec: RecordsSpec, partitions: pa.Schema) -> pa.Schema:
     """*Pure.* The columns of the records: id, kind, text or uri, then the user's columns of all files.
 
@@ -71,6 +76,7 @@ def plan_columns(found: Mapping[str, pa.Schema], spec: RecordsSpec, partitions: 
     """
     merged, lists, has_text = partitions, False, not spec.uri_column
     _check_found(found, spec)
+    _check_ids(found, spec)
     for uri, columns in found.items():
         for keys in filter(None, key_columns(spec, columns.names)):
             lists = _check_text(keys, columns.field(keys.top).type, uri, spec) or lists
@@ -100,6 +106,17 @@ def _check_found(found: Mapping[str, pa.Schema], spec: RecordsSpec) -> None:
                 f"'{uri}' has no column '{name}' (it has {', '.join(columns.names)}); "
                 f"name the right one with --{option}.{nearest(name, columns.names)}"
             )
+
+
+def _check_ids(found: Mapping[str, pa.Schema], spec: RecordsSpec) -> None:
+    """*Pure.* Some file has the column of ids; rows of files that lack it are rejects."""
+    if not spec.id_column or not found or any(id_keys(spec, columns.names) for columns in found.values()):
+        return
+    uri, columns = next(iter(found.items()))
+    raise InputError(
+        f"'{uri}' has no column '{spec.id_column}' (it has {', '.join(columns.names)}); "
+        f"name the right one with --id-column.{nearest(spec.id_column, columns.names)}"
+    )
 
 
 def _check_text(keys: Keys, kind: pa.DataType, uri: str, spec: RecordsSpec) -> bool:

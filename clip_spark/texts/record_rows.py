@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,10 +14,10 @@ from clip_spark.texts.corpus import Account
 from clip_spark.texts.corpus.account import at_row
 from clip_spark.texts.corpus.json_rows import dig, kind_of
 from clip_spark.texts.corpus.rows import json_text
-from clip_spark.texts.record_columns import PARENT, Keys, key_columns, own_name
+from clip_spark.texts.record_columns import PARENT, Keys, id_keys, key_columns, own_name
 from clip_spark.texts.specs import RecordsSpec
 
-NO_TEXT, NOT_UTF8, NO_FIT = "no text", "not UTF-8", "does not fit its column"
+NO_TEXT, NOT_UTF8, NO_FIT, NO_ID = "no text", "not UTF-8", "does not fit its column", "no id"
 UNSEEN = "not among the first rows of its file"
 
 
@@ -42,27 +43,59 @@ def as_records(table: pa.Table, spec: RecordsSpec, columns: pa.Schema, account: 
     rows, texts = _spread(_texts(table, first) if first else [None] * table.num_rows)
     where = [at_row(at.uri, at.first + row) for row in rows]
     keys = [_usable(text, source, first, account) for text, source in zip(texts, where, strict=True)]
+    own = _ids(table, spec) if spec.id_column else None
+    names = [at_row(at.relative, at.first + row) for row in range(table.num_rows)] if own is None else own
+    if own is not None:
+        found = zip(keys, rows, where, strict=True)
+        keys = [key and _with_id(key, own[row], source, account) for key, row, source in found]
     made: dict[str, list[Any]] = {
         first.target if first else ("uri" if spec.uri_column else "text"): keys,
-        "record_id": [schema.record_id(key) if key else None for key in keys],
+        "record_id": _record_ids(keys, rows, own),
         "kind": ["image" if spec.uri_column else "text"] * len(rows),
-        PARENT: [schema.record_id(at_row(at.relative, at.first + row)) for row in rows],
+        PARENT: [schema.record_id(names[row] or "") for row in rows],
     }
     for other in filter(None, others):
-        values = _texts(table, other)
-        made[other.target] = [json_text(values[row]) for row in rows]
+        beside = _texts(table, other)
+        made[other.target] = [json_text(beside[row]) for row in rows]
     used = {keys.top for keys in (first, *others) if keys and not keys.inside}
     kept = {own_name(name): table[name] for name in table.column_names if name not in used}
     _note_unseen(kept, columns, account)
     if rows != list(range(table.num_rows)):
         kept = {name: column.take(pa.array(rows, pa.int64())) for name, column in kept.items()}
     bad: dict[int, str] = {}
-    found = [_column(field, made, kept, len(rows), bad) for field in columns]
+    values = [_column(field, made, kept, len(rows), bad) for field in columns]
     for row, why in bad.items():
         if keys[row] is not None:
             account.reject(where[row], NO_FIT, why)
-    records = pa.table(found, schema=columns)
+    records = pa.table(values, schema=columns)
     return records.filter(pa.array([key is not None and row not in bad for row, key in enumerate(keys)], pa.bool_()))
+
+
+def _ids(table: pa.Table, spec: RecordsSpec) -> list[str | None]:
+    """*Worker.* The user's own id of each row, as text."""
+    keys = id_keys(spec, table.column_names)
+    return [json_text(value) for value in _texts(table, keys)] if keys else [None] * table.num_rows
+
+
+def _with_id(key: str, own: str | None, source: str, account: Account) -> str | None:
+    """*Worker.* The key of a row that has an id of its own; a row without one is rejected."""
+    if own is None or not own.strip():
+        account.reject(source, NO_ID, "the column of ids is missing or empty here")
+        return None
+    return key
+
+
+def _record_ids(keys: Sequence[str | None], rows: Sequence[int], own: Sequence[str | None] | None) -> list[str | None]:
+    """*Pure.* Ids of records: of their text or URI, or of the user's id and, in a row of several texts, its number."""
+    if own is None:
+        return [schema.record_id(key) if key else None for key in keys]
+    seen, found = Counter[int](), list[str | None]()
+    several = Counter(rows)
+    for key, row in zip(keys, rows, strict=True):
+        name = f"{own[row]}#{seen[row]}" if several[row] > 1 else f"{own[row]}"
+        seen[row] += 1
+        found.append(schema.record_id(name) if key else None)
+    return found
 
 
 def _note_unseen(kept: Mapping[str, pa.ChunkedArray], columns: pa.Schema, account: Account) -> None:

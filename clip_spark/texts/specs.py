@@ -128,6 +128,18 @@ class RecordsSpec(Spec):
         "column that holds the text, or a list of texts (a.b looks inside a)", "text", holds=COLUMN
     )
     uri_column: str = option("column that holds picture URLs; the records are then of kind image", "", holds=COLUMN)
+    id_column: str = option(
+        "column that tells rows apart, in place of their text or URI; the first row of each id is kept",
+        "",
+        later=True,
+        holds=COLUMN,
+    )
+    where: str = option(
+        "only rows that fulfil a condition, such as \"width >= 256 and lang = 'en'\"", "", later=True, holds=TEXT
+    )
+    sample: float = option("only this share of the rows, such as 0.01, drawn by their ids", 1.0, later=True)
+    seed: int = option("of the sample", 0, later=True)
+    limit: int = option("only the first so many of the rows that are left; 0: all", 0, later=True)
     encoding: str = option(ENCODING_HELP, AUTO)
     prune: bool = option("make it again also where files of the input are gone, without them", False, content=False)
     max_rejects: float = option(MAX_REJECTS_HELP, MAX_REJECTS, content=False)
@@ -136,5 +148,9 @@ class RecordsSpec(Spec):
     def __post_init__(self) -> None:
         check_not_empty("rows", self.rows)
         check_encoding(self.encoding)
+        if not 0 < self.sample <= 1:
+            raise SpecError(f"--sample is {self.sample:g}; it must be above 0 and at most 1, such as 0.01.")
+        check_at_least("limit", self.limit, 0)
+        check_at_least("seed", self.seed, 0)
         check_share("max-rejects", self.max_rejects)
         check_at_least("shards", self.shards, 0)

@@ -12,8 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from clip_spark.datasets.condition.evaluate import TooSlowCondition
 from clip_spark.errors import ClipSparkError, Rejected, UserError
-from clip_spark.index.open.condition.evaluate import TooSlowCondition
 from clip_spark.web.budget import TooSlow
 
 log = logging.getLogger(__name__)

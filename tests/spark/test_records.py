@@ -12,7 +12,7 @@ import pytest
 
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.schema import record_id
-from clip_spark.errors import InputError
+from clip_spark.errors import InputError, ResultError
 from clip_spark.texts.make_records import make_records
 from clip_spark.texts.ngrams.count import count_ngrams
 from clip_spark.texts.specs import CountSpec, RecordsSpec
@@ -51,6 +51,24 @@ def test_parquet_keeps_types_and_urls_make_pictures(spark: Any, tmp_path: Path) 
         ("image", "s3://b/2.jpg", "c", 3),
     ]
     assert found[0]["record_id"] == record_id("s3://b/1.jpg")
+
+
+def test_the_first_so_many_rows_that_fulfil_a_condition(spark: Any, tmp_path: Path) -> None:
+    for name in "abcdefg":
+        (tmp_path / f"{name}.csv").write_text("text,n\n" + "".join(f"{name}{n},{n}\n" for n in range(4)))
+    spec = RecordsSpec(
+        rows=(str(tmp_path / "*.csv"),), output=str(tmp_path / "out"), where="n = '3'", limit=5, shards=2
+    )
+    manifest = make_records(lambda: spark, spec)
+    assert {row["text"] for row in rows(manifest)} == {"a3", "b3", "c3", "d3", "e3"}
+    assert manifest.extra == {"duplicates": 0, "empty": 0, "filtered": 15}, "files f and g were not read for records"
+
+
+def test_a_condition_that_nothing_fulfils_is_no_success(spark: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,n\na,1\n")
+    spec = RecordsSpec(rows=(str(tmp_path / "a.csv"),), output=str(tmp_path / "out"), where="n = '2'")
+    with pytest.raises(ResultError, match="no row fulfils --where, 1 do not"):
+        make_records(lambda: spark, spec)
 
 
 def test_a_wrong_column_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

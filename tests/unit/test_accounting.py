@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from clip_spark.texts import corpus
 from clip_spark.texts.corpus import Account, Piece
 from clip_spark.texts.make_records import plan_rows
-from clip_spark.texts.record_shards import ReadFile
 from clip_spark.texts.specs import RecordsSpec
 from tests.helpers_packed import PACK
 
@@ -83,8 +82,9 @@ def read_as_corpus(path: Path) -> tuple[list[str], int]:
 def read_as_rows(path: Path) -> tuple[list[str], int, int]:
     """The texts that make-records writes, rows without a text, and rows that it rejects."""
     spec = RecordsSpec(rows=(str(path),), output="o")
-    (file,), columns = plan_rows(corpus.list_corpus(spec.rows, "rows").files, spec)
-    parts = [part for _, part in ReadFile(spec, columns, 1)(file)]
+    planned = plan_rows(corpus.list_corpus(spec.rows, "rows").files, spec)
+    (file,) = planned.files
+    parts = [part for _, part in planned.reader(spec, 1)(file)]
     rows = [row for part in parts if part.rows for row in pa.ipc.open_stream(part.rows).read_all().to_pylist()]
     return [row["text"] for row in rows], int(parts[-1].counters["empty"]), len(parts[-1].rejects)
 

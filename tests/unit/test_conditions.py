@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from clip_spark.datasets.condition.binding import bind
 from clip_spark.errors import SpecError
-from clip_spark.index.open.condition.binding import bind
-from clip_spark.index.open.condition.evaluate import matching_positions
+from clip_spark.index.open.matching import matching_positions
 from clip_spark.index.open.selection import Selection, select_where
 from tests.helpers_conditions import SECRET, Tables, matching, random_records
 

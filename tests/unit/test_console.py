@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from clip_spark.commands.console import job_main
+from clip_spark.commands.registry import COMMANDS
 from clip_spark.errors import InputError, TaskError
+from clip_spark.texts.specs import RecordsSpec
 from tests.helpers_commands import ERROR, TOY
 
 ARGV = ["--embeddings", "e", "--index", "i", "--output"]
@@ -23,6 +25,13 @@ def test_a_job_shows_tables_and_the_next_command(tmp_path: Path, capsys: pytest.
     assert job_main(TOY, [*ARGV, str(tmp_path / "o")]) == 0
     out = capsys.readouterr().out
     assert "dog" in out and "12,345" in out and f"Next: look at {tmp_path / 'o'}" in out
+
+
+def test_what_comes_next_may_depend_on_an_option() -> None:
+    links, texts = (RecordsSpec(rows=("a.csv",), uri_column=column, output="o") for column in ("url", ""))
+    job = COMMANDS["make-records"]
+    assert job.next_for(links, "o").startswith("clip-spark download-images --records o")
+    assert job.next_for(texts, "o").startswith("clip-spark embed-text --records o")
 
 
 def test_json_is_one_line_for_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from clip_spark.texts.corpus import Account, Piece
 from clip_spark.texts.corpus.account import DAMAGED
 from clip_spark.texts.corpus.places import partitions
 from clip_spark.texts.make_records import plan_rows
-from clip_spark.texts.record_shards import ORDER, ReadFile
+from clip_spark.texts.record_shards import ORDER
 from clip_spark.texts.specs import RecordsSpec
 
 INPUTS = Path(__file__).resolve().parents[1] / "field/inputs"
@@ -130,11 +130,11 @@ def test_an_excel_workbook_is_refused_by_name(tmp_path: Path) -> None:
 def records(name: str, column: str = "prompt", **options: Any) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """The records of an input without their ids and kind, before duplicates are removed; rejects by reason."""
     spec = RecordsSpec(rows=(str(INPUTS / "rows" / name),), output="o", text_column=column, **options)
-    files, columns = plan_rows(corpus.list_corpus(spec.rows, "rows").files, spec)
+    planned = plan_rows(corpus.list_corpus(spec.rows, "rows").files, spec)
     found: list[dict[str, Any]] = []
     rejects: Counter[str] = Counter()
-    for file in files:
-        for _, part in ReadFile(spec, columns, 1)(file):
+    for file in planned.files:
+        for _, part in planned.reader(spec, 1)(file):
             rejects.update(reason for _, reason, _ in part.rejects)
             if part.rows:
                 found += pa.ipc.open_stream(part.rows).read_all().drop_columns([ORDER, "record_id", "kind"]).to_pylist()

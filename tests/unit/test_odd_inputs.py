@@ -26,7 +26,6 @@ from clip_spark.texts.corpus.csv_rows import CsvRows
 from clip_spark.texts.corpus.json_rows import stream_values
 from clip_spark.texts.corpus.rows import read_tables
 from clip_spark.texts.make_records import plan_rows
-from clip_spark.texts.record_shards import ReadFile
 from clip_spark.texts.specs import RecordsSpec
 from tests.helpers_packed import PACK
 
@@ -220,8 +219,9 @@ def test_texts_of_a_column_that_are_no_utf8_stop_no_rows(tmp_path: Path) -> None
     odd = pa.array([b"a \xff fox", None, b"hen"], pa.binary()).view(pa.string())
     pq.write_table(pa.table({"text": odd}), tmp_path / "a.parquet")
     spec = RecordsSpec(rows=(str(tmp_path / "a.parquet"),), output="o")
-    (file,), columns = plan_rows(corpus.list_corpus(spec.rows).files, spec)
-    parts = [part for _, part in ReadFile(spec, columns, 1)(file)]
+    planned = plan_rows(corpus.list_corpus(spec.rows).files, spec)
+    (file,) = planned.files
+    parts = [part for _, part in planned.reader(spec, 1)(file)]
     found = [row for part in parts if part.rows for row in pa.ipc.open_stream(part.rows).read_all().to_pylist()]
     assert [row["text"] for row in found] == ["a \ufffd fox", "hen"]
 
@@ -327,8 +327,9 @@ def test_rows_of_json_with_keys_and_kinds_of_their_own(tmp_path: Path) -> None:
     ]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     spec = RecordsSpec(rows=(str(tmp_path),), output="o")
-    (file,), columns = plan_rows(corpus.list_corpus(spec.rows).files, spec)
-    parts = [part for _, part in ReadFile(spec, columns, 1)(file)]
+    planned = plan_rows(corpus.list_corpus(spec.rows).files, spec)
+    (file,) = planned.files
+    parts = [part for _, part in planned.reader(spec, 1)(file)]
     found = [row for part in parts if part.rows for row in pa.ipc.open_stream(part.rows).read_all().to_pylist()]
     assert [(row["text"], row["x"], row["input_n"]) for row in found] == [
         ("a", "1", 1),

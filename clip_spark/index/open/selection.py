@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from clip_spark.datasets.condition.binding import bind
+from clip_spark.datasets.condition.evaluate import SECONDS, check_condition, check_patterns
 from clip_spark.index.files.faiss_library import load_faiss
-from clip_spark.index.open.condition.binding import bind
-from clip_spark.index.open.condition.evaluate import SECONDS, check_patterns, check_types, matching_positions
+from clip_spark.index.open.matching import matching_positions
 from clip_spark.index.open.records import RecordReader
 
 
@@ -63,7 +64,4 @@ def select_where(
 
 def check_where(records: RecordReader, condition: str) -> None:
     """*Driver.* Raise SpecError unless the condition can be used on these records; reads no record."""
-    schema = records.schema
-    bound = bind(condition, schema)
-    check_patterns(condition, bound)
-    check_types(bound, schema)
+    check_condition(condition, records.schema)

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from clip_spark.errors import SpecError, nearest
-from clip_spark.index.open.condition.columns import (
+from clip_spark.datasets.condition.columns import (
     BOOLEAN,
     DATE,
     LIST,
@@ -24,10 +23,11 @@ from clip_spark.index.open.condition.columns import (
     TIMESTAMP,
     family_of,
 )  # fmt: skip
-from clip_spark.index.open.condition.grammar import Node, parse_condition
-from clip_spark.index.open.condition.literals import MOST_DIGITS, is_number, quoted, time_sql
-from clip_spark.index.open.condition.patterns import like_sql
-from clip_spark.index.open.condition.words import mistake
+from clip_spark.datasets.condition.grammar import Node, parse_condition
+from clip_spark.datasets.condition.literals import MOST_DIGITS, is_number, quoted, time_sql
+from clip_spark.datasets.condition.patterns import like_sql
+from clip_spark.datasets.condition.words import mistake
+from clip_spark.errors import SpecError, nearest
 
 MOST_PATTERN = 1000
 """Characters."""
@@ -216,6 +216,9 @@ class _Binder:
         return Value(f"(- {self._need(node.parts[0], NUMBER).sql})", NUMBER)
 
     def _cast(self, node: Node) -> Value:
+        if node.value == NUMBER:  # a text that is no number is null: nothing fails on a record
+            number = f"TRY_CAST({self._need(node.parts[0], NUMBER, TEXT).sql} AS DOUBLE)"
+            return Value(f"CASE WHEN isfinite({number}) THEN {number} END", NUMBER)
         return Value(f"CAST({self._need(node.parts[0], NUMBER, TEXT, BOOLEAN, *TIMES).sql} AS VARCHAR)", TEXT)
 
     def _call(self, node: Node) -> Value:

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from clip_spark.datasets.condition.words import Word, mistake, words_of
 from clip_spark.errors import SpecError
-from clip_spark.index.open.condition.words import Word, mistake, words_of
 
 MOST_DEPTH, MOST_NODES = 40, 1500
 """Parentheses in each other, or sums in a row; names, literals and operators in all, without the entries of an IN."""
@@ -246,7 +246,11 @@ class _Parser:
         self._need("(")
         inner = self._condition_rule()
         self._need("as")
-        if not self._take("text", "varchar"):
-            raise self._unexpected("text; a cast to another type could fail on a record")
+        if self._take("double"):
+            kind = "number"
+        elif self._take("text", "varchar"):
+            kind = "text"
+        else:
+            raise self._unexpected("text or double; a cast to another type could fail on a record")
         self._need(")")
-        return self._node("cast", "", word.place, inner)
+        return self._node("cast", kind, word.place, inner)

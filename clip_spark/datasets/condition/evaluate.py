@@ -1,7 +1,7 @@
-"""*Worker.* A bound condition runs over the live records: streamed, in bounded memory, for a bounded time.
+"""*Worker.* A bound condition runs over rows: streamed, in bounded memory, for a bounded time.
 
-DuckDB sees numbers of rows and the columns that the condition names, of records that were not taken down; it may open
-no file, load no extension, and change no setting. Its own messages are never repeated: they can hold data.
+DuckDB sees numbers of rows and the columns that the condition names; it may open no file, load no extension, and
+change no setting. Its own messages are never repeated: they can hold data.
 """
 
 from __future__ import annotations
@@ -9,18 +9,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from clip_spark.datasets.condition.binding import Bound, bind
+from clip_spark.datasets.condition.columns import hand_over, handed_over
+from clip_spark.datasets.condition.words import mistake
 from clip_spark.errors import SpecError
-from clip_spark.index.open.condition.binding import Bound
-from clip_spark.index.open.condition.columns import hand_over, handed_over
-from clip_spark.index.open.condition.words import mistake
-from clip_spark.index.open.records import RecordReader
 
 
 class TooSlowCondition(SpecError):
@@ -46,29 +44,6 @@ SECONDS = 600.0
 """The longest that a condition may run in a batch job."""
 
 
-def matching_positions(
-    bound: Bound, records: RecordReader, live: np.ndarray | None, seconds: float = SECONDS
-) -> np.ndarray:
-    """*Worker.* Positions, int64, of the live records that fulfil a condition.
-
-    Args:
-        bound: the condition.
-        records: of the index.
-        live: bool (rows,), false for what was taken down; None means that all are live.
-        seconds: the longest that it may take.
-
-    Raises:
-        SpecError: it takes too long or too much memory, or cannot be computed on a record.
-    """
-    end = time.monotonic() + seconds
-    batches = _batches(bound, records, live, end)
-    first = next(batches, None)
-    if first is None:
-        return np.empty(0, np.int64)
-    reader = pa.RecordBatchReader.from_batches(first.schema, _after(first, batches))
-    return _run(bound, reader, end)
-
-
 def check_patterns(condition: str, bound: Bound) -> None:
     """*Driver.* Raise SpecError unless DuckDB takes the regular expressions of a condition."""
     import duckdb
@@ -81,11 +56,14 @@ def check_patterns(condition: str, bound: Bound) -> None:
             raise mistake(condition, place, "this is no regular expression (RE2).") from error
 
 
-def check_types(bound: Bound, schema: pa.Schema) -> None:
-    """*Driver.* Raise SpecError unless DuckDB takes a condition; reads no record."""
+def check_condition(condition: str, schema: pa.Schema) -> Bound:
+    """*Driver.* The bound condition, or SpecError unless DuckDB takes it; reads no row."""
+    bound = bind(condition, schema)
+    check_patterns(condition, bound)
     fields = [pa.field(f"c{number}", handed_over(schema.field(name).type)) for number, name in enumerate(bound.columns)]
     empty = pa.schema([*fields, (POSITION, pa.int64())]).empty_table()
-    _run(bound, empty.to_reader(), time.monotonic() + SECONDS)
+    matching(bound, empty.to_reader(), time.monotonic() + SECONDS)
+    return bound
 
 
 @lru_cache(1)
@@ -99,7 +77,40 @@ def _database(process: int) -> duckdb.DuckDBPyConnection:
     return database
 
 
-def _run(bound: Bound, reader: pa.RecordBatchReader, end: float) -> np.ndarray:
+def rows_that_fit(bound: Bound, table: pa.Table) -> pa.Array:
+    """*Worker.* For each row of a table whether it fulfils a condition, bool; a missing column is all null.
+
+    Raises:
+        SpecError: it takes too long or too much memory, or cannot be computed on a row.
+    """
+    handed = [numbered(bound, table.schema, batch, 0) for batch in table.combine_chunks().to_batches()]
+    mask = np.zeros(table.num_rows, bool)
+    if handed:
+        reader = pa.RecordBatchReader.from_batches(handed[0].schema, handed)
+        mask[matching(bound, reader, time.monotonic() + SECONDS)] = True
+    return pa.array(mask)
+
+
+def numbered(bound: Bound, schema: pa.Schema, batch: pa.RecordBatch, start: int) -> pa.RecordBatch:
+    """*Pure.* The columns of a condition as DuckDB gets them, and the numbers of the rows from `start`."""
+    kinds = {name: schema.field(name).type for name in bound.columns}
+    columns = [hand_over(_column(batch, name, kind), kind) for name, kind in kinds.items()]
+    columns.append(pa.array(np.arange(start, start + batch.num_rows, dtype=np.int64)))
+    return pa.RecordBatch.from_arrays(columns, [*(f"c{number}" for number in range(len(kinds))), POSITION])
+
+
+def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> Any:
+    found = batch.schema.get_field_index(name)
+    column = batch.column(found) if found >= 0 else pa.nulls(batch.num_rows, kind)
+    return column if column.type == kind else column.cast(kind, safe=False)
+
+
+def matching(bound: Bound, reader: pa.RecordBatchReader, end: float) -> np.ndarray:
+    """*Worker.* Numbers, int64, of the rows of some batches (`numbered`) that fulfil a condition.
+
+    Raises:
+        SpecError: it is not done at `end` (of time.monotonic), takes too much memory, or cannot be computed on a row.
+    """
     import duckdb
 
     with _database(os.getpid()).cursor() as cursor:
@@ -127,28 +138,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, duckdb.OutOfMemoryException):
         return f"The condition takes more than {MEMORY} of memory; a simpler one is needed."
     return "The condition cannot be computed on some record, such as a sum that is too large for its column."
-
-
-def _batches(bound: Bound, records: RecordReader, live: np.ndarray | None, end: float) -> Iterator[pa.RecordBatch]:
-    schema = records.schema
-    kinds = {name: schema.field(name).type for name in bound.columns}
-    for start, batch in records.batches():
-        if time.monotonic() >= end:
-            raise TimeoutError
-        columns = [hand_over(_column(batch, name, kind), kind) for name, kind in kinds.items()]
-        columns.append(pa.array(np.arange(start, start + batch.num_rows, dtype=np.int64)))
-        names = [*(f"c{number}" for number in range(len(kinds))), POSITION]
-        table = pa.RecordBatch.from_arrays(columns, names)
-        alive = None if live is None else live[start : start + batch.num_rows]
-        yield table if alive is None or alive.all() else table.filter(pa.array(alive))
-
-
-def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> Any:
-    found = batch.schema.get_field_index(name)
-    column = batch.column(found) if found >= 0 else pa.nulls(batch.num_rows, kind)
-    return column if column.type == kind else column.cast(kind, safe=False)
-
-
-def _after(first: pa.RecordBatch, others: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    yield first
-    yield from others

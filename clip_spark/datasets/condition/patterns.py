@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from clip_spark.index.open.condition.literals import quoted
+from clip_spark.datasets.condition.literals import quoted
 
 ANY, ONE = object(), object()
 
