@@ -174,6 +174,7 @@ def download_images(
     records: Text,
     output: Text,
     contact: Text = "",
+    format: Text = "webdataset",
     image_size: int = 256,
     resize_mode: Text = "keep_ratio",
     upscale: bool = False,
@@ -185,6 +186,9 @@ def download_images(
     max_bytes: Text = "32M",
     hash_column: Text = "",
     block_list: Texts = (),
+    block_pictures: Texts = (),
+    block_distance: int = 31,
+    dedup: Text = "no",
     timeout: float = 30.0,
     tries: int = 3,
     connections: int = 64,
@@ -206,6 +210,7 @@ def download_images(
         records: dataset of records with picture links (make-records --uri-column).
         output: folder of the dataset to write.
         contact: who runs this, a mail or web address, for the people whose servers are asked; needed beyond 10,000 links.
+        format: write webdataset (tars), or parquet with the pictures' bytes in a column `image`.
         image_size: pixels that resize_mode aims at.
         resize_mode: no (keep the file as it came), keep_ratio (its shorter side), keep_ratio_largest (its longer side), center_crop (a square), border (a square with white bars).
         upscale: also enlarge pictures that are smaller.
@@ -217,6 +222,9 @@ def download_images(
         max_bytes: reject larger files.
         hash_column: column with the md5, sha1 or sha256 that the file must have.
         block_list: files of md5, sha1 or sha256, one a line; never stored.
+        block_pictures: files of PDQ hashes (64 hex digits), one a line; pictures that look so are never stored.
+        block_distance: bits in which a picture's PDQ may differ from one of block_pictures.
+        dedup: keep one file of pictures that are the same: no, sha256 (of the same bytes), perceptual (they look the same).
         timeout: seconds for one try, from its connection to its last byte.
         tries: how often a link is tried if the failure may pass.
         connections: links that one task asks for at once.

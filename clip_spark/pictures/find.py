@@ -19,7 +19,6 @@ from clip_spark.pictures.parts import Part
 from clip_spark.pictures.plain_text import printable
 from clip_spark.pictures.sources import FileEntry, FilesPart
 from clip_spark.pictures.table_rows import TablePart, beside
-from clip_spark.pictures.tars import TarPart
 from clip_spark.storage import FileInfo
 
 MOST_FILES, LEAST_FILES, WANTED_SHARDS = 10_000, 250, 64
@@ -124,7 +123,7 @@ def _find(uri: str) -> FolderFiles:
         return entries
     found = sort_out(uri, listed)
     if _is_ours(uri):  # or `_list` would have refused it
-        found.archives = [replace(part, own=True) if isinstance(part, TarPart) else part for part in found.archives]
+        found.archives = [replace(part, own=True) for part in found.archives]
     if not found.files and not found.archives:
         why = "; ".join(
             f"{number:,} {name.removeprefix('left out: ')}" for name, number in found.left_out.most_common(5)

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -43,10 +43,14 @@ BASE64_HEAD = 64
 
 @dataclass(frozen=True)
 class TablePart:
-    """One parquet or Arrow file with a column of pictures; an empty `column` is found by name and type."""
+    """One parquet or Arrow file with a column of pictures; an empty `column` is found by name and type.
+
+    The rows of one of ours have record ids.
+    """
 
     uri: str
     column: str = ""
+    own: bool = False
 
     def read(self) -> Iterator[Item]:
         """The rows in order; columns besides the pictures become the metadata. A damaged file is one Unreadable."""
@@ -77,7 +81,8 @@ class TablePart:
         number = 0
         for batch in table.batches():
             for row in batch.to_pylist():
-                yield from row_items(self._row_uri(number), row, column)
+                for item in row_items(self._row_uri(number), row, column):
+                    yield replace(item, record_id=row["record_id"]) if self.own and isinstance(item, Picture) else item
                 number += 1
         if not number:
             yield LeftOut(ending(self.uri), "a table without rows")

@@ -76,6 +76,21 @@ def test_from_links_to_embeddings(spark: Any, web: PictureWeb, tmp_path: Path) -
     assert dict(zip(column(embedded, "record_id"), column(embedded, "url"), strict=True)) == ok
 
 
+def test_one_file_for_each_picture_and_one_embedding_for_each_file(spark: Any, web: PictureWeb, tmp_path: Path) -> None:
+    urls = [web.url(f"/ok/{n * 40}.jpg?{copy}") for n in range(6) for copy in "ab"]
+    (tmp_path / "links.txt").write_text("\n".join(urls))
+    rows = {"rows": (str(tmp_path / "links.txt"),), "uri_column": "text", "text_column": "text"}
+    records = make_records(lambda: spark, RecordsSpec(**rows, output=str(tmp_path / "records"), shards=2))  # type: ignore[arg-type]
+    spec = {"records": records.uri, "output": str(tmp_path / "pictures"), "allow_private": True, "shard_rows": 5}
+    made = download_images(lambda: spark, DownloadSpec(**spec, dedup="sha256", format="parquet"))  # type: ignore[arg-type]
+    assert by_status(made) == {"ok": 12} and made.extra == {"pictures": 6} and len(made.receipts) == 3
+    stored = dict(zip(column(made, "record_id"), column(made, "stored_as"), strict=True))
+    holders = {one for one, other in stored.items() if other is None}
+    assert Counter(other for other in stored.values() if other) == Counter(holders)
+    embedded = embed_images(lambda: spark, EmbedImagesSpec(images=(made.uri,), output=str(tmp_path / "emb")))
+    assert sorted(column(embedded, "record_id")) == sorted(holders)
+
+
 def test_mistakes_are_found_before_any_task(tmp_path: Path, spark: Any) -> None:
     (tmp_path / "links.txt").write_text("http://a.b/c.jpg\n")
     rows = (str(tmp_path / "links.txt"),)

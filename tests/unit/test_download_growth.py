@@ -3,94 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clip_spark.datasets.manifest import Manifest, read_manifest
-from clip_spark.datasets.plan import Plan
-from clip_spark.datasets.run import begin_run
-from clip_spark.datasets.schema import record_id
-from clip_spark.datasets.shards import ShardWriter
+from clip_spark.datasets.manifest import read_manifest
 from clip_spark.errors import OutputError, ResultError, SpecError
-from clip_spark.pictures.download import growth, shard, step
+from clip_spark.pictures.download import growth
 from clip_spark.pictures.download.growth import compare_links
-from clip_spark.pictures.download.links import Link
-from clip_spark.pictures.download.outcomes import Outcome
 from clip_spark.pictures.download.slices import cut
-from clip_spark.pictures.download.specs import DownloadSpec
-from clip_spark.pictures.download.step import by_status, download_images
-from clip_spark.pictures.items import Picture
-from clip_spark.pictures.tars import TarPart
-from clip_spark.texts.specs import RecordsSpec
-from tests.services.picture_web import picture
-
-Web = Counter[str]
-
-
-def make_records(place: Path, rows: list[dict[str, Any]], shards: int = 2) -> Manifest:
-    """Records of links, in the order of their ids, as make-records leaves them."""
-    found = sorted(({"record_id": record_id(row["uri"]), "kind": "image", **row} for row in rows), key=repr)
-    stamp = {"uri": "", "fingerprint": repr(found)}
-    spec = RecordsSpec(rows=("x",), output=str(place), uri_column="url")
-    run = begin_run(spec.output, Plan.of("records", spec, {"rows": stamp}, shards), overwrite=place.exists())
-    schema = pa.Table.from_pylist(found).schema
-    for number in range(shards):
-        with ShardWriter(run.output, run.plan.fingerprint, number, {"records": schema}) as writer:
-            writer.write("records", pa.Table.from_pylist(found[number::shards], schema))
-            writer.finish()
-    return run.commit()
+from clip_spark.pictures.download.step import by_status
+from tests.helpers_download import Web, download, fake_web, links, make_records, rows
 
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Web:
-    """Links ending in `gone` are 404; all tasks run in this process. Counts what was asked for."""
-    asked: Web = Counter()
-
-    def run(_spec: Any, links: Iterable[Link], _threads: int, take: Callable[[Outcome], None]) -> None:
-        for link in links:
-            asked[link.url] += 1
-            if link.url.endswith("gone"):
-                take(Outcome(link.position, "http 404", "the server answered 404", 1))
-            else:
-                data = picture(len(link.url))
-                take(Outcome(link.position, "ok", None, 1, bytes=len(data), ending="jpg", data=data))
-
-    def run_shards(_spark: Any, _step: str, items: Any, work: Any) -> None:
-        for item in items:
-            work(item)
-
-    monkeypatch.setattr(shard, "run", run)
-    monkeypatch.setattr(step, "run_shards", run_shards)
-    monkeypatch.setattr(step, "devices", SimpleNamespace(threads_per_task=lambda *_: 1))
-    return asked
-
-
-def download(folder: Path, **options: Any) -> Manifest:
-    spec = {"records": str(folder / "records"), "output": str(folder / "out"), "shard_rows": 3, **options}
-    return download_images(lambda: SimpleNamespace(sparkContext=None), DownloadSpec(**spec))  # type: ignore[arg-type, return-value]
-
-
-def links(*names: str, **more: Any) -> list[dict[str, Any]]:
-    return [{"uri": f"http://a/{name}", "text": name, **more} for name in names]
-
-
-def rows(manifest: Manifest) -> dict[str, str]:
-    """Link -> status; a link that comes twice fails, and so does a picture without its row."""
-    found: dict[str, str] = {}
-    for records, tar in zip(manifest.files("records"), manifest.files("images"), strict=True):
-        here = pq.read_table(records).to_pylist()
-        assert not found.keys() & {row["uri"] for row in here}
-        found |= {row["uri"]: row["status"] for row in here}
-        pictures = [item.record_id for item in TarPart(tar, own=True).read() if isinstance(item, Picture)]
-        assert pictures == [row["record_id"] for row in here if row["status"] == "ok"]
-    return found
+    return fake_web(monkeypatch)
 
 
 def test_only_new_links_are_fetched_and_shards_stay(web: Web, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
@@ -17,11 +18,13 @@ from PIL import Image
 from clip_spark.datasets.plan import Plan
 from clip_spark.pictures.download import checkpoints
 from clip_spark.pictures.download.checkpoints import Checkpoints
-from clip_spark.pictures.download.earlier import OldShard
+from clip_spark.pictures.download.earlier import OldShard, own_archive
 from clip_spark.pictures.download.outcomes import Outcome
 from clip_spark.pictures.download.shard import DownloadWork, columns_of
 from clip_spark.pictures.download.slices import NewShard, Slice, read_rows
 from clip_spark.pictures.download.specs import DownloadSpec
+from clip_spark.pictures.items import Picture
+from clip_spark.pictures.stored import read_picture
 from clip_spark.pictures.tars import TarPart
 from tests.services.picture_web import PictureWeb, picture, picture_web
 
@@ -43,8 +46,8 @@ def write_records(place: Path, urls: list[str]) -> NewShard:
     return NewShard(0, (Slice(str(place), 0, len(urls)),))
 
 
-def work(output: Path, part: NewShard) -> DownloadWork:
-    spec = DownloadSpec(records="r", output=str(output), allow_private=True, tries=1, timeout=5.0)
+def work(output: Path, part: NewShard, **options: Any) -> DownloadWork:
+    spec = DownloadSpec(records="r", output=str(output), allow_private=True, tries=1, timeout=5.0, **options)
     return DownloadWork(str(output), PLAN, spec, columns_of(pq.read_schema(part.slices[0].uri)), 2)
 
 
@@ -79,6 +82,29 @@ def test_a_tar_of_ours_gives_the_records_ids(web: PictureWeb, tmp_path: Path) ->
     work(tmp_path / "out", part)(part)
     (found,) = TarPart(str(tmp_path / "out/images/00000.tar"), own=True).read()
     assert found.record_id == f"{0:032x}" and found.caption == "no 0" and '"likes": 0' in found.metadata  # type: ignore[union-attr]
+
+
+def test_parquet_says_what_a_tar_says(web: PictureWeb, tmp_path: Path) -> None:
+    urls = [web.url(f"/ok/{n}.jpg") for n in range(70)] + [web.url("/fault/404/7")]
+    part = write_records(tmp_path / "r.parquet", urls)
+    for format in ("webdataset", "parquet"):
+        work(tmp_path / format, part, format=format)(part)
+    tar = own_archive(str(tmp_path / "webdataset/images/00000.tar"))
+    table = own_archive(str(tmp_path / "parquet/images/00000.parquet"))
+    both = [[item for item in archive.read() if isinstance(item, Picture)] for archive in (tar, table)]
+    assert [len(found) for found in both] == [70, 70]
+    for one, other in zip(*both, strict=True):
+        assert (one.record_id, one.data, one.caption) == (other.record_id, other.data, other.caption)
+        said, also = (json.loads(item.metadata or "") for item in (one, other))
+        del said["fetched"], also["fetched"], also["caption"]
+        assert said == also
+    assert read_picture({"uri": both[1][66].uri}) == both[0][66].data
+    again = OldShard(
+        0, 71, *(str(tmp_path / f"parquet/{kind}/00000.parquet") for kind in ("records", "images")), ("http",)
+    )
+    work(tmp_path / "again", part, format="parquet")(again)
+    stored = [pq.read_table(tmp_path / f"{name}/images/00000.parquet") for name in ("parquet", "again")]
+    assert stored[0] == stored[1]
 
 
 def test_a_killed_task_does_not_ask_again_for_what_has_come(

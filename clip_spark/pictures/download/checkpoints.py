@@ -2,6 +2,7 @@
 
     <output>/_work/<plan>/<shard>/<random>.arrow   some outcomes, in order of their positions; whole or not there
     <output>/_work/<plan>/<shard>/taken.json       which of them became the shard: the first who writes it decides
+    <output>/_work/<plan>/<shard>/doubles.json     with --dedup: position -> record whose file shows the same
 
 Two attempts at one shard may run at once, and the web may tell them different things. Both write checkpoints under
 names of their own; both then make the shard of what `taken.json` names, so that they write the same bytes.
@@ -13,20 +14,22 @@ import heapq
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
+from typing import Any
 
 import pyarrow as pa
 
 from clip_spark import storage
 from clip_spark.datasets.receipt import shard_name
+from clip_spark.errors import SpecError
 from clip_spark.pictures.download.outcomes import SCHEMA, Outcome, from_batch, to_table
 
 SECONDS, BYTES = 60.0, 64 << 20
 """A checkpoint is written after so long, or so many bytes of pictures."""
 BATCH_ROWS = 64
-TAKEN = "taken.json"
+TAKEN, DOUBLES = "taken.json", "doubles.json"
 
 
 class Checkpoints:
@@ -43,12 +46,24 @@ class Checkpoints:
 
     def done(self) -> set[int]:
         """Positions that have an outcome."""
-        found: set[int] = set()
-        for name in self._names:
-            with storage.open_read(storage.join(self.place, name)) as stream, pa.ipc.open_file(stream) as file:
-                for number in range(file.num_record_batches):
-                    found.update(file.get_batch(number)["position"].to_pylist())
+        return {row["position"] for name in self._names for row in self._some(name, ["position"])}
+
+    def facts(self, columns: Sequence[str]) -> dict[int, dict[str, Any]]:
+        """Some columns of the outcomes that were taken, by position; pictures are not read."""
+        found: dict[int, dict[str, Any]] = {}
+        for name in self._taken():
+            for row in self._some(name, ["position", *columns]):
+                found.setdefault(row["position"], row)  # as `outcomes` decides
         return found
+
+    def _some(self, name: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Some columns of a checkpoint; only their bytes are read."""
+        fields = [SCHEMA.names.index(column) for column in columns]
+        options = pa.ipc.IpcReadOptions(included_fields=fields)
+        with storage.open_read(storage.join(self.place, name)) as stream:
+            file = pa.ipc.open_file(stream, options=options)
+            for number in range(file.num_record_batches):
+                yield from file.get_batch(number).to_pylist()
 
     def add(self, outcome: Outcome) -> None:
         """Keep an outcome; write a checkpoint when it is time."""
@@ -70,14 +85,16 @@ class Checkpoints:
 
     def outcomes(self) -> Iterator[Outcome]:
         """The shard's outcomes by position, from the checkpoints that were taken; a few rows of each in memory."""
-        place = storage.join(self.place, TAKEN)
-        storage.create_bytes(place, json.dumps(sorted(self._names)).encode())
-        names = json.loads(storage.read_bytes(place))
         with ExitStack() as files:
-            rows = [self._rows(files, storage.join(self.place, name)) for name in names]
+            rows = [self._rows(files, storage.join(self.place, name)) for name in self._taken()]
             merged = heapq.merge(*rows, key=lambda outcome: outcome.position)
             for _, same in groupby(merged, key=lambda outcome: outcome.position):
                 yield next(same)  # merge is stable: of two attempts' outcomes always the same one
+
+    def _taken(self) -> list[str]:
+        place = storage.join(self.place, TAKEN)
+        storage.create_bytes(place, json.dumps(sorted(self._names)).encode())
+        return list(json.loads(storage.read_bytes(place)))
 
     def _rows(self, files: ExitStack, uri: str) -> Iterator[Outcome]:
         stream = files.enter_context(storage.open_read(uri))
@@ -85,7 +102,24 @@ class Checkpoints:
         for number in range(file.num_record_batches):
             yield from from_batch(file.get_batch(number))
 
+    def write_doubles(self, doubles: Mapping[int, str]) -> None:
+        """Leave for the task that writes the shard which rows have a picture that another one stores."""
+        storage.write_json(storage.join(self.place, DOUBLES), {str(row): held for row, held in doubles.items()})
+
+    def doubles(self) -> dict[int, str]:
+        """What `write_doubles` left.
+
+        Raises:
+            SpecError: nobody has compared this shard with the others.
+        """
+        place = storage.join(self.place, DOUBLES)
+        if not storage.exists(place):
+            raise SpecError(
+                "With --dedup a shard cannot be written alone: its rows are compared with those of all others."
+            )
+        return {int(row): held for row, held in storage.read_json(place).items()}
+
     def remove(self) -> None:
         """The shard has its receipt: nobody needs them any more."""
-        storage.remove_files([storage.join(self.place, name) for name in (*self._names, TAKEN)])
+        storage.remove_files([storage.join(self.place, name) for name in (*self._names, TAKEN, DOUBLES)])
         storage.remove_empty_folders(self.place)

@@ -12,7 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from clip_spark.pictures.download import statuses
-from clip_spark.pictures.download.block_list import check_hash, check_not_blocked, read_block_lists
+from clip_spark.pictures.download.block_list import (
+    check_hash,
+    check_not_blocked,
+    check_not_like,
+    read_block_lists,
+    read_pdq_lists,
+)
 from clip_spark.pictures.download.client import Answer, Client
 from clip_spark.pictures.download.frontier import PATIENCE_SECONDS, Frontier, Host, Waiting
 from clip_spark.pictures.download.links import Link, check_link, origin_of
@@ -37,7 +43,7 @@ class Crawl:
 
     def __init__(self, spec: DownloadSpec, client: Client, decode_threads: int) -> None:
         self._spec, self._client = spec, client
-        self._blocked = read_block_lists(spec.block_list)
+        self._blocked, self._looks = read_block_lists(spec.block_list), read_pdq_lists(spec.block_pictures)
         self._decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="resize")
         self._robots: dict[str, asyncio.Task[Robots]] = {}
         self._waiting_bytes = 0
@@ -129,6 +135,7 @@ class Crawl:
             height=stored.size[1],
             original_width=stored.original[0],
             original_height=stored.original[1],
+            pdq=stored.pdq,
             ending=stored.ending,
             data=stored.data,
         )
@@ -137,7 +144,9 @@ class Crawl:
         def work() -> tuple[Stored, str]:
             check_not_blocked(answer.data, self._blocked)
             check_hash(answer.data, link.digest)
-            return to_stored(answer.data, self._spec), hashlib.sha256(answer.data).hexdigest()
+            stored = to_stored(answer.data, self._spec)
+            check_not_like(stored.pdq, self._looks, self._spec.block_distance)
+            return stored, hashlib.sha256(answer.data).hexdigest()
 
         self._hold(len(answer.data))
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.errors import DatasetError
-from clip_spark.pictures.download.outcomes import FIELDS, Outcome
+from clip_spark.pictures.download.outcomes import Outcome
+from clip_spark.pictures.download.resize import file_ending
 from clip_spark.pictures.download.slices import BATCH_ROWS, OWN
 from clip_spark.pictures.download.statuses import OK, kind_of
-from clip_spark.pictures.formats import ending
-from clip_spark.pictures.tars import Member, TarPart
+from clip_spark.pictures.formats import picture_format
+from clip_spark.pictures.items import Picture
+from clip_spark.pictures.table_rows import TablePart
+from clip_spark.pictures.tars import TarPart
 
 ALL = "all"
 
@@ -80,20 +84,26 @@ class OldShard:
                 yield pa.Table.from_batches([batch]).filter(pa.array(stays))
 
     def _kept(self) -> Iterator[Outcome]:
-        pictures = (member for member in TarPart(self.pictures).members() if isinstance(member, Member))
+        pictures = (item for item in own_archive(self.pictures).read() if isinstance(item, Picture))
         position = 0
-        for table in self._read(["record_id", *(name for name, _ in FIELDS)]):
+        for table in self._read(["record_id", *OWN]):
             for row in table.to_pylist():
                 record_id = row.pop("record_id")
-                if row["status"] == OK:
-                    picture = self._picture(pictures, record_id)
-                    yield Outcome(position, **row, ending=ending(picture.name), data=picture.data)
-                elif not is_again(row["status"], self.reasons):
-                    yield Outcome(position, **row)
+                found = Outcome(position, **row)
+                if found.is_stored:
+                    data = self._data(pictures, record_id)
+                    yield dataclasses.replace(found, data=data, ending=file_ending(picture_format(data)))
+                elif not is_again(found.status, self.reasons):
+                    yield found
                 position += 1
 
-    def _picture(self, members: Iterator[Member], record_id: str) -> Member:
-        for member in members:
-            if member.name.startswith(record_id + ".") and member.is_picture:
-                return member
+    def _data(self, pictures: Iterator[Picture], record_id: str) -> bytes:
+        for picture in pictures:
+            if picture.record_id == record_id:
+                return picture.data
         raise DatasetError(f"'{self.pictures}' holds no picture of record {record_id}, though its records say so.")
+
+
+def own_archive(uri: str) -> TarPart | TablePart:
+    """*Pure.* A file of pictures of a download."""
+    return TarPart(uri, own=True) if uri.endswith(".tar") else TablePart(uri, own=True)

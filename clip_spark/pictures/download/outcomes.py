@@ -29,8 +29,14 @@ FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("original_height", pa.int32()),
     ("seconds", pa.float32()),
     ("fetched", pa.string()),
+    ("pdq", pa.string()),
+    ("stored_as", pa.string()),
 )
-"""Columns that a download adds to its records. `bytes` and `sha256` are of the file as it came; `fetched` is UTC."""
+"""Columns that a download adds to its records.
+
+`bytes` and `sha256` are of the file as it came; `fetched` is UTC; `pdq` is a hash of what the picture shows, where an
+option needs one; `stored_as` is the id of the record whose file shows the same, where --dedup found one.
+"""
 SCHEMA = pa.schema([("position", pa.int64()), *FIELDS, ("ending", pa.string()), ("data", pa.large_binary())])
 """Of a checkpoint."""
 
@@ -56,6 +62,8 @@ class Outcome:
     original_height: int | None = None
     seconds: float | None = None
     fetched: str | None = None
+    pdq: str | None = None
+    stored_as: str | None = None
     ending: str = ""
     data: Bytes = b""
 
@@ -63,6 +71,11 @@ class Outcome:
     def is_ok(self) -> bool:
         """Whether there is a picture."""
         return self.status == OK
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it has a file of its own."""
+        return self.status == OK and self.stored_as is None
 
     def facts(self) -> dict[str, Any]:
         """What its record gets."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from clip_spark.errors import Rejected
 from clip_spark.pictures.decode import decode
 from clip_spark.pictures.download import statuses
+from clip_spark.pictures.download.pdq import pdq
 from clip_spark.pictures.download.specs import DownloadSpec
 from clip_spark.pictures.download.statuses import Failed
 from clip_spark.pictures.look import Look
@@ -24,12 +25,18 @@ TOO_MANY = ("too many pixels", "too many bytes", "takes too long")
 
 @dataclass(frozen=True)
 class Stored:
-    """A picture as it is kept: bytes, their ending, and sizes in pixels, now and before."""
+    """A picture as it is kept: bytes, their ending, sizes in pixels, now and before, and its PDQ if that is needed."""
 
     data: bytes
     ending: str
     size: tuple[int, int]
     original: tuple[int, int]
+    pdq: str | None = None
+
+
+def file_ending(format: str) -> str:
+    """*Pure.* `jpg` for JPEG."""
+    return ENDINGS.get(format, format.lower())
 
 
 def to_stored(data: bytes, spec: DownloadSpec) -> Stored:
@@ -52,9 +59,12 @@ def to_stored(data: bytes, spec: DownloadSpec) -> Stored:
     _check_shape(*upright, spec)
     box = target(*upright, spec)
     if box == upright and (spec.skip_reencode or spec.resize_mode == "no"):
-        return Stored(data, ENDINGS.get(found.format, found.format.lower()), found.size, found.size)
-    image = _fitted(found.image, box, spec)
-    return Stored(_encode(image, spec), spec.encode_format, image.size, found.size)
+        digest = pdq(found.image) if spec.needs_pdq else None
+        return Stored(data, file_ending(found.format), found.size, found.size, digest)
+    image = _scaled(found.image, box)
+    digest = pdq(image) if spec.needs_pdq else None
+    image = _fitted(image, spec)
+    return Stored(_encode(image, spec), spec.encode_format, image.size, found.size, digest)
 
 
 def _turned(stored: tuple[int, int], seen: tuple[int, int]) -> tuple[int, int]:
@@ -83,13 +93,18 @@ def target(width: int, height: int, spec: DownloadSpec) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _fitted(image: Image, box: tuple[int, int], spec: DownloadSpec) -> Image:
-    from PIL import Image as images
+def _scaled(image: Image, box: tuple[int, int]) -> Image:
+    from PIL.Image import Resampling
 
     if image.mode != "RGB":
         image = image.convert("RGB")
-    if image.size != box:
-        image = image.resize(box, images.Resampling.BICUBIC)
+    return image if image.size == box else image.resize(box, Resampling.BICUBIC)
+
+
+def _fitted(image: Image, spec: DownloadSpec) -> Image:
+    """A scaled picture cut to a square, or laid on one, where the mode asks for that."""
+    from PIL import Image as images
+
     side = spec.image_size
     if spec.resize_mode == "center_crop" and min(image.size) >= side:
         left, top = (image.size[0] - side) // 2, (image.size[1] - side) // 2

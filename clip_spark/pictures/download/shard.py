@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -16,10 +16,11 @@ from clip_spark.pictures.download.crawl import run
 from clip_spark.pictures.download.earlier import OldShard
 from clip_spark.pictures.download.links import Link
 from clip_spark.pictures.download.outcomes import FIELDS, HOST, PICTURES, RECORDS, STATUS, Outcome
+from clip_spark.pictures.download.samples import ENDING_OF, open_samples
 from clip_spark.pictures.download.slices import NewShard, own_name
 from clip_spark.pictures.download.specs import DownloadSpec
-from clip_spark.pictures.download.tar_samples import add_sample, open_tar
 from clip_spark.pictures.hosts import host_of
+from clip_spark.runtime.memory import tidy
 from clip_spark.runtime.row_counts import count_rows
 
 NAMED_HOSTS = 5
@@ -45,6 +46,17 @@ class DownloadWork:
 
     def __call__(self, part: NewShard | OldShard) -> Receipt:
         """Fetch what has no outcome yet, then write the shard from the outcomes."""
+        checkpoints = self.fetch(part)
+        outcomes = checkpoints.outcomes()
+        outcomes = part.merged(outcomes) if isinstance(part, OldShard) else outcomes
+        if self.spec.dedup != "no":
+            outcomes = _stored_once(outcomes, checkpoints.doubles())
+        receipt = self._write(part, outcomes)
+        checkpoints.remove()
+        return receipt
+
+    def fetch(self, part: NewShard | OldShard) -> Checkpoints:
+        """Every row has an outcome then."""
         checkpoints = Checkpoints(self.output, self.plan, part.number)
         done = checkpoints.done() | (part.settled() if isinstance(part, OldShard) else set())
         links = [link for link in self._links(part) if link.position not in done]
@@ -57,10 +69,7 @@ class DownloadWork:
             run(self.spec, links, self.threads, take)
         finally:
             checkpoints.flush()  # also on an error: what has come is not asked for again
-        outcomes = checkpoints.outcomes()
-        receipt = self._write(part, part.merged(outcomes) if isinstance(part, OldShard) else outcomes)
-        checkpoints.remove()
-        return receipt
+        return checkpoints
 
     def _links(self, part: NewShard | OldShard) -> Iterator[Link]:
         position, digest_column = 0, own_name(self.spec.hash_column)
@@ -74,20 +83,45 @@ class DownloadWork:
         hosts: Counter[str] = Counter()
         columns = part.columns(self.columns)
         with ShardWriter(self.output, self.plan, part.number, {RECORDS: columns}) as writer:
-            with writer.attached(PICTURES, "tar") as stream, open_tar(stream) as tar:
+            ending = ENDING_OF[self.spec.format]
+            with (
+                writer.attached(PICTURES, ending) as stream,
+                open_samples(self.spec.format, stream, columns) as samples,
+            ):
                 for table in part.tables():
                     rows = table.to_pylist()
                     found = [next(outcomes) for _ in rows]
                     for row, outcome in zip(rows, found, strict=True):
                         writer.counters[STATUS + outcome.status] += 1
+                        writer.counters["pictures"] += outcome.is_stored
                         writer.counters["bytes fetched"] += outcome.bytes or 0
-                        if outcome.is_ok:
-                            add_sample(tar, outcome, _metadata(row, outcome), row.get("text"))
-                        elif host := host_of(row["uri"] or ""):
+                        if outcome.is_stored:
+                            samples.add(row, outcome)
+                        elif not outcome.is_ok and (host := host_of(row["uri"] or "")):
                             hosts[host] += 1
                     writer.write(RECORDS, _records(table, found, columns))
             writer.counters.update({HOST + name: number for name, number in hosts.most_common(NAMED_HOSTS)})
             return writer.finish()
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """*Worker.* The first half of a shard's work: all outcomes, to be compared with those of the others; picklable."""
+
+    work: DownloadWork
+
+    def __call__(self, part: NewShard | OldShard) -> int:
+        """The shard's number."""
+        self.work.fetch(part)
+        tidy()
+        return part.number
+
+
+def _stored_once(outcomes: Iterator[Outcome], doubles: Mapping[int, str]) -> Iterator[Outcome]:
+    """Outcomes of which those whose picture another row stores keep no file."""
+    for outcome in outcomes:
+        held = doubles.get(outcome.position)
+        yield outcome if held is None else dataclasses.replace(outcome, stored_as=held, ending="", data=b"")
 
 
 def _records(table: pa.Table, found: Sequence[Outcome], columns: pa.Schema) -> pa.Table:
@@ -96,13 +130,6 @@ def _records(table: pa.Table, found: Sequence[Outcome], columns: pa.Schema) -> p
     made = {name: pa.array([fact[name] for fact in facts], kind) for name, kind in FIELDS}
     made |= {name: table[name] for name in table.column_names}
     return pa.table({name: made[name] for name in columns.names}, schema=columns)
-
-
-def _metadata(row: dict[str, Any], outcome: Outcome) -> dict[str, Any]:
-    """What is said beside a picture: the user's columns, and what img2dataset's JSON would say."""
-    own = {name: value for name, value in row.items() if name not in ("uri", "kind", "text")}
-    facts = {name: value for name, value in outcome.facts().items() if value is not None and name != "seconds"}
-    return {"record_id": row["record_id"], "url": row["uri"], **own, **facts}
 
 
 def columns_of(records: pa.Schema) -> pa.Schema:

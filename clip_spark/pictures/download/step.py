@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 
@@ -19,16 +19,17 @@ from clip_spark.datasets.schema import check_columns
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, ResultError, SpecError
-from clip_spark.pictures.download.block_list import read_block_lists
+from clip_spark.pictures.download.block_list import read_block_lists, read_pdq_lists
+from clip_spark.pictures.download.doubles import Shards, files_of, mark_doubles
 from clip_spark.pictures.download.growth import GrowLinks
 from clip_spark.pictures.download.outcomes import HOST, RECORDS, STATUS
-from clip_spark.pictures.download.shard import DownloadWork, columns_of
+from clip_spark.pictures.download.shard import DownloadWork, Fetch, columns_of
 from clip_spark.pictures.download.slices import cut, whole
 from clip_spark.pictures.download.specs import DownloadSpec
 from clip_spark.pictures.download.statuses import OK
 from clip_spark.runtime import devices
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import Planned, read_on_executors, run_shards
+from clip_spark.runtime.tasks import Planned, map_items, read_on_executors, run_shards
 
 STEP = "download-images"
 MANY_LINKS = 10_000
@@ -59,9 +60,19 @@ def download_images(get_spark: SessionSource, spec: DownloadSpec) -> Manifest:
         return checked(run.manifest, spec.max_rejects)
     if items := run.todo(planned.items):
         spark = get_spark()
-        threads = devices.threads_per_task(spark.sparkContext, len(items))
-        run_shards(spark, STEP, items, planned.work(run.output, threads))
+        work = cast(DownloadWork, planned.work(run.output, devices.threads_per_task(spark.sparkContext, len(items))))
+        if spec.dedup != "no":
+            map_items(spark, STEP, items, Fetch(work))
+            mark_doubles(spark, f"{STEP}: doubles", _all_shards(run, spec, items), records.rows)
+        run_shards(spark, STEP, items, work)
     return checked(_commit(run), spec.max_rejects)
+
+
+def _all_shards(run: Run, spec: DownloadSpec, pending: list[Any]) -> Shards:
+    """*Driver.* Every shard that the dataset will have, for a look at what is the same in them."""
+    kept = files_of(run.grown_from.uri, run.growth.kept) if run.grown_from and run.growth else []
+    written = [*kept, *files_of(run.output, run.receipts())]
+    return Shards(run.output, run.plan.fingerprint, spec.dedup, written, pending)
 
 
 def plan_tasks(spec: DownloadSpec) -> Planned:
@@ -83,6 +94,7 @@ def _plan(spec: DownloadSpec) -> tuple[Manifest, Planned]:
     if spec.hash_column:
         check_columns([spec.hash_column], columns.names)
     read_block_lists(spec.block_list)
+    read_pdq_lists(spec.block_pictures)
     items = cut(whole(records), spec.shard_rows)
     plan = Plan.of("images", spec, {"records": records.as_input()}, len(items))
     plan = _plan_of_retry(plan, spec) if spec.retry_failed else plan
@@ -133,7 +145,7 @@ def _commit(run: Run) -> Manifest:
 
     kept = run.growth.kept if run.growth else ()
     sums = sum_up(receipt.counters for receipt in (*kept, *run.receipts()))
-    return run.commit({"pictures": _counted(sums, STATUS)[OK]}, refine)
+    return run.commit({"pictures": int(sums["pictures"])}, refine)
 
 
 def checked(manifest: Manifest, max_rejects: float) -> Manifest:
