@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,10 +26,8 @@ from clip_spark.pictures.download.outcomes import RECORDS
 from clip_spark.pictures.download.pdq import low_bits
 from clip_spark.pictures.download.slices import NewShard
 from clip_spark.pictures.download.statuses import OK
+from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import collect, spread
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 KEYS = pa.schema(
     [
@@ -78,17 +76,18 @@ def files_of(uri: str, receipts: Iterable[Receipt]) -> list[tuple[int, str]]:
     return [(receipt.shard, storage.join(uri, file_of(receipt, RECORDS))) for receipt in receipts]
 
 
-def mark_doubles(spark: SparkSession, step: str, shards: Shards, rows: int) -> None:
+def mark_doubles(get_spark: SessionSource, step: str, shards: Shards, rows: int) -> None:
     """*Driver.* Leave each pending shard its doubles; all rows must have outcomes.
 
     Args:
-        spark: the session.
+        get_spark: gives the session.
         step: name of the command.
         shards: all of the dataset.
         rows: of all of them, about.
     """
     count = max(1, -(-rows // PARTITION_ROWS))
     writers = min(len(shards.pending), MOST_WRITERS)
+    spark = get_spark()
     keys = spread(spark, shards.items).flatMap(ReadKeys(shards.output, shards.plan, shards.by, count))
     found = keys.partitionBy(count, int).mapPartitions(_doubles)
     marked = found.partitionBy(writers, lambda shard: shard % writers)

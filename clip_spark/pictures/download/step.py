@@ -63,7 +63,7 @@ def download_images(get_spark: SessionSource, spec: DownloadSpec) -> Manifest:
         work = cast(DownloadWork, planned.work(run.output, devices.threads_per_task(spark.sparkContext, len(items))))
         if spec.dedup != "no":
             map_items(spark, STEP, items, Fetch(work))
-            mark_doubles(spark, f"{STEP}: doubles", _all_shards(run, spec, items), records.rows)
+            mark_doubles(get_spark, f"{STEP}: doubles", _all_shards(run, spec, items), records.rows)
         run_shards(spark, STEP, items, work)
     return checked(_commit(run), spec.max_rejects)
 
