@@ -18,7 +18,7 @@ from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.schema import record_id
 from clip_spark.datasets.shards import ShardWriter
-from clip_spark.pictures.download import doubles, shard, step
+from clip_spark.pictures.download import shard, step, stored_once
 from clip_spark.pictures.download.earlier import own_archive
 from clip_spark.pictures.download.links import Link
 from clip_spark.pictures.download.outcomes import Outcome
@@ -72,8 +72,8 @@ def fake_web(monkeypatch: pytest.MonkeyPatch) -> Web:
     monkeypatch.setattr(shard, "run", run)
     monkeypatch.setattr(step, "run_shards", run_shards)
     monkeypatch.setattr(step, "map_items", run_shards)
-    monkeypatch.setattr(doubles, "spread", lambda _spark, items: Rows([list(items)]))
-    monkeypatch.setattr(doubles, "collect", lambda _spark, _step, rows, _total: list(rows.all()))
+    monkeypatch.setattr(stored_once, "spread", lambda _spark, items: Rows([list(items)]))
+    monkeypatch.setattr(stored_once, "collect", lambda _spark, _step, rows, _total: list(rows.all()))
     monkeypatch.setattr(step, "devices", SimpleNamespace(threads_per_task=lambda *_: 1))
     return asked
 

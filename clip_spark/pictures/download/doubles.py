@@ -1,4 +1,4 @@
-"""*Driver and worker.* Rows whose pictures are the same: of all of them one keeps its file, and the others point at it.
+"""*Worker.* Rows whose pictures are the same: of all of them one keeps its file, and the others point at it.
 
     task of a shard --(key, who)--> by key: the first of each --(row, who keeps the file)--> doubles.json of each shard
 
@@ -18,16 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import file_of
-from clip_spark.datasets.receipt import Receipt
 from clip_spark.pictures.download.checkpoints import Checkpoints
 from clip_spark.pictures.download.earlier import OldShard, is_again
-from clip_spark.pictures.download.outcomes import RECORDS
 from clip_spark.pictures.download.pdq import low_bits
 from clip_spark.pictures.download.slices import NewShard
 from clip_spark.pictures.download.statuses import OK
-from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import collect, spread
 
 KEYS = pa.schema(
     [
@@ -40,9 +35,6 @@ KEYS = pa.schema(
 )
 """`rank` is 0 of a row that has a file already."""
 FACTS = ("status", "sha256", "pdq", "stored_as")
-PARTITION_ROWS = 2_000_000
-"""Keys that are compared by one task: about 400 MB."""
-MOST_WRITERS = 1000
 Found = tuple[int, int, str]
 """A shard, a row of it, and the record that keeps its picture."""
 
@@ -69,30 +61,6 @@ class Shards:
     def items(self) -> list[tuple[int, str] | NewShard | OldShard]:
         """All shards."""
         return [*self.written, *self.pending]
-
-
-def files_of(uri: str, receipts: Iterable[Receipt]) -> list[tuple[int, str]]:
-    """*Pure.* Shards with their files of records; `uri` is what their paths are relative to."""
-    return [(receipt.shard, storage.join(uri, file_of(receipt, RECORDS))) for receipt in receipts]
-
-
-def mark_doubles(get_spark: SessionSource, step: str, shards: Shards, rows: int) -> None:
-    """*Driver.* Leave each pending shard its doubles; all rows must have outcomes.
-
-    Args:
-        get_spark: gives the session.
-        step: name of the command.
-        shards: all of the dataset.
-        rows: of all of them, about.
-    """
-    count = max(1, -(-rows // PARTITION_ROWS))
-    writers = min(len(shards.pending), MOST_WRITERS)
-    spark = get_spark()
-    keys = spread(spark, shards.items).flatMap(ReadKeys(shards.output, shards.plan, shards.by, count))
-    found = keys.partitionBy(count, int).mapPartitions(_doubles)
-    marked = found.partitionBy(writers, lambda shard: shard % writers)
-    write = WriteDoubles(shards.output, shards.plan, tuple(part.number for part in shards.pending), writers)
-    collect(spark, step, marked.mapPartitionsWithIndex(write), len(shards.items) + count + writers)
 
 
 @dataclass(frozen=True)
@@ -153,7 +121,7 @@ def _packed(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def _doubles(blocks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Found]]:
+def doubles_of(blocks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Found]]:
     """*Worker.* Of the rows of one task: (shard, what it must know) of each that is not the first with its key."""
     tables = [pa.ipc.open_stream(block).read_all() for _, block in blocks]
     if not tables:

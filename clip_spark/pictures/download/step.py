@@ -20,13 +20,14 @@ from clip_spark.datasets.spec import fingerprint
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, ResultError, SpecError
 from clip_spark.pictures.download.block_list import read_block_lists, read_pdq_lists
-from clip_spark.pictures.download.doubles import Shards, files_of, mark_doubles
+from clip_spark.pictures.download.doubles import Shards
 from clip_spark.pictures.download.growth import GrowLinks
 from clip_spark.pictures.download.outcomes import HOST, RECORDS, STATUS
 from clip_spark.pictures.download.shard import DownloadWork, Fetch, columns_of
 from clip_spark.pictures.download.slices import cut, whole
 from clip_spark.pictures.download.specs import DownloadSpec
 from clip_spark.pictures.download.statuses import OK
+from clip_spark.pictures.download.stored_once import files_of, mark_doubles
 from clip_spark.runtime import devices
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import Planned, map_items, read_on_executors, run_shards
