@@ -96,10 +96,15 @@ def find(index: ServedIndex, asked: Asked, page: Page) -> Found:
     """*Server.* A page of hits with all that is said about them; raises what `ServedIndex.nearest` raises."""
     wanted, columns = page.wanted, page.wanted.columns
     wider = replace(wanted, k=wanted.k + 1, columns=shown_columns(index, columns))  # one more, to know of more
-    hits = index.nearest(asked.vector, wider, asked.own)
+    depth = max(wanted.offset + wanted.k, min(FACETED, page.max_k)) if page.facets else 0
+    all_of_it = replace(wider, offset=0, k=max(depth, wanted.offset + wider.k)) if depth else wider
+    scores, positions = index.search(asked.vector, all_of_it, asked.own)
+    mine = slice(wanted.offset, wanted.offset + wider.k) if depth else slice(None)
+    hits = index.hits(scores[mine], positions[mine], wider)
     more = len(hits) > wanted.k and wanted.offset + 2 * wanted.k <= page.max_k
-    recall = index.recall_expected(wider, asked.kind)
-    return Found(index, asked, columns, tuple(hits[: wanted.k]), more, recall, _facets(index, asked, page))
+    recall = index.recall_expected(all_of_it, asked.kind)
+    facets = _facets(index, positions[:depth], page.facets)
+    return Found(index, asked, columns, tuple(hits[: wanted.k]), more, recall, facets)
 
 
 def shown_columns(index: ServedIndex, columns: Sequence[str]) -> tuple[str, ...]:
@@ -109,13 +114,11 @@ def shown_columns(index: ServedIndex, columns: Sequence[str]) -> tuple[str, ...]
     return tuple(dict.fromkeys([*(name for name in SHOWN if name in index.searcher.records.columns), *columns]))
 
 
-def _facets(index: ServedIndex, asked: Asked, page: Page) -> dict[str, Any]:
-    if not page.facets:
+def _facets(index: ServedIndex, positions: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    if not names:
         return {}
-    depth = max(page.wanted.offset + page.wanted.k, min(FACETED, page.max_k))
-    positions = index.positions(asked.vector, replace(page.wanted, k=depth, offset=0), asked.own)
-    table = index.searcher.records.take(positions, page.facets)
-    return {name: count_values(table.column(name)) for name in page.facets}
+    table = index.searcher.records.take(positions, names)
+    return {name: count_values(table.column(name)) for name in names}
 
 
 def count_values(column: pa.ChunkedArray) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from clip_spark.web.bodies import MOST_TEXT
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.finding import Asked, Found, Page, check_page, find
 from clip_spark.web.formats import answer, wanted_format
-from clip_spark.web.models import ERRORS, PICTURE_BODY, IndexAnswer, SampleAnswer, SearchAnswer
+from clip_spark.web.models import ERRORS, PICTURE_BODY, IndexAnswer, QueryTerms, SampleAnswer, SearchAnswer
 from clip_spark.web.parameters import (
     DEFAULT_K,
     Count,
@@ -31,6 +31,7 @@ from clip_spark.web.picture_of import inline_thumbnails, picture_of
 from clip_spark.web.pictures import SIZES
 from clip_spark.web.results import record_json
 from clip_spark.web.served import ServedIndex
+from clip_spark.web.terms import asked_for
 
 PICTURE_HEADERS = {
     "Cache-Control": "private, max-age=3600",
@@ -72,8 +73,10 @@ def search(
     request: Request,
     page: Wants,
     q: Annotated[str | None, Query(max_length=MOST_TEXT, description="words to search for")] = None,
-    like: Annotated[str | None, Query(description="record_id of a record to search for")] = None,
-    of: Annotated[str | None, Query(description="index of the `like` record, if it is another one")] = None,
+    like: Annotated[str | None, Query(max_length=MOST_TEXT, description="record_id of a record to search for")] = None,
+    of: Annotated[
+        str | None, Query(max_length=MOST_TEXT, description="index of the `like` record, if it is another one")
+    ] = None,
     index: Index = None,
     format: Format = "",
     thumbnails: Thumbnails = 0,
@@ -87,13 +90,13 @@ def search(
         raise SpecError("'q' is empty; give some words to search for.")
     with catalog.timings("full_knn_request_time"):
         check_page(served, page)  # a mistake in it is found here, before anything is encoded
-        if like is None:
-            found = find(served, Asked(served.embed_text(str(q)), "text", words=str(q)), page)
-            return answer(format, [found], {**_shown(request, found, thumbnails), "seconds": seconds_since(started)})
-        home = catalog.get(of) if of else served
-        vector, own = catalog.embedding_of(like, home, served)
-        found = find(served, Asked(vector, home.kind, own, like), page)
-        body = {**_shown(request, found, thumbnails), "query": record_json(home, home.record(like))}
+        found = find(
+            served, asked_for(catalog, served, QueryTerms.model_validate({"text": q, "like": like, "of": of})), page
+        )
+        body = _shown(request, found, thumbnails)
+        if like is not None:
+            home = catalog.get(of) if of else served
+            body["query"] = record_json(home, home.record(like))
         return answer(format, [found], {**body, "seconds": seconds_since(started)})
 
 

@@ -104,17 +104,20 @@ class ServedIndex:
             without: a position that is no hit, such as that of the record which is the query.
             records: how many hits, from the first on, get their records; None is all.
         """
+        scores, positions = self.search(vector, wanted, without)
+        return self.hits(scores, positions, wanted, records)
+
+    def search(self, vector: np.ndarray, wanted: Wanted, without: int = MISSING) -> tuple[np.ndarray, np.ndarray]:
+        """Scores float32 (m,) and positions int64 (m,) of the hits of one query, best first; no record is read."""
         with self.timings("knn_index_time"):
             scores, positions = self.searcher.search_positions(vector[None], wanted, without)
         there = positions[0] != MISSING
-        found = self._read(positions[0][there][:records], wanted.columns)
-        return hits_of(scores[0][there], positions[0][there], wanted.offset, found)
+        return scores[0][there], positions[0][there]
 
-    def positions(self, vector: np.ndarray, wanted: Wanted, without: int = MISSING) -> np.ndarray:
-        """Where the hits of one query are, int64 (m,), best first; no record is read."""
-        with self.timings("knn_index_time"):
-            _, positions = self.searcher.search_positions(vector[None], wanted, without)
-        return positions[0][positions[0] != MISSING]
+    def hits(self, scores: np.ndarray, positions: np.ndarray, wanted: Wanted, records: int | None = None) -> list[Hit]:
+        """What a search found as hits: ranks behind the offset, the wanted columns of so many first records."""
+        found = self._read(positions[:records], wanted.columns)
+        return hits_of(scores, positions, wanted.offset, found)
 
     def recall_expected(self, wanted: Wanted, kind: str) -> float | None:
         """The share of the true nearest that these hits are, as the build measured it; 1 where a search is exact.

@@ -18,7 +18,7 @@ def served(recall: float, cross: Any, rerank: int = 0) -> ServedIndex:
     """An index of pictures whose searches have that recall."""
     info = SimpleNamespace(modality="image", measured={"recall_at_10_cross": cross})
     effort = Effort(10, SearchSettings(4, 0, rerank), recall)
-    return ServedIndex("i", SimpleNamespace(info=info, effort=lambda wanted: effort), Timings())  # type: ignore[arg-type]
+    return ServedIndex("i", SimpleNamespace(info=info, effort=lambda wanted: effort, parts=None), Timings())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,62 @@
-"""How few round trips the page needs; times on a machine are not asserted."""
+"""How few round trips the page needs; times on a machine are not asserted (`scripts/bench_page.py` takes them)."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.web.browser import needs_browser
+from tests.web.served import served
 
 STATIC = Path(__file__).resolve().parents[2] / "clip_spark" / "web" / "static"
+IN_SIGHT = """() => {
+  const shown = [...document.querySelectorAll("#results > li:not(.ghost) .frame img")].slice(0, 6);
+  return shown.length === 6 && shown.every((one) => one.src.startsWith("data:") && one.naturalWidth);
+}"""
 
 
 def test_every_module_is_asked_for_at_once() -> None:
     page = (STATIC / "index.html").read_text()
     imported = {name for file in STATIC.glob("*.js") for name in re.findall(r'from "\./(\w+\.js)"', file.read_text())}
     assert set(re.findall(r'modulepreload" href="static/(\w+\.js)"', page)) == imported
+
+
+@pytest.fixture(scope="module")
+def asked(browser: Any, indices: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Does something with a page, and gives the paths that it asks for until the first pictures are there."""
+    with served(indices, tmp_path_factory.mktemp("speed") / "log") as url:
+        context = browser.new_context(viewport={"width": 1200, "height": 900})
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        seen: list[str] = []
+        page.on("request", lambda request: seen.append(urlsplit(request.url).path))
+
+        def until_shown(doing: Any) -> list[str]:
+            seen.clear()
+            doing(page, url)
+            page.wait_for_function(IN_SIGHT)
+            return [path for path in seen if path.endswith((".js", ".css")) or path.count("/") == 1]
+
+        yield until_shown
+        context.close()
+
+
+@needs_browser
+def test_a_visit_asks_for_its_indices_with_its_modules_and_then_for_hits(asked: Any) -> None:
+    paths = asked(lambda page, url: page.goto(f"{url}?q=dog&index=images"))
+    assert len(set(paths[:13])) == 13 and paths[0] == "/" and "/indices" in paths[:12] and paths[12] == "/search"
+
+
+@needs_browser
+def test_a_search_and_its_first_pictures_are_one_round_trip(asked: Any) -> None:
+    def ask(page: Any, url: str) -> None:
+        page.evaluate("document.getElementById('results').replaceChildren()")
+        page.fill("#words", "a red flag")
+        page.press("#words", "Enter")
+
+    assert asked(ask)[0] == "/search"
