@@ -11,6 +11,7 @@ import pyarrow as pa
 from clip_spark import storage
 from clip_spark.datasets.tables import Table
 from clip_spark.search.hits import Hits, hit_column
+from clip_spark.search.plain_values import csv_bytes, plain
 
 SHOWN = ("text", "caption", "uri", "n", "count")
 """Columns of records that a terminal has room for."""
@@ -31,9 +32,11 @@ def shown(hits: Hits, wanted: Sequence[str] = ()) -> tuple[Table, str]:
 def json_lines(answers: Sequence[Hits]) -> str:
     """*Pure.* One line per hit: query, rank, score and the columns of the record that have a value."""
     rows = [
-        {name: value for name, value in row.items() if value is not None} for hits in answers for row in hits.rows()
+        {name: plain(value) for name, value in row.items() if value is not None}
+        for hits in answers
+        for row in hits.rows()
     ]
-    return "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
 def save_answers(uri: str, answers: Sequence[Hits]) -> None:
@@ -42,21 +45,16 @@ def save_answers(uri: str, answers: Sequence[Hits]) -> None:
     if ending == "jsonl":
         data = json_lines(answers).encode()
     else:
-        rows = [row for hits in answers for row in hits.rows()]
-        data = _table_bytes(pa.Table.from_pylist(rows), ending)
+        table = pa.concat_tables([hits.to_arrow() for hits in answers], promote_options="permissive")
+        data = csv_bytes(table) if ending == "csv" else _parquet_bytes(table)
     storage.write_bytes(uri, data)
 
 
-def _table_bytes(table: pa.Table, ending: str) -> bytes:
+def _parquet_bytes(table: pa.Table) -> bytes:
     import pyarrow.parquet as pq
-    from pyarrow.csv import write_csv
 
     sink = io.BytesIO()
-    if ending == "csv":
-        flat = [name for name in table.column_names if not pa.types.is_nested(table.schema.field(name).type)]
-        write_csv(table.select(flat), sink)
-    else:
-        pq.write_table(table, sink)
+    pq.write_table(table, sink)
     return sink.getvalue()
 
 

@@ -74,17 +74,19 @@ class Hits(Sequence[Hit]):
     Attributes:
         found: the hits.
         query: the query in words, for people.
+        schema: of the records; None lets tables of hits guess the types.
     """
 
     found: tuple[Hit, ...]
     query: str = ""
+    schema: pa.Schema | None = None
 
     @overload
     def __getitem__(self, place: int) -> Hit: ...
     @overload
     def __getitem__(self, place: slice) -> Hits: ...
     def __getitem__(self, place: int | slice) -> Hit | Hits:
-        return Hits(self.found[place], self.query) if isinstance(place, slice) else self.found[place]
+        return dataclasses.replace(self, found=self.found[place]) if isinstance(place, slice) else self.found[place]
 
     def __len__(self) -> int:
         return len(self.found)
@@ -100,7 +102,11 @@ class Hits(Sequence[Hit]):
         """*Pure.* The same as an Arrow table."""
         import pyarrow as pa
 
-        return pa.Table.from_pylist(self.rows())
+        if self.schema is None:
+            return pa.Table.from_pylist(self.rows())
+        own = [("query", pa.string()), ("rank", pa.int64()), ("score", pa.float64())]
+        columns = [field.with_name(hit_column(field.name)) for field in self.schema]
+        return pa.Table.from_pylist(self.rows(), pa.schema([*own, *columns]))
 
     def to_pandas(self) -> Any:
         """*Pure.* The same as a pandas DataFrame."""

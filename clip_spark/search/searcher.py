@@ -158,13 +158,13 @@ class Searcher:
             SpecError: a query or the condition cannot be used.
         """
         scores, positions = self.search_positions(embeddings, wanted, without)
-        rows = iter(self.records.take(positions[positions != MISSING], wanted.columns).to_pylist())
-        return [
-            Hits(
-                tuple(hits_of(scores[row, there], positions[row, there], wanted.offset, islice(rows, int(there.sum()))))
-            )
+        records = self.records.take(positions[positions != MISSING], wanted.columns)
+        rows = iter(records.to_pylist())
+        found = (
+            hits_of(scores[row, there], positions[row, there], wanted.offset, islice(rows, int(there.sum())))
             for row, there in enumerate(positions != MISSING)
-        ]
+        )
+        return [Hits(tuple(hits), schema=records.schema) for hits in found]
 
     def search_positions(
         self, embeddings: np.ndarray, wanted: Wanted, without: int = MISSING

@@ -13,7 +13,8 @@ from clip_spark.datasets import schema
 from clip_spark.errors import SpecError
 from clip_spark.index.open.parts import MISSING
 from clip_spark.search.hits import Hit, Wanted
-from clip_spark.web.results import hit_json, plain
+from clip_spark.search.plain_values import plain
+from clip_spark.web.results import hit_json
 from clip_spark.web.served import ServedIndex
 
 FACETED = 1000

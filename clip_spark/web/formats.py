@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 from fastapi import Request, Response
 
 from clip_spark.errors import SpecError
 from clip_spark.search.hits import hit_column
+from clip_spark.search.plain_values import csv_bytes, plain
 from clip_spark.web.bodies import json_response, shown
 from clip_spark.web.finding import Found
-from clip_spark.web.results import plain
 
 TYPES = {
     "json": "application/json",
@@ -49,7 +48,7 @@ def answer(format: str, found: Sequence[Found], body: Any) -> Response:
     if format == "jsonl":
         return Response("".join(map(_line, _rows(found))), media_type=TYPES[format])
     table = hits_table(found)
-    data = _csv(table) if format == "csv" else _arrow(table)
+    data = csv_bytes(table) if format == "csv" else _arrow(table)
     return Response(data, media_type=TYPES[format])
 
 
@@ -92,17 +91,6 @@ def _rows(found: Sequence[Found]) -> list[dict[str, Any]]:
 
 def _line(row: dict[str, Any]) -> str:
     return json.dumps({**row, "score": round(row["score"], 6)}, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _csv(table: pa.Table) -> bytes:
-    """Lists, objects and bytes, which CSV has no words for, are JSON in their cell."""
-    for place, field in enumerate(table.schema):
-        if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
-            cells = [None if cell is None else json.dumps(plain(cell)) for cell in table.column(place).to_pylist()]
-            table = table.set_column(place, field.name, pa.array(cells, pa.string()))
-    sink = io.BytesIO()
-    pyarrow.csv.write_csv(table, sink)
-    return sink.getvalue()
 
 
 def _arrow(table: pa.Table) -> bytes:

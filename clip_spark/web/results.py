@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import math
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any
 from urllib.parse import quote
 
 from clip_spark.datasets import schema
 from clip_spark.pictures.stored import has_picture, is_web_address
 from clip_spark.search.hits import Hit
+from clip_spark.search.plain_values import plain
 from clip_spark.web.served import ServedIndex
-
-AS_THEY_ARE = (str, int, bool, type(None))
 
 
 def hit_json(index: ServedIndex, hit: Hit, columns: Sequence[str] = ()) -> dict[str, Any]:
@@ -49,18 +45,3 @@ def title(record: Mapping[str, Any]) -> str:
 def picture_path(index: ServedIndex, record: Mapping[str, Any]) -> str:
     """*Pure.* Where this server has the picture; relative, so that it works below a proxy's path."""
     return f"picture/{quote(str(record[schema.RECORD_ID]), safe='')}?index={quote(index.name, safe='')}"
-
-
-def plain(value: Any) -> Any:
-    """*Pure.* Anything a parquet column can hold as JSON: dates as ISO text, bytes as base64, NaN as null."""
-    if type(value) in AS_THEY_ARE:
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): item if type(item) in AS_THEY_ARE else plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    return value.isoformat() if isinstance(value, date) else str(value)

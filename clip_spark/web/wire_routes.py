@@ -17,13 +17,13 @@ from starlette.concurrency import run_in_threadpool
 from clip_spark.errors import Rejected, SpecError
 from clip_spark.pictures.stored import is_web_address
 from clip_spark.search.hits import Wanted
+from clip_spark.search.plain_values import plain
 from clip_spark.web.bodies import json_object, rows_response, shown
 from clip_spark.web.budget import check_budget
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import NotFound
 from clip_spark.web.models import ERRORS, KnnRequest, MetadataAnswer, MetadataRequest, body_of
 from clip_spark.web.pictures import jpeg, read_picture
-from clip_spark.web.results import plain
 from clip_spark.web.served import ServedIndex
 from clip_spark.web.terms import from_base64, unit
 
