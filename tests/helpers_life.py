@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-import pytest
 from hypothesis import strategies as st
 
 from clip_spark import storage
@@ -23,6 +19,7 @@ from clip_spark.datasets.shards import ShardWriter
 from clip_spark.index.build.build import build_index
 from clip_spark.index.change.remove import remove_records
 from clip_spark.index.specs import IndexSpec, RemoveSpec
+from tests.helpers_disturbed import Command
 from tests.helpers_embeddings import ENCODER, FakeSpec, numbered, unit_vectors
 
 SETS, INDICES, VERSIONS, EACH = ("a", "b", "c"), ("index", "second"), (0, 1), 4
@@ -104,20 +101,6 @@ class World:
     def change(self, index: str, state: Callable[[State], State]) -> World:
         at = INDICES.index(index)
         return replace(self, states=(*self.states[:at], state(self.states[at]), *self.states[at + 1 :]))
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command: what it does below a folder, and what becomes of a world when it succeeds.
-
-    Attributes:
-        half: what it may have done when it fails: a removal holds, though nothing is erased.
-    """
-
-    name: str
-    run: Callable[[str], object]
-    after: Callable[[World], World]
-    half: Callable[[World], World] | None = None
 
 
 def no_spark() -> Any:
@@ -206,78 +189,3 @@ COMMANDS = st.one_of(
     st.builds(writing, _names, st.sampled_from(VERSIONS)),
     st.just(CLEAN),
 )
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-@contextlib.contextmanager
-def at_write(folder: str, number: int, happen: Callable[[], None], *, for_good: bool) -> Iterator[None]:
-    """Let something happen right before the n-th file appears or goes; `for_good`: before each that follows, too.
-
-    Not while a lock is held: there another writer waits, and in one thread it would wait for ever.
-    """
-    count, inside = 0, False
-
-    def before(locked: bool) -> None:
-        nonlocal count, inside
-        if inside or (locked and not for_good):
-            return
-        count += 1
-        if count == number or (for_good and count > number):
-            inside = True
-            try:
-                happen()
-            finally:
-                inside = False
-
-    with pytest.MonkeyPatch.context() as patch:
-        (_hook_disk if storage.is_local(folder) else _hook_s3)(patch, folder, before)
-        yield
-
-
-def _hook_disk(patch: pytest.MonkeyPatch, folder: str, before: Callable[[bool], None]) -> None:
-    def hooked(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*given: Any, **named: Any) -> Any:
-            path = str(given[-1] if len(given) > 1 else given[0])
-            if path.startswith(folder):  # not in the cache folder, where other locks are held
-                before(any(name.startswith(".manifest.json.lock") for name in _beside(path)))
-            return real(*given, **named)
-
-        return call
-
-    for module, name in ((os, "replace"), (os, "link"), (os, "remove"), (shutil, "rmtree")):
-        patch.setattr(module, name, hooked(getattr(module, name)))
-
-
-def _beside(path: str) -> list[str]:
-    folder = os.path.dirname(path)
-    return os.listdir(folder) if os.path.isdir(folder) else []
-
-
-def _hook_s3(patch: pytest.MonkeyPatch, folder: str, before: Callable[[bool], None]) -> None:
-    fs = storage.filesystem(folder)[0]
-
-    def hooked(real: Callable[..., Any], only: tuple[str, ...] = ()) -> Callable[..., Any]:
-        def call(*given: Any, **named: Any) -> Any:
-            if not only or given[0] in only:
-                before(False)
-            return real(*given, **named)
-
-        return call
-
-    for name in ("pipe_file", "rm", "rm_file"):
-        patch.setattr(fs, name, hooked(getattr(fs, name)))
-    patch.setattr(fs, "call_s3", hooked(fs.call_s3, ("put_object", "complete_multipart_upload")))  # what streams do
-
-
-def orders(world: World, done: list[Command]) -> list[World]:
-    """What two commands may lead to, one after the other."""
-    results = []
-    for sequence in (done, done[::-1]):
-        now = world
-        for command in sequence:
-            now = command.after(now)
-        results.append(now)
-    return results

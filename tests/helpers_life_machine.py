@@ -2,62 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
-from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from clip_spark import storage
 from clip_spark.datasets.commit import read_head
 from clip_spark.datasets.manifest import Manifest, read_manifest
-from clip_spark.errors import ClipSparkError, StorageError
 from clip_spark.index.build import build as build_module
 from clip_spark.index.files.layout import index_info
 from clip_spark.index.open.records import RecordReader
 from clip_spark.search.searcher import Searcher
+from tests.helpers_disturbed import Command, disturbed
 from tests.helpers_life import (
     COMMANDS,
     INDICES,
     QUERY,
     SETS,
     TEXTS,
-    Command,
-    Killed,
     State,
     World,
-    at_write,
     columns_of,
-    orders,
     rows_of_set,
     write_set,
 )
 
 PLACES = ("", "parts", "generations", "removed", "parts/notes", "history", "_work", "receipts")
-BROKEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
-def lives(examples: int, steps: int) -> settings:
-    """How many lives, and how long; more than a hundred are also shrunk to the shortest that fails."""
-    return settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        database=None,
-        phases=(Phase.explicit, Phase.generate) + ((Phase.shrink,) if examples > 100 else ()),
-        suppress_health_check=list(HealthCheck),
-    )
-
-
-class Life(RuleBasedStateMachine):
+class Life(disturbed(COMMANDS, writes=14)):
     """Three sets of embeddings and two indices, from their first builds on; subclasses say in which folder."""
-
-    folder: str
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,14 +68,9 @@ class Life(RuleBasedStateMachine):
         return read_head(self.place(name)).manifest
 
     def attempt(self, command: Command) -> bool:
-        """True if it succeeded; a clear error is an answer too."""
         if command.name == "clean":
             self.close_reader()
-        try:
-            command.run(self.folder)
-        except ClipSparkError:
-            return False
-        return True
+        return super().attempt(command)
 
     def answer(self, index: str) -> list[int]:
         if self.official(index) is None:
@@ -143,48 +115,6 @@ class Life(RuleBasedStateMachine):
         self.patch.setenv("CLIP_SPARK_GRACE_HOURS", hours)
         self.close_reader()
 
-    @rule(command=COMMANDS)
-    def run(self, command: Command) -> None:
-        before = self.world
-        self.settle(command.after(before) if self.attempt(command) else before)
-
-    @rule(command=COMMANDS, number=st.integers(1, 14))
-    def killed(self, command: Command, number: int) -> None:
-        def die() -> None:
-            raise Killed
-
-        before = self.world
-        with contextlib.suppress(Killed), at_write(self.folder, number, die, for_good=True):
-            self.attempt(command)
-        self.settle(*outcomes(before, command))
-
-    @rule(command=COMMANDS, number=st.integers(1, 14), code=st.sampled_from(BROKEN))
-    def full_or_read_only(self, command: Command, number: int, code: int) -> None:
-        """From one write on nothing can be written; each error is a clear one."""
-
-        def fail() -> None:  # as the disk says it, or as the storage room says it of a store
-            raise OSError(code, os.strerror(code)) if storage.is_local(self.folder) else StorageError("no answer")
-
-        before = self.world
-        with at_write(self.folder, number, fail, for_good=True):
-            self.attempt(command)
-        self.settle(*outcomes(before, command))
-
-    @rule(one=COMMANDS, other=COMMANDS, number=st.integers(1, 14))
-    def interleaved(self, one: Command, other: Command, number: int) -> None:
-        done: list[bool] = []
-        with at_write(self.folder, number, lambda: done.append(self.attempt(other)), for_good=False):
-            first = self.attempt(one)
-        if not done:
-            done.append(self.attempt(other))
-        sure = [one] * first + [other] * done[0]
-        half = [
-            replace(command, after=command.half)
-            for command, ended in ((one, first), (other, done[0]))
-            if command.half and not ended
-        ]
-        self.settle(*orders(self.world, sure), *orders(self.world, [*sure, *half]))
-
     @rule(dataset=st.sampled_from((*SETS, *INDICES)), place=st.sampled_from(PLACES))
     def foreign_file(self, dataset: str, place: str) -> None:
         if self.official(dataset) is None:
@@ -221,12 +151,6 @@ class Life(RuleBasedStateMachine):
             searcher, then, index = self.reader
             removed = self.world.states[INDICES.index(index)].removed
             assert set(then.rows) - removed <= set(rows_found(searcher)) <= set(then.answer())
-
-
-def outcomes(before: World, command: Command) -> list[World]:
-    """What a command may leave that was stopped somewhere."""
-    half = [command.half(before)] if command.half else []
-    return [before, *half, command.after(before)]
 
 
 def fits(world: World, found: list[tuple[list[int], list[int | None]]]) -> bool:

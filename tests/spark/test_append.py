@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clip_spark.commands.clean import delete_each, find_leftovers
 from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.index.build.build import build_index
+from clip_spark.index.change.remove import remove_records
 from clip_spark.index.files.layout import read_index
 from clip_spark.index.files.part_writer import stored_ids
 from clip_spark.index.open.parts import open_parts
-from clip_spark.index.specs import IndexSpec
+from clip_spark.index.specs import IndexSpec, RemoveSpec
 from clip_spark.search.searcher import Searcher
 from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 
@@ -35,6 +37,26 @@ def test_appended_vectors_are_found(spark, tmp_path: Path, key: str) -> None:
     assert info.measured["appended"]["recall_at_10"] >= 0.95
     for row in (0, 2000, 2999):
         assert Searcher.open(manifest.uri).search_embedding(vectors[row], 1)[0].record["text"] == texts[row]
+
+
+def test_lists_leave_out_what_is_known_or_was_taken_down(spark, tmp_path: Path) -> None:
+    vectors, texts, index = unit_vectors(1500), numbered(1500), str(tmp_path / "index")
+    write_embeddings(tmp_path / "a", vectors[:1000], texts[:1000])
+    write_embeddings(tmp_path / "all", vectors, texts)
+    spec = IndexSpec(embeddings=str(tmp_path / "a"), output=index, index_key="IVF8,SQ8", parts=2)
+    build_index(lambda: spark, spec)
+    remove_records(lambda: spark, RemoveSpec(index=index, where="text in ('text 3', 'text 7')", compact=True))
+    spec = IndexSpec(**{**vars(spec), "embeddings": str(tmp_path / "all"), "append": True})
+    news = "500 new; 998 left out, which it has already; 2 left out, which were taken down"
+    assert build_index(lambda: spark, spec).news == news
+    spec = IndexSpec(**{**vars(spec), "append": False, "overwrite": True})
+    assert build_index(lambda: spark, spec).news == "2 left out, which were taken down"
+    list(delete_each(find_leftovers(index, older_than_hours=0, unfinished=False)))
+    proof = remove_records(lambda: spark, RemoveSpec(index=index, verify=True))
+    assert ("removed in all", 2) in proof.rows and read_index(index)[1].rows == 1498
+    searcher = Searcher.open(index)
+    for row in (0, 999, 1000, 1499):
+        assert searcher.search_embedding(vectors[row], 1)[0].record["text"] == texts[row]
 
 
 def test_pictures_are_measured_with_bundled_captions_also_when_more_come(spark, tmp_path: Path) -> None:

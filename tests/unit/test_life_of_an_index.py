@@ -11,7 +11,8 @@ import tempfile
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.helpers_life_machine import Life, lives
+from tests.helpers_disturbed import lives
+from tests.helpers_life_machine import Life
 
 EXAMPLES = int(os.environ.get("CLIP_SPARK_LIFE_EXAMPLES", "16"))
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
-from clip_spark.commands.pipeline import fill, read_pipeline, run_pipeline
+from clip_spark.commands.pipeline import Outcome, fill, read_pipeline, run_pipeline
 from clip_spark.commands.registry import STEPS
 from clip_spark.errors import OutputError, SpecError
+from clip_spark.index.files.layout import read_index
 from clip_spark.runtime.session import session_source
+from tests.helpers_colours import know_colours
 from tests.helpers_commands import TOY
+from tests.helpers_growth import draw, tasks_run_here
 
 TEXT = """
 vars: {{work: {work}, k: 5}}
@@ -93,3 +97,39 @@ def test_a_step_that_would_read_another_kind_is_found_before_any_runs(tmp_path: 
     place.write_text(f"steps: [{{{counts}}}, {{embed-text: {{records: o/counts, output: o/e}}}}]")
     with pytest.raises(SpecError, match="--records is 'o/counts', where count-ngrams writes counts; it needs records"):
         read_pipeline(str(place), {}, STEPS)
+
+
+GROWING = """
+vars: {{work: {work}}}
+steps:
+  - embed-images: {{images: "${{work}}/in", output: "${{work}}/emb", model: "colours:rgb"}}
+  - build-index: {{embeddings: "${{work}}/emb", output: "${{work}}/index"}}
+  - embed-images: {{images: "${{work}}/more", output: "${{work}}/emb2", model: "colours:rgb"}}
+  - build-index: {{embeddings: "${{work}}/emb2", output: "${{work}}/index", append: true}}
+"""
+
+
+def test_a_pipeline_with_an_append_does_only_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks_run_here(monkeypatch)
+    know_colours(monkeypatch)
+    config = tmp_path / "p.yaml"
+    config.write_text(GROWING.format(work=tmp_path))
+
+    def again() -> list[Outcome]:
+        return run_pipeline(MagicMock(), read_pipeline(str(config), {}, STEPS), rebuild=False)
+
+    def news(outcomes: list[Outcome]) -> list[str]:
+        return [one.manifest.news for one in outcomes]
+
+    for folder, name in (("in", "a.png"), ("in", "b.png"), ("more", "x.png")):
+        draw(tmp_path / folder, name)
+    assert news(again()) == ["", "", "", "1 new"]
+    first = read_index(str(tmp_path / "index"))[1].parts
+    with monkeypatch.context() as later:
+        later.setattr("clip_spark.commands.pipeline.time.time", lambda: 4e9)
+        assert all(one.skipped for one in again())
+    for folder, name in (("in", "c.png"), ("more", "y.png"), ("more", "z.png")):
+        draw(tmp_path / folder, name)
+    outcomes = again()
+    assert news(outcomes) == ["1 new", "1 new", "2 new", "2 new"] and outcomes[-1].manifest.rows == 6
+    assert read_index(str(tmp_path / "index"))[1].parts[: len(first)] == first
