@@ -9,7 +9,7 @@ WORK   ?= demo-out
 
 .DEFAULT_GOAL := help
 .PHONY: fuzz help install demo serve test test-unit test-spark test-failed release test-spark35 fuzz-pictures
-.PHONY: serve-load fuzz-conditions fault-suite life check docs format bench clean
+.PHONY: serve-load fuzz-conditions fault-suite faulty-web life check docs format bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ fuzz-conditions: $(STAMP)  ## 10,000 random and 10,000 hostile conditions agains
 
 fault-suite: $(STAMP)  ## kills, storms and outages in every step, compared with the undisturbed result (an hour)
 	@$(BIN)/python -m tests.faults.suite --write docs/faults.md
+
+faulty-web: $(STAMP)  ## 100,000 links of which more than half go wrong, on loopback: each ends as it must (15 minutes)
+	@nice $(BIN)/python -m tests.faults.links
 
 life: $(STAMP)  ## commands on datasets in any order, killed and interleaved at every write, on a disk and on S3 (hours)
 	@CLIP_SPARK_LIFE_EXAMPLES=1000 CLIP_SPARK_LIFE_EXAMPLES_S3=100 $(BIN)/python -m pytest \

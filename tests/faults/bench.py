@@ -19,7 +19,8 @@ from scripts.standalone import Cluster, standalone_cluster
 from tests.faults.steps import FaultStep
 from tests.faults.victims import WORKER_CORES, WORKER_MEMORY
 from tests.services.commands import SETTINGS, Submitter
-from tests.services.inputs import write_inputs
+from tests.services.inputs import write_inputs, write_links
+from tests.services.picture_web import picture_web
 from tests.services.proxy import FaultProxy, fault_proxy
 from tests.services.seaweed import BUCKET, S3Server, s3_server
 
@@ -133,6 +134,7 @@ def bench(folder: Path) -> Iterator[Bench]:
     with (
         s3_server(folder / "s3") as s3,
         fault_proxy(s3.port, lambda method, path: "") as proxy,
+        picture_web() as web,
         standalone_cluster(
             folder / "cluster", workers=2, cores=WORKER_CORES, memory=WORKER_MEMORY, env=DECOMMISSIONING
         ) as cluster,
@@ -143,4 +145,5 @@ def bench(folder: Path) -> Iterator[Bench]:
         write_inputs(folder / "in")
         for file in sorted((folder / "in").rglob("*.*")):
             storage.write_bytes(f"{BASE}/in/{file.relative_to(folder / 'in')}", file.read_bytes())
+        write_links(f"{BASE}/in/links", web)
         yield Bench(s3, proxy, cluster, folder)

@@ -42,6 +42,11 @@ def _words(key: str, value: str) -> list[str]:
     return [flag] if value == "true" else [flag, value]
 
 
+DOWNLOAD = FaultStep(
+    "download-images",
+    "pictures",
+    {"records": "{base}/in/links", "shard-rows": "40", "allow-private": "true", "dedup": "sha256"},
+)
 COUNT = FaultStep("count-ngrams", "counts", {"corpus": "{base}/in/text", "min-count": "1", "shards": "4"})
 FILTER = FaultStep("filter-ngrams", "ngrams", {"counts": "{base}/counts", "top": "600"})
 TEXT = FaultStep("embed-text", "text-embeddings", {"records": "{base}/ngrams", "shard-rows": "400"})
@@ -54,5 +59,5 @@ INDEX = FaultStep(
 TAGS = FaultStep(
     "tag-images", "tags", {"embeddings": "{base}/image-embeddings", "index": "{base}/text-index", "k": "3"}
 )
-STEPS = (COUNT, FILTER, TEXT, IMAGES, INDEX, TAGS)
+STEPS = (DOWNLOAD, COUNT, FILTER, TEXT, IMAGES, INDEX, TAGS)
 """In the order in which they feed each other."""

@@ -143,6 +143,8 @@ class PictureWeb:
         if name == "agent":
             honest = "clip-spark" in headers.get("user-agent", "")
             writer.write(plain(whole) if honest else plain(b"", status="403 Forbidden"))
+        elif name == "changing":
+            writer.write(plain(picture(number + 50 * self.asked[path])))
         elif name == "busy":
             writer.write(plain(b"", "Retry-After: 1", status="429 Too Many") if first else plain(whole))
         elif name == "ill":

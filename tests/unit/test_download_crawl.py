@@ -13,6 +13,8 @@ from clip_spark.pictures.download.crawl import run
 from clip_spark.pictures.download.links import Link
 from clip_spark.pictures.download.outcomes import Outcome
 from clip_spark.pictures.download.specs import DownloadSpec
+from tests.services.faulty_links import HOSTS, WANTED, links, only_loopback_is_public
+from tests.services.faulty_links import fetch as fetch_all
 from tests.services.picture_web import PictureWeb, picture_web
 
 
@@ -144,3 +146,10 @@ def test_hashes_and_block_lists(web: PictureWeb, tmp_path: Any) -> None:
     by_position = {outcome.position: outcome for outcome in found}
     assert [by_position[n].status for n in range(4)] == ["ok", "ok", "blocked by list", "hash differs"]
     assert not by_position[2].data and by_position[2].sha256 is None
+
+
+def test_a_web_of_faults_leaves_no_link_unexplained() -> None:
+    with picture_web(HOSTS) as faulty, only_loopback_is_public():
+        became, _ = fetch_all(list(links(faulty, 200)), timeout=3.0)
+    assert dict(list(became)) == {fault: status for fault, (status, _) in WANTED.items()}
+    assert became.total() == 200 and len(became) == len(WANTED)
