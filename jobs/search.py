@@ -40,7 +40,7 @@ def search_here(spec: SearchSpec) -> list[Shown]:
         save_answers(spec.save, answers)
     if spec.show:
         save_sheet(spec.show, answers)
-    return [shown(hits, spec.columns) for hits in answers]
+    return [shown(hits, spec.shown_columns) for hits in answers]
 
 
 if __name__ == "__main__":

@@ -182,6 +182,8 @@ def summary(searcher: Searcher) -> str:
 
 def run_prompt(spec: SearchSpec) -> None:
     """*Driver.* Answer queries until Ctrl-D or `:quit`; what goes wrong is one line, and the prompt goes on."""
+    if spec.pair:
+        raise SpecError("A prompt is over one index; with --pair, give a query, such as --text.")
     with tempfile.TemporaryDirectory() as folder:
         searcher = Searcher.open(spec.index, verify=spec.verify)
         columns_of(searcher, spec)

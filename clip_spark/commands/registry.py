@@ -221,6 +221,10 @@ _ENTRIES = (
                 "what is wanted and what is not",
                 """clip-spark search --index index/ --query '"beach" + sea.jpg - "people"'""",
             ),
+            (
+                "pictures and their prompts, one ranking by both",
+                "clip-spark search --index picture-index/ --pair prompt-index/ --text dog --both-weight 0.3",
+            ),
             ("a page of pictures", "clip-spark search --index index/ --text dog --unique 0.95 --show dogs.html"),
             (
                 "only some records",

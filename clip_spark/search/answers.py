@@ -13,7 +13,7 @@ from clip_spark.datasets.tables import Table
 from clip_spark.search.hits import Hits, hit_column
 from clip_spark.search.plain_values import csv_bytes, plain
 
-SHOWN = ("text", "caption", "uri", "n", "count")
+SHOWN = ("text", "caption", "uri", "pair_text", "pair_caption", "pair_uri", "n", "count")
 """Columns of records that a terminal has room for."""
 
 

@@ -24,6 +24,10 @@ def run_query(spec: SearchSpec) -> list[Hits]:
     """*Worker.* Open the index and answer all queries of a command; raises SpecError where there is none."""
     if not spec.asked:
         raise SpecError(f"{ONE_OF} found none. On a terminal, none opens a prompt.")
+    if spec.pair:
+        from clip_spark.search.pair import run_paired
+
+        return run_paired(spec)
     searcher = Searcher.open(spec.index, verify=spec.verify)
     if spec.where:  # a mistake in it is found here, before a model is loaded
         check_where(searcher.records, spec.where)
@@ -35,15 +39,16 @@ def answer(searcher: Searcher, spec: SearchSpec, columns: tuple[str, ...]) -> li
     wanted = spec.wanted(columns=columns)
     if spec.like:
         return [replace(searcher.search_like_wanted(spec.like, wanted), query=f"like {spec.like}")]
+    asked = named_queries(searcher, spec)
+    found = searcher.search(np.stack([vector for _, vector in asked]), wanted)
+    return [replace(hits, query=name) for (name, _), hits in zip(asked, found, strict=True)]
+
+
+def named_queries(searcher: Searcher, spec: SearchSpec) -> list[tuple[str, np.ndarray]]:
+    """*Worker.* The queries of a command but for --like: how they are called, and their vectors, float32 (d,)."""
     if spec.batch.endswith(".npy"):
-        vectors = read_vectors(spec.batch)
-        names = [f"{storage.name(spec.batch)} row {row}" for row in range(len(vectors))]
-    else:
-        queries = queries_of(spec)
-        names = [name for name, _ in queries]
-        vectors = np.stack([combine(searcher, terms) for _, terms in queries])
-    found = searcher.search(vectors, wanted)
-    return [replace(hits, query=name) for name, hits in zip(names, found, strict=True)]
+        return [(f"{storage.name(spec.batch)} row {row}", one) for row, one in enumerate(read_vectors(spec.batch))]
+    return [(name, combine(searcher, terms)) for name, terms in queries_of(spec)]
 
 
 def columns_of(searcher: Searcher, spec: SearchSpec) -> tuple[str, ...]:

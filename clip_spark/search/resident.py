@@ -33,7 +33,7 @@ LONGEST_PATH = 100
 """Bytes of a socket's path; the systems allow 104 to 108."""
 MOST_REQUEST, MOST_ANSWER = 1 << 20, 1 << 30
 """Bytes of a line."""
-HERE_ALONE = ("verify", "save", "show", "batch", "query", "server", "index")
+HERE_ALONE = ("verify", "save", "show", "batch", "query", "server", "index", "pair", "both_weight")
 """Options that are not sent: files are this command's business, and an expression may name pictures beside it."""
 
 Shown = tuple[Table, str]
@@ -69,7 +69,7 @@ def generation_of(manifest: Mapping[str, Any]) -> list[Any]:
 def ask_servers(spec: SearchSpec) -> list[Shown] | None:
     """*Anywhere.* What a running server answers to a command; None where there is none for it, whatever the reason."""
     folder = meeting_folder() if spec.server and spec.asked in (["text"], ["like"], ["image"]) else None
-    if folder is None or spec.save or spec.show or spec.verify:
+    if folder is None or spec.save or spec.show or spec.verify or spec.pair:
         return None
     with suppress(OSError, ValueError, KeyError, TypeError, ClipSparkError):
         sockets = sorted(place for place in folder.iterdir() if place.suffix == ENDING)

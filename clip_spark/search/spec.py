@@ -10,6 +10,8 @@ from clip_spark.search.hits import Wanted
 
 WAYS = ("text", "image", "like", "query", "batch")
 """The options that are a query; one of them is given, none for a prompt."""
+PREFIX = "pair_"
+"""Before the columns of the other side of a pair."""
 SAVED, SHEETS = ("jsonl", "csv", "parquet"), ("html", "png")
 
 
@@ -28,6 +30,13 @@ class SearchSpec(Wanted):
     batch: str = option(
         "file with one text to search for per line, or a .npy with one embedding per row", "", holds=URI
     )
+    pair: str = option(
+        "index of the same records' other side, as prompts are of pictures: it is searched too, and hits show both",
+        "",
+        holds=URI,
+        kinds=("index",),
+    )
+    both_weight: float = option("with --pair, one ranking of both: the share of --pair in a score, above 0 to 1", 0.0)
     save: str = option("also write the hits to a file: .jsonl, .csv or .parquet", "", holds=URI)
     show: str = option("also write a contact sheet of the hits' pictures: .html or .png", "", holds=URI)
     server: bool = option(
@@ -41,10 +50,24 @@ class SearchSpec(Wanted):
         check_at_least("offset", self.offset, 0)
         if len(self.asked) > 1:
             raise SpecError(f"{ONE_OF} found {' and '.join(f'--{name}' for name in self.asked)}.")
+        self._check_pair()
         if self.save:
             check_choice("save", self.save.rsplit(".", 1)[-1], SAVED)
         if self.show:
             check_choice("show", self.show.rsplit(".", 1)[-1], SHEETS)
+
+    @property
+    def shown_columns(self) -> tuple[str, ...]:
+        """*Pure.* The columns that were asked for, of both sides of a pair; empty for those that people look at."""
+        return (*self.columns, *(f"{PREFIX}{name}" for name in self.columns if self.pair))
+
+    def _check_pair(self) -> None:
+        if not 0 <= self.both_weight <= 1:
+            raise SpecError(f"--both-weight is {self.both_weight:g}; it is a share, from 0 to 1.")
+        if self.both_weight and not self.pair:
+            raise SpecError("--both-weight mixes two indices; name the other one with --pair.")
+        if self.both_weight and self.unique:
+            raise SpecError("--unique knows one index; leave it or --both-weight out.")
 
     @property
     def asked(self) -> list[str]:
