@@ -25,7 +25,7 @@ from clip_spark.embed.picture_stream import encode_pictures, prepared_pictures
 from clip_spark.embed.specs import EmbedImagesSpec
 from clip_spark.embed.task import ENCODER, EncodeTask, Usage, timed, write_rows
 from clip_spark.encoders import check_model
-from clip_spark.pictures.columns import address_column, check_image_column, metadata_columns
+from clip_spark.pictures.columns import address_column, check_picture_column, metadata_columns
 from clip_spark.pictures.find import FoundPictures, PictureShard, find_pictures, plan_shards
 from clip_spark.pictures.records import MetadataColumn, misfits, records_schema, records_table
 from clip_spark.runtime.session import SessionSource
@@ -80,7 +80,7 @@ def _plan(spec: EmbedImagesSpec) -> tuple[FoundPictures, Planned]:
     check_model(spec.model, spec.precision)
     found = find_pictures(spec.images, spec.image_column)
     shards = plan_shards(found, spec.shard_rows)
-    check_image_column(shards, spec.image_column)
+    check_picture_column(shards, spec.image_column)
     columns = metadata_columns(shards, spec.metadata_columns)
     columns += address_column(shards, columns)
     given: dict[str, Any] = {"uri": ",".join(spec.images), "uris": list(spec.images), "fingerprint": found.fingerprint}

@@ -65,7 +65,7 @@ def address_column(shards: Sequence[PictureShard], taken: Sequence[MetadataColum
     return (MetadataColumn(key, ADDRESSES[0], "string"),)
 
 
-def check_image_column(shards: Sequence[PictureShard], wanted: str) -> None:
+def check_picture_column(shards: Sequence[PictureShard], wanted: str) -> None:
     """*Driver.* Refuse a column of pictures that no table has; the first that has it ends this.
 
     Raises:

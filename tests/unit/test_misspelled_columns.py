@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from clip_spark.errors import InputError, SpecError
-from clip_spark.pictures.columns import check_image_column
+from clip_spark.pictures.columns import check_picture_column
 from clip_spark.pictures.find import find_pictures, plan_shards
 from clip_spark.texts import corpus
 from clip_spark.texts.corpus import Account, Piece
@@ -81,10 +81,10 @@ def test_image_column(tmp_path: Path) -> None:
     (tmp_path / "c.jpg").write_bytes(b"\xff\xd8\xff")
     shards = plan_shards(find_pictures((str(tmp_path),)), 0)
     for name in ("jpg", "more.thumb", ""):
-        check_image_column(shards, name)
+        check_picture_column(shards, name)
     with pytest.raises(SpecError, match=r"no table has a column 'jpq', of 2 .*jpg, more, other.*Did you mean 'jpg'"):
-        check_image_column(shards, "jpq")
-    check_image_column(plan_shards(find_pictures((str(tmp_path / "c.jpg"),)), 0), "jpq")  # no table is there
+        check_picture_column(shards, "jpq")
+    check_picture_column(plan_shards(find_pictures((str(tmp_path / "c.jpg"),)), 0), "jpq")  # no table is there
 
 
 def test_a_field_inside_cells_of_json(tmp_path: Path) -> None:
