@@ -7,12 +7,15 @@ import threading
 import time
 from pathlib import Path
 
+import faiss
+import numpy as np
 import pytest
 
 from clip_spark.errors import StorageError
 from clip_spark.index.build.build import build_index
 from clip_spark.index.change.remove import remove_records
 from clip_spark.index.open import removals
+from clip_spark.index.open.parts import _open_part
 from clip_spark.index.specs import IndexSpec, RemoveSpec
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
@@ -95,3 +98,17 @@ def test_no_search_asks_the_store_for_takedowns(index: str, monkeypatch: pytest.
     while before[0] in texts(searcher):
         assert time.monotonic() < end
     assert searcher.parts.outdated == ""
+
+
+def test_a_search_in_a_mapped_file_starts_no_threads(tmp_path: Path) -> None:
+    vectors = unit_vectors(2000)
+    index = faiss.index_factory(vectors.shape[1], "IVF64,Flat", faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
+    index.add_with_ids(vectors, np.arange(2000))
+    faiss.write_index(index, str(tmp_path / "part"))
+    found = _open_part(2000, str(tmp_path / "part"))
+    lists = faiss.downcast_InvertedLists(faiss.extract_index_ivf(found).invlists)
+    assert isinstance(lists, faiss.OnDiskInvertedLists) and lists.prefetch_nthread == 0
+    asked = faiss.SearchParametersIVF(nprobe=8)
+    for mine, other in zip(found.search(vectors[:9], 5, params=asked), index.search(vectors[:9], 5, params=asked)):
+        np.testing.assert_array_equal(mine, other)

@@ -57,6 +57,17 @@ def inverted_of(index: Any) -> Any:
     return None if isinstance(index, faiss.IndexIDMap) else faiss.downcast_index(faiss.extract_index_ivf(index))
 
 
+def start_no_threads(inverted: Any) -> None:
+    """*Worker.* Lists that lie in a mapped file are read by the search itself.
+
+    Faiss would start up to 32 threads for each search, which touch the pages of its lists before it does. Where the
+    pages are in memory, as nearly always, they are two thirds of the search.
+    """
+    lists = None if inverted is None else load_faiss().downcast_InvertedLists(inverted.invlists)
+    if hasattr(lists, "prefetch_nthread"):
+        lists.prefetch_nthread = 0
+
+
 def transformed(index: Any, queries: np.ndarray) -> np.ndarray:
     """*Worker.* Queries as the inverted lists of a part see them, float32 (n, d'): rotated, where the part rotates."""
     faiss = load_faiss()

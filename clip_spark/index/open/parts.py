@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from clip_spark.errors import DatasetError
-from clip_spark.index.files.faiss_library import inverted_of, load_faiss, search_preassigned, transformed
+from clip_spark.index.files.faiss_library import (
+    inverted_of,
+    load_faiss,
+    search_preassigned,
+    start_no_threads,
+    transformed,
+)
 from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.files.local_copy import ADVICE, open_local
 from clip_spark.index.open.effort import choose_effort, deeper
@@ -237,4 +243,5 @@ def _open_part(rows: int, path: str) -> Any:
         raise DatasetError(f"'{path}' is not a Faiss index any more; {ADVICE}.") from error
     if index.ntotal != rows:
         raise DatasetError(f"'{path}' holds {index.ntotal} vectors, its index says {rows}; {ADVICE}.")
+    start_no_threads(inverted_of(index))
     return index
