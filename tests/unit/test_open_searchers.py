@@ -110,5 +110,5 @@ def test_a_search_in_a_mapped_file_starts_no_threads(tmp_path: Path) -> None:
     lists = faiss.downcast_InvertedLists(faiss.extract_index_ivf(found).invlists)
     assert isinstance(lists, faiss.OnDiskInvertedLists) and lists.prefetch_nthread == 0
     asked = faiss.SearchParametersIVF(nprobe=8)
-    for mine, other in zip(found.search(vectors[:9], 5, params=asked), index.search(vectors[:9], 5, params=asked)):
+    for mine, other in zip(*(each.search(vectors[:9], 5, params=asked) for each in (found, index)), strict=True):
         np.testing.assert_array_equal(mine, other)
