@@ -22,7 +22,7 @@ ONE_OF = f"Give one of {', '.join(f'--{name}' for name in WAYS)};"
 class SearchSpec(Wanted):
     """search: query -> hits, in the terminal."""
 
-    index: str = option("index to search", holds=URI, kinds=("index",))
+    index: str = option("index to search, a folder that build-index made", holds=URI, kinds=("index",))
     text: str = option("search for a text", "")
     image: str = option("search for a picture", "", holds=URI)
     like: str = option("search for what is like a record of the index (its record_id)", "")

@@ -63,6 +63,7 @@ def configured(app: ASGIApp, proxies: Sequence[str] = ()) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Connection,
+        loop="asyncio",  # whether or not uvloop is installed: it saves nothing here
         ws="none",
         log_level="warning",
         access_log=False,
