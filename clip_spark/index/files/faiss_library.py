@@ -63,7 +63,7 @@ def start_no_threads(inverted: Any) -> None:
     Faiss would start up to 32 threads for each search, which touch the pages of its lists before it does. Where the
     pages are in memory, as nearly always, they are two thirds of the search.
     """
-    lists = None if inverted is None else load_faiss().downcast_InvertedLists(inverted.invlists)
+    lists: Any = None if inverted is None else load_faiss().downcast_InvertedLists(inverted.invlists)
     if hasattr(lists, "prefetch_nthread"):
         lists.prefetch_nthread = 0
 
