@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import hashlib
 import os
 from collections import Counter
 from functools import lru_cache
@@ -15,6 +15,8 @@ from clip_spark import storage
 from clip_spark.pictures.formats import PICTURE_ENDINGS
 from clip_spark.pictures.table_rows import ROW
 
+MOST_NAME_BYTES = 255
+
 
 def write_sidecars(tags: pa.Table) -> dict[str, int]:
     """*Worker.* Write the sidecar of each picture that is a local file.
@@ -23,27 +25,25 @@ def write_sidecars(tags: pa.Table) -> dict[str, int]:
         tags: rows of TAGS, those of one picture side by side and best first.
 
     Returns:
-        counters: sidecars written, and pictures that cannot have one (in a tar or parquet, not local, too long a name).
+        counters: sidecars written, those of them under a shortened name, and pictures that cannot have one (in a tar
+        or parquet, not local).
     """
     counts: Counter[str] = Counter()
     rows = tags.select(["uri", "text"]).to_pylist()
     for uri, group in groupby(rows, key=itemgetter("uri")):
         lines = [" ".join(row["text"].split()) + "\n" for row in group]
-        counts["sidecars" if _write(uri, "".join(lines)) else "sidecars_skipped"] += 1
+        counts.update(_write(uri, "".join(lines)))
     return dict(counts)
 
 
-def _write(uri: str, text: str) -> bool:
-    """False where the picture cannot have a sidecar."""
+def _write(uri: str, text: str) -> tuple[str, ...]:
+    """Names of the counters that a picture belongs to."""
     if not storage.is_local(uri) or ROW in uri:
-        return False
-    try:
-        storage.write_bytes(sidecar_path(storage.absolute(uri)), text.encode())
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        return False
-    return True
+        return ("sidecars_skipped",)
+    path = sidecar_path(storage.absolute(uri))
+    fitting = shortened(path)
+    storage.write_bytes(fitting, text.encode())
+    return ("sidecars",) if fitting == path else ("sidecars", "sidecars_under_shortened_names")
 
 
 def sidecar_path(picture: str) -> str:
@@ -54,6 +54,17 @@ def sidecar_path(picture: str) -> str:
     folder, base = os.path.split(picture)
     stem = os.path.splitext(base)[0]
     return os.path.join(folder, f"{base if _shared(folder)[stem] > 1 else stem}.knn")
+
+
+def shortened(path: str) -> str:
+    """*Pure.* The path, its name cut to what file systems take: `<beginning>~<8 hex digits of the name>.knn`."""
+    folder, base = os.path.split(path)
+    name = os.fsencode(base)
+    if len(name) <= MOST_NAME_BYTES:
+        return path
+    end = f"~{hashlib.blake2b(name, digest_size=4).hexdigest()}.knn"
+    beginning = name[: MOST_NAME_BYTES - len(end)].decode("utf-8", "ignore")  # no half of a character
+    return os.path.join(folder, beginning + end)
 
 
 @lru_cache(64)

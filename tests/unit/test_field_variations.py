@@ -7,15 +7,18 @@ import lzma
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.orc
+import pyarrow.parquet as pq
 import pytest
 
 from clip_spark.errors import InputError
 from clip_spark.texts import corpus
 from clip_spark.texts.corpus import Account, Piece
 from clip_spark.texts.corpus.encodings import detect
+from clip_spark.texts.corpus.plain_types import plain_table
 from clip_spark.texts.corpus.rows import read_tables
 from clip_spark.texts.corpus.sniff import sniff
 
@@ -115,6 +118,16 @@ def test_rows_of_json_that_are_no_objects(tmp_path: Path) -> None:
         "'text' is missing; the row has no keys",
         "'text' is an object",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [({}, None), ({"a": {}}, {"a": None}), ([{}, {}], [None, None]), ({"a": {"b": [{}]}}, {"a": {"b": [None]}})],
+)
+def test_objects_without_keys_hold_nothing(value: Any, stored: Any) -> None:
+    table = plain_table(pa.table({"x": [value, None]}))
+    pq.write_table(table, io.BytesIO())  # parquet refuses them
+    assert table.to_pylist() == [{"x": stored}, {"x": None}]
 
 
 def test_half_a_character_of_json_costs_itself_alone(tmp_path: Path) -> None:

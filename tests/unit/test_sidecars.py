@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,8 +30,17 @@ def test_long_names_have_sidecars_and_the_input_stays_the_same(tmp_path: Path) -
 
 
 def test_what_cannot_have_a_sidecar_is_counted(tmp_path: Path) -> None:
-    long = "c" * 251 + ".jpg"
-    (tmp_path / long).write_bytes(b"x")
-    (tmp_path / ("c" * 251 + ".png")).write_bytes(b"x")
-    uris = (f"tar://a.jpg::{tmp_path}/0.tar", f"{tmp_path}/t.parquet#row=3", "http://x/a.jpg", f"{tmp_path}/{long}")
-    assert write_sidecars(tags(*uris)) == {"sidecars_skipped": 4}
+    uris = (f"tar://a.jpg::{tmp_path}/0.tar", f"{tmp_path}/t.parquet#row=3", "http://x/a.jpg")
+    assert write_sidecars(tags(*uris)) == {"sidecars_skipped": 3}
+
+
+def test_the_longest_names_have_sidecars_too(tmp_path: Path) -> None:
+    names = ["c" * 251 + ".jpg", "c" * 251 + ".png", "ü" * 127 + "d", "e" * 251 + ".jpg"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    found = write_sidecars(tags(*(f"{tmp_path}/{name}" for name in names)))
+    assert found == {"sidecars": 4, "sidecars_under_shortened_names": 3}
+    written = sorted(path.name for path in tmp_path.glob("*.knn"))
+    assert len(written) == 4 and written[2] == "e" * 251 + ".knn"
+    assert all(re.fullmatch(r"(c+|ü+)~[0-9a-f]{8}\.knn", name) for name in written if "e" not in name[:1])
+    assert all(len(name.encode()) <= 255 for name in written)

@@ -4,12 +4,14 @@ text of any layout, dictionaries of it   string
 lists of any layout                      list
 dictionaries, run lengths, extensions    what they hold; a UUID is its text
 float16                                  float32
+objects without keys                     null
 null                                     stays null, and takes the type that another file gives it
 """
 
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import types
@@ -36,8 +38,15 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if wanted == column.type:
         return column
     if types.is_nested(column.type) and _holds_odd_types(column.type):
-        return pa.chunked_array([pa.array(column.to_pylist(), wanted)])
-    return column.cast(wanted)
+        return pa.chunked_array([pa.array([_without_empty(value) for value in column.to_pylist()], wanted)])
+    return pa.chunked_array([pa.nulls(len(column))]) if types.is_null(wanted) else column.cast(wanted)
+
+
+def _without_empty(value: Any) -> Any:
+    """*Pure.* A value with null in place of objects without keys."""
+    if isinstance(value, dict):
+        return {name: _without_empty(item) for name, item in value.items()} or None
+    return type(value)(map(_without_empty, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _of_extension(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -49,9 +58,14 @@ def _of_extension(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _holds_odd_types(kind: pa.DataType) -> bool:
-    """*Pure.* True if a nested type holds dictionaries, views or half floats, which casts inside of it do not take."""
+    """*Pure.* True if a nested type holds what casts inside of it do not take: dictionaries, views, half floats, empty
+    objects."""
     return any(
-        types.is_dictionary(inner) or types.is_float16(inner) or "view" in str(inner) or _holds_odd_types(inner)
+        types.is_dictionary(inner)
+        or types.is_float16(inner)
+        or "view" in str(inner)
+        or (types.is_struct(inner) and not inner.num_fields)
+        or _holds_odd_types(inner)
         for inner in (kind.field(i).type for i in range(kind.num_fields))
     )
 
@@ -68,6 +82,8 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
         return pa.binary()
     if types.is_float16(kind):
         return pa.float32()
+    if types.is_struct(kind) and not kind.num_fields:  # parquet has no such thing
+        return pa.null()
     if types.is_struct(kind):
         return pa.struct([field.with_type(plain_type(field.type)) for field in kind])
     if types.is_map(kind):
