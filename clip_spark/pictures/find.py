@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clip_spark import storage
+from clip_spark.datasets.foreign_tables import live_files
 from clip_spark.datasets.manifest import MANIFEST, read_manifest
 from clip_spark.errors import InputError
 from clip_spark.pictures.folder_files import ALLOWED, Archive, FolderFiles, archive_of, sort_out
@@ -146,7 +147,7 @@ def _list(uri: str) -> list[FileInfo]:
     if any(file.uri == storage.join(uri, MANIFEST) for file in found):  # a dataset of ours: its images, nothing else
         wanted = set(read_manifest(uri, "images").files("images"))
         return [file for file in found if file.uri in wanted]
-    return found
+    return live_files(found, "images")
 
 
 def _is_list_name(uri: str) -> bool:

@@ -9,9 +9,10 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clip_spark import storage
+from clip_spark.datasets.foreign_tables import partitions
 from clip_spark.pictures.folder_tables import TABLES
 from clip_spark.pictures.formats import HEAD_BYTES, KNOWN_OTHERS, PICTURE_ENDINGS, ending, picture_format, what_else
 from clip_spark.pictures.items import LeftOut
@@ -92,6 +93,7 @@ def sort_out(place: str, listed: list[FileInfo]) -> FolderFiles:
         used.add(file.uri)
         found.files.append(entry)
     _take_archives(visible, kinds, found, used)
+    found.archives = [_with_folders(archive, place) for archive in found.archives]
     for file in visible:
         if file.uri in used:
             found.read.append(file)
@@ -151,6 +153,13 @@ def _take_archives(files: list[FileInfo], kinds: dict[str, str], found: FolderFi
         elif archive is not None:
             found.archives.append(archive)
             used.add(file.uri)
+
+
+def _with_folders(archive: Archive, place: str) -> Archive:
+    """A table with the columns that its folders below the input name, as Hive's do."""
+    if isinstance(archive, TarPart) or not archive.uri.startswith(place + "/"):
+        return archive
+    return replace(archive, partitions=tuple(partitions(archive.uri[len(place) + 1 :]).items()))
 
 
 def _why_unused(file: FileInfo) -> str:

@@ -45,12 +45,14 @@ BASE64_HEAD = 64
 class TablePart:
     """One parquet or Arrow file with a column of pictures; an empty `column` is found by name and type.
 
-    The rows of one of ours have record ids.
+    The rows of one of ours have record ids. `partitions` are columns that its folders name, with their value in all
+    rows; the file's own go first.
     """
 
     uri: str
     column: str = ""
     own: bool = False
+    partitions: tuple[tuple[str, str | None], ...] = ()
 
     def read(self) -> Iterator[Item]:
         """The rows in order; columns besides the pictures become the metadata. A damaged file is one Unreadable."""
@@ -79,9 +81,10 @@ class TablePart:
             yield Unreadable(self.uri, "no image bytes", f"none of the columns holds pictures: {names}")
             return
         number = 0
+        named = {name: int(text) if text and text.isdecimal() else text for name, text in self.partitions}
         for batch in table.batches():
             for row in batch.to_pylist():
-                for item in row_items(self._row_uri(number), row, column):
+                for item in row_items(self._row_uri(number), {**named, **row}, column):
                     yield replace(item, record_id=row["record_id"]) if self.own and isinstance(item, Picture) else item
                 number += 1
         if not number:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import storage
+from clip_spark.datasets.foreign_tables import partitions
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.run import Run, begin_run
@@ -25,7 +26,6 @@ from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import collect
 from clip_spark.texts import corpus, outcome
 from clip_spark.texts.corpus import Account, CorpusFile
-from clip_spark.texts.corpus.places import partitions
 from clip_spark.texts.corpus.rows import read_tables
 from clip_spark.texts.made_again import all_again, sources_of
 from clip_spark.texts.record_columns import merged_values, plan_columns

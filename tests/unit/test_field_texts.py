@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from clip_spark.datasets.foreign_tables import partitions
 from clip_spark.errors import InputError
 from clip_spark.texts import corpus
 from clip_spark.texts.corpus import Account, Piece
 from clip_spark.texts.corpus.account import DAMAGED
-from clip_spark.texts.corpus.places import partitions
 from clip_spark.texts.make_records import plan_rows
 from clip_spark.texts.record_shards import ORDER
 from clip_spark.texts.specs import RecordsSpec

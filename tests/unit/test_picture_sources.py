@@ -322,6 +322,22 @@ def test_parquet_holds_pictures_in_many_ways(tmp_path: Path) -> None:
     assert read(tmp_path / "t.parquet", image_column="theirs")[1] == {"no image bytes": 1}
 
 
+def test_tables_of_other_systems_are_read_as_what_they_are(tmp_path: Path) -> None:
+    deltalake = pytest.importorskip("deltalake")
+    for mode, key in (("error", "old"), ("overwrite", "new")):
+        deltalake.write_deltalake(tmp_path / "delta", pa.table({"image": [JPEG], "key": [key]}), mode=mode)
+    pictures = read(tmp_path / "delta")[0]
+    assert [json.loads(picture.metadata or "") for picture in pictures] == [{"key": "new"}]
+    (tmp_path / "hive/lang=en/year=2020").mkdir(parents=True)
+    pq.write_table(pa.table({"image": [JPEG], "year": [7]}), tmp_path / "hive/lang=en/year=2020/a.parquet")
+    pictures = read(tmp_path / "hive")[0]
+    assert [json.loads(picture.metadata or "") for picture in pictures] == [{"lang": "en", "year": 7}]
+    (tmp_path / "ice/metadata").mkdir(parents=True)
+    (tmp_path / "ice/metadata/v1.metadata.json").write_text("{}")
+    with pytest.raises(InputError, match="--images '.*/ice' is an Iceberg table"):
+        read(tmp_path / "ice")
+
+
 def test_metadata_columns_have_types_and_names_of_their_own(tmp_path: Path) -> None:
     table = {"image": [JPEG, JPEG], "bytes": [5, 9001], "width": [1, 2], "tags": [["a"], []], "caption": ["x", "y"]}
     pq.write_table(pa.table(table), tmp_path / "t.parquet")
