@@ -65,13 +65,12 @@ def fake_web(monkeypatch: pytest.MonkeyPatch) -> Web:
                 digest = sha256(data).hexdigest()
                 take(Outcome(link.position, "ok", None, 1, bytes=len(data), sha256=digest, ending="jpg", data=data))
 
-    def run_shards(_spark: Any, _step: str, items: Any, work: Any) -> None:
+    def run_shards(_spark: Any, _step: str, items: Any, work: Any, **_more: Any) -> None:
         for item in items:
             work(item)
 
     monkeypatch.setattr(shard, "run", run)
     monkeypatch.setattr(step, "run_shards", run_shards)
-    monkeypatch.setattr(step, "map_items", run_shards)
     monkeypatch.setattr(stored_once, "spread", lambda _spark, items: Rows([list(items)]))
     monkeypatch.setattr(stored_once, "collect", lambda _spark, _step, rows, _total: list(rows.all()))
     monkeypatch.setattr(step, "devices", SimpleNamespace(threads_per_task=lambda *_: 1))

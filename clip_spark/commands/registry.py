@@ -92,7 +92,7 @@ _ENTRIES = (
         step="clip_spark.pictures.download.step:download_images",
         tasks="clip_spark.pictures.download.step:plan_tasks",
         kind="images",
-        preview="clip_spark.pictures.download.step:preview",
+        preview="clip_spark.pictures.download.report:preview",
         page="docs/downloading.md",
         examples=(
             (

@@ -5,21 +5,25 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from clip_spark.runtime.row_counts import PROPERTY, RowsHeard
+from clip_spark.runtime.row_counts import BYTES, HOST_LINKS, HOST_SECONDS, OK, PROPERTY, RowsHeard
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 LOG_SECONDS = 15.0
+SLOW_HOSTS = 2
+"""That a line names."""
 
 
 @contextmanager
-def watch_progress(context: Any, step: str, total: int) -> Iterator[None]:
+def watch_progress(context: Any, step: str, total: int, rows_in: int = 0) -> Iterator[None]:
     """*Driver.* Show how many of `total` tasks of the job group `step` are done, and rows, while the block runs.
+
+    Where it is known how many rows there are, `rows_in`, the time that is left is said too.
 
     The thread is a daemon and is joined at the end: it can never keep a failed driver alive.
     """
@@ -37,7 +41,7 @@ def watch_progress(context: Any, step: str, total: int) -> Iterator[None]:
             while not _wait(stop, heard):
                 waited += POLL_SECONDS
                 done = min(done_tasks(context, step), total)
-                rows = f", {heard.rows:,} rows" if heard is not None and heard.rows else ""
+                rows = ", ".join(["", *said_of_rows(heard.rows, heard.figures, waited, rows_in)]) if heard else ""
                 bar.set_postfix_str(rows[2:], refresh=False)
                 bar.update(done - bar.n)
                 if not on_terminal and waited - logged >= LOG_SECONDS:
@@ -52,6 +56,36 @@ def watch_progress(context: Any, step: str, total: int) -> Iterator[None]:
             stop.set()
             thread.join(timeout=5)
             bar.close()
+
+
+def said_of_rows(rows: int, figures: Mapping[str, float], seconds: float, rows_in: int = 0) -> list[str]:
+    """*Pure.* What a progress line says of rows that are done: how fast, how well, what is slow, how long still.
+
+    Args:
+        rows: that are done.
+        figures: of all tasks together (row_counts).
+        seconds: since the step began.
+        rows_in: of the whole step; 0 if that is not known.
+    """
+    if not rows:
+        return []
+    found = [f"{rows:,} rows", f"{rows / seconds:,.0f} a second"]
+    if OK in figures:
+        found.append(f"{figures[OK] / rows:.0%} ok")
+    if BYTES in figures:
+        found.append(f"{figures[BYTES] / 1e6 / seconds:,.1f} MB a second")
+    if slow := _slowest(figures):
+        found.append(f"slowest: {slow}")
+    if rows_in > rows:
+        found.append(f"{(rows_in - rows) * seconds / rows / 60:,.0f} minutes left")
+    return found
+
+
+def _slowest(figures: Mapping[str, float]) -> str:
+    hosts = [name.removeprefix(HOST_LINKS) for name in figures if name.startswith(HOST_LINKS)]
+    means = {host: figures.get(HOST_SECONDS + host, 0) / max(1, figures[HOST_LINKS + host]) for host in hosts}
+    worst = sorted(means, key=lambda host: (-means[host], host))[:SLOW_HOSTS]
+    return ", ".join(f"{host} ({means[host]:.1f} s)" for host in worst)
 
 
 @contextmanager

@@ -7,9 +7,12 @@ the progress line counts shards alone. The counts of a task add up, so that a lo
 
 from __future__ import annotations
 
+import json
 import secrets
 import socket
 import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +24,11 @@ PROPERTY = "clip_spark.rows.told.to"
 """Spark's local property that brings tasks `host port secret`."""
 TELL_SECONDS = 2.0
 BUFFER_BYTES = 4 << 20
-MOST_BYTES = 200
+MOST_BYTES = 1000
+Figures = Callable[[], Mapping[str, float]]
+"""What a task tells beside its rows, by name; asked only when it is told."""
+OK, BYTES, HOST_LINKS, HOST_SECONDS = "ok", "bytes", "links of ", "seconds of "
+"""Names of figures: rows that succeeded, bytes that came, and links and seconds of a host that is slow."""
 
 
 class RowsHeard:
@@ -39,7 +46,7 @@ class RowsHeard:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         self._socket.bind(address)
         self._secret = secrets.token_hex(8)
-        self._tasks: dict[tuple[int, int], tuple[int, int]] = {}
+        self._tasks: dict[tuple[int, int], tuple[int, int, dict[str, float]]] = {}
         self.where = f"{host} {self._socket.getsockname()[1]} {self._secret}"
 
     def listen(self, seconds: float) -> None:
@@ -51,17 +58,26 @@ class RowsHeard:
                 self._note(self._socket.recv(MOST_BYTES))
 
     def _note(self, message: bytes) -> None:
-        secret, *numbers = message.decode("ascii", "replace").split() or [""]
-        if secret != self._secret or len(numbers) != 4 or not all(number.isdecimal() for number in numbers):
+        secret, *rest = message.decode("utf-8", "replace").split(" ", 5)
+        if secret != self._secret or len(rest) != 5 or not all(number.isdecimal() for number in rest[:4]):
             return
-        stage, partition, attempt, rows = map(int, numbers)
-        if (attempt, rows) >= self._tasks.get((stage, partition), (0, 0)):
-            self._tasks[stage, partition] = attempt, rows
+        stage, partition, attempt, rows = map(int, rest[:4])
+        if (attempt, rows) >= self._tasks.get((stage, partition), (0, 0))[:2]:
+            with suppress(ValueError):
+                self._tasks[stage, partition] = attempt, rows, json.loads(rest[4])
 
     @property
     def rows(self) -> int:
         """Of all tasks together."""
-        return sum(rows for _, rows in self._tasks.values())
+        return sum(rows for _, rows, _ in self._tasks.values())
+
+    @property
+    def figures(self) -> Counter[str]:
+        """Of all tasks together, by name."""
+        found: Counter[str] = Counter()
+        for _, _, figures in self._tasks.values():
+            found.update(figures)
+        return found
 
     def close(self) -> None:
         """Listen no more."""
@@ -76,13 +92,19 @@ class _Count:
     rows: int = 0
     told: int = 0
     told_at: float = 0.0
+    figures: Figures = dict
 
 
 _count = _Count(-1)
 
 
-def count_rows(number: int) -> None:
-    """*Worker.* So many rows more are done; told to the driver now and then. Outside of a task nothing happens."""
+def count_rows(number: int, figures: Figures = dict) -> None:
+    """*Worker.* So many rows more are done; told to the driver now and then. Outside of a task nothing happens.
+
+    Args:
+        number: of rows.
+        figures: of the task so far; their names and values are few and short.
+    """
     context = task_context()
     if context is None:
         return
@@ -90,6 +112,7 @@ def count_rows(number: int) -> None:
     if _count.task != context.taskAttemptId():
         _count = _Count(context.taskAttemptId())
     _count.rows += number
+    _count.figures = figures
     if time.monotonic() - _count.told_at >= TELL_SECONDS:
         tell_rows()
 
@@ -110,7 +133,8 @@ def _send(where: str, context: Any) -> None:
     if (found := _address(host, int(port))) is None:
         return
     family, address = found
-    message = f"{secret} {context.stageId()} {context.partitionId()} {context.attemptNumber()} {_count.rows}"
+    figures = json.dumps(_count.figures(), separators=(",", ":"))
+    message = f"{secret} {context.stageId()} {context.partitionId()} {context.attemptNumber()} {_count.rows} {figures}"
     with socket.socket(family, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
         sender.sendto(message.encode(), address)

@@ -67,7 +67,7 @@ class _Failure:
 class _Work:
     """*Worker.* Runs the step's function on each item; picklable."""
 
-    function: Callable[[Any], Receipt]
+    function: Callable[[Any], object]
 
     def __call__(self, item: Any) -> list[_Failure]:
         try:
@@ -84,8 +84,9 @@ def run_shards(
     spark: SparkSession,
     step: str,
     items: Sequence[Item],
-    work: Callable[[Item], Receipt],
+    work: Callable[[Item], object],
     profile: Any = None,
+    rows: int = 0,
 ) -> None:
     """*Driver.* Run `work` once for each item on the executors; the receipts are in the store, not sent to the driver.
 
@@ -95,6 +96,7 @@ def run_shards(
         items: what the tasks get; one shard each, picklable and small.
         work: picklable; writes its shard and the receipt; run again after a failure.
         profile: a Spark ResourceProfile for tasks that need a GPU, else None.
+        rows: of all items, if that is known: the progress line then says how long it still takes.
 
     Raises:
         UserError: a task found a mistake that no retry can mend.
@@ -105,7 +107,9 @@ def run_shards(
     rdd = spread(spark, items).flatMap(_Work(work))
     if profile is not None:
         rdd = rdd.withResources(profile)
-    for failure in collect(spark, step, rdd, len(items)):
+    with job(spark, step, len(items), rows=rows):
+        failures = rdd.collect()
+    for failure in failures:
         raise UserError(failure.message)
 
 
@@ -155,7 +159,7 @@ def collect(spark: SparkSession, step: str, rdd: Any, total: int, after: str = R
 
 
 @contextmanager
-def job(spark: SparkSession, step: str, total: int, after: str = RESUMES) -> Iterator[None]:
+def job(spark: SparkSession, step: str, total: int, after: str = RESUMES, rows: int = 0) -> Iterator[None]:
     """*Driver.* The jobs of a step, started inside the block: they end with it, whatever happens there.
 
     Raises:
@@ -163,7 +167,7 @@ def job(spark: SparkSession, step: str, total: int, after: str = RESUMES) -> Ite
     """
     context = spark.sparkContext
     name_jobs(spark, step, f"clip-spark {step}: {total} shards")
-    with watch_progress(context, step, total):
+    with watch_progress(context, step, total, rows):
         try:
             yield
         except Exception as error:  # Py4J wraps whatever happened on an executor

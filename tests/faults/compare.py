@@ -16,9 +16,19 @@ from clip_spark.datasets.embeddings import read_embeddings
 from clip_spark.datasets.manifest import REPORT, Manifest, read_manifest
 from clip_spark.index.files.layout import read_index
 from clip_spark.pictures.download.earlier import own_archive
+from clip_spark.pictures.download.tally import SAID_BY_CLOCK
 from clip_spark.pictures.items import Picture
 
-OF_THE_CLOCK = ("seconds_by_stage", "wall_seconds", "rows_per_second", "created", "cost", "cost_per_million")
+OF_THE_CLOCK = (
+    "seconds_by_stage",
+    "wall_seconds",
+    "rows_per_second",
+    "created",
+    "cost",
+    "cost_per_million",
+    "slow_hosts",
+    "links_by_seconds",
+)
 """What a report and a manifest say that another run says otherwise."""
 
 
@@ -56,7 +66,7 @@ def _other_pictures(found: Manifest, wanted: Manifest) -> str:
 
 def _told_otherwise(found: Manifest, wanted: Manifest) -> str:
     """What totals, counters, rejected rows or the report say, where it is something else."""
-    counters = [[dict(receipt.counters) for receipt in manifest.receipts] for manifest in (found, wanted)]
+    counters = [[_lasting(receipt.counters) for receipt in manifest.receipts] for manifest in (found, wanted)]
     reports = [timeless(storage.read_json(storage.join(each.uri, REPORT))) for each in (found, wanted)]
     if found.kind == "images":  # its files say when each link was asked for, and times compress to different sizes
         reports = [{**report, "bytes": 0} for report in reports]
@@ -67,6 +77,10 @@ def _told_otherwise(found: Manifest, wanted: Manifest) -> str:
         "rejects": (rows_of(found, "rejects"), rows_of(wanted, "rejects")),
     }
     return next((f"other {name}: {one} instead of {other}" for name, (one, other) in pairs.items() if one != other), "")
+
+
+def _lasting(counters: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in counters.items() if not name.startswith(SAID_BY_CLOCK)}
 
 
 def timeless(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from clip_spark.datasets.manifest import Manifest
 from clip_spark.embed.pictures import embed_images
 from clip_spark.embed.specs import EmbedImagesSpec
 from clip_spark.errors import ResultError, SpecError
+from clip_spark.pictures.download.report import by_status, preview
 from clip_spark.pictures.download.specs import DownloadSpec
-from clip_spark.pictures.download.step import by_status, download_images, preview
+from clip_spark.pictures.download.step import download_images
 from clip_spark.texts.make_records import make_records
 from clip_spark.texts.specs import RecordsSpec
 from tests.services.picture_web import PictureWeb, picture_web

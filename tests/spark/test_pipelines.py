@@ -16,7 +16,7 @@ import pytest
 from clip_spark.commands.pipeline import read_pipeline, run_pipeline
 from clip_spark.commands.registry import STEPS
 from clip_spark.datasets.manifest import Manifest, read_manifest
-from clip_spark.pictures.download.step import by_status
+from clip_spark.pictures.download.report import by_status
 from clip_spark.storage import files
 from tests.services.hub import running_hub
 from tests.services.picture_web import PictureWeb, picture_web

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.errors import ResultError, SpecError
 from clip_spark.pictures.download import step
-from clip_spark.pictures.download.step import by_status
+from clip_spark.pictures.download.report import by_status
 from tests.helpers_download import Web, download, fake_web, links, make_records, rows
 
 NAMES = [f"{n}{kind}" for n in range(8) for kind in ("", "-again", "gone")]
@@ -41,7 +41,7 @@ def act(folder: Path, kind: str, value: Any, options: dict[str, Any], known: set
     with pytest.MonkeyPatch.context() as patch:
         if kind == "kill":
 
-            def dying(_spark: Any, _step: str, items: Any, work: Any) -> None:
+            def dying(_spark: Any, _step: str, items: Any, work: Any, **_more: Any) -> None:
                 for item in list(items)[:value]:
                     work(item)
                 raise Killed

@@ -12,6 +12,7 @@ import pytest
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.errors import SpecError
 from clip_spark.pictures.download import step
+from clip_spark.pictures.download.shard import DownloadWork, Fetch
 from tests.helpers_download import Web, download, fake_web, links, make_records, rows, shown
 
 
@@ -50,13 +51,17 @@ def test_a_killed_run_decides_the_same(web: Web, tmp_path: Path, monkeypatch: py
     make_records(tmp_path / "records", links(*NAMES))
     undisturbed = check(download(tmp_path, dedup="sha256", output=str(tmp_path / "other")))
     order = random.Random(1)
-    for kill_after in (1, 3):
+    for kill_after, phase in ((2, Fetch), (1, DownloadWork), (3, DownloadWork)):
         with monkeypatch.context() as patch:
 
-            def dying(_spark: Any, _step: str, items: Any, work: Any, after: int = kill_after) -> None:
-                for item in order.sample(list(items), len(items))[:after]:
+            def dying(
+                _spark: Any, _step: str, items: Any, work: Any, rows: int, ends: Any = (kill_after, phase)
+            ) -> None:
+                after, phase = ends
+                for item in order.sample(list(items), len(items))[: after if isinstance(work, phase) else None]:
                     work(item)
-                raise KeyboardInterrupt
+                if isinstance(work, phase):
+                    raise KeyboardInterrupt
 
             patch.setattr(step, "run_shards", dying)
             with pytest.raises(KeyboardInterrupt):

@@ -13,8 +13,8 @@ from clip_spark.datasets.manifest import read_manifest
 from clip_spark.errors import OutputError, ResultError, SpecError
 from clip_spark.pictures.download import growth
 from clip_spark.pictures.download.growth import compare_links
+from clip_spark.pictures.download.report import by_status
 from clip_spark.pictures.download.slices import cut
-from clip_spark.pictures.download.step import by_status
 from tests.helpers_download import Web, download, fake_web, links, make_records, rows
 
 

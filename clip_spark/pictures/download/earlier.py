@@ -50,6 +50,9 @@ class OldShard:
     reasons: Collection[str] = ()
     gone: tuple[int, ...] = ()
 
+    def __len__(self) -> int:
+        return self.rows - len(self.gone)
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left of it."""

@@ -21,8 +21,9 @@ from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.sources import compare
 from clip_spark.errors import OutputError
 from clip_spark.pictures.download.earlier import OldShard, is_again
-from clip_spark.pictures.download.outcomes import PICTURES, RECORDS, STATUS
+from clip_spark.pictures.download.outcomes import PICTURES, RECORDS
 from clip_spark.pictures.download.slices import NewShard, cut
+from clip_spark.pictures.download.tally import STATUS
 
 ROWS_AT_ONCE = 4_000_000
 """Links that are compared in one round: about a gigabyte."""

@@ -14,8 +14,6 @@ from clip_spark.pictures.download.statuses import OK
 
 PICTURES, RECORDS = "images", "records"
 """Folders of a download."""
-STATUS, HOST = "status: ", "failed at host: "
-"""Counters of receipts begin so."""
 FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("status", pa.string()),
     ("message", pa.string()),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,16 +14,12 @@ from clip_spark.pictures.download.checkpoints import Checkpoints
 from clip_spark.pictures.download.crawl import run
 from clip_spark.pictures.download.earlier import OldShard
 from clip_spark.pictures.download.links import Link
-from clip_spark.pictures.download.outcomes import FIELDS, HOST, PICTURES, RECORDS, STATUS, Outcome
+from clip_spark.pictures.download.outcomes import FIELDS, PICTURES, RECORDS, Outcome
 from clip_spark.pictures.download.samples import ENDING_OF, open_samples
 from clip_spark.pictures.download.slices import NewShard, own_name
 from clip_spark.pictures.download.specs import DownloadSpec
-from clip_spark.pictures.hosts import host_of
-from clip_spark.runtime.memory import tidy
+from clip_spark.pictures.download.tally import Pace, Tally
 from clip_spark.runtime.row_counts import count_rows
-
-NAMED_HOSTS = 5
-"""Hosts of a shard whose failures are counted by name."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +54,16 @@ class DownloadWork:
         """Every row has an outcome then."""
         checkpoints = Checkpoints(self.output, self.plan, part.number)
         done = checkpoints.done() | (part.settled() if isinstance(part, OldShard) else set())
-        links = [link for link in self._links(part) if link.position not in done]
+        links = {link.position: link for link in self._links(part) if link.position not in done}
+        pace = Pace()
 
         def take(outcome: Outcome) -> None:
             checkpoints.add(outcome)
-            count_rows(1)
+            pace.add(links[outcome.position].url, outcome)
+            count_rows(1, pace.figures)
 
         try:
-            run(self.spec, links, self.threads, take)
+            run(self.spec, links.values(), self.threads, take)
         finally:
             checkpoints.flush()  # also on an error: what has come is not asked for again
         return checkpoints
@@ -80,7 +77,7 @@ class DownloadWork:
                 position += 1
 
     def _write(self, part: NewShard | OldShard, outcomes: Iterator[Outcome]) -> Receipt:
-        hosts: Counter[str] = Counter()
+        tally = Tally()
         columns = part.columns(self.columns)
         with ShardWriter(self.output, self.plan, part.number, {RECORDS: columns}) as writer:
             ending = ENDING_OF[self.spec.format]
@@ -92,15 +89,11 @@ class DownloadWork:
                     rows = table.to_pylist()
                     found = [next(outcomes) for _ in rows]
                     for row, outcome in zip(rows, found, strict=True):
-                        writer.counters[STATUS + outcome.status] += 1
-                        writer.counters["pictures"] += outcome.is_stored
-                        writer.counters["bytes fetched"] += outcome.bytes or 0
+                        tally.add(row["uri"] or "", outcome)
                         if outcome.is_stored:
                             samples.add(row, outcome)
-                        elif not outcome.is_ok and (host := host_of(row["uri"] or "")):
-                            hosts[host] += 1
                     writer.write(RECORDS, _records(table, found, columns))
-            writer.counters.update({HOST + name: number for name, number in hosts.most_common(NAMED_HOSTS)})
+            writer.counters.update(tally.counters())
             return writer.finish()
 
 
@@ -113,7 +106,6 @@ class Fetch:
     def __call__(self, part: NewShard | OldShard) -> int:
         """The shard's number."""
         self.work.fetch(part)
-        tidy()
         return part.number
 
 

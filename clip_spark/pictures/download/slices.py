@@ -39,6 +39,9 @@ class NewShard:
     number: int
     slices: tuple[Slice, ...]
 
+    def __len__(self) -> int:
+        return sum(map(len, self.slices))
+
     def columns(self, of_new_rows: pa.Schema) -> pa.Schema:
         """Of the records that are written."""
         return of_new_rows

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from collections.abc import Mapping
 from typing import Any, cast
 
 import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.datasets.commit import read_head
-from clip_spark.datasets.manifest import REPORT, Manifest, read_manifest
+from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
-from clip_spark.datasets.receipt import sum_up
 from clip_spark.datasets.run import Run, begin_run
 from clip_spark.datasets.schema import check_columns
 from clip_spark.datasets.spec import fingerprint
-from clip_spark.datasets.tables import Table
-from clip_spark.errors import InputError, ResultError, SpecError
+from clip_spark.errors import InputError, SpecError
 from clip_spark.pictures.download.block_list import read_block_lists, read_pdq_lists
 from clip_spark.pictures.download.doubles import Shards
 from clip_spark.pictures.download.growth import GrowLinks
-from clip_spark.pictures.download.outcomes import HOST, RECORDS, STATUS
+from clip_spark.pictures.download.outcomes import RECORDS
+from clip_spark.pictures.download.report import checked, commit
 from clip_spark.pictures.download.shard import DownloadWork, Fetch, columns_of
 from clip_spark.pictures.download.slices import cut, whole
 from clip_spark.pictures.download.specs import DownloadSpec
-from clip_spark.pictures.download.statuses import OK
 from clip_spark.pictures.download.stored_once import files_of, mark_doubles
 from clip_spark.runtime import devices
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import Planned, map_items, read_on_executors, run_shards
+from clip_spark.runtime.tasks import Planned, read_on_executors, run_shards
 
 STEP = "download-images"
 MANY_LINKS = 10_000
@@ -62,11 +58,12 @@ def download_images(get_spark: SessionSource, spec: DownloadSpec) -> Manifest:
     if items := run.todo(planned.items):
         spark = get_spark()
         work = cast(DownloadWork, planned.work(run.output, devices.threads_per_task(spark.sparkContext, len(items))))
+        rows = sum(map(len, items))
         if spec.dedup != "no":
-            map_items(spark, STEP, items, Fetch(work))
+            run_shards(spark, f"{STEP}: links", items, Fetch(work), rows=rows)
             mark_doubles(get_spark, f"{STEP}: doubles", _all_shards(run, spec, items), records.rows)
-        run_shards(spark, STEP, items, work)
-    return checked(_commit(run), spec.max_rejects)
+        run_shards(spark, STEP, items, work, rows=rows)
+    return checked(commit(run), spec.max_rejects)
 
 
 def _all_shards(run: Run, spec: DownloadSpec, pending: list[Any]) -> Shards:
@@ -120,61 +117,3 @@ def _plan_of_retry(plan: Plan, spec: DownloadSpec) -> Plan:
     reasons = sorted(spec.retry_failed)
     again = {"uri": "", "fingerprint": fingerprint([head.created, head.content_fingerprint, reasons])}
     return dataclasses.replace(plan, inputs={**plan.inputs, AGAIN: again})
-
-
-def by_status(manifest: Manifest) -> Counter[str]:
-    """*Pure.* Status -> rows."""
-    return _counted(sum_up(receipt.counters for receipt in manifest.receipts), STATUS)
-
-
-def _counted(sums: Mapping[str, float], prefix: str) -> Counter[str]:
-    return Counter({name.removeprefix(prefix): int(n) for name, n in sums.items() if name.startswith(prefix)})
-
-
-def _commit(run: Run) -> Manifest:
-    def refine(report: dict[str, Any]) -> dict[str, Any]:
-        sums = report["counters"]
-        found, hosts = _counted(sums, STATUS), _counted(sums, HOST)
-        kept = {name: value for name, value in sums.items() if not name.startswith((STATUS, HOST))}
-        return {
-            **report,
-            "rows_out": found[OK],
-            "counters": kept,
-            "by_status": dict(found.most_common()),
-            "failed_at_host": dict(hosts.most_common(20)),
-        }
-
-    kept = run.growth.kept if run.growth else ()
-    sums = sum_up(receipt.counters for receipt in (*kept, *run.receipts()))
-    return run.commit({"pictures": int(sums["pictures"])}, refine)
-
-
-def checked(manifest: Manifest, max_rejects: float) -> Manifest:
-    """*Driver.* The manifest, if pictures came and no more failed than may.
-
-    Raises:
-        ResultError: it was not so; the dataset is kept.
-    """
-    found = by_status(manifest)
-    failed = Counter({status: number for status, number in found.items() if status != OK})
-    why = "; ".join(f"{number:,} {status}" for status, number in failed.most_common(5))
-    if not found[OK]:
-        raise ResultError(
-            f"None of {manifest.rows:,} links gave a picture ({why}); '{manifest.uri}' says why for each."
-        )
-    if failed.total() > max_rejects * manifest.rows:
-        raise ResultError(
-            f"{failed.total():,} of {manifest.rows:,} links failed, more than --max-rejects {max_rejects:g} ({why}); "
-            "all is kept, and --retry-failed all tries them again."
-        )
-    return manifest
-
-
-def preview(manifest: Manifest) -> list[Table]:
-    """*Driver.* What became of the links, and where most failed."""
-    report = storage.read_json(manifest.locate(REPORT))
-    rows = [(status, number, f"{number / manifest.rows:.1%}") for status, number in report["by_status"].items()]
-    tables = [Table("links", ("status", "rows", "share"), rows)]
-    if hosts := report.get("failed_at_host"):
-        tables.append(Table("where links failed", ("host", "links"), list(hosts.items())[:10]))
-    return tables

@@ -1,0 +1,110 @@
+"""*Driver.* What a download says of itself: report.json, report.html, tables at the end, and whether it succeeded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from clip_spark import storage
+from clip_spark.datasets.manifest import REPORT, Manifest
+from clip_spark.datasets.receipt import sum_up
+from clip_spark.datasets.run import Run
+from clip_spark.datasets.tables import Table
+from clip_spark.errors import ResultError
+from clip_spark.pictures.download.page import download_page
+from clip_spark.pictures.download.statuses import OK
+from clip_spark.pictures.download.tally import CAME, FAILED_AT, SHOWN, SLOW_LINKS, SLOW_SECONDS, STATUS, TOOK
+
+PAGE = "report.html"
+MOST_HOSTS = 20
+BINS = {"links_by_seconds": TOOK, "files_by_bytes": CAME, "pictures_by_pixels": SHOWN}
+OWN = (STATUS, FAILED_AT, SLOW_SECONDS, SLOW_LINKS, *BINS.values())
+
+
+def by_status(manifest: Manifest) -> Counter[str]:
+    """*Pure.* Status -> rows."""
+    return _named(sum_up(receipt.counters for receipt in manifest.receipts), STATUS)
+
+
+def _named(sums: Mapping[str, float], prefix: str) -> Counter[str]:
+    return Counter({name.removeprefix(prefix): int(n) for name, n in sums.items() if name.startswith(prefix)})
+
+
+def commit(run: Run) -> Manifest:
+    """*Driver.* Make a download official, with its report and the page of it."""
+
+    def refine(report: dict[str, Any]) -> dict[str, Any]:
+        found = refined(report)
+        storage.write_bytes(storage.join(run.output, PAGE), download_page(found).encode())
+        return found
+
+    kept = run.growth.kept if run.growth else ()
+    sums = sum_up(receipt.counters for receipt in (*kept, *run.receipts()))
+    return run.commit({"pictures": int(sums["pictures"])}, refine, (PAGE,))
+
+
+def refined(report: Mapping[str, Any]) -> dict[str, Any]:
+    """*Pure.* A report that says what became of the links, of the counters of all shards."""
+    sums = report["counters"]
+    statuses = _named(sums, STATUS)
+    return {
+        **report,
+        "rows_out": statuses[OK],
+        "counters": {name: value for name, value in sums.items() if not name.startswith(OWN)},
+        "by_status": dict(statuses.most_common()),
+        "failed_at_host": _failed(_named(sums, FAILED_AT)),
+        "slow_hosts": _slow(sums),
+        **{name: dict(sorted((int(at), n) for at, n in _named(sums, prefix).items())) for name, prefix in BINS.items()},
+    }
+
+
+def _failed(sums: Counter[str]) -> dict[str, dict[str, int]]:
+    """Host -> status -> links, of the hosts at which most failed."""
+    found: dict[str, dict[str, int]] = {}
+    for name, number in sums.most_common():
+        host, _, status = name.partition(" ")
+        found.setdefault(host, {})[status] = number
+    most = sorted(found, key=lambda host: (-sum(found[host].values()), host))[:MOST_HOSTS]
+    return {host: found[host] for host in most}
+
+
+def _slow(sums: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Host -> links and seconds that they took together, of the hosts that took most."""
+    seconds = {name.removeprefix(SLOW_SECONDS): value for name, value in sums.items() if name.startswith(SLOW_SECONDS)}
+    links = _named(sums, SLOW_LINKS)
+    most = sorted(seconds, key=lambda host: (-seconds[host], host))[:MOST_HOSTS]
+    return {host: {"links": links[host], "seconds": round(seconds[host], 1)} for host in most}
+
+
+def preview(manifest: Manifest) -> list[Table]:
+    """*Driver.* What became of the links, and where most failed."""
+    report = storage.read_json(manifest.locate(REPORT))
+    rows = [(status, number, f"{number / manifest.rows:.1%}") for status, number in report["by_status"].items()]
+    tables = [Table("links", ("status", "rows", "share"), rows)]
+    if hosts := report.get("failed_at_host"):
+        failed = [(host, sum(why.values()), "; ".join(f"{n:,} {status}" for status, n in why.items()))
+                  for host, why in hosts.items()]  # fmt: skip
+        tables.append(Table("where links failed", ("host", "links", "why"), failed[:10]))
+    return tables
+
+
+def checked(manifest: Manifest, max_rejects: float) -> Manifest:
+    """*Driver.* The manifest, if pictures came and no more failed than may.
+
+    Raises:
+        ResultError: it was not so; the dataset is kept.
+    """
+    found = by_status(manifest)
+    failed = Counter({status: number for status, number in found.items() if status != OK})
+    why = "; ".join(f"{number:,} {status}" for status, number in failed.most_common(5))
+    if not found[OK]:
+        raise ResultError(
+            f"None of {manifest.rows:,} links gave a picture ({why}); '{manifest.uri}' says why for each."
+        )
+    if failed.total() > max_rejects * manifest.rows:
+        raise ResultError(
+            f"{failed.total():,} of {manifest.rows:,} links failed, more than --max-rejects {max_rejects:g} ({why}); "
+            "all is kept, and --retry-failed all tries them again."
+        )
+    return manifest
