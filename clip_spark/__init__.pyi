@@ -228,7 +228,7 @@ def download_images(
         timeout: seconds for one try, from its connection to its last byte.
         tries: how often a link is tried if the failure may pass.
         connections: links that one task asks for at once.
-        host_connections: of these to one host.
+        host_connections: of one host at once, in all tasks together; each has at least one.
         robots: obey robots.txt (RFC 9309) and its Crawl-delay.
         robots_tag: obey X-Robots-Tag: noai, noimageai, noindex, noimageindex, none.
         aipref: obey Content-Usage: train-ai=n (IETF AIPREF), in robots.txt and in answers.

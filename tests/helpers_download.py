@@ -55,7 +55,7 @@ def fake_web(monkeypatch: pytest.MonkeyPatch) -> Web:
     """Links ending in `gone` are 404; all tasks run in this process. Counts what was asked for."""
     asked: Web = Counter()
 
-    def run(_spec: Any, links: Iterable[Link], _threads: int, take: Callable[[Outcome], None]) -> None:
+    def run(_spec: Any, links: Iterable[Link], _threads: int, take: Callable[[Outcome], None], _tasks: int) -> None:
         for link in links:
             asked[link.url] += 1
             if link.url.endswith("gone"):
@@ -104,7 +104,9 @@ class Rows:
 
 def download(folder: Path, **options: Any) -> Manifest:
     spec = {"records": str(folder / "records"), "output": str(folder / "out"), "shard_rows": 3, **options}
-    return download_images(lambda: SimpleNamespace(sparkContext=None), DownloadSpec(**spec))  # type: ignore[arg-type, return-value]
+    return download_images(
+        lambda: SimpleNamespace(sparkContext=SimpleNamespace(defaultParallelism=2)), DownloadSpec(**spec)
+    )  # type: ignore[arg-type, return-value]
 
 
 def links(*names: str, **more: Any) -> list[dict[str, Any]]:

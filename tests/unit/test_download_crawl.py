@@ -110,6 +110,19 @@ def test_one_host_is_asked_by_few_at_once_and_the_agent_is_honest(web: PictureWe
     assert len(web.agents) == 1 and "clip-spark/" in (agent := web.agents.pop()) and "(+me@example.org)" in agent
 
 
+def test_tasks_at_the_same_time_share_what_a_host_allows(web: PictureWeb) -> None:
+    web.busiest.clear()
+    found: list[Outcome] = []
+    links = [Link(n, web.url(f"/ok/{n}.jpg", "127.0.0.2")) for n in range(30)]
+    run(spec(host_connections=4), links, 2, found.append, tasks=3)
+    assert len(found) == 30 and web.busiest["127.0.0.2"] == 1
+    web.robots["127.0.0.4"] = b"User-agent: *\nCrawl-delay: 200\n"
+    found = []
+    run(spec(), [Link(n, web.url(f"/ok/{n}.jpg", "127.0.0.4")) for n in range(2)], 2, found.append, tasks=4)
+    assert {outcome.position: outcome.status for outcome in found} == {0: "ok", 1: "robots"}
+    del web.robots["127.0.0.4"]
+
+
 def test_robots_are_asked_once_and_obeyed(web: PictureWeb) -> None:
     web.robots["127.0.0.4"] = b"User-agent: *\nDisallow: /ok/1\nAllow: /ok/11.jpg\nContent-Usage: /ok/2 train-ai=n\n"
     web.asked.clear()

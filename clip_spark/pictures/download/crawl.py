@@ -41,8 +41,8 @@ MOST_WAITING_BYTES = 256 << 20
 class Crawl:
     """*Worker.* Fetches links; one for each shard."""
 
-    def __init__(self, spec: DownloadSpec, client: Client, decode_threads: int) -> None:
-        self._spec, self._client = spec, client
+    def __init__(self, spec: DownloadSpec, client: Client, decode_threads: int, tasks: int) -> None:
+        self._spec, self._client, self._tasks = spec, client, tasks
         self._blocked, self._looks = read_block_lists(spec.block_list), read_pdq_lists(spec.block_pictures)
         self._decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="resize")
         self._robots: dict[str, asyncio.Task[Robots]] = {}
@@ -52,7 +52,7 @@ class Crawl:
 
     async def outcomes(self, links: Iterable[Link]) -> AsyncIterator[Outcome]:
         """Each link's outcome, as it comes; no order."""
-        frontier = Frontier(links, self._spec.host_connections)
+        frontier = Frontier(links, max(1, self._spec.host_connections // self._tasks))
         done: asyncio.Queue[Outcome | None] = asyncio.Queue(maxsize=self._spec.connections)
         workers = [asyncio.create_task(self._work(frontier, done)) for _ in range(self._spec.connections)]
         ended = asyncio.create_task(_tell_end(workers, done))
@@ -93,7 +93,7 @@ class Crawl:
         delay = 0.0
         if self._spec.robots:
             with suppress(Failed):
-                delay = (await self._rules(check_link(link.url))).delay
+                delay = (await self._rules(check_link(link.url))).delay * self._tasks
         late = frontier.meet(host, delay)
         why = f"Crawl-delay {delay:g} s: its turn does not come within {PATIENCE_SECONDS:g} s; --retry-failed robots"
         return [Outcome(item.link.position, statuses.ROBOTS, why, fetched=now()) for item in late]
@@ -201,7 +201,9 @@ async def _tell_end(workers: list[asyncio.Task[None]], done: asyncio.Queue[Outco
         await done.put(None)
 
 
-def run(spec: DownloadSpec, links: Iterable[Link], decode_threads: int, take: Callable[[Outcome], None]) -> None:
+def run(
+    spec: DownloadSpec, links: Iterable[Link], decode_threads: int, take: Callable[[Outcome], None], tasks: int = 1
+) -> None:
     """*Worker.* Fetch links; `take` gets each outcome, one at a time, and may take its time.
 
     Args:
@@ -209,13 +211,14 @@ def run(spec: DownloadSpec, links: Iterable[Link], decode_threads: int, take: Ca
         links: of one shard.
         decode_threads: that decode and encode.
         take: called in the loop's thread.
+        tasks: that ask for links at the same time; what a host allows is divided among them.
     """
 
     async def main() -> None:
         with ThreadPoolExecutor(DNS_THREADS, thread_name_prefix="names") as names:
             asyncio.get_running_loop().set_default_executor(names)
             async with Client(spec) as client:
-                async for outcome in Crawl(spec, client, decode_threads).outcomes(links):
+                async for outcome in Crawl(spec, client, decode_threads, tasks).outcomes(links):
                     take(outcome)
 
     asyncio.run(main())

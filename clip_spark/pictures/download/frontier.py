@@ -111,7 +111,7 @@ class Frontier:
             for _ in range(min(self._turns - 1, len(host.links))):
                 self._push(host, 0.0)
             return []
-        kept = max(1, int(PATIENCE_SECONDS / delay))
+        kept = int(PATIENCE_SECONDS / delay)  # the first is being asked for
         late = list(host.links)[kept:]
         host.links = deque(itertools.islice(host.links, kept))
         host.ready_at = time.monotonic() + delay

@@ -31,6 +31,7 @@ class DownloadWork:
         plan: its fingerprint.
         columns: of the records that are written of new rows.
         threads: that decode and encode.
+        tasks: that run at the same time.
     """
 
     output: str
@@ -38,6 +39,7 @@ class DownloadWork:
     spec: DownloadSpec
     columns: pa.Schema
     threads: int
+    tasks: int = 1
 
     def __call__(self, part: NewShard | OldShard) -> Receipt:
         """Fetch what has no outcome yet, then write the shard from the outcomes."""
@@ -63,7 +65,7 @@ class DownloadWork:
             count_rows(1, pace.figures)
 
         try:
-            run(self.spec, links.values(), self.threads, take)
+            run(self.spec, links.values(), self.threads, take, self.tasks)
         finally:
             checkpoints.flush()  # also on an error: what has come is not asked for again
         return checkpoints

@@ -63,7 +63,9 @@ class DownloadSpec(Spec):
     timeout: float = option("seconds for one try, from its connection to its last byte", 30.0, content=False)
     tries: int = option("how often a link is tried if the failure may pass", 3, content=False)
     connections: int = option("links that one task asks for at once", 64, content=False)
-    host_connections: int = option("of these to one host", 4, content=False)
+    host_connections: int = option(
+        "of one host at once, in all tasks together; each has at least one", 4, content=False
+    )
     robots: bool = option("obey robots.txt (RFC 9309) and its Crawl-delay", True)
     robots_tag: bool = option("obey X-Robots-Tag: noai, noimageai, noindex, noimageindex, none", True)
     aipref: bool = option("obey Content-Usage: train-ai=n (IETF AIPREF), in robots.txt and in answers", True)

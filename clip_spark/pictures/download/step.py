@@ -58,6 +58,7 @@ def download_images(get_spark: SessionSource, spec: DownloadSpec) -> Manifest:
     if items := run.todo(planned.items):
         spark = get_spark()
         work = cast(DownloadWork, planned.work(run.output, devices.threads_per_task(spark.sparkContext, len(items))))
+        work = dataclasses.replace(work, tasks=min(len(items), spark.sparkContext.defaultParallelism))
         rows = sum(map(len, items))
         if spec.dedup != "no":
             run_shards(spark, f"{STEP}: links", items, Fetch(work), rows=rows)
