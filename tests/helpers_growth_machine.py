@@ -38,8 +38,10 @@ from tests.helpers_disturbed import Command, disturbed
 from tests.helpers_growth import no_session, tasks_run_here
 from tests.helpers_life import CLEAN, no_spark
 
-FIRST, NAMES, BROKEN = "a", "abcdefg", 0
+NAMES, BROKEN = "abcdefg", 0
 """The first picture is always there and never changes; a picture of version BROKEN is none."""
+AT_FIRST = tuple((name, 1) for name in "abcde")
+"""Three shards, so that a first run that is killed has often finished one."""
 STRAYS = ("b.knn", "Thumbs.db", "desktop.ini", ".DS_Store", "notes.md")
 Pictures = dict[str, int]
 
@@ -56,7 +58,7 @@ class World:
         erased: those of which no byte is left.
     """
 
-    files: tuple[tuple[str, int], ...] = ((FIRST, 1),)
+    files: tuple[tuple[str, int], ...] = AT_FIRST
     data: tuple[tuple[str, int], ...] | None = None
     index: tuple[tuple[str, int], ...] | None = None
     removed: frozenset[str] = frozenset()
@@ -170,7 +172,8 @@ class Growth(disturbed(COMMANDS, writes=24)):  # type: ignore[misc]
         _be_quiet(self.patch)
         self.folder = self.new_folder()
         self.world = World()
-        put(self.folder, FIRST, 1)
+        for name, version in AT_FIRST:
+            put(self.folder, name, version)
 
     def new_folder(self) -> str:
         """An empty place."""

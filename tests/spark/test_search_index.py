@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from clip_spark.errors import SpecError
 from clip_spark.index.build.build import build_index
 from clip_spark.index.specs import IndexSpec
 from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
+from tests.helpers_resumed import data_of, disturbed, told
 
 pytestmark = pytest.mark.spark
 TEXTS = [" ".join(["word"] * (1 + i % 3)) + str(i) for i in range(90)]
@@ -58,7 +60,7 @@ def test_hits_of_all_queries(spark, folder: Path) -> None:
     assert not (folder / "other").exists()
 
 
-def test_the_description_of_a_set(spark, folder: Path) -> None:
+def test_the_description_of_a_set(spark, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = DescribeSpec(
         embeddings=str(folder / "images"), index=str(folder / "index"), output=str(folder / "described")
     )
@@ -76,5 +78,16 @@ def test_the_description_of_a_set(spark, folder: Path) -> None:
         assert row[-1].startswith(f"{first} ({count[first]})")
     summary = json.loads((folder / "described" / "summary.json").read_text())
     assert all(sum(each["bins"].values()) == 11 for each in summary["classes"])
+    with monkeypatch.context() as once:
+        once.setattr(describe, "run_shards", lambda _spark, _step, items, work: [work(item) for item in items])
+        again = disturbed(
+            once,
+            describe.DescribeTask,
+            1,
+            lambda: describe.describe_set(lambda: spark, replace(spec, output=str(folder / "again"))),
+        )
+    assert told(again) == told(manifest) and data_of(again) == data_of(manifest)
+    for name in ("summary.json", "describe.html"):
+        assert (folder / "again" / name).read_bytes() == (folder / "described" / name).read_bytes()
     page = (folder / "described" / "describe.html").read_text()
     assert "data:image/png;base64," in page and "<h2>class 3</h2>" in page and page.count("<svg") == 3

@@ -22,43 +22,7 @@ from clip_spark.embed.specs import EmbedTextSpec
 from clip_spark.embed.texts import embed_text
 from clip_spark.errors import OutputError
 from tests.helpers_growth import draw, embed, no_session, tasks_run_here
-
-TIMES = ("seconds", "created", "seconds_by_stage", "wall_seconds", "rows_per_second", "replaced", "beside", "place")
-"""What a clock says, and names that follow from it."""
-
-
-def told(manifest: Manifest) -> str:
-    """Manifest, report, and all rejects, without times; the order of keys counts too."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items() if key not in TIMES}
-        return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-    rejects = [pq.read_table(uri).to_pylist() for uri in manifest.files("rejects")]
-    report = json.loads(Path(manifest.locate("report.json")).read_text())
-    found = json.dumps([plain(manifest.to_json()), plain(report), rejects], default=list)
-    return found.replace(f"{manifest.place}/", "") if manifest.place else found
-
-
-def killed_in(patch: pytest.MonkeyPatch, work: Any, number: int) -> None:
-    """The machine goes away in the task of one shard; those behind it never run."""
-    write = work.__call__
-
-    def dies(self: Any, item: Any) -> Any:
-        if item.number == number:
-            raise MemoryError("the machine is gone")
-        return write(self, item)
-
-    patch.setattr(work, "__call__", dies)
-
-
-def disturbed(patch: pytest.MonkeyPatch, work: Any, number: int, run: Callable[[], Manifest]) -> Manifest:
-    with patch.context() as once:
-        killed_in(once, work, number)
-        with pytest.raises(MemoryError):
-            run()
-    return run()
+from tests.helpers_resumed import disturbed, killed_in, told
 
 
 @pytest.fixture
