@@ -11,6 +11,7 @@ import pytest
 
 from clip_spark.errors import SpecError
 from clip_spark.web.catalog import Catalog
+from clip_spark.web.shared_search import search_shared
 from clip_spark.web.together import MOST, Together
 
 TEXTS = ["a cat", "two dogs on a very green meadow", "flag", "a person with a red hat", "x"]
@@ -76,6 +77,17 @@ def test_queries_that_are_encoded_differently_do_not_mix() -> None:
         slow.go.set()
         assert [one.result(60) for one in (first, *others)] == [0, 1, 1]
     assert other.sizes == [1] and sum(slow.sizes) == 2
+
+
+def test_a_shared_search_finds_what_each_would_alone(catalog: Catalog) -> None:
+    parts = catalog.get("images").searcher.parts
+    vectors = parts.vectors.take(np.arange(12))
+    alone = [parts.search(vector[None], 5 + row % 2) for row, vector in enumerate(vectors)]
+    with ThreadPoolExecutor(12) as pool:
+        shared = list(pool.map(lambda row: search_shared(parts, vectors[row][None], 5 + row % 2), range(12)))
+    for mine, other in zip(shared, alone, strict=True):
+        np.testing.assert_array_equal(mine[0], other[0])
+        np.testing.assert_array_equal(mine[1], other[1])
 
 
 @pytest.mark.parametrize("kind", ["texts", "pictures"])
