@@ -2,7 +2,7 @@
 
 uvicorn ends connections on which nothing comes after an answer, and no others: half a header or half a body stays open
 for ever, and enough of them take all files that a process may open. Nor does its quick parser limit the head of a
-request, which h11, written in Python, does; but h11 takes half a millisecond for each request, more than all else here.
+request. h11 does, but it is written in Python and takes a third of a millisecond more for each.
 """
 
 from __future__ import annotations
