@@ -21,7 +21,7 @@ def main() -> int:
     given = parser.parse_args()
     started, cpu = time.monotonic(), time.process_time()
     with picture_web(HOSTS) as web, only_loopback_is_public():
-        became, slowest = fetch(list(links(web, given.links)), timeout=5.0)
+        became, slowest = fetch(list(links(web, given.links)), timeout=10.0)
     odd = {pair: number for pair, number in became.items() if WANTED[pair[0]][0] != pair[1]}
     for (fault, status), number in sorted(became.items()):
         sys.stdout.write(f"{number:8,}  {fault:10} {status}\n")
