@@ -71,18 +71,32 @@ def build(folder: Path, name: str) -> Manifest:
     return build_index(no_spark, IndexSpec(embeddings=str(folder / f"{name}-emb"), output=str(folder / name)))
 
 
-def make_indices(folder: Path, pictures: int = PICTURES, precision: str = "fp32") -> dict[str, str]:
-    """Name -> URI of an index of pictures and one of their names, encoded in some precision."""
+def write_pictures(folder: Path, pictures: int, precision: str = "fp32") -> pa.Table:
+    """Embeddings of the first demo pictures in `images-emb`; gives their records."""
     found = list(TarPart(str(copy_tar(folder / "pictures" / "00000.tar", pictures))).read())
     rows = [PictureRow(picture, 64, 64, len(picture.data)) for picture in found]
-    write_sample(
-        folder / "images-emb",
-        "image",
-        records_table(rows, (MetadataColumn("group", "group", "string"),)),
-        encoder(precision).encode_images([picture.data for picture in found]),
-        precision,
+    table = records_table(rows, (MetadataColumn("group", "group", "string"),))
+    vectors = encoder(precision).encode_images([picture.data for picture in found])
+    write_sample(folder / "images-emb", "image", table, vectors, precision)
+    return table
+
+
+def make_pair(folder: Path, pictures: int = PICTURES) -> dict[str, str]:
+    """Name -> URI of an index of pictures, and one of a prompt for each of them and one more, known by the same ids."""
+    records = write_pictures(folder, pictures)
+    ids, captions = (records[name].to_pylist() for name in ("record_id", "caption"))
+    prompts = [*(f"a drawing of {caption}" for caption in captions), "a prompt without a picture"]
+    table = pa.table(
+        {"record_id": [*ids, schema.record_id(prompts[-1])], "kind": ["text"] * len(prompts), "text": prompts}
     )
-    names = [*dict.fromkeys(str(picture.caption) for picture in found), HOSTILE]
+    write_sample(folder / "prompts-emb", "text", table, encoder().encode_texts(prompts))
+    return {name: build(folder, name).uri for name in ("images", "prompts")}
+
+
+def make_indices(folder: Path, pictures: int = PICTURES, precision: str = "fp32") -> dict[str, str]:
+    """Name -> URI of an index of pictures and one of their names, encoded in some precision."""
+    captions = write_pictures(folder, pictures, precision)["caption"].to_pylist()
+    names = [*dict.fromkeys(map(str, captions)), HOSTILE]
     columns = {
         "record_id": [schema.record_id(name) for name in names],
         "kind": ["text"] * len(names),

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from clip_spark.index.open.parts import MISSING
-from clip_spark.search.hits import Hits, Wanted
-from clip_spark.search.sides import Side, told
+from clip_spark.search.hits import Wanted
+from clip_spark.search.sides import Side
 
 LEAST_DEPTH, MOST_DEPTH = 256, 1 << 18
 """Hits of each side that a mixed ranking looks at, first and at most."""
 
 
-def mixed(sides: tuple[Side, Side], vectors: tuple[np.ndarray, np.ndarray], wanted: Wanted, weight: float) -> Hits:
+def best_of_both(
+    sides: tuple[Side, Side], vectors: tuple[np.ndarray, np.ndarray], wanted: Wanted, weight: float
+) -> tuple[np.ndarray, np.ndarray]:
     """*Worker.* The records that are on both sides, by `(1 - weight) * score here + weight * score there`.
 
     Fagin's threshold algorithm (Fagin, Lotem and Naor 2003): what neither side has among its best so many can have no
@@ -24,6 +26,9 @@ def mixed(sides: tuple[Side, Side], vectors: tuple[np.ndarray, np.ndarray], want
         vectors: the query for each of them, float32 (d,).
         wanted: which hits; the threshold is one of mixed scores.
         weight: above 0 to 1.
+
+    Returns:
+        Positions on the first side, int64 (n,), and scores, float64 (n,), best first, without those before the offset.
     """
     weights = (1 - weight, weight)
     last = wanted.offset + wanted.k
@@ -31,13 +36,13 @@ def mixed(sides: tuple[Side, Side], vectors: tuple[np.ndarray, np.ndarray], want
     while True:
         seen = [_best(side, vector, wanted, depth) for side, vector in zip(sides, vectors, strict=True)]
         positions, scores = _mix(sides, vectors, weights, [at for at, _ in seen], wanted.where)
-        bound = sum(part * (worst if len(at) else -1.0) for part, (at, worst) in zip(weights, seen, strict=True))
+        bound = sum(part * worst for part, (_, worst) in zip(weights, seen, strict=True))
         done = any(len(at) < depth for at, _ in seen)  # one side has no more: all pairs were seen
         if done or (len(scores) >= last and scores[last - 1] >= bound) or depth >= MOST_DEPTH:
             break
         depth *= 4
     kept = slice(wanted.offset, int((scores[:last] >= wanted.threshold).sum()))
-    return told(sides[0], sides[1], positions[kept], scores[kept], wanted.offset, "")
+    return positions[kept], scores[kept]
 
 
 def _best(side: Side, vector: np.ndarray, wanted: Wanted, depth: int) -> tuple[np.ndarray, float]:

@@ -5,8 +5,6 @@ A query goes to both, each hit shows the record of the other side too, and one r
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from clip_spark.datasets import schema
@@ -14,9 +12,9 @@ from clip_spark.errors import ClipSparkError, InputError, SpecError
 from clip_spark.index.open.selection import check_where
 from clip_spark.search.command import named_queries
 from clip_spark.search.hits import Hits, Wanted
-from clip_spark.search.mixed import mixed
+from clip_spark.search.mixed import best_of_both
 from clip_spark.search.searcher import Searcher
-from clip_spark.search.sides import Side, hits_of_both
+from clip_spark.search.sides import Side, hits_of_both, told
 from clip_spark.search.spec import SearchSpec
 
 
@@ -47,7 +45,8 @@ def _answers(
     sides: tuple[Side, Side], vectors: tuple[np.ndarray, np.ndarray], wanted: Wanted, weight: float, name: str
 ) -> list[Hits]:
     if weight:
-        return [replace(mixed(sides, vectors, wanted, weight), query=f"{name} in both")]
+        positions, scores = best_of_both(sides, vectors, wanted, weight)
+        return [told(*sides, positions, scores, wanted.offset, f"{name} in both")]
     return [
         hits_of_both(side, partner, vector, wanted, f"{name} in {side.name}")
         for side, partner, vector in zip(sides, sides[::-1], vectors, strict=True)

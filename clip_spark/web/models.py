@@ -34,6 +34,7 @@ class IndexAnswer(Strict):
     rows: int
     dim: int = Field(description="numbers in an embedding")
     model: str
+    pairs: list[str] = Field(description="indices of the other kind that have the same records, such as the prompts")
 
 
 class RecordAnswer(Strict):
@@ -48,6 +49,8 @@ class RecordAnswer(Strict):
 
 class HitAnswer(RecordAnswer):
     """One hit."""
+
+    pair: RecordAnswer | None = Field(None, description="the record of the same id in the index that `pair` names")
 
     rank: int = Field(description="from 1, over all pages")
     score: float = Field(description="cosine")

@@ -25,6 +25,14 @@ Format = Annotated[
     str, Query(description="json, jsonl, csv or arrow; else the Accept header says (CSV, JSON lines, Arrow)")
 ]
 
+Pair = Annotated[
+    str, Query(max_length=1000, description="index of the same records' other side; hits bring its record as `pair`")
+]
+BothWeight = Annotated[
+    float,
+    Query(ge=0, le=1, allow_inf_nan=False, description="one ranking of both: the share of the other side's score"),
+]
+
 
 async def known_parameters(request: Request) -> None:
     """*Server.* Raise SpecError for a parameter that the route does not have: a typing error must not change hits."""

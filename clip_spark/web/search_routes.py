@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -15,11 +16,14 @@ from clip_spark.web.catalog import Catalog
 from clip_spark.web.finding import Asked, Found, Page, check_page, find
 from clip_spark.web.formats import answer, wanted_format
 from clip_spark.web.models import ERRORS, PICTURE_BODY, IndexAnswer, QueryTerms, SampleAnswer, SearchAnswer
+from clip_spark.web.pairs import Beside, beside, find_both, pairs_of, show_beside
 from clip_spark.web.parameters import (
     DEFAULT_K,
+    BothWeight,
     Count,
     Format,
     Index,
+    Pair,
     Thumbnails,
     Where,
     check_count,
@@ -46,13 +50,14 @@ Wants = Annotated[Page, Depends(page_wanted)]
 @router.get("/indices", response_model=list[IndexAnswer], dependencies=KNOWN)
 def indices(request: Request) -> JSONResponse:
     """What is served."""
-    return JSONResponse([_index_json(index) for index in _catalog(request).indices.values()])
+    catalog = _catalog(request)
+    return JSONResponse([_index_json(catalog, index) for index in catalog.indices.values()])
 
 
-def _index_json(index: ServedIndex) -> dict[str, Any]:
+def _index_json(catalog: Catalog, index: ServedIndex) -> dict[str, Any]:
     info = index.searcher.info
-    rows, model = index.searcher.rows, info.encoder["model"]
-    return {"name": index.name, "kind": index.kind, "rows": rows, "dim": info.dim, "model": model}
+    rows, model, pairs = index.searcher.rows, info.encoder["model"], pairs_of(catalog, index)
+    return {"name": index.name, "kind": index.kind, "rows": rows, "dim": info.dim, "model": model, "pairs": pairs}
 
 
 @router.get("/sample", response_model=SampleAnswer, dependencies=KNOWN)
@@ -80,6 +85,8 @@ def search(
     index: Index = None,
     format: Format = "",
     thumbnails: Thumbnails = 0,
+    pair: Pair = "",
+    both_weight: BothWeight = 0.0,
 ) -> Response:
     """Hits for words, or for a record."""
     started, catalog, format = time.perf_counter(), _catalog(request), wanted_format(request)
@@ -90,10 +97,14 @@ def search(
         raise SpecError("'q' is empty; give some words to search for.")
     with catalog.timings("full_knn_request_time"):
         check_page(served, page)  # a mistake in it is found here, before anything is encoded
-        found = find(
-            served, asked_for(catalog, served, QueryTerms.model_validate({"text": q, "like": like, "of": of})), page
-        )
-        body = _shown(request, found, thumbnails)
+        other = beside(catalog, served, page, pair, both_weight)
+
+        def ask(side: ServedIndex) -> Asked:
+            home = side.name if like and other and other.weight else of  # its vector on that side
+            return asked_for(catalog, side, QueryTerms.model_validate({"text": q, "like": like, "of": home}))
+
+        found = _found(served, other, ask, page)
+        body = _shown(request, found, thumbnails, other)
         if like is not None:
             home = catalog.get(of) if of else served
             body["query"] = record_json(home, home.record(like))
@@ -102,7 +113,13 @@ def search(
 
 @router.post("/search", response_model=SearchAnswer, openapi_extra=PICTURE_BODY, dependencies=KNOWN)
 async def search_picture(
-    request: Request, page: Wants, index: Index = None, format: Format = "", thumbnails: Thumbnails = 0
+    request: Request,
+    page: Wants,
+    index: Index = None,
+    format: Format = "",
+    thumbnails: Thumbnails = 0,
+    pair: Pair = "",
+    both_weight: BothWeight = 0.0,
 ) -> Response:
     """Hits for a picture: its file is the body of the request (`curl --data-binary @cat.jpg`)."""
     started, catalog, format = time.perf_counter(), _catalog(request), wanted_format(request)
@@ -114,17 +131,28 @@ async def search_picture(
     def work() -> Response:
         with catalog.timings("full_knn_request_time"):
             check_page(served, page)
-            found = find(served, Asked(served.embed_picture(data), "image", words="(picture)"), page)
-            return answer(format, [found], {**_shown(request, found, thumbnails), "seconds": seconds_since(started)})
+            other = beside(catalog, served, page, pair, both_weight)
+            found = _found(
+                served, other, lambda side: Asked(side.embed_picture(data), "image", words="(picture)"), page
+            )
+            body = _shown(request, found, thumbnails, other)
+            return answer(format, [found], {**body, "seconds": seconds_since(started)})
 
     return await run_in_threadpool(work)
 
 
-def _shown(request: Request, found: Found, thumbnails: int) -> dict[str, Any]:
-    """The answer, with the first pictures in it."""
+def _found(served: ServedIndex, other: Beside | None, ask: Callable[[ServedIndex], Asked], page: Page) -> Found:
+    """A page of hits, ranked by the index alone or by both sides."""
+    return find_both(served, other, ask, page) if other and other.weight else find(served, ask(served), page)
+
+
+def _shown(request: Request, found: Found, thumbnails: int, other: Beside | None) -> dict[str, Any]:
+    """The answer, with the first pictures in it, and the records of the other side."""
     body = found.to_json()
-    records = [hit.record for hit in found.hits]
-    inline_thumbnails(found.index, body["hits"][:thumbnails], records, request.app.state.pictures)
+    records, pictures = [hit.record for hit in found.hits], request.app.state.pictures
+    inline_thumbnails(found.index, body["hits"][:thumbnails], records, pictures)
+    if other is not None:
+        show_beside(other.index, body["hits"], records, pictures, thumbnails)
     return body
 
 

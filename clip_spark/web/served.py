@@ -44,12 +44,14 @@ class ServedIndex:
 
     Attributes:
         fetches: pictures of records whose URI is a web address are shown too.
+        pairs: name and generation of other indices -> whether they have records of this one (see pairs.py).
     """
 
     def __init__(self, name: str, searcher: Searcher, timings: Timings, fetches: bool = False) -> None:
         self.name, self.searcher, self.timings, self.fetches = name, searcher, timings, fetches
         searcher.where_seconds = WHERE_SECONDS
         searcher.search_parts = partial(search_shared, searcher.parts)
+        self.pairs: dict[str, bool] = {}
         self._known: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
         self._vectors = lru_cache(LATEST_TEXTS)(self._encode_text)
@@ -190,6 +192,16 @@ class ServedIndex:
         if not self._is_served(found):
             raise NotFound(f"The record '{record_id}' was removed from index '{self.name}'.")
         return found
+
+    def records_of(self, record_ids: Sequence[str]) -> list[dict[str, Any] | None]:
+        """The records of some ids in their order, None where there is none; one scan for those that are not known."""
+        with self._lock:
+            places = {name: self._known[name] for name in record_ids if name in self._known}
+        unknown = [name for name in record_ids if name not in places]
+        positions = [*places.values(), *self.searcher.records.find_all(unknown).tolist()]
+        served = [position for position in positions if self._is_served(position)]
+        found = {record[schema.RECORD_ID]: record for record in self._read(served)}
+        return [found.get(name) for name in record_ids]
 
     def allowed(self, where: str) -> Selection | None:
         """What a condition allows of the live records; None is everything."""

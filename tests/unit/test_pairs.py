@@ -17,9 +17,9 @@ from clip_spark.index.specs import IndexSpec
 from clip_spark.search.answers import hits_table
 from clip_spark.search.command import run_query
 from clip_spark.search.hits import Wanted
-from clip_spark.search.mixed import mixed
+from clip_spark.search.mixed import best_of_both
 from clip_spark.search.searcher import Searcher
-from clip_spark.search.sides import Side
+from clip_spark.search.sides import Side, told
 from clip_spark.search.spec import SearchSpec
 from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 
@@ -65,7 +65,7 @@ def test_a_mixed_ranking_is_the_true_one(
     allowed = HAVE_PICTURE & (np.char.endswith(NAMES, "7") if where else True)
     order = [row for row in np.argsort(-scores, kind="stable") if allowed[row]]
     wanted = Wanted(k=k, offset=offset, where="text like '%7'" if where else "")
-    hits = mixed(sides, (QUERY, QUERY), wanted, weight)
+    hits = told(*sides, *best_of_both(sides, (QUERY, QUERY), wanted, weight), offset, "both")
     assert [row_of(hit.record) for hit in hits] == order[offset : offset + k]
     np.testing.assert_allclose([hit.score for hit in hits], scores[order[offset : offset + k]], atol=1e-5)
     assert [hit.rank for hit in hits] == list(range(offset + 1, offset + 1 + len(hits)))

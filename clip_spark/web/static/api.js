@@ -30,12 +30,18 @@ const IN_SIGHT = 12; // their pictures come with the answer, not each in a reque
 export const listIndices = () => ask("indices");
 export const sample = (index, signal) => ask("sample", { index, k: 24, thumbnails: IN_SIGHT }, { signal });
 
-/** Where the API answers a view that has words or a record. */
-export const address = (view) => `search?${new URLSearchParams(Object.entries(view).filter(([, value]) => value))}`;
+/** Parameters of a view (see state.js); `pair` is the index of the other side, whose records come along. */
+const wanted = ({ index, unique, both }, pair) => ({ index, unique, pair, both_weight: pair ? both : null });
 
-/** One page of hits for a view (see state.js). */
-export function search(view, offset, signal) {
-  const page = { index: view.index, unique: view.unique, k: PAGE, offset, thumbnails: offset ? null : IN_SIGHT };
+/** Where the API answers a view that has words or a record. */
+export function address(view, pair) {
+  const { q, like, of } = view;
+  return `search?${new URLSearchParams(Object.entries({ q, like, of, ...wanted(view, pair) }).filter(([, value]) => value))}`;
+}
+
+/** One page of hits for a view. */
+export function search(view, pair, offset, signal) {
+  const page = { ...wanted(view, pair), k: PAGE, offset, thumbnails: offset ? null : IN_SIGHT };
   if (view.file) return ask("search", page, { method: "POST", body: view.file, headers: { "Content-Type": "application/octet-stream" }, signal });
   return ask("search", { q: view.q, like: view.like, of: view.of, ...page }, { signal });
 }

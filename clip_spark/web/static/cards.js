@@ -10,19 +10,23 @@ const INFO = ["M12 11v5.500", "M12 7.600v.1", "M12 3.500a8.500 8.500 0 1 0 0 17a
 /** The list item of a hit; `show` opens its details. Hits of the start page have no score. */
 export function hitItem(hit, index, best, show) {
   const item = index.kind === "image" ? pictureCard(hit, index) : textRow(hit, index, best);
-  const info = el("button", { type: "button", class: "info", "aria-label": `Details of ${hit.title}`, title: "Details", onclick: () => show(hit) }, icon(...INFO));
+  const info = el("button", { type: "button", class: "info", "aria-label": `Details of ${nameOf(hit, index)}`, title: "Details", onclick: () => show(hit) }, icon(...INFO));
   item.append(info);
   return item;
 }
+
+/** What a hit is called: a picture by the text that belongs to it, where that is known. */
+export const nameOf = (hit, index) => (index.kind === "image" && hit.pair ? hit.pair.title : hit.title);
 
 const likeThis = (hit, index) => href({ like: hit.record.record_id, index: index.name });
 
 function pictureCard(hit, index) {
   const score = hit.score === undefined ? null : el("b", { title: "cosine similarity" }, hit.score.toFixed(3));
+  const name = nameOf(hit, index);
   return el("li", { class: "card" },
-    el("a", { href: likeThis(hit, index), "data-view": "", title: `More like “${hit.title}”` },
+    el("a", { href: likeThis(hit, index), "data-view": "", title: `More like “${name}”` },
       el("span", { class: "frame" }, picture(hit, 256)),
-      el("span", { class: "caption" }, el("span", {}, hit.title), score),
+      el("span", { class: "caption" }, el("span", {}, name), score),
       el("span", { class: "like" }, "More like this")));
 }
 
@@ -49,7 +53,8 @@ function textRow(hit, index, best) {
   }
   return el("li", { class: "row" },
     el("a", { href: likeThis(hit, index), "data-view": "", title: `More like “${hit.title}”` },
-      el("i", {}, hit.rank ?? ""), el("span", { class: "text" }, hit.title), el("span", { class: "facts" }, facts), score));
+      el("i", {}, hit.rank ?? ""), hit.pair ? el("span", { class: "beside" }, picture(hit.pair, 256)) : null,
+      el("span", { class: "text" }, hit.title), el("span", { class: "facts" }, facts), score));
 }
 
 /** Grey shapes while an answer is on its way. */

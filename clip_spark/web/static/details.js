@@ -1,7 +1,7 @@
 // The dialog with everything about one hit, and the ways on from it.
 
 import { $, el, icon } from "./dom.js";
-import { picture } from "./cards.js";
+import { nameOf, picture } from "./cards.js";
 import { href, inIndex } from "./state.js";
 
 const CROSS = ["M6 6l12 12", "M18 6L6 18"];
@@ -15,8 +15,9 @@ export function showDetails(hit, index, indices) {
       el("a", { href: href(inIndex(view, other.name)), "data-view": "" }, across(index, other))),
     index.kind === "text" ? null : original(hit));
   const side = el("div", { class: "side" },
-    el("h2", { id: "details-title" }, hit.title), links, columns(hit));
-  const figure = index.kind === "image" ? el("figure", {}, picture(hit, 1024)) : null;
+    el("h2", { id: "details-title" }, nameOf(hit, index)), links, columns(hit));
+  const shown = index.kind === "image" ? hit : hit.pair;
+  const figure = shown ? el("figure", {}, picture(shown, 1024)) : null;
   const close = el("button", { type: "button", class: "plain close", "aria-label": "Close", onclick: () => $("details").close() }, icon(...CROSS));
   $("details").replaceChildren(el("article", { class: figure ? "" : "flat" }, figure, side), close);
   $("details").showModal();

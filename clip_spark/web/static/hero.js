@@ -41,13 +41,17 @@ function ofRecord(hit) {
 }
 
 const SAME = "0.95";
+const HALF = "0.5";
 
-/** What can be done with the hits: without near-duplicates, or as JSON. */
-export function showOptions(view) {
+/** What can be done with the hits: without near-duplicates, ranked by picture and text together, or as JSON. */
+export function showOptions(view, index) {
   const { file, ...rest } = view;
-  const toggle = el("a", { href: href({ ...rest, unique: view.unique ? null : SAME }), "data-view": "", "data-keep": "", role: "button", "aria-pressed": String(Boolean(view.unique)) }, "Hide near-duplicates");
-  const json = file ? null : el("a", { href: address(rest), target: "_blank" }, "JSON");
-  $("options").replaceChildren(...[toggle, json].filter(Boolean));
+  const [pair] = index.pairs;
+  const toggle = (words, on, next) => el("a", { href: href({ ...rest, ...next }), "data-view": "", "data-keep": "", role: "button", "aria-pressed": String(Boolean(on)) }, words);
+  const alike = toggle("Hide near-duplicates", view.unique, { unique: view.unique ? null : SAME, both: null });
+  const both = pair ? toggle("Rank by picture and text", view.both, { both: view.both ? null : HALF, unique: null }) : null;
+  const json = file ? null : el("a", { href: address(rest, pair), target: "_blank" }, "JSON");
+  $("options").replaceChildren(...[alike, both, json].filter(Boolean));
   $("options").hidden = false;
 }
 

@@ -14,6 +14,7 @@ let shown = { hits: 0, best: 0, more: false };
 let request = new AbortController();
 
 const chosenIndex = () => indices.find((index) => index.name === view.index) || indices[0];
+const pair = () => chosenIndex().pairs[0]; // the other side of these records, such as their prompts
 const asked = () => Boolean(view.q || view.like || view.file);
 
 /** Show the view that the address names. */
@@ -54,9 +55,9 @@ async function startPage(signal) {
 }
 
 async function firstPage(signal) {
-  const answer = await search(view, 0, signal);
+  const answer = await search(view, pair(), 0, signal);
   showQuery(view, answer);
-  showOptions(view);
+  showOptions(view, chosenIndex());
   shown.best = answer.hits[0]?.score ?? 0;
   put(answer.hits, true);
   shown.more = answer.more;
@@ -72,7 +73,7 @@ async function nextPage() {
   shown.more = false; // until the answer is here
   $("more").disabled = true;
   try {
-    const answer = await search(view, shown.hits, request.signal);
+    const answer = await search(view, pair(), shown.hits, request.signal);
     put(answer.hits, false);
     shown.more = answer.more;
     $("more").hidden = !answer.more;

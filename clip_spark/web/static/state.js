@@ -1,14 +1,14 @@
-// What the page shows is in its address: ?q=words, ?like=RECORD_ID&of=INDEX, and &index=NAME. An uploaded picture
+// What the page shows is in its address: ?q=words, ?like=RECORD_ID&of=INDEX, &index=NAME, &unique and &both. An uploaded picture
 // cannot be in an address; it is kept here while the page is open, under a number in the history entry.
 
 const uploads = new Map();
 
-/** {q, like, of, index, unique, file}: at most one of q, like and file is set; none is the start page. */
+/** {q, like, of, index, unique, both, file}: at most one of q, like and file is set; none is the start page. */
 export function currentView() {
   const given = new URLSearchParams(location.search);
   const get = (name) => given.get(name) || null;
   const file = uploads.get(history.state?.upload) || null;
-  return { q: file ? null : get("q"), like: get("like"), of: get("of"), index: get("index"), unique: get("unique"), file };
+  return { q: file ? null : get("q"), like: get("like"), of: get("of"), index: get("index"), unique: get("unique"), both: get("both"), file };
 }
 
 export function href(view) {
@@ -27,8 +27,8 @@ export function go(view) {
 
 /** The same question to another index. A record is named together with the index that it lies in. */
 export function inIndex(view, index, first) {
-  const { q, like, unique } = view;
-  if (!like) return { q, index, unique };
+  const { q, like, unique, both } = view;
+  if (!like) return { q, index, unique, both };
   const home = view.of || view.index || first;
-  return { like, of: home === index ? null : home, index, unique };
+  return { like, of: home === index ? null : home, index, unique, both };
 }
