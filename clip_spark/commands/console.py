@@ -23,7 +23,7 @@ from clip_spark.commands.terminal import BREAKS, cell, cut_paths, is_path, print
 from clip_spark.datasets import tables as reports
 from clip_spark.datasets.manifest import REPORT, Manifest
 from clip_spark.datasets.tables import Table
-from clip_spark.errors import ClipSparkError, InputError
+from clip_spark.errors import ClipSparkError, InputError, UserError
 from clip_spark.runtime.session import SessionSource, session_source
 
 INTERRUPTED = 130
@@ -82,13 +82,21 @@ def spark_source(command: Command | str, options: RunOptions) -> SessionSource:
 
 
 def guarded(name: str, work: Callable[[], None]) -> int:
-    """*Driver.* Run a command; our own errors become one sentence on stderr and their exit status."""
+    """*Driver.* Run a command; our own errors become one sentence on stderr and their exit status.
+
+    So do those of the disk that name a path of the user's, such as an output below a file.
+    """
     set_up_logging()
     try:
         work()
     except ClipSparkError as error:
         complain(f"clip-spark {name}: {error}")
         return error.exit_status
+    except OSError as error:
+        if error.filename is None:
+            raise
+        complain(f"clip-spark {name}: '{error.filename}' cannot be used: {error.strerror}.")
+        return UserError.exit_status
     except KeyboardInterrupt:
         complain(f"clip-spark {name}: interrupted; run the same command again to go on.")
         return INTERRUPTED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,25 @@ def test_what_comes_next_may_depend_on_an_option() -> None:
     job = COMMANDS["make-records"]
     assert job.next_for(links, "o").startswith("clip-spark download-images --records o")
     assert job.next_for(texts, "o").startswith("clip-spark embed-text --records o")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--output", "{}/file/below"], "'.*/file/below.*' cannot be used: Not a directory"),
+        (["--output", "{}/file"], "'.*/file.*' cannot be used: Not a directory"),
+        (["--output", "/proc/nothing"], "'/proc/nothing' cannot be used: No such file"),
+        (["--output", "{}/o", "--config", "{}"], "cannot be used: Is a directory"),
+    ],
+)
+def test_a_path_that_cannot_be_is_one_sentence(
+    tmp_path: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("file", "corpus.txt"):
+        (tmp_path / name).write_text("a red fox\n")
+    given = [option.format(tmp_path) for option in options]
+    assert job_main("count-ngrams", ["--corpus", str(tmp_path / "corpus.txt"), *given]) == 2
+    assert re.fullmatch(f"clip-spark count-ngrams: .*{said}.*\n", capsys.readouterr().err)
 
 
 def test_json_is_one_line_for_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
