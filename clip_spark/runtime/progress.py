@@ -54,6 +54,8 @@ def watch_progress(context: Any, step: str, total: int, rows_in: int = 0) -> Ite
             yield
         finally:
             stop.set()
+            if heard is not None:
+                heard.wake()
             thread.join(timeout=5)
             bar.close()
 

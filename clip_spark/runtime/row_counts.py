@@ -45,14 +45,15 @@ class RowsHeard:
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         self._socket.bind(address)
+        self._awake = False
         self._secret = secrets.token_hex(8)
         self._tasks: dict[tuple[int, int], tuple[int, int, dict[str, float]]] = {}
         self.where = f"{host} {self._socket.getsockname()[1]} {self._secret}"
 
     def listen(self, seconds: float) -> None:
-        """Take what comes for so long."""
+        """Take what comes for so long, or until somebody calls `wake`."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
+        while not self._awake and (left := end - time.monotonic()) > 0:
             self._socket.settimeout(left)
             with suppress(OSError):  # nothing came
                 self._note(self._socket.recv(MOST_BYTES))
@@ -65,6 +66,12 @@ class RowsHeard:
         if (attempt, rows) >= self._tasks.get((stage, partition), (0, 0))[:2]:
             with suppress(ValueError):
                 self._tasks[stage, partition] = attempt, rows, json.loads(rest[4])
+
+    def wake(self) -> None:
+        """Let another thread that listens return at once: a job that is done must not wait for it."""
+        self._awake = True
+        with suppress(OSError):
+            self._socket.sendto(b"", self._socket.getsockname())
 
     @property
     def rows(self) -> int:

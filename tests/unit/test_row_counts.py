@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from dataclasses import dataclass
 
 import pytest
@@ -92,3 +93,12 @@ def test_outside_of_a_task_and_where_nobody_listens_nothing_happens(monkeypatch:
     work(monkeypatch, None, 5)
     work(monkeypatch, FakeTask("", 30, 0), 5)
     work(monkeypatch, FakeTask("no-such-host.invalid 1 s", 31, 0), 5)
+
+
+def test_the_end_of_a_job_waits_for_no_listener(heard: RowsHeard) -> None:
+    listener = threading.Thread(target=heard.listen, args=(600.0,), daemon=True)
+    listener.start()
+    heard.wake()
+    listener.join(60)
+    assert not listener.is_alive()
+    heard.close()
