@@ -39,6 +39,14 @@ if TYPE_CHECKING:
 STEP = "make-records"
 SHARD_BYTES = 64 << 20
 READ_THREADS = 32
+NOT_KEPT = {
+    "duplicates": "duplicates of one that is kept",
+    "empty": "without a text",
+    FILTERED: "not fulfilling --where",
+    NOT_SAMPLED: "not in the sample",
+    BEYOND: "read, but beyond --limit",
+}
+"""Counters of rows that became no record, in words."""
 WHOLE_BYTES = 8 << 20
 """A file of JSON up to this is read as a whole for its columns: any row may have keys of its own."""
 
@@ -77,7 +85,8 @@ def show_records(manifest: Manifest) -> list[Table]:
     rows = batch.to_pylist() if batch is not None else []
     names = tuple(batch.schema.names[:6]) if batch is not None else ()
     first = Table("first records", names, [tuple(str(row[name])[:60] for name in names) for row in rows])
-    return [first, *outcome.tables(manifest)]
+    dropped = [(words, manifest.extra[name]) for name, words in NOT_KEPT.items() if manifest.extra.get(name)]
+    return [first, *([Table("not kept", ("which", "rows"), dropped)] if dropped else []), *outcome.tables(manifest)]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.schema import record_id
 from clip_spark.errors import InputError, ResultError
-from clip_spark.texts.make_records import make_records
+from clip_spark.texts.make_records import make_records, show_records
 from clip_spark.texts.ngrams.count import count_ngrams
 from clip_spark.texts.specs import CountSpec, RecordsSpec
 
@@ -62,6 +62,7 @@ def test_the_first_so_many_rows_that_fulfil_a_condition(spark: Any, tmp_path: Pa
     manifest = make_records(lambda: spark, spec)
     assert {row["text"] for row in rows(manifest)} == {"a3", "b3", "c3", "d3", "e3"}
     assert manifest.extra == {"duplicates": 0, "empty": 0, "filtered": 15}, "files f and g were not read for records"
+    assert ("not fulfilling --where", 15) in show_records(manifest)[1].rows
 
 
 def test_a_condition_that_nothing_fulfils_is_no_success(spark: Any, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.errors import SpecError
 from clip_spark.pictures.download import step
+from clip_spark.pictures.download.report import preview
 from clip_spark.pictures.download.shard import DownloadWork, Fetch
 from tests.helpers_download import Web, download, fake_web, links, make_records, rows, shown
 
@@ -45,6 +46,13 @@ def test_who_keeps_the_file_does_not_depend_on_the_shards(web: Web, tmp_path: Pa
         for size in (1, 4, 100)
     ]
     assert found[0] == found[1] == found[2] and sum(held is not None for held in found[0].values()) == 10
+
+
+def test_the_end_says_how_many_files_there_are_and_leaves_no_work_behind(web: Web, tmp_path: Path) -> None:
+    make_records(tmp_path / "records", links(*NAMES))
+    shared = preview(download(tmp_path, dedup="sha256"))[1]
+    assert dict(shared.rows) == {"with a file of their own": 12, "whose picture another one stores": 10}
+    assert not (tmp_path / "out/_work").exists()
 
 
 def test_a_killed_run_decides_the_same(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,13 +30,15 @@ SECONDS, BYTES = 60.0, 64 << 20
 """A checkpoint is written after so long, or so many bytes of pictures."""
 BATCH_ROWS = 64
 TAKEN, DOUBLES = "taken.json", "doubles.json"
+WORK = "_work"
+"""Folder of all checkpoints of a run."""
 
 
 class Checkpoints:
     """*Worker.* The checkpoints of one shard, those of earlier attempts too."""
 
     def __init__(self, output: str, plan: str, shard: int) -> None:
-        self.place = storage.join(output, "_work", plan, shard_name(shard))
+        self.place = storage.join(output, WORK, plan, shard_name(shard))
         self._names = sorted(
             storage.name(file.uri) for file in storage.iter_files(self.place) if file.uri.endswith(".arrow")
         )

@@ -12,6 +12,7 @@ from clip_spark.datasets.receipt import sum_up
 from clip_spark.datasets.run import Run
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import ResultError
+from clip_spark.pictures.download.checkpoints import WORK
 from clip_spark.pictures.download.page import download_page
 from clip_spark.pictures.download.statuses import OK
 from clip_spark.pictures.download.tally import CAME, FAILED_AT, SHOWN, SLOW_LINKS, SLOW_SECONDS, STATUS, TOOK
@@ -41,7 +42,9 @@ def commit(run: Run) -> Manifest:
 
     kept = run.growth.kept if run.growth else ()
     sums = sum_up(receipt.counters for receipt in (*kept, *run.receipts()))
-    return run.commit({"pictures": int(sums["pictures"])}, refine, (PAGE,))
+    manifest = run.commit({"pictures": int(sums["pictures"])}, refine, (PAGE,))
+    storage.remove_empty_folders(storage.join(run.output, WORK))  # each shard has deleted its own checkpoints
+    return manifest
 
 
 def refined(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,10 +81,14 @@ def _slow(sums: Mapping[str, float]) -> dict[str, dict[str, float]]:
 
 
 def preview(manifest: Manifest) -> list[Table]:
-    """*Driver.* What became of the links, and where most failed."""
+    """*Driver.* What became of the links, how many files that made, and where most failed."""
     report = storage.read_json(manifest.locate(REPORT))
     rows = [(status, number, f"{number / manifest.rows:.1%}") for status, number in report["by_status"].items()]
     tables = [Table("links", ("status", "rows", "share"), rows)]
+    pictures, found = manifest.extra["pictures"], by_status(manifest)[OK]
+    if pictures != found:
+        shared = [("with a file of their own", pictures), ("whose picture another one stores", found - pictures)]
+        tables.append(Table("links that are ok", ("which", "rows"), shared))
     if hosts := report.get("failed_at_host"):
         failed = [(host, sum(why.values()), "; ".join(f"{n:,} {status}" for status, n in why.items()))
                   for host, why in hosts.items()]  # fmt: skip
