@@ -399,7 +399,7 @@ def make_records(
     Args:
         rows: text, JSON, CSV, parquet, Arrow, tar or WARC, packed or not, with one thing to embed per row.
         output: folder of the dataset to write.
-        text_column: column that holds the text, or a list of texts (a.b looks inside a).
+        text_column: column that holds the text, or a list of texts (a.b looks inside a); of a list beside links it is the first.
         uri_column: column that holds picture URLs; the records are then of kind image.
         id_column: column that tells rows apart, in place of their text or URI; the first row of each id is kept.
         where: only rows that fulfil a condition, such as "width >= 256 and lang = 'en'".

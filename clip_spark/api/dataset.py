@@ -47,7 +47,11 @@ class Dataset:
 
     @property
     def rows(self) -> int:
-        """How many rows all shards have."""
+        """How many rows all shards have; of an index those that were not removed."""
+        if self.kind == "index":
+            from clip_spark.index.open.removals import live_rows
+
+            return live_rows(self.manifest)
         return self.manifest.rows
 
     @property

@@ -77,6 +77,7 @@ OTHERS = (
     Mark(0, b"BZh", "bzip2"),
     Mark(0, b"\xfd7zXZ\0", "xz"),
     Mark(0, b"\x28\xb5\x2f\xfd", "zstd"),
+    Mark(0, b"version https://git-lfs.", "a pointer of Git LFS, not the file (`git lfs pull` fetches it)"),
     Mark(0, b"PAR1", "parquet"),
     Mark(0, b"ARROW1", "Arrow"),
     Mark(257, b"ustar", "tar"),

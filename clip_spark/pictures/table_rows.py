@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from clip_spark import storage
 from clip_spark.errors import InputError, StorageError
-from clip_spark.pictures.formats import ending, picture_format
+from clip_spark.pictures.formats import HEAD_BYTES, ending, picture_format, what_else
 from clip_spark.pictures.hosts import asked, read_link
 from clip_spark.pictures.items import Item, LeftOut, Picture, Unreadable, unreachable, with_texts
 from clip_spark.pictures.plain_text import to_json, value_at
-from clip_spark.pictures.tables import open_table
+from clip_spark.pictures.tables import Table, open_table
 
 ROW, COLUMN, ITEM = "#row=", "&column=", "&item="
 """A picture's URI is `file#row=7`; the column follows where the user named it, and the place in a list."""
@@ -39,6 +39,10 @@ BYTES_COLUMNS = (
 ARROW_ENDINGS = (".arrow", ".feather", ".ipc", ".arrows")
 PATH_COLUMNS = ("image_path", "file_name", "filename", "path", "file")
 BASE64_HEAD = 64
+
+
+class NotTableError(ValueError):
+    """A file that is something else from its beginning on, such as the page of an error."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,10 @@ class TablePart:
             yield unreachable(self.uri, self.uri, error)
         except (OSError, ValueError, pa.ArrowException) as error:
             kind = "Arrow file" if self.uri.lower().endswith(ARROW_ENDINGS) else "parquet"
-            yield Unreadable(self.uri, f"damaged {kind}", f"{error}; the rest of the file is lost")
+            if isinstance(error, NotTableError):
+                yield Unreadable(self.uri, "not a table", str(error))
+            else:
+                yield Unreadable(self.uri, f"damaged {kind}", f"{error}; the rest of the file is lost")
 
     def schema(self) -> pa.Schema:
         """Its columns; none of a file that cannot be read."""
@@ -74,7 +81,7 @@ class TablePart:
         return pa.schema([])
 
     def _rows(self, stream: Any) -> Iterator[Item]:
-        table = open_table(stream)
+        table = _opened(stream)
         column = picture_column(table.schema, self.column)
         if column is None:
             names = ", ".join(table.schema.names)
@@ -93,6 +100,17 @@ class TablePart:
     def _row_uri(self, number: int) -> str:
         """Says the column too where the user chose it: whoever shows the picture later must read the same."""
         return f"{self.uri}{ROW}{number}" + (f"{COLUMN}{self.column}" if self.column else "")
+
+
+def _opened(stream: Any) -> Table:
+    try:
+        return open_table(stream)
+    except (ValueError, pa.ArrowException) as error:
+        stream.seek(0)
+        what = what_else(stream.read(HEAD_BYTES))
+        if what and what not in ("parquet", "Arrow"):
+            raise NotTableError(f"it holds {what}") from error
+        raise
 
 
 def picture_column(schema: pa.Schema, wanted: str = "") -> str | None:

@@ -17,17 +17,21 @@ from typing import IO
 
 from clip_spark import storage
 from clip_spark.errors import ClipSparkError, StorageError
-from clip_spark.pictures.formats import PICTURE_ENDINGS, ending, picture_format
+from clip_spark.pictures.formats import HEAD_BYTES, PICTURE_ENDINGS, ending, picture_format, what_else
 from clip_spark.pictures.hosts import asked
 from clip_spark.pictures.items import Item, LeftOut, Picture, Unreadable, unreachable, with_texts
 from clip_spark.pictures.plain_text import printable
 
 BLOCK = tarfile.BLOCKSIZE
 COMPRESSIONS = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"))
-DAMAGED = "damaged tar"
+DAMAGED, NOT_TAR = "damaged tar", "not a tar"
 SPOOL_BYTES = 64 << 20
 """A compressed tar is unpacked first, into memory up to so many bytes, else to disk: links go back in it."""
 TEXTS = ("txt", "caption")
+
+
+class NotTarError(tarfile.ReadError):
+    """A file that is something else from its beginning on, such as the page of an error."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class TarPart:
             yield Unreadable(self.uri, "missing", "the file does not exist")
         except StorageError as error:
             yield unreachable(self.uri, self.uri, error)
+        except NotTarError as error:
+            yield Unreadable(self.uri, NOT_TAR, str(error))
         except Exception as error:
             if not is_damage(error):
                 raise
@@ -121,7 +127,7 @@ def _archives(stream: IO[bytes]) -> Iterator[tarfile.TarFile]:
     at = 0
     while True:
         stream.seek(at)
-        with tarfile.open(fileobj=stream, mode="r:") as tar:
+        with _open_tar(stream, at) as tar:
             yield tar
             at = tar.offset
         block = _next_block(stream, at)
@@ -130,6 +136,17 @@ def _archives(stream: IO[bytes]) -> Iterator[tarfile.TarFile]:
         if block == at:  # the header there stopped tarfile
             raise tarfile.ReadError(f"no header of a member at byte {at:,}")
         at = block
+
+
+def _open_tar(stream: IO[bytes], at: int) -> tarfile.TarFile:
+    try:
+        return tarfile.open(fileobj=stream, mode="r:")
+    except tarfile.ReadError as error:
+        stream.seek(0)
+        what = "" if at else what_else(stream.read(HEAD_BYTES))
+        if what and what != "tar":
+            raise NotTarError(f"it holds {what}") from error
+        raise
 
 
 def _next_block(stream: IO[bytes], at: int) -> int | None:

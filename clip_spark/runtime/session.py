@@ -98,8 +98,14 @@ def check_java() -> None:
     java = os.path.join(home, "bin", "java") if home else shutil.which("java")
     if java is None or not os.path.exists(java):
         raise UserError(f"Java was not found; Spark needs Java {LEAST_JAVA} or 21. {JAVA_HELP}")
-    text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    major = _java_major(text)
+    try:
+        tried = subprocess.run([java, "-version"], capture_output=True, text=True, errors="replace", check=False)
+        why = tried.stderr.strip().partition("\n")[0] or f"exit status {tried.returncode}" if tried.returncode else ""
+    except OSError as error:
+        why = str(error.strerror)
+    if why:
+        raise UserError(f"The Java at {java} cannot run ({why}); Spark needs Java {LEAST_JAVA} or 21. {JAVA_HELP}")
+    major = _java_major(tried.stderr)
     if major is not None and major < LEAST_JAVA:
         raise UserError(f"Java {major} was found at {java}; Spark needs Java {LEAST_JAVA} or 21. {JAVA_HELP}")
 

@@ -58,6 +58,16 @@ def key_columns(spec: RecordsSpec, names: list[str]) -> list[Keys | None]:
     return keys
 
 
+def is_taken(keys: Keys, columns: pa.Schema, spec: RecordsSpec) -> bool:
+    """*Pure.* True if the record's column is all that the user's holds.
+
+    What is one of several keys inside, or the first of a list beside a link, leaves the whole a column of its own.
+    """
+    return not keys.inside and not (
+        spec.uri_column and keys.target == "text" and _is_list(columns.field(keys.top).type)
+    )
+
+
 def id_keys(spec: RecordsSpec, names: list[str]) -> Keys | None:
     """*Pure.* Where the id of a row is, if the user named a column for it; its column stays one of the record's."""
     return find_keys(spec.id_column, "record_id", names) if spec.id_column else None
@@ -78,10 +88,12 @@ def plan_columns(found: Mapping[str, pa.Schema], spec: RecordsSpec, partitions: 
     _check_found(found, spec)
     _check_ids(found, spec)
     for uri, columns in found.items():
-        for keys in filter(None, key_columns(spec, columns.names)):
-            lists = _check_text(keys, columns.field(keys.top).type, uri, spec) or lists
+        key, *beside = key_columns(spec, columns.names)
+        for keys in filter(None, (key, *beside)):
+            is_list = _check_text(keys, columns.field(keys.top).type, uri, spec)
+            lists = lists or (is_list and keys is key)
             has_text = has_text or keys.target == "text"
-            if not keys.inside:
+            if is_taken(keys, columns, spec):
                 columns = columns.remove(columns.get_field_index(keys.top))
         merged = _merge(merged, columns, uri, found)
     made = [("record_id", pa.string()), ("kind", pa.string())]
@@ -136,7 +148,7 @@ def _check_text(keys: Keys, kind: pa.DataType, uri: str, spec: RecordsSpec) -> b
 
 def type_inside(kind: pa.DataType, inside: str, lists: bool = False) -> tuple[pa.DataType | None, bool]:
     """*Pure.* The type that a path inside of a type leads to, and whether it leads through a list."""
-    if types.is_list(kind) or types.is_fixed_size_list(kind):
+    if _is_list(kind):
         return type_inside(kind.value_type, inside, True)
     if inside and (types.is_string(kind) or types.is_large_string(kind)):
         return kind, lists  # JSON in a column of text, as in tables of others: its rows will tell
@@ -146,6 +158,10 @@ def type_inside(kind: pa.DataType, inside: str, lists: bool = False) -> tuple[pa
         if inside == field.name or inside.startswith(f"{field.name}."):
             return type_inside(field.type, inside[len(field.name) + 1 :], lists)
     return None, lists
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return types.is_list(kind) or types.is_fixed_size_list(kind) or types.is_large_list(kind)
 
 
 def _merge(merged: pa.Schema, columns: pa.Schema, uri: str, found: Mapping[str, pa.Schema]) -> pa.Schema:

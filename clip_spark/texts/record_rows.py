@@ -14,7 +14,7 @@ from clip_spark.texts.corpus import Account
 from clip_spark.texts.corpus.account import at_row
 from clip_spark.texts.corpus.json_rows import dig, kind_of
 from clip_spark.texts.corpus.rows import json_text
-from clip_spark.texts.record_columns import PARENT, Keys, id_keys, key_columns, own_name
+from clip_spark.texts.record_columns import PARENT, Keys, id_keys, is_taken, key_columns, own_name
 from clip_spark.texts.specs import RecordsSpec
 
 NO_TEXT, NOT_UTF8, NO_FIT, NO_ID = "no text", "not UTF-8", "does not fit its column", "no id"
@@ -56,8 +56,8 @@ def as_records(table: pa.Table, spec: RecordsSpec, columns: pa.Schema, account: 
     }
     for other in filter(None, others):
         beside = _texts(table, other)
-        made[other.target] = [json_text(beside[row]) for row in rows]
-    used = {keys.top for keys in (first, *others) if keys and not keys.inside}
+        made[other.target] = [_first_text(beside[row]) for row in rows]
+    used = {keys.top for keys in (first, *others) if keys and is_taken(keys, table.schema, spec)}
     kept = {own_name(name): table[name] for name in table.column_names if name not in used}
     _note_unseen(kept, columns, account)
     if rows != list(range(table.num_rows)):
@@ -139,6 +139,13 @@ def _texts(table: pa.Table, keys: Keys) -> Sequence[Any]:
     else:
         values = column.to_pylist()
     return [dig(value, keys.inside) for value in values] if keys.inside else values
+
+
+def _first_text(value: Any) -> str | None:
+    """*Pure.* The text beside a link: of a list the first that is not blank."""
+    if not isinstance(value, list):
+        return json_text(value)
+    return next((text for text in map(json_text, value) if text and text.strip()), None)
 
 
 def _spread(texts: Sequence[Any]) -> tuple[list[int], list[Any]]:

@@ -125,7 +125,9 @@ class RecordsSpec(Spec):
         holds=URI,
     )
     text_column: str = option(
-        "column that holds the text, or a list of texts (a.b looks inside a)", "text", holds=COLUMN
+        "column that holds the text, or a list of texts (a.b looks inside a); of a list beside links it is the first",
+        "text",
+        holds=COLUMN,
     )
     uri_column: str = option("column that holds picture URLs; the records are then of kind image", "", holds=COLUMN)
     id_column: str = option(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from clip_spark.datasets.foreign_tables import partitions
 from clip_spark.errors import InputError
+from clip_spark.search.answers import json_lines
+from clip_spark.search.hits import Hit, Hits
 from clip_spark.texts import corpus
 from clip_spark.texts.corpus import Account, Piece
 from clip_spark.texts.corpus.account import DAMAGED
@@ -56,6 +61,8 @@ def reasons(account: Account) -> dict[str, int]:
         ("text/array.json", C4, "json"),
         ("text/bom.jsonl", C4, "json lines"),
         ("text/frames.txt.zst", MANY, "text, zstd"),
+        ("text/frames.jsonl.zst", {"the": 9, "red": 9, "fox": 6, "hen": 3}, "json lines, zstd"),
+        ("text/u2028.txt", {"the": 2, "red": 2, "fox": 1, "hen": 2}, "text"),
         ("text/skippable.txt.zst", MANY, "text, zstd"),
         ("text/multi.txt.gz", MANY, "text, gzip"),
         ("text/trail.txt.gz", MANY, "text, gzip"),
@@ -142,6 +149,8 @@ def records(name: str, column: str = "prompt", **options: Any) -> tuple[list[dic
 
 
 FOX, HEN = {"text": "a red fox"}, {"text": "a blue hen"}
+ONE, TWO = {"input_text": "alt one"}, {"input_text": "alt two"}
+E1, E2 = "http://e.com/1.jpg", "http://e.com/2.jpg"
 
 
 @pytest.mark.parametrize(
@@ -151,6 +160,14 @@ FOX, HEN = {"text": "a red fox"}, {"text": "a blue hen"}
         ("df.pq", "prompt", [{**FOX, "score": 1}, {**HEN, "score": 2}, {**FOX, "score": 3}], {}),
         ("df.parquet.gzip", "prompt", [{**FOX, "score": 1}, {**HEN, "score": 2}, {**FOX, "score": 3}], {}),
         ("both.csv", "caption", [{**FOX, "input_text": "alt one"}, {**HEN, "input_text": "alt two"}], {}),
+        ("both.parquet", "caption", [{**FOX, **ONE, "url": E1}, {**HEN, **TWO, "url": E2}], {}),
+        ("hf.parquet", "prompt", [{**FOX, "label": 0}, {**HEN, "label": 1}], {}),
+        ("spaces.csv", "prompt", [{"text": "a red fox ", "score": " 1"}], {}),
+        ("d256.parquet", "TEXT", [{**FOX, "d256": Decimal("1.00")}, {**HEN, "d256": Decimal("1.00")}], {}),
+        ("../text/trunc.txt.gz", "text", [], {DAMAGED: 1}),
+        ("../text/trunc.txt.zst", "text", [], {DAMAGED: 1}),
+        ("../text/notgz.txt.gz", "text", [], {DAMAGED: 1}),
+        ("../parquet/1.parquet", "text", [], {DAMAGED: 1}),
         ("binary.parquet", "prompt", [FOX], {"not UTF-8": 1}),
         ("ragged.csv", "prompt", [{**FOX, "score": "1"}, {"text": "a cat", "score": "3"}], {"ragged row": 1}),
         ("latin1.csv", "prompt", [{"text": "caf\ufffd noir", "score": "1"}, {**HEN, "score": "2"}], {}),
@@ -180,6 +197,58 @@ def test_a_list_of_captions_is_one_record_each_with_the_parents_id() -> None:
     assert [row["text"] for row in records("sentences.parquet", "sentences.raw")[0]] == ["a red fox", "hen"]
     with pytest.raises(InputError, match=r"objects; name one of sentences.raw, sentences.tokens"):
         records("sentences.parquet", "sentences")
+
+
+def test_captions_beside_links() -> None:
+    found, _ = records("both.parquet", "caption", uri_column="url")
+    assert found == [{**FOX, **ONE, "uri": E1}, {**HEN, **TWO, "uri": E2}]
+    assert records("captions_list.parquet", "captions", uri_column="image_id")[0] == [
+        {**FOX, "uri": "1", "captions": ["a red fox", "fox"]},  # one picture, one record: its text is the first
+        {**HEN, "uri": "2", "captions": ["a blue hen"]},
+    ]
+
+
+def test_a_table_without_the_column_says_what_it_has(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no column 'prompt' \(it has Prompt, score\).*Did you mean 'Prompt'\?"):
+        records("case.csv")
+    (tmp_path / "a.csv").write_text("a red fox,1\na hen,2\n")
+    with pytest.raises(InputError, match=r"no column 'prompt' \(it has a red fox, 1\)"):
+        records(str(tmp_path / "a.csv"))
+
+
+def test_texts_of_two_widths_are_one_column(tmp_path: Path) -> None:
+    for n, kind in enumerate((pa.string(), pa.large_string())):
+        pq.write_table(pa.table({"prompt": pa.array([f"a {n}"], kind)}), tmp_path / f"{n}.parquet")
+    assert records(str(tmp_path)) == ([{"text": "a 0"}, {"text": "a 1"}], {})
+
+
+def test_a_dictionary_of_many_values_over_row_groups(tmp_path: Path) -> None:
+    sites = [f"site{n}" for n in range(70_000)]
+    table = pa.table({"prompt": sites, "site": pa.array(sites).dictionary_encode()})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=9000)
+    assert [row["site"] for row in records(str(tmp_path))[0]] == sites
+
+
+def test_a_table_of_polars_keeps_its_values() -> None:
+    found, _ = records("polars.parquet")
+    kept = [tuple(row[name] for name in ("text", "cat", "en", "l", "s", "dec")) for row in found]
+    assert kept == [
+        ("a red fox", "x", "p", [1, 2], {"a": 1}, Decimal("1.5")),
+        ("a blue hen", "y", "q", [3], {"a": 2}, Decimal("1.5")),
+    ]
+
+
+@pytest.mark.parametrize(("name", "column"), [("half", "TEXT"), ("d256", "TEXT"), ("types", "prompt")])
+def test_a_column_that_no_condition_can_use_breaks_none(name: str, column: str) -> None:
+    (row,), _ = records(f"{name}.parquet", column, where="text like '%fox%'")
+    assert row["text"] == "a red fox"
+
+
+def test_a_number_that_is_none_is_null_in_json() -> None:
+    found, _ = records("laion.parquet", "TEXT")
+    hits = Hits(tuple(Hit(n, 0.5, row) for n, row in enumerate(found, 1)), "q")
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in json_lines([hits]).splitlines()]
+    assert [row["similarity"] for row in rows] == [0.3, None, 0.31]
 
 
 def test_the_folders_of_a_hive_table_are_a_column() -> None:

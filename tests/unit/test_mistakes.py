@@ -79,6 +79,29 @@ def test_an_old_java_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         check_java()
 
 
+@pytest.mark.parametrize(
+    ("program", "mode", "why"),
+    [
+        (b"\x7fELF of another machine", 0o755, "Exec format error"),
+        (b"#!/bin/sh\n", 0o644, "Permission denied"),
+        (b"#!/bin/sh\necho 'Error: no libjvm.so' >&2\nexit 6\n", 0o755, "Error: no libjvm.so"),
+        (b"#!/bin/sh\nexit 6\n", 0o755, "exit status 6"),
+    ],
+)
+def test_a_java_that_cannot_run_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: bytes, mode: int, why: str
+) -> None:
+    from clip_spark.errors import UserError
+
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_bytes(program)
+    java.chmod(mode)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(UserError, match=rf"The Java at .* cannot run \({why}\)"):
+        check_java()
+
+
 def test_the_process_leaves_with_the_status(corpus: Path) -> None:
     command = [
         sys.executable,

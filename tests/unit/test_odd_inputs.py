@@ -210,6 +210,28 @@ def test_a_stream_of_arrow_that_is_cut_between_batches_is_damage(tmp_path: Path)
         texts(tmp_path / "b.arrow")
 
 
+@pytest.mark.parametrize("text", ['[""', '["a"] fox', "[{ a fox", "[]s", '{"', '["a", "b"'])
+def test_a_caption_that_begins_like_json_is_text(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.txt").write_text(text)
+    (tmp_path / "b.tar").write_bytes(as_tar([text]))
+    for name in ("a.txt", "b.tar"):
+        found, account = texts(tmp_path / name)
+        assert found == [text] and account.rejects == []
+
+
+def test_json_in_a_txt_is_read_as_json(tmp_path: Path) -> None:
+    for data in (
+        '["a fox", "a hen"]',
+        '{"text": "a fox"}\n{"text": "a hen"}\n',
+        '[{"text": "a fox"}, {"text": "a hen"}]',
+    ):
+        (tmp_path / "a.txt").write_text(data)
+        assert texts(tmp_path / "a.txt")[0] == ["a fox", "a hen"]
+    (tmp_path / "a.txt").write_text('[{"text": "a fox"}, {"text": "a')
+    found, account = texts(tmp_path / "a.txt")
+    assert found == ["a fox"] and [reason for _, reason, _ in account.rejects] == [DAMAGED]
+
+
 def test_brackets_without_end_are_no_json(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"[" * 5000)
     assert texts(tmp_path / "a.txt")[0] == ["[" * 5000]
@@ -337,4 +359,5 @@ def test_rows_of_json_with_keys_and_kinds_of_their_own(tmp_path: Path) -> None:
         ("d", None, None),
         ("e", None, None),
     ]
-    assert parts[-1].counters["empty"] == 2 and parts[-1].counters["rows"] == len(rows)
+    assert parts[-1].counters["empty"] == 1 and parts[-1].counters["rows"] == len(rows) - 1
+    assert parts[-1].rejects == [(f"{tmp_path}/a.jsonl#3", "no text", "'text' is an object")]

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from clip_spark import storage
-from clip_spark.errors import InputError, SpecError
+from clip_spark.errors import InputError, Rejected, SpecError
 from clip_spark.pictures.columns import address_column, common_type, metadata_columns
+from clip_spark.pictures.decode import decode
 from clip_spark.pictures.find import find_pictures, plan_shards
 from clip_spark.pictures.items import LeftOut, Picture, Unreadable, left_out_rows
 from clip_spark.pictures.records import PictureRow, misfits, records_table
@@ -251,6 +252,29 @@ def test_compressed_and_cut_tars_keep_what_was_read(tmp_path: Path, name: str) -
         assert names(pictures) == ["1.jpg", "2.jpg"] and rejects == {"damaged tar": 1}
 
 
+OTHERS = {
+    "HTML": b"<!DOCTYPE html><html>404</html>\n",
+    "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n",
+    "a zip archive": b"PK\x03\x04" + bytes(900),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_an_archive_or_table_that_is_something_else_is_told_by_what_it_holds(tmp_path: Path, what: str) -> None:
+    names = {"0.tar": "not a tar", "1.tar.gz": "not a tar", "2.parquet": "not a table", "3.jpg": "not a picture"}
+    for name, reason in names.items():
+        data = OTHERS[what] if name != "1.tar.gz" else gzip.compress(OTHERS[what])
+        (tmp_path / name).write_bytes(data)
+        (shard,) = plan_shards(find_pictures((str(tmp_path / name),)), 0)
+        (item,) = shard.part.read()
+        if name == "3.jpg":
+            with pytest.raises(Rejected, match=f"it holds {what}") as caught:
+                decode(item.load().data)
+            assert caught.value.reason == reason
+        else:
+            assert item.reason == reason and f"it holds {what}" in item.message
+
+
 def test_damage_between_members_is_not_taken_for_the_end(tmp_path: Path) -> None:
     data = bytearray(tar_of({"1.jpg": JPEG, "2.jpg": JPEG}))
     at = data.index(b"2.jpg")
@@ -290,6 +314,15 @@ def test_parquet_of_the_field_is_read_file_by_file() -> None:
     assert len({picture.uri for picture in pictures}) == len(pictures)
     twice = [p for p in in_rows if "dupurl" in p.uri]
     assert len({json.loads(picture.metadata or "").get("url") for picture in twice}) < len(twice)
+
+
+def test_one_parquet_that_is_cut_short_stops_no_other_and_is_named() -> None:
+    for name, rows in {"0": 4, "2": 3, "large": 4, "hf_img": 3, "dupurl": 4}.items():
+        pictures, rejects, _ = read(FIELD / "parquet" / f"{name}.parquet")
+        assert len(pictures) == rows and not rejects, name
+    (shard,) = plan_shards(find_pictures((str(FIELD / "parquet" / "1.parquet"),)), 0)
+    (item,) = shard.part.read()
+    assert (item.reason, Path(item.uri).name) == ("damaged parquet", "1.parquet")
 
 
 @pytest.mark.parametrize("folder", ["parquet-webp", "webdataset-jpg"])

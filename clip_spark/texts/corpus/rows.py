@@ -7,18 +7,18 @@ Damage ends a file with a reject: the rows before it are kept.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 
 from clip_spark.texts.corpus import magic, sniff
-from clip_spark.texts.corpus.account import DAMAGED, NOT_TEXT, Account
+from clip_spark.texts.corpus.account import DAMAGED, NOT_TEXT, Account, at_row
 from clip_spark.texts.corpus.csv_rows import CsvRows
 from clip_spark.texts.corpus.encodings import AUTO
-from clip_spark.texts.corpus.formats import WIKI_TAG, tar_texts
-from clip_spark.texts.corpus.json_rows import Row, line_values, stream_values
+from clip_spark.texts.corpus.formats import NO_TEXT, WIKI_TAG, tar_texts
+from clip_spark.texts.corpus.json_rows import Row, kind_of, line_values, stream_values
 from clip_spark.texts.corpus.opening import Source, is_damage, open_source
 from clip_spark.texts.corpus.plain_types import plain_table
 from clip_spark.texts.corpus.reading import lines_of, stream_blocks
@@ -59,9 +59,10 @@ def _tables(source: Source, column: str, account: Account, encoding: str) -> Ite
     if form == sniff.FOREIGN:
         account.reject(source.uri, NOT_TEXT, f"it is {source.form.what}")
     elif form == sniff.JSON_LINES:
-        yield from _of_values(line_values(lines_of(stream_blocks(source.stream)), source.uri, account), column)
+        values = line_values(lines_of(stream_blocks(source.stream)), source.uri, account)
+        yield from _of_values(values, column, source.uri, account)
     elif form == sniff.JSON:
-        yield from _of_values(stream_values(source.stream, source.uri, account), column)
+        yield from _of_values(stream_values(source.stream, source.uri, account), column, source.uri, account)
     elif form == sniff.CSV:
         for table in CsvRows(source.stream, split_name(source.name)[1], column).tables(source.uri, account):
             yield _as_text(table, account)
@@ -107,15 +108,34 @@ def _cells_as_text(column: pa.ChunkedArray, account: Account) -> pa.Array:
         return pa.array(texts, pa.string())
 
 
-def _of_values(rows: Iterable[Row], column: str) -> Iterator[pa.Table]:
-    values = (value if isinstance(value, dict) else {column: value} for _, value in rows)
-    while batch := list(islice(values, BATCH_ROWS)):
-        names = list(dict.fromkeys(name for value in batch for name in value))
-        yield pa.table({name: _json_column([value.get(name) for value in batch], name == column) for name in names})
+def _of_values(rows: Iterable[Row], column: str, uri: str, account: Account) -> Iterator[pa.Table]:
+    named = ((row, value if isinstance(value, dict) else {column: value}) for row, value in rows)
+    while batch := list(islice(named, BATCH_ROWS)):
+        values = _usable_values(batch, column, uri, account)
+        names = list(dict.fromkeys(name for value in values for name in value))
+        yield pa.table({name: _json_column([value.get(name) for value in values], name == column) for name in names})
+
+
+def _usable_values(batch: Sequence[Row], column: str, uri: str, account: Account) -> list[dict[str, Any]]:
+    """*Worker.* The rows; those that have an object where others have a text are rejects, as is one in a list."""
+    texts = (value.get(column) for _, value in batch)
+    kinds = {type(item) for text in texts for item in (text if isinstance(text, list) else (text,))}
+    if not kinds & {dict, list} or not kinds - {dict, list, type(None)}:
+        return [value for _, value in batch]
+    values = list[dict[str, Any]]()
+    for row, value in batch:
+        text = value.get(column)
+        items = text if isinstance(text, list) else [text]
+        odd = [item for item in items if isinstance(item, (dict, list))]
+        for item in odd:
+            account.reject(at_row(uri, row), NO_TEXT, f"'{column}' is {kind_of(item)}")
+        if len(odd) < len(items) or not odd:
+            values.append({**value, column: [item for item in items if item not in odd]} if odd else value)
+    return values
 
 
 def _json_column(values: list[Any], holds_texts: bool) -> pa.Array:
-    """*Worker.* The values of one key; `holds_texts` says that objects and mixed lists are of no use as text."""
+    """*Worker.* The values of one key; `holds_texts` says that each is one text or several."""
     try:
         return pa.array(values)
     except UnicodeEncodeError:
@@ -136,8 +156,7 @@ def _whole(value: Any) -> Any:
 
 
 def _texts_of(value: Any) -> list[str | None]:
-    values = value if isinstance(value, list) else [value]
-    return [None if isinstance(item, (dict, list)) else json_text(item) for item in values]
+    return [json_text(item) for item in (value if isinstance(value, list) else [value])]
 
 
 def json_text(value: Any) -> str | None:

@@ -39,6 +39,8 @@ BINARY = (magic.PARQUET, magic.ARROW, magic.TAR)
 """What no text can be."""
 PACKED = {".gz": "gzip", ".gzip": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".zstd": "zstd", ".lz4": "lz4"}
 SHORT = {".tgz": ".tar.gz", ".tbz": ".tar.bz2", ".tbz2": ".tar.bz2", ".txz": ".tar.xz", ".tzst": ".tar.zst"}
+KEY = re.compile(r'(?:\[\s*)?\{\s*"(?:[^"\\\n]|\\.)*"\s*:')
+"""Damaged or not, what begins so was meant to be JSON."""
 PAGE = re.compile(rb"<doc (?:id|url|title)=[^\n]*>\r?\n")
 
 
@@ -126,15 +128,18 @@ def _binary(ending: str, compressions: tuple[str, ...]) -> Form:
 def _text_format(text: bytes, ending: str, head_bytes: int) -> str:
     named = NAMED.get(ending, LINES)
     start = text.lstrip()[:1]
-    if start in (b"{", b"[") and (found := _json_format(text.decode("utf-8", "replace"), head_bytes)):
+    if start in (b"{", b"[") and (found := _json_format(text.decode("utf-8", "replace"), head_bytes, named != LINES)):
         return found
     if PAGE.match(text.lstrip()):
         return WIKI
     return named
 
 
-def _json_format(text: str, head_bytes: int) -> str:
-    """*Pure.* Whether this is JSON: a value on each line, values in an array or over several lines, or none of it."""
+def _json_format(text: str, head_bytes: int, is_named: bool) -> str:
+    """*Pure.* Whether this is JSON: a value on each line, values in an array or over several lines, or none of it.
+
+    A caption may begin with a bracket: under a name of text, an array that is seen to its end must be one.
+    """
     text = text.lstrip()
     whole = head_bytes < magic.HEAD_BYTES
     lines = [line for line in text.splitlines() if line.strip()]
@@ -150,11 +155,20 @@ def _json_format(text: str, head_bytes: int) -> str:
         return ""
     except ValueError:
         cut = not whole and re.match(r'\{\s*"', inner)
-        broken = re.match(r'(?:\[\s*)?\{\s*"(?:[^"\\\n]|\\.)*"\s*:', text)  # damaged, but surely meant to be JSON
-        return (JSON_LINES if text[0] == "{" and "}\n" in text else JSON) if cut or broken else ""
+        return (JSON_LINES if text[0] == "{" and "}\n" in text else JSON) if cut or KEY.match(text) else ""
+    if whole and not is_named and text[0] == "[" and not KEY.match(text) and not _is_json(text):
+        return ""
     after = inner[end:].lstrip()[:1]
     fits = after in ("", ",", "]") if text[0] == "[" else after in ("", "{")
     return JSON if fits or inner[:1] == "{" else ""
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_object(line: str) -> bool:
