@@ -9,6 +9,7 @@ from itertools import groupby
 
 from clip_spark import __version__
 from clip_spark.commands.registry import COMMANDS
+from clip_spark.commands.stdout import put
 from clip_spark.errors import nearest
 
 
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Dispatch to a command; returns its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        sys.stdout.write(usage() + "\n")
+        put(usage() + "\n")
         return 0
     name, *rest = arguments
     if name == "--version":

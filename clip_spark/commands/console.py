@@ -19,7 +19,17 @@ from clip_spark import storage
 from clip_spark.commands.entry import Command, load
 from clip_spark.commands.options import RunOptions, comma_hint, parse_spec
 from clip_spark.commands.registry import COMMANDS
-from clip_spark.commands.terminal import BREAKS, cell, cut_paths, is_path, printable, printable_json, table_width
+from clip_spark.commands.stdout import any_characters, put
+from clip_spark.commands.terminal import (
+    BREAKS,
+    cell,
+    cut_paths,
+    encodable_json,
+    is_path,
+    printable,
+    printable_json,
+    table_width,
+)
 from clip_spark.datasets import tables as reports
 from clip_spark.datasets.manifest import REPORT, Manifest
 from clip_spark.datasets.tables import Table
@@ -87,6 +97,7 @@ def guarded(name: str, work: Callable[[], None]) -> int:
     So do those of the disk that name a path of the user's, such as an output below a file.
     """
     set_up_logging()
+    any_characters()
     try:
         work()
     except ClipSparkError as error:
@@ -100,6 +111,8 @@ def guarded(name: str, work: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         complain(f"clip-spark {name}: interrupted; run the same command again to go on.")
         return INTERRUPTED
+    finally:
+        put("")  # also what argparse has written
     return 0
 
 
@@ -167,12 +180,12 @@ def was_done_before(manifest: Manifest, started: float) -> bool:
 
 def say(text: str) -> None:
     """*Driver.* Print lines on stdout."""
-    print(printable(text))
+    put(f"{printable(text)}\n")
 
 
 def say_json(text: str) -> None:
     """*Driver.* Print lines of JSON on stdout."""
-    print(printable_json(text))
+    put(encodable_json(printable_json(text), sys.stdout.encoding or "utf-8") + "\n")
 
 
 def complain(text: str) -> None:
@@ -211,4 +224,7 @@ def show_table(table: Table, cut: bool = False) -> None:
         drawing.add_column(cell(column), justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in cells:
         drawing.add_row(*row)
-    Console(markup=False, highlight=False, width=table_width(terminal, shapes)).print(drawing)
+    console = Console(markup=False, highlight=False, width=table_width(terminal, shapes))
+    with console.capture() as drawn:
+        console.print(drawing)
+    put(drawn.get())

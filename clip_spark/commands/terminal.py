@@ -6,6 +6,7 @@ marks of writing direction shows another name than it has.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -28,6 +29,15 @@ def printable(text: str) -> str:
 def printable_json(text: str) -> str:
     """*Pure.* JSON that means the same, without such characters."""
     return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def encodable_json(text: str, encoding: str) -> str:
+    """*Pure.* The same JSON; all but ASCII as \\u00e9 if an output's encoding lacks some character of it."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return "".join(character if character.isascii() else json.dumps(character)[1:-1] for character in text)
+    return text
 
 
 def _escaped(found: re.Match[str]) -> str:

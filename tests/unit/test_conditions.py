@@ -32,6 +32,7 @@ TABLE = pa.table(
         "pair": [{"a": 1}, None, {"a": 2}],
         "empty": pa.nulls(3),
         "flag": [True, False, None],
+        "similar": [0.5, float("nan"), None],
         "span": pa.array([1, None, 2], pa.duration("s")),
     }
 )  # fmt: skip
@@ -66,6 +67,8 @@ RECORDS = Tables(TABLE)
         ("price > 1.5", [2]),
         ("wide > 1.5", [2]),
         ("half > 1.5", [2]),
+        ("similar > 0.1 or similar < 0", [0]),
+        ("similar is null", [1, 2]),
         ("word in ('v', 'w')", [1]),
         ("list_contains(tags, 'c') and length(tags) = 2", [1]),
         ("contains(tags, 'a')", [0]),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -65,6 +69,49 @@ def test_a_path_is_never_folded(capsys: pytest.CaptureFixture[str], monkeypatch:
     show_table(table)
     shown = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out)  # bold headings are ours
     assert PATH in shown and max(map(len, shown.splitlines())) == len(PATH) + LEAST_WIDTH + 7  # the words are folded
+
+
+def test_an_ascii_terminal_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(shown, "ascii", write_through=True))
+
+    def work() -> None:
+        say("café 日")
+        show_table(Table("été", ("où",), [("a 狐 é",), ("s3://ü/" + "x" * 50,)]))
+        say_json(json.dumps({"text": "café 🦊"}, ensure_ascii=False))
+
+    assert guarded("toy", work) == 0
+    first, *table, last = shown.getvalue().decode("ascii").splitlines()
+    assert first == "caf\\xe9 \\u65e5" and len(table) > 4 and json.loads(last) == {"text": "café 🦊"}
+
+
+HEARD = """
+import sys
+from clip_spark.commands.console import guarded, say, show_table
+from clip_spark.datasets.tables import Table
+from clip_spark.errors import InputError
+def work():
+    say("a line")
+    show_table(Table("t", ("a",), [("b",)]))
+    raise InputError("said to the end")
+sys.exit(guarded("toy", work))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("-c", HEARD), 2, "clip-spark toy: said to the end\n"),
+        (("-m", "clip_spark.jobs.cli", "--help"), 0, ""),
+        (("-m", "clip_spark.jobs.cli", "count-ngrams", "--help"), 0, ""),
+    ],
+)
+def test_nobody_reads_on(arguments: tuple[str, ...], status: int, said: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, *arguments], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (status, said)
 
 
 def test_without_a_terminal_nothing_is_folded() -> None:

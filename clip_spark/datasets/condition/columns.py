@@ -75,10 +75,14 @@ def _stored(kind: pa.DataType) -> pa.DataType:
 
 
 def hand_over(column: pa.Array, kind: pa.DataType) -> Any:
-    """*Worker.* A column of records as DuckDB gets it: of type `handed_over(kind)`; opaque values are true or null."""
+    """*Worker.* A column of records as DuckDB gets it: of type `handed_over(kind)`; opaque values are true or null.
+
+    NaN is null, as in all output: pandas writes what it does not know so, and DuckDB holds it for the largest number.
+    """
     plain = handed_over(kind)
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
     if family_of(kind) in (OPAQUE, NOTHING):
         return pc.if_else(pc.is_null(column), pa.scalar(None, pa.bool_()), True)
-    return column if column.type == plain else column.cast(plain)
+    column = column if column.type == plain else column.cast(plain)
+    return pc.if_else(pc.is_nan(column), None, column) if pa.types.is_floating(plain) else column
