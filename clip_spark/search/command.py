@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -64,7 +65,9 @@ def read_vectors(uri: str) -> np.ndarray:
     """*Worker.* Embeddings in a .npy file, float32 (n, d)."""
     try:
         vectors = np.load(io.BytesIO(read_file(uri, "file of embeddings")), allow_pickle=False)
-    except ValueError as error:
+        if not isinstance(vectors, np.ndarray):
+            raise ValueError("several arrays")
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"'{uri}' is not a .npy file of numbers; write one with numpy.save.") from error
     if vectors.ndim != 2 or vectors.dtype.kind != "f" or len(vectors) == 0:
         raise InputError(f"'{uri}' holds {vectors.dtype} of shape {vectors.shape}; it must hold floats (n, d).")
@@ -79,7 +82,10 @@ def queries_of(spec: SearchSpec) -> list[tuple[str, list[Term]]]:
         return [(spec.image, [Term(1.0, "image", spec.image)])]
     if spec.query:
         return [(spec.query, parse_expression(spec.query))]
-    lines = [line.strip() for line in storage.decode_text(read_file(spec.batch, "file of queries")).splitlines()]
+    text = storage.decode_text(read_file(spec.batch, "file of queries"))
+    if "\0" in text:
+        raise InputError(f"'{spec.batch}' is no text; write one query per line, or embeddings as .npy with numpy.save.")
+    lines = [line.strip() for line in text.splitlines()]
     found = [(line, [Term(1.0, "text", line)]) for line in lines if line]
     if not found:
         raise InputError(f"'{spec.batch}' holds no queries; write one text per line.")

@@ -6,6 +6,8 @@ import io
 import json
 import tarfile
 import threading
+import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +27,7 @@ from clip_spark.datasets.shards import ShardWriter
 from clip_spark.embed import preview, text_records
 from clip_spark.embed import task as task_module
 from clip_spark.embed.facts import facts
+from clip_spark.embed.picture_stream import counted_warnings
 from clip_spark.embed.pictures import PictureWork
 from clip_spark.embed.record_slices import plan_shards
 from clip_spark.embed.specs import EmbedTextSpec
@@ -34,6 +37,7 @@ from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.encoders.text_half import Tokenised
 from clip_spark.errors import SpecError
 from clip_spark.pictures import find as image_plan
+from clip_spark.pictures.decode import LAID
 from clip_spark.pictures.records import MetadataColumn
 from clip_spark.runtime import devices
 
@@ -181,6 +185,34 @@ def picture(colour: str, kind: str = "PNG") -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (40, 30), colour).save(stream, kind)
     return stream.getvalue()
+
+
+def test_transparent_pictures_are_laid_on_white_and_counted_and_have_no_tokens(tmp_path: Path, records: str) -> None:
+    from PIL import Image
+
+    run_here(tmp_path / "texts", plan_shards([records], 0), lambda task: TextWork(task, ("a {}",)), "text")
+    (tmp_path / "in").mkdir()
+    for colour, alpha in (("black", 0), ("red", 255)):
+        laid = Image.new("RGBA", (40, 30), colour)
+        laid.putalpha(alpha)
+        laid.save(tmp_path / "in" / f"{colour}.png")
+    (tmp_path / "in" / "white.png").write_bytes(picture("white"))
+    shards = image_plan.plan_shards(image_plan.find_pictures((str(tmp_path / "in"),)), 0)
+    manifest = run_here(tmp_path / "pictures", shards, lambda task: PictureWork(task, ()), "image")
+    counters = sum((Counter(receipt.counters) for receipt in manifest.receipts), Counter[str]())
+    assert counters[f"pictures {LAID}"] == 1 and "tokens" not in counters
+    black, _, white = vectors_of(manifest)
+    np.testing.assert_allclose(black, white, atol=1e-6)
+
+
+def test_warnings_of_pillow_are_counted_and_those_of_others_are_shown() -> None:
+    counters = Counter[str]()
+    with warnings.catch_warnings(record=True) as shown, counted_warnings(counters):
+        warnings.warn_explicit(
+            "Corrupt EXIF data", UserWarning, "/lib/PIL/TiffImagePlugin.py", 1, "PIL.TiffImagePlugin"
+        )
+        warnings.warn_explicit("of somebody else", UserWarning, "/lib/other.py", 1, "other")
+    assert counters == {"warnings of the decoders": 1} and [str(one.message) for one in shown] == ["of somebody else"]
 
 
 NAME_AND_ID = (MetadataColumn("name", "name", "string"), MetadataColumn("id", "id", "int64"))

@@ -17,7 +17,7 @@ from clip_spark.index.open.parts import MISSING
 from clip_spark.index.open.removals import add_removed
 from clip_spark.index.specs import IndexSpec
 from clip_spark.search.answers import hits_table, json_lines, save_answers, save_sheet
-from clip_spark.search.command import combine, run_query
+from clip_spark.search.command import combine, queries_of, run_query
 from clip_spark.search.contact_sheet import thumbnail
 from clip_spark.search.expression import Term, parse_expression
 from clip_spark.search.hits import Hit, Hits, Wanted
@@ -226,8 +226,27 @@ def test_embeddings_from_a_file_are_queries(tmp_path: Path, index: str) -> None:
     (tmp_path / "q.npy").write_text("dog")
     with pytest.raises(InputError, match="is not a .npy file"):
         run_query(spec)
+    np.savez(tmp_path / "z.npz", a=VECTORS[:1])
+    (tmp_path / "q.npy").write_bytes((tmp_path / "z.npz").read_bytes())
+    with pytest.raises(InputError, match="is not a .npy file"):
+        run_query(spec)
+    with pytest.raises(InputError, match="is no text; write one query per line"):
+        run_query(SearchSpec(index=index, batch=str(tmp_path / "z.npz")))
+    for kind in (np.float16, np.float64):
+        np.save(tmp_path / "q.npy", VECTORS[[5, 9]].astype(kind))
+        assert [hits[0].record["text"] for hits in run_query(spec)] == ["text 5", "text 9"]
+    np.save(tmp_path / "q.npy", 3 * VECTORS[[5, 9]])
+    with pytest.raises(SpecError, match="Query 0 has length 3; queries must be finite and of length 1"):
+        run_query(spec)
     with pytest.raises(SpecError, match="no column 'colour'"):
         run_query(SearchSpec(index=index, batch=str(tmp_path / "q.npy"), columns=("colour",)))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_queries_from_a_file_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "q.txt").write_bytes("café\r\n\r\n a fox \r\n".encode(encoding))
+    asked = queries_of(SearchSpec(index="i", batch=str(tmp_path / "q.txt")))
+    assert [name for name, _ in asked] == ["café", "a fox"]
 
 
 def test_a_search_needs_one_way_to_ask() -> None:
