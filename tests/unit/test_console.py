@@ -28,6 +28,11 @@ def test_a_job_shows_tables_and_the_next_command(tmp_path: Path, capsys: pytest.
     assert "dog" in out and "12,345" in out and f"Next: look at {tmp_path / 'o'}" in out
 
 
+def test_a_path_with_a_space_is_quoted_in_what_comes_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert job_main(TOY, [*ARGV, str(tmp_path / "my data")]) == 0
+    assert f"Next: look at '{tmp_path}/my data'" in capsys.readouterr().out
+
+
 def test_what_comes_next_may_depend_on_an_option() -> None:
     links, texts = (RecordsSpec(rows=("a.csv",), uri_column=column, output="o") for column in ("url", ""))
     job = COMMANDS["make-records"]
