@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.steps import STEPS
-from tests.services.inputs import write_inputs
+from tests.services.inputs import write_inputs, write_links
+from tests.services.picture_web import picture_web
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,9 +31,11 @@ def stage_names(spark: SparkSession) -> dict[int, str]:
 @pytest.mark.timeout(300)
 def test_every_stage_is_named_by_its_step(spark: SparkSession, tmp_path: Path) -> None:
     write_inputs(tmp_path / "in")
-    for step in STEPS:
-        before = stage_names(spark)
-        step.job.run(lambda: spark, step.spec(str(tmp_path), str(tmp_path / step.dataset)))
-        new = [name for stage, name in stage_names(spark).items() if stage not in before]
-        odd = {name for name in new if not name.startswith(f"clip-spark {step.command}")}
-        assert new and not odd, f"{step.command}: {odd or 'no stage'}"
+    with picture_web() as web:
+        write_links(str(tmp_path / "in/links"), web)
+        for step in STEPS:
+            before = stage_names(spark)
+            step.job.run(lambda: spark, step.spec(str(tmp_path), str(tmp_path / step.dataset)))
+            new = [name for stage, name in stage_names(spark).items() if stage not in before]
+            odd = {name for name in new if not name.startswith(f"clip-spark {step.command}")}
+            assert new and not odd, f"{step.command}: {odd or 'no stage'}"
