@@ -59,5 +59,5 @@ INDEX = FaultStep(
 TAGS = FaultStep(
     "tag-images", "tags", {"embeddings": "{base}/image-embeddings", "index": "{base}/text-index", "k": "3"}
 )
-STEPS = (DOWNLOAD, COUNT, FILTER, TEXT, IMAGES, INDEX, TAGS)
-"""In the order in which they feed each other."""
+STEPS = (COUNT, FILTER, TEXT, IMAGES, INDEX, TAGS, DOWNLOAD)
+"""In the order in which they feed each other; what feeds none comes last, for all before a step are run first."""
