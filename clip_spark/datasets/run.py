@@ -18,7 +18,7 @@ from clip_spark import storage
 from clip_spark.datasets.apart import check_apart
 from clip_spark.datasets.check_files import check_complete, check_files, check_kept
 from clip_spark.datasets.claim import another_run, check_kind, claimed
-from clip_spark.datasets.commit import TIME, Head, make_official, read_head, read_open_head
+from clip_spark.datasets.commit import TIME, Head, lost_to, make_official, read_head, read_open_head
 from clip_spark.datasets.growth import GROWTH, Grow, Growth, told
 from clip_spark.datasets.manifest import GENERATIONS, REPORT, Manifest, inside, report, versions
 from clip_spark.datasets.own_files import files_of_run
@@ -111,9 +111,8 @@ class Run:
         """
         if (done := self.committed_elsewhere()) is not None:  # its report is official
             return done
-        if found_plan(self.output) is None:  # by `clean`, which took this run for dead
-            self.abandon()
-            raise OutputError(f"'{self.output}': the plan of this run was deleted meanwhile; nothing is committed.")
+        if found_plan(self.output) is None:
+            raise OutputError(self._why_deleted())
         receipts = self.receipts()
         check_complete(self.numbers, receipts)
         check_files(self.output, receipts)
@@ -137,6 +136,13 @@ class Run:
         beside = (PLAN, REPORT, SOURCES, *beside)
         official = self._make_official(dataclasses.replace(manifest, beside=self._sizes(beside)))
         return dataclasses.replace(official, news=told(official.extra.get(GROWTH, {})))
+
+    def _why_deleted(self) -> str:
+        """Give up; gives the reason: another writer was quicker, or `clean` took this run for dead."""
+        self.abandon()
+        if self.head and self.head.manifest is None and (now := read_head(self.head.uri)).manifest is not None:
+            return lost_to(now)
+        return f"'{self.output}': the plan of this run was deleted meanwhile; nothing is committed."
 
     def _kept(self) -> Sequence[Receipt]:
         """The receipts of shards that stay, the files of which are all there."""

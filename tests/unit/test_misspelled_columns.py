@@ -67,7 +67,7 @@ def test_the_text_column_beside_links(tmp_path: Path) -> None:
 
     def columns(text_column: str) -> list[str]:
         spec = RecordsSpec(rows=("x",), output="o", uri_column="url", text_column=text_column)
-        return plan_rows(files, spec)[1].names
+        return plan_rows(files, spec).columns.names
 
     assert columns("caption") == ["record_id", "kind", "text", "uri"]
     assert columns("text") == ["record_id", "kind", "uri", "caption"]  # the default asks for nothing

@@ -246,9 +246,10 @@ def _rows_of_lists(info: IndexInfo) -> list[tuple[str, int]]:
 def preview(manifest: Manifest) -> list[Table]:
     """*Driver.* What the index is and how good."""
     now, info = read_index(manifest.uri)
-    removed = info.rows - live_rows(now)
+    vectors = sum(part.rows for part in info.parts)  # those that were erased are positions without one
+    removed = vectors - live_rows(now)
     rows = [
-        ("vectors", info.rows),
+        ("vectors", vectors),
         *([("of removed records", removed)] if removed else []),
         ("numbers per vector", info.dim),
         ("kind", info.key),

@@ -20,6 +20,8 @@ MARKS = (  # the longer first: a UTF-32 mark begins as the one of UTF-16 does
 WITH_MARK = {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}
 """What an encoding without a byte order means where there is no mark."""
 KNOWN = ("utf-8", "utf-16", "utf-32", "cp1252", "latin-1", "iso-8859-15", "cp1251", "koi8-r", "shift_jis", "gb18030")
+LEAST_BYTES = 4
+"""One character and its zero byte prove nothing."""
 CHECKED_BYTES = 4096
 
 
@@ -55,7 +57,7 @@ def _by_zero_bytes(head: bytes) -> str:
     """*Pure.* UTF-16 or UTF-32 without a mark: most characters' upper bytes are zero, and few of the lower ones."""
     is_odd = len(head) < HEAD_BYTES and len(head) % 2  # the whole file has no whole number of units
     head = head[: min(len(head), CHECKED_BYTES) // 2 * 2]
-    if b"\x00" not in head or is_odd:
+    if b"\x00" not in head or is_odd or len(head) < LEAST_BYTES:
         return UTF_8
     zeros = [share_of_zeros(head[place::4]) for place in range(4)]
     if len(head) >= 8 and zeros[1] > 0.9 and zeros[2] > 0.9 and abs(zeros[0] - zeros[3]) > 0.9:
