@@ -30,8 +30,8 @@ def told(manifest: Manifest) -> str:
     return found.replace(f"{manifest.place}/", "") if manifest.place else found
 
 
-def killed_in(patch: pytest.MonkeyPatch, work: Any, number: int) -> None:
-    """The machine goes away in the task of one shard; those behind it never run."""
+def killed_in(patch: pytest.MonkeyPatch, work: Any, number: int, run: Callable[[], Any]) -> None:
+    """A run whose machine goes away in the task of one shard; those behind it never run."""
     write = work.__call__
 
     def dies(self: Any, item: Any) -> Any:
@@ -39,14 +39,14 @@ def killed_in(patch: pytest.MonkeyPatch, work: Any, number: int) -> None:
             raise MemoryError("the machine is gone")
         return write(self, item)
 
-    patch.setattr(work, "__call__", dies)
+    with patch.context() as once:
+        once.setattr(work, "__call__", dies)
+        with pytest.raises(MemoryError):
+            run()
 
 
 def disturbed(patch: pytest.MonkeyPatch, work: Any, number: int, run: Callable[[], Manifest]) -> Manifest:
-    with patch.context() as once:
-        killed_in(once, work, number)
-        with pytest.raises(MemoryError):
-            run()
+    killed_in(patch, work, number, run)
     return run()
 
 

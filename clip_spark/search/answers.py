@@ -12,8 +12,10 @@ from clip_spark import storage
 from clip_spark.datasets.tables import Table
 from clip_spark.search.hits import Hits, hit_column
 from clip_spark.search.plain_values import csv_bytes, plain
+from clip_spark.search.spec import PREFIX
 
-SHOWN = ("text", "caption", "uri", "pair_text", "pair_caption", "pair_uri", "n", "count")
+NAMING = ("text", "caption", "uri")
+SHOWN = (*NAMING, *(f"{PREFIX}{name}" for name in NAMING), "n", "count")
 """Columns of records that a terminal has room for."""
 
 

@@ -57,12 +57,13 @@ def hits_of_both(side: Side, partner: Side, vector: np.ndarray, wanted: Wanted, 
 
 
 def told(side: Side, partner: Side, found: np.ndarray, scores: np.ndarray, offset: int, name: str) -> Hits:
-    ids = side.ids(found)
+    records = side.shown(found)
+    ids = [str(record[schema.RECORD_ID]) for record in records]
     there = partner.positions(ids)
     beside = dict(zip(there, partner.shown(np.array(list(there.values()), np.int64)), strict=True))
     rows = [
         {**record, **{f"{PREFIX}{column}": value for column, value in beside.get(record_id, {}).items()}}
-        for record_id, record in zip(ids, side.shown(found), strict=True)
+        for record_id, record in zip(ids, records, strict=True)
     ]
     for row in rows:
         row.pop(f"{PREFIX}{schema.RECORD_ID}", None)

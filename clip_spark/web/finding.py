@@ -56,6 +56,10 @@ class Page:
     facets: tuple[str, ...] = ()
     max_k: int = 10_000
 
+    def has_next(self, found: int) -> bool:
+        """*Pure.* Whether there is a page behind this one, for which one hit more than wanted was asked for."""
+        return found > self.wanted.k and self.wanted.offset + 2 * self.wanted.k <= self.max_k
+
 
 @dataclass(frozen=True)
 class Found:
@@ -102,7 +106,7 @@ def find(index: ServedIndex, asked: Asked, page: Page) -> Found:
     scores, positions = index.search(asked.vector, all_of_it, asked.own)
     mine = slice(wanted.offset, wanted.offset + wider.k) if depth else slice(None)
     hits = index.hits(scores[mine], positions[mine], wider)
-    more = len(hits) > wanted.k and wanted.offset + 2 * wanted.k <= page.max_k
+    more = page.has_next(len(hits))
     recall = index.recall_expected(all_of_it, asked.kind)
     facets = _facets(index, positions[:depth], page.facets)
     return Found(index, asked, columns, tuple(hits[: wanted.k]), more, recall, facets)

@@ -69,7 +69,7 @@ def find_both(index: ServedIndex, other: Beside, ask: Callable[[ServedIndex], As
     positions, scores = best_of_both(sides, (asked.vector, twin.vector), most, other.weight)
     mine = np.flatnonzero(positions != asked.own)[wanted.offset : wanted.offset + wanted.k + 1]
     hits = index.hits(scores[mine], positions[mine], wanted)
-    more = len(hits) > wanted.k and wanted.offset + 2 * wanted.k <= page.max_k
+    more = page.has_next(len(hits))
     exact = all(side.recall_expected(most, asked.kind) == 1.0 for side in (index, other.index))
     return Found(index, asked, page.wanted.columns, tuple(hits[: wanted.k]), more, 1.0 if exact else None)
 

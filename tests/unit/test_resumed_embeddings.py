@@ -94,16 +94,11 @@ def test_pictures_that_come_after_a_first_run_was_killed_lose_no_shard(
 ) -> None:
     work = pictures_module.PictureWork
     first = partial(embed, folder)
-    with monkeypatch.context() as once:
-        killed_in(once, work, 3)
-        with pytest.raises(MemoryError):
-            first()
+    killed_in(monkeypatch, work, 3, first)
     for name in "fgh":
         draw(folder / "in", f"{name}.png")
-    with monkeypatch.context() as once:  # three shards are taken over, a fourth is made, then that is killed too
-        killed_in(once, work, 4)
-        with pytest.raises(MemoryError):
-            first()
+    # three shards are taken over, a fourth is made, then that is killed too
+    killed_in(monkeypatch, work, 4, first)
     draw(folder / "in", "i.png")
     (folder / "in" / "a.png").unlink()
     grown, asked = encoded(monkeypatch, work, first)
@@ -119,10 +114,7 @@ def test_texts_that_come_after_a_first_run_was_killed_lose_no_shard(
 ) -> None:
     embed(folder)
     first = partial(captions, folder, "loud")
-    with monkeypatch.context() as once:
-        killed_in(once, texts_module.TextWork, 2)
-        with pytest.raises(MemoryError):
-            first()
+    killed_in(monkeypatch, texts_module.TextWork, 2, first)
     for name in "fgh":
         draw(folder / "in", f"{name}.png")
         (folder / "in" / f"{name}.txt").write_text(f"a drawing of {name}")
@@ -135,10 +127,7 @@ def test_texts_that_come_after_a_first_run_was_killed_lose_no_shard(
 def test_a_run_on_other_input_does_not_take_the_folder_of_one_that_was_killed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as once:
-        killed_in(once, pictures_module.PictureWork, 3)
-        with pytest.raises(MemoryError):
-            embed(folder)
+    killed_in(monkeypatch, pictures_module.PictureWork, 3, lambda: embed(folder))
     draw(folder / "other", "x.png")
     with pytest.raises(OutputError, match="holds another run: the input images was"):
         embed(folder, images=(str(folder / "other"),))
@@ -149,11 +138,8 @@ def test_a_run_on_other_input_does_not_take_the_folder_of_one_that_was_killed(
 def test_clean_finds_what_a_killed_first_run_left_beside_a_dataset(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as once:
-        killed_in(once, pictures_module.PictureWork, 3)
-        with pytest.raises(MemoryError):
-            embed(folder)
-        draw(folder / "in", "f.png")
+    killed_in(monkeypatch, pictures_module.PictureWork, 3, lambda: embed(folder))
+    draw(folder / "in", "f.png")
     with monkeypatch.context() as once:
         once.setattr(run_module, "drop_superseded", lambda _: None)
         grown = embed(folder)
