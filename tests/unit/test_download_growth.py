@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from clip_spark.datasets.manifest import read_manifest
+from clip_spark.datasets.plan import Plan
 from clip_spark.errors import OutputError, ResultError, SpecError
-from clip_spark.pictures.download import growth
+from clip_spark.pictures.download import checkpoints, earlier, growth, outcomes, shard, slices
 from clip_spark.pictures.download.growth import compare_links
+from clip_spark.pictures.download.outcomes import FIELDS, SCHEMA
 from clip_spark.pictures.download.report import by_status
 from clip_spark.pictures.download.slices import cut
+from clip_spark.pictures.download.specs import DownloadSpec
 from tests.helpers_download import Web, download, fake_web, links, make_records, rows
 
 
@@ -83,6 +87,43 @@ def test_new_columns_of_new_rows_take_nothing_from_old_ones(web: Web, tmp_path: 
     again = download(tmp_path, retry_failed=("all",))
     old, new = (pq.read_table(uri).to_pylist() for uri in again.files("records"))
     assert [row["likes"] for row in old] == [7, 7] and [row["author"] for row in new] == ["me"]
+
+
+def test_options_that_came_later_leave_the_plans_of_older_commands_alone() -> None:
+    inputs = {"records": {"uri": "r", "fingerprint": "f"}}
+    plan = Plan.of("images", DownloadSpec(records="r", output="o"), inputs, 1)
+    assert plan.fingerprint == "ac1e8139a8fc04c6bbd6c6d84ae6fca4", "as the first version of download-images had it"
+    other = Plan.of("images", DownloadSpec(records="r", output="o", dedup="sha256"), inputs, 1)
+    assert other.spec == {**plan.spec, "dedup": "sha256"}
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_an_older_version_wrote_goes_on(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    """Before there were hashes of what pictures show, and pictures that others store."""
+    make_records(tmp_path / "records", links(*map(str, range(5)), "1gone"))
+    with monkeypatch.context() as patch:
+        fields = tuple(field for field in FIELDS if field[0] not in ("pdq", "stored_as"))
+        schema = SCHEMA.remove(SCHEMA.get_field_index("pdq"))
+        for module in (outcomes, shard):
+            patch.setattr(module, "FIELDS", fields)
+        for module in (outcomes, checkpoints):
+            patch.setattr(module, "SCHEMA", schema.remove(schema.get_field_index("stored_as")))
+        for module in (slices, earlier):
+            patch.setattr(module, "OWN", tuple(name for name, _ in fields))
+        if finished:
+            download(tmp_path)
+        else:
+            patch.setattr(shard.DownloadWork, "_write", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                download(tmp_path)
+    web.clear()
+    if finished:
+        make_records(tmp_path / "records", links(*map(str, range(6)), "1gone"))
+    made = download(tmp_path, **({"retry_failed": ("http",)} if finished else {}))
+    assert by_status(made) == {"ok": 6 if finished else 5, "http 404": 1}
+    assert len(web) == (2 if finished else 3), "of three links of a killed task each has come already"
 
 
 def test_other_links_and_other_options_are_refused(web: Web, tmp_path: Path) -> None:

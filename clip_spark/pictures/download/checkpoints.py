@@ -60,10 +60,11 @@ class Checkpoints:
 
     def _some(self, name: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Some columns of a checkpoint; only their bytes are read."""
-        fields = [SCHEMA.names.index(column) for column in columns]
-        options = pa.ipc.IpcReadOptions(included_fields=fields)
         with storage.open_read(storage.join(self.place, name)) as stream:
-            file = pa.ipc.open_file(stream, options=options)
+            there = pa.ipc.open_file(stream).schema.names
+            fields = [there.index(column) for column in columns]
+            stream.seek(0)
+            file = pa.ipc.open_file(stream, options=pa.ipc.IpcReadOptions(included_fields=fields))
             for number in range(file.num_record_batches):
                 yield from file.get_batch(number).to_pylist()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -92,7 +91,6 @@ def to_table(outcomes: Sequence[Outcome]) -> pa.Table:
 
 
 def from_batch(batch: pa.RecordBatch) -> Iterable[Outcome]:
-    """*Pure.* The inverse."""
-    names = [field.name for field in dataclasses.fields(Outcome)]
+    """*Pure.* The inverse; an older version's outcomes have fewer columns."""
     for row in batch.to_pylist():
-        yield Outcome(**{name: row[name] for name in names})
+        yield Outcome(**row)

@@ -33,7 +33,7 @@ class DownloadSpec(Spec):
         holds=TEXT,
     )
     format: str = option(
-        "write webdataset (tars), or parquet with the pictures' bytes in a column `image`", "webdataset"
+        "write webdataset (tars), or parquet with the pictures' bytes in a column `image`", "webdataset", later=True
     )
     image_size: int = option("pixels that --resize-mode aims at", 256)
     resize_mode: str = option(
@@ -53,12 +53,18 @@ class DownloadSpec(Spec):
     hash_column: str = option("column with the md5, sha1 or sha256 that the file must have", "", holds=COLUMN)
     block_list: tuple[str, ...] = option("files of md5, sha1 or sha256, one a line; never stored", (), holds=URI)
     block_pictures: tuple[str, ...] = option(
-        "files of PDQ hashes (64 hex digits), one a line; pictures that look so are never stored", (), holds=URI
+        "files of PDQ hashes (64 hex digits), one a line; pictures that look so are never stored",
+        (),
+        later=True,
+        holds=URI,
     )
-    block_distance: int = option("bits in which a picture's PDQ may differ from one of --block-pictures", NEAR)
+    block_distance: int = option(
+        "bits in which a picture's PDQ may differ from one of --block-pictures", NEAR, later=True
+    )
     dedup: str = option(
         "keep one file of pictures that are the same: no, sha256 (of the same bytes), perceptual (they look the same)",
         "no",
+        later=True,
     )
     timeout: float = option("seconds for one try, from its connection to its last byte", 30.0, content=False)
     tries: int = option("how often a link is tried if the failure may pass", 3, content=False)
