@@ -30,13 +30,14 @@ def best_of_both(
     Returns:
         Positions on the first side, int64 (n,), and scores, float64 (n,), best first, without those before the offset.
     """
-    weights = (1 - weight, weight)
+    mixture = Mixture(sides, vectors, (1 - weight, weight), wanted.where)
     last = wanted.offset + wanted.k
     depth = max(LEAST_DEPTH, 4 * last)
     while True:
         seen = [_best(side, vector, wanted, depth) for side, vector in zip(sides, vectors, strict=True)]
-        positions, scores = _mix(sides, vectors, weights, [at for at, _ in seen], wanted.where)
-        bound = sum(part * worst for part, (_, worst) in zip(weights, seen, strict=True))
+        mixture.add([positions for positions, _ in seen])
+        positions, scores = mixture.ranked()
+        bound = sum(part * worst for part, (_, worst) in zip(mixture.weights, seen, strict=True))
         done = any(len(at) < depth for at, _ in seen)  # one side has no more: all pairs were seen
         if done or (len(scores) >= last and scores[last - 1] >= bound) or depth >= MOST_DEPTH:
             break
@@ -52,26 +53,68 @@ def _best(side: Side, vector: np.ndarray, wanted: Wanted, depth: int) -> tuple[n
     return found[0][kept], float(scores[0][kept][-1]) if kept.any() else -1.0
 
 
-def _mix(
-    sides: tuple[Side, Side],
-    vectors: tuple[np.ndarray, np.ndarray],
-    weights: tuple[float, float],
-    seen: list[np.ndarray],
-    where: str,
-) -> tuple[np.ndarray, np.ndarray]:
-    """*Worker.* (positions on the first side, mixed scores), best first, of all pairs of which some side was seen."""
-    ids = list(dict.fromkeys(text for side, at in zip(sides, seen, strict=True) for text in side.ids(at)))
-    first, second = (_fulfilling(side, side.positions(ids), where) for side in sides)
-    both = [text for text in ids if text in first and text in second]
-    at = [np.array([side[text] for text in both], np.int64) for side in (first, second)]
-    scores = sum(
-        part * side.scores(rows, vector).astype(np.float64)
-        for part, side, rows, vector in zip(weights, sides, at, vectors, strict=True)
-    )
-    order = np.argsort(-np.asarray(scores), kind="stable")
-    return at[0][order], np.asarray(scores)[order]
+class Mixture:
+    """*Worker.* The pairs of which a side was seen, with their mixed scores; each is looked up once.
 
+    Attributes:
+        weights: of the two scores.
+    """
 
-def _fulfilling(side: Side, positions: dict[str, int], where: str) -> dict[str, int]:
-    allowed = side.searcher.allowed(where) if where else None
-    return positions if allowed is None else {text: at for text, at in positions.items() if allowed.mask[at]}
+    def __init__(
+        self,
+        sides: tuple[Side, Side],
+        vectors: tuple[np.ndarray, np.ndarray],
+        weights: tuple[float, float],
+        where: str,
+    ) -> None:
+        self._sides, self._vectors, self.weights, self._where = sides, vectors, weights, where
+        self._read: tuple[set[int], set[int]] = (set(), set())
+        self._at: tuple[dict[str, int], dict[str, int]] = ({}, {})
+        self._ids: list[str] = []
+        self._scores: list[float] = []
+
+    def add(self, seen: list[np.ndarray]) -> None:
+        """Take the positions of best hits, int64 (n,) of each side; what was taken before costs nothing."""
+        new = [self._new(number, positions) for number, positions in enumerate(seen)]
+        for number, record_ids in enumerate(reversed(new)):
+            self._find(number, record_ids)
+        self._score([text for text in dict.fromkeys([*new[0], *new[1]]) if self._is_pair(text)])
+
+    def _new(self, number: int, positions: np.ndarray) -> list[str]:
+        """The ids of those hits of a side that are seen for the first time, whatever the other side knows of them."""
+        read, at = self._read[number], self._at[number]
+        fresh = np.array([position for position in positions.tolist() if position not in read], np.int64)
+        read.update(fresh.tolist())
+        new = []
+        for text, position in zip(self._sides[number].ids(fresh), fresh.tolist(), strict=True):
+            if text not in at:
+                at[text] = position
+                new.append(text)
+        return new
+
+    def _find(self, number: int, record_ids: list[str]) -> None:
+        """Look for what the other side has seen."""
+        side, at = self._sides[number], self._at[number]
+        found = side.positions([text for text in record_ids if text not in at])
+        allowed = side.searcher.allowed(self._where) if self._where else None
+        for text, position in found.items():
+            if allowed is None or allowed.mask[position]:
+                at[text] = position
+
+    def _is_pair(self, text: str) -> bool:
+        return text in self._at[0] and text in self._at[1]
+
+    def _score(self, record_ids: list[str]) -> None:
+        scores = np.zeros(len(record_ids))
+        for side, vector, part, at in zip(self._sides, self._vectors, self.weights, self._at, strict=True):
+            rows = np.array([at[text] for text in record_ids], np.int64)
+            scores += part * side.scores(rows, vector).astype(np.float64)
+        self._ids += record_ids
+        self._scores += scores.tolist()
+
+    def ranked(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions on the first side, int64 (n,), and mixed scores, float64 (n,), best first."""
+        positions = np.array([self._at[0][text] for text in self._ids], np.int64)
+        scores = np.array(self._scores, np.float64)
+        order = np.argsort(-scores, kind="stable")
+        return positions[order], scores[order]

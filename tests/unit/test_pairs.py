@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from clip_spark.index.build.build import build_index
 from clip_spark.index.open.removals import add_removed
 from clip_spark.index.specs import IndexSpec
 from clip_spark.search.answers import hits_table
+from clip_spark.search import mixed
 from clip_spark.search.command import run_query
 from clip_spark.search.hits import Wanted
 from clip_spark.search.mixed import best_of_both
@@ -69,6 +71,23 @@ def test_a_mixed_ranking_is_the_true_one(
     assert [row_of(hit.record) for hit in hits] == order[offset : offset + k]
     np.testing.assert_allclose([hit.score for hit in hits], scores[order[offset : offset + k]], atol=1e-5)
     assert [hit.rank for hit in hits] == list(range(offset + 1, offset + 1 + len(hits)))
+
+
+def test_a_deep_ranking_looks_each_record_up_once(sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Counter[tuple[str, str]]()
+    positions = Side.positions
+
+    def counted(side: Side, ids: list[str]) -> dict[str, int]:
+        asked.update((side.name, one) for one in ids)
+        return positions(side, ids)
+
+    monkeypatch.setattr(Side, "positions", counted)
+    monkeypatch.setattr(mixed, "LEAST_DEPTH", 4)
+    found, _ = best_of_both(sides, (QUERY, -QUERY), Wanted(k=3), 0.5)
+    scores = (PICTURES - PROMPTS) @ QUERY
+    expected = [row for row in np.argsort(-scores) if HAVE_PICTURE[row]][:3]
+    assert [row_of(record) for record in sides[0].shown(found)] == expected
+    assert len(asked) > 24 and max(asked.values()) == 1, "deeper than the first 12 of each side"
 
 
 def test_a_query_goes_to_both_sides_and_each_hit_shows_both(uris: tuple[str, str]) -> None:
