@@ -15,8 +15,8 @@ from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.build import build_index
 from clip_spark.index.open.removals import add_removed
 from clip_spark.index.specs import IndexSpec
-from clip_spark.search.answers import hits_table
 from clip_spark.search import mixed
+from clip_spark.search.answers import hits_table
 from clip_spark.search.command import run_query
 from clip_spark.search.hits import Wanted
 from clip_spark.search.mixed import best_of_both
