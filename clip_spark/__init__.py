@@ -34,10 +34,11 @@ _STEPS = (
 
 _PLACES = {
     **dict.fromkeys(_STEPS, "api.steps"),
-    **dict.fromkeys(("load_encoder", "open_dataset", "open_index"), "api.opening"),
+    **dict.fromkeys(("load_encoder", "open_dataset", "open_index", "open_pair"), "api.opening"),
     **dict.fromkeys(("session", "stop"), "api.session"),
     "Dataset": "api.dataset",
     "Index": "api.index",
+    "Pair": "api.pair",
     **dict.fromkeys(("Hit", "Hits"), "search.hits"),
     **dict.fromkeys(("ClipSparkError", "DatasetError", "StorageError", "TaskError"), "errors"),
     **dict.fromkeys(("InputError", "ModelError", "OutputError", "SpecError", "UserError"), "errors"),
@@ -54,6 +55,7 @@ __all__ = [
     "InputError",
     "ModelError",
     "OutputError",
+    "Pair",
     "SpecError",
     "StorageError",
     "TaskError",
@@ -70,6 +72,7 @@ __all__ = [
     "make_records",
     "open_dataset",
     "open_index",
+    "open_pair",
     "search_index",
     "session",
     "stop",

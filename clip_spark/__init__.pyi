@@ -6,7 +6,9 @@ from clip_spark.api.index import Index as Index
 from clip_spark.api.opening import load_encoder as load_encoder
 from clip_spark.api.opening import open_dataset as open_dataset
 from clip_spark.api.opening import open_index as open_index
+from clip_spark.api.opening import open_pair as open_pair
 from clip_spark.api.options import Numbers, Text, Texts
+from clip_spark.api.pair import Pair as Pair
 from clip_spark.api.session import session as session
 from clip_spark.api.session import stop as stop
 from clip_spark.errors import ClipSparkError as ClipSparkError
@@ -32,6 +34,7 @@ __all__ = [
     "InputError",
     "ModelError",
     "OutputError",
+    "Pair",
     "SpecError",
     "StorageError",
     "TaskError",
@@ -48,6 +51,7 @@ __all__ = [
     "make_records",
     "open_dataset",
     "open_index",
+    "open_pair",
     "search_index",
     "session",
     "stop",

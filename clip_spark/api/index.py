@@ -91,12 +91,12 @@ class Index:
             InputError: there is no such picture or record.
         """
         ways = {"text": text, "image": image, "like": like, "query": query, "embedding": embedding}
-        name, value = _the_one(ways)
+        name, value = the_one(ways)
         with in_python_words(Wanted, options):
             wanted = self._wanted(options)
             if name == "like":
                 return replace(self.searcher.search_like_wanted(value, wanted), query=f"like {value}")
-            hits = self.searcher.search(self._vector(name, value)[None], wanted)[0]
+            hits = self.searcher.search(vector_of(self.searcher, name, value)[None], wanted)[0]
         return replace(hits, query=value if name in ("text", "query") else "")
 
     def embed(self, text: str) -> np.ndarray:
@@ -123,17 +123,6 @@ class Index:
         self.searcher.records.check_columns(wanted.columns)
         return wanted
 
-    def _vector(self, name: str, value: Any) -> np.ndarray:
-        if name == "embedding":
-            return np.asarray(value, np.float32)
-        if name == "query":
-            return combine(self.searcher, parse_expression(value))
-        if name == "text":
-            return embed(self.searcher, Term(1.0, "text", value))
-        if isinstance(value, (str, os.PathLike)):
-            return embed(self.searcher, Term(1.0, "image", os.fspath(value)))
-        return self.searcher.embed_picture(value)
-
     def __repr__(self) -> str:
         return f"<Index of {self.rows:,} {self.kind}s in '{self.uri}'>"
 
@@ -144,7 +133,27 @@ class Index:
         return f"{head}<br><code>{html.escape(self.uri)}</code><br>columns: {html.escape(', '.join(self.columns))}"
 
 
-def _the_one(ways: dict[str, Any]) -> tuple[str, Any]:
+def vector_of(searcher: Searcher, name: str, value: Any) -> np.ndarray:
+    """*Driver.* A query as an index understands it, float32 (d,).
+
+    Args:
+        searcher: of the index.
+        name: one of WAYS, but for `like`.
+        value: what was given under that name.
+    """
+    if name == "embedding":
+        return np.asarray(value, np.float32)
+    if name == "query":
+        return combine(searcher, parse_expression(value))
+    if name == "text":
+        return embed(searcher, Term(1.0, "text", value))
+    if isinstance(value, (str, os.PathLike)):
+        return embed(searcher, Term(1.0, "image", os.fspath(value)))
+    return searcher.embed_picture(value)
+
+
+def the_one(ways: dict[str, Any]) -> tuple[str, Any]:
+    """*Pure.* The one way to ask that is given; raises SpecError for none or several."""
     given = [name for name, value in ways.items() if value is not None and not (isinstance(value, str) and not value)]
     if len(given) != 1:
         raise SpecError(f"Give one of {', '.join(ways)}; found {' and '.join(given) or 'none'}.")

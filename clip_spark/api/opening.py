@@ -10,6 +10,7 @@ from clip_spark.api.index import Index
 from clip_spark.datasets.manifest import read_manifest
 
 if TYPE_CHECKING:
+    from clip_spark.api.pair import Pair
     from clip_spark.encoders.protocol import Encoder
 
 
@@ -40,6 +41,24 @@ def open_index(uri: str | os.PathLike[str], *, verify: bool = False) -> Index:
     from clip_spark.search.searcher import Searcher
 
     return Index(Searcher.open(os.fspath(uri), verify=verify))
+
+
+def open_pair(uri: str | os.PathLike[str], other: str | os.PathLike[str], *, verify: bool = False) -> Pair:
+    """*Driver.* Two indices of the same records, such as pictures and the prompts that they came from, for searching.
+
+    Args:
+        uri: the folder of one.
+        other: that of the other.
+        verify: read all of both first and compare the hashes.
+
+    Raises:
+        InputError: there is no index.
+        DatasetError: a file is missing or damaged.
+    """
+    from clip_spark.api.pair import Pair
+    from clip_spark.search.pair import Pair as OpenPair
+
+    return Pair(OpenPair.open(os.fspath(uri), os.fspath(other), verify=verify))
 
 
 def load_encoder(model: str = "demo", *, precision: str = "auto", device: str | None = None) -> Encoder:

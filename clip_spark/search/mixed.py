@@ -13,7 +13,11 @@ LEAST_DEPTH, MOST_DEPTH = 256, 1 << 18
 
 
 def best_of_both(
-    sides: tuple[Side, Side], vectors: tuple[np.ndarray, np.ndarray], wanted: Wanted, weight: float
+    sides: tuple[Side, Side],
+    vectors: tuple[np.ndarray, np.ndarray],
+    wanted: Wanted,
+    weight: float,
+    without: int = MISSING,
 ) -> tuple[np.ndarray, np.ndarray]:
     """*Worker.* The records that are on both sides, by `(1 - weight) * score here + weight * score there`.
 
@@ -26,6 +30,7 @@ def best_of_both(
         vectors: the query for each of them, float32 (d,).
         wanted: which hits; the threshold is one of mixed scores.
         weight: above 0 to 1.
+        without: a position on the first side that is no hit: that of the record which is the query.
 
     Returns:
         Positions on the first side, int64 (n,), and scores, float64 (n,), best first, without those before the offset.
@@ -36,7 +41,7 @@ def best_of_both(
     while True:
         seen = [_best(side, vector, wanted, depth) for side, vector in zip(sides, vectors, strict=True)]
         mixture.add([positions for positions, _ in seen])
-        positions, scores = mixture.ranked()
+        positions, scores = mixture.ranked(without)
         bound = sum(part * worst for part, (_, worst) in zip(mixture.weights, seen, strict=True))
         done = any(len(at) < depth for at, _ in seen)  # one side has no more: all pairs were seen
         if done or (len(scores) >= last and scores[last - 1] >= bound) or depth >= MOST_DEPTH:
@@ -112,9 +117,10 @@ class Mixture:
         self._ids += record_ids
         self._scores += scores.tolist()
 
-    def ranked(self) -> tuple[np.ndarray, np.ndarray]:
-        """Positions on the first side, int64 (n,), and mixed scores, float64 (n,), best first."""
+    def ranked(self, without: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions on the first side, int64 (n,), but for one, and mixed scores, float64 (n,), best first."""
         positions = np.array([self._at[0][text] for text in self._ids], np.int64)
         scores = np.array(self._scores, np.float64)
         order = np.argsort(-scores, kind="stable")
+        order = order[positions[order] != without]
         return positions[order], scores[order]

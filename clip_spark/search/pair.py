@@ -5,10 +5,14 @@ A query goes to both, each hit shows the record of the other side too, and one r
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from clip_spark.datasets import schema
 from clip_spark.errors import ClipSparkError, InputError, SpecError
+from clip_spark.index.open.parts import MISSING
 from clip_spark.index.open.selection import check_where
 from clip_spark.search.command import named_queries
 from clip_spark.search.hits import Hits, Wanted
@@ -17,58 +21,117 @@ from clip_spark.search.searcher import Searcher
 from clip_spark.search.sides import Side, hits_of_both, told
 from clip_spark.search.spec import SearchSpec
 
+Vectors = tuple[np.ndarray, np.ndarray]
+"""A query for each side, float32 (d,)."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """*Worker.* Both indices, open for searching; the columns of `Wanted` are those of either."""
+
+    main: Searcher
+    other: Searcher
+
+    @staticmethod
+    def open(uri: str, other: str, *, verify: bool = False) -> Pair:
+        """Open both; raises what `Searcher.open` raises."""
+        return Pair(Searcher.open(uri, verify=verify), Searcher.open(other, verify=verify))
+
+    @property
+    def has_one_space(self) -> bool:
+        """Whether a vector of one side means the same on the other: both have one encoder."""
+        return bool(self.main.info.encoder == self.other.info.encoder)
+
+    def vectors(self, embed: Callable[[Searcher], np.ndarray]) -> Vectors:
+        """A query as each side understands it; it is embedded once where both have one encoder."""
+        first = embed(self.main)
+        return first, first if self.has_one_space else embed(self.other)
+
+    def check(self, wanted: Wanted) -> None:
+        """Find mistakes before a model is loaded; raises SpecError for a column or condition that does not fit."""
+        for side in self._sides(wanted) if wanted.where else ():
+            _check_where(side, wanted.where)
+        self._sides(wanted)
+
+    def answer(self, spec: SearchSpec) -> list[Hits]:
+        """All queries of a command: for each, hits of both sides, or one mixed ranking."""
+        wanted = spec.wanted()
+        if spec.like:
+            return self.search_like(spec.like, wanted, spec.both_weight)
+        asked = named_queries(self.main, spec)
+        again = asked if self.has_one_space else named_queries(self.other, spec)
+        found = list[Hits]()
+        for (name, vector), (_, twin) in zip(asked, again, strict=True):
+            found += self.search((vector, twin), wanted, spec.both_weight, name)
+        return found
+
+    def search(self, vectors: Vectors, wanted: Wanted, weight: float = 0.0, name: str = "") -> list[Hits]:
+        """The hits of both sides for one query, or with a weight above 0 one ranking of both."""
+        sides = self._sides(wanted)
+        if weight:
+            return [_mixed(sides, vectors, wanted, weight, name)]
+        return [
+            hits_of_both(side, partner, vector, wanted, f"{name} in {side.name}")
+            for side, partner, vector in zip(sides, sides[::-1], vectors, strict=True)
+        ]
+
+    def search_like(self, record_id: str, wanted: Wanted, weight: float = 0.0) -> list[Hits]:
+        """A record has a vector on each side, so it makes four searches: each vector on each side.
+
+        Raises:
+            InputError: neither side has it, or for one ranking not both.
+        """
+        sides = self._sides(wanted)
+        first, second = vectors = [_vector_of(side, record_id) for side in sides]
+        if first is None and second is None:
+            self.main.embedding_of(record_id)  # its sentence says what is wrong
+        if weight:
+            if first is None or second is None:
+                raise InputError(f"The record '{record_id}' is on one side only; --both-weight needs it on both.")
+            return [_mixed(sides, (first, second), wanted, weight, f"like {record_id}", record_id)]
+        found = list[Hits]()
+        for home, vector in zip(sides, vectors, strict=True):
+            for side, partner in (sides, sides[::-1]):
+                if vector is not None and (side is home or self.has_one_space):
+                    name = f"like {record_id} of {home.name} in {side.name}"
+                    found.append(hits_of_both(side, partner, vector, wanted, name, record_id))
+        return found
+
+    def close(self) -> None:
+        """Let go of all files of both."""
+        self.main.close()
+        self.other.close()
+
+    def _sides(self, wanted: Wanted) -> tuple[Side, Side]:
+        """Both sides with the columns to show; raises SpecError for a column that neither has."""
+        if not wanted.columns:
+            return Side(self.main, None), Side(self.other, None)
+        known = [*self.main.records.columns, *self.other.records.columns]
+        schema.check_columns(wanted.columns, list(dict.fromkeys(known)))
+        first, second = (
+            Side(one, tuple(name for name in wanted.columns if name in one.records.columns))
+            for one in (self.main, self.other)
+        )
+        return first, second
+
 
 def run_paired(spec: SearchSpec) -> list[Hits]:
-    """*Worker.* Answer all queries of a command with --pair: for each, hits of both sides, or one mixed ranking.
-
-    A record that is the query (--like) has a vector on each side, so it makes four searches: each vector on each side.
+    """*Worker.* Answer all queries of a command with --pair.
 
     Raises:
         InputError, SpecError: an index is missing, or an option fits neither side.
     """
-    main, other = Searcher.open(spec.index, verify=spec.verify), Searcher.open(spec.pair, verify=spec.verify)
-    sides = _sides(main, other, spec)
-    for side in sides if spec.where else ():
-        _check_where(side, spec.where)
-    wanted = spec.wanted(columns=())
-    if spec.like:
-        return _like(sides, spec, wanted)
-    asked = named_queries(main, spec)
-    again = asked if _one_space(sides) else named_queries(other, spec)
-    found = list[Hits]()
-    for (name, vector), (_, twin) in zip(asked, again, strict=True):
-        found += _answers(sides, (vector, twin), wanted, spec.both_weight, name)
-    return found
+    pair = Pair.open(spec.index, spec.pair, verify=spec.verify)
+    pair.check(spec.wanted())
+    return pair.answer(spec)
 
 
-def _answers(
-    sides: tuple[Side, Side], vectors: tuple[np.ndarray, np.ndarray], wanted: Wanted, weight: float, name: str
-) -> list[Hits]:
-    if weight:
-        positions, scores = best_of_both(sides, vectors, wanted, weight)
-        return [told(*sides, positions, scores, wanted.offset, f"{name} in both")]
-    return [
-        hits_of_both(side, partner, vector, wanted, f"{name} in {side.name}")
-        for side, partner, vector in zip(sides, sides[::-1], vectors, strict=True)
-    ]
-
-
-def _like(sides: tuple[Side, Side], spec: SearchSpec, wanted: Wanted) -> list[Hits]:
-    vectors = [_vector_of(side, spec.like) for side in sides]
-    if all(vector is None for vector in vectors):
-        sides[0].searcher.embedding_of(spec.like)  # its sentence says what is wrong
-    if spec.both_weight:
-        first, second = vectors
-        if first is None or second is None:
-            raise InputError(f"The record '{spec.like}' is on one side only; --both-weight needs it on both.")
-        return _answers(sides, (first, second), wanted, spec.both_weight, f"like {spec.like}")
-    found = list[Hits]()
-    for home, vector in zip(sides, vectors, strict=True):
-        for side, partner in (sides, sides[::-1]):
-            if vector is not None and (side is home or _one_space(sides)):
-                name = f"like {spec.like} of {home.name} in {side.name}"
-                found.append(hits_of_both(side, partner, vector, wanted, name, spec.like))
-    return found
+def _mixed(
+    sides: tuple[Side, Side], vectors: Vectors, wanted: Wanted, weight: float, name: str, without: str = ""
+) -> Hits:
+    own = sides[0].positions([without])[without] if without else MISSING
+    positions, scores = best_of_both(sides, vectors, wanted, weight, own)
+    return told(*sides, positions, scores, wanted.offset, f"{name} in both")
 
 
 def _vector_of(side: Side, record_id: str) -> np.ndarray | None:
@@ -78,25 +141,8 @@ def _vector_of(side: Side, record_id: str) -> np.ndarray | None:
         return None
 
 
-def _sides(main: Searcher, other: Searcher, spec: SearchSpec) -> tuple[Side, Side]:
-    """*Driver.* Both sides with the columns to show; raises SpecError for a column that neither has."""
-    if not spec.columns:
-        return Side(main, None), Side(other, None)
-    known = [*main.records.columns, *other.records.columns]
-    schema.check_columns(spec.columns, list(dict.fromkeys(known)))
-    first, second = (
-        Side(one, tuple(name for name in spec.columns if name in one.records.columns)) for one in (main, other)
-    )
-    return first, second
-
-
 def _check_where(side: Side, where: str) -> None:
     try:
         check_where(side.searcher.records, where)
     except ClipSparkError as error:
         raise SpecError(f"--where holds for both sides of a pair. In '{side.name}': {error}") from error
-
-
-def _one_space(sides: tuple[Side, Side]) -> bool:
-    """*Pure.* Whether a vector of one side means the same on the other: both have one encoder."""
-    return bool(sides[0].searcher.info.encoder == sides[1].searcher.info.encoder)

@@ -6,11 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from clip_spark.datasets import schema
 from clip_spark.errors import SpecError
-from clip_spark.index.open.parts import MISSING
 from clip_spark.search.mixed import best_of_both
 from clip_spark.search.sides import Side
 from clip_spark.web.catalog import Catalog
@@ -64,11 +61,11 @@ def find_both(index: ServedIndex, other: Beside, ask: Callable[[ServedIndex], As
     """
     asked, twin = ask(index), ask(other.index)
     wanted = replace(page.wanted, columns=shown_columns(index, page.wanted.columns))
-    most = replace(wanted, offset=0, k=wanted.offset + wanted.k + 1 + (asked.own != MISSING))
+    most = replace(wanted, offset=0, k=wanted.offset + wanted.k + 1)
     sides = (Side(index.searcher, None), Side(other.index.searcher, None))
-    positions, scores = best_of_both(sides, (asked.vector, twin.vector), most, other.weight)
-    mine = np.flatnonzero(positions != asked.own)[wanted.offset : wanted.offset + wanted.k + 1]
-    hits = index.hits(scores[mine], positions[mine], wanted)
+    vectors, one_more = (asked.vector, twin.vector), replace(wanted, k=wanted.k + 1)
+    positions, scores = best_of_both(sides, vectors, one_more, other.weight, asked.own)
+    hits = index.hits(scores, positions, wanted)
     more = page.has_next(len(hits))
     exact = all(side.recall_expected(most, asked.kind) == 1.0 for side in (index, other.index))
     return Found(index, asked, page.wanted.columns, tuple(hits[: wanted.k]), more, 1.0 if exact else None)

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import clip_spark as cs
+from clip_spark.commands.prompt_session import Session
 from clip_spark.datasets.schema import record_id
 from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.build import build_index
@@ -119,6 +121,9 @@ def test_a_record_makes_four_searches(uris: tuple[str, str]) -> None:
 def test_a_record_of_one_side_is_searched_for_with_what_it_has(uris: tuple[str, str]) -> None:
     own = record_id(NAMES[9])
     assert len(run_query(SearchSpec(index=uris[0], pair=uris[1], like=own))) == 2
+    (both,) = run_query(SearchSpec(index=uris[0], pair=uris[1], like=record_id(NAMES[3]), both_weight=0.3, k=5))
+    scores = 0.7 * PICTURES @ PICTURES[3] + 0.3 * PROMPTS @ PROMPTS[3]
+    assert [row_of(hit.record) for hit in both] == [r for r in np.argsort(-scores) if HAVE_PICTURE[r] and r != 3][:5]
     with pytest.raises(InputError, match="is on one side only"):
         run_query(SearchSpec(index=uris[0], pair=uris[1], like=own, both_weight=0.5))
     with pytest.raises(InputError, match="There is no record 'abc'"):
@@ -146,3 +151,45 @@ def test_what_was_taken_down_on_one_side_is_not_shown_beside_the_other(tmp_path:
     assert [hit.record.get("pair_text") for hit in first if row_of(hit.record) == 4] == [None]
     (both,) = run_query(SearchSpec(index=uris[0], pair=uris[1], batch=str(tmp_path / "q.npy"), k=30, both_weight=0.3))
     assert len(both) == 29
+
+
+def test_a_program_opens_a_pair_and_searches_it(uris: tuple[str, str]) -> None:
+    pair = cs.open_pair(*uris)
+    assert (pair.index.rows, pair.other.rows) == (int(HAVE_PICTURE.sum()), ROWS) and "Pair of" in repr(pair)
+    found = pair.search(embedding=QUERY, k=3, columns="text")
+    command = run_query(SearchSpec(index=uris[0], pair=uris[1], batch=str(Path(uris[0]).parent / "query.npy"), k=3))
+    for hits, same in zip(found, command, strict=True):
+        assert [hit.position for hit in hits] == [hit.position for hit in same]
+        assert {frozenset(hit.record) for hit in hits} == {frozenset(["record_id", "text", "pair_text"])}
+    mixed = pair.search_both(embedding=QUERY, both_weight=0.3, k=1)
+    assert mixed[0].score == pytest.approx(
+        (0.7 * PICTURES @ QUERY + 0.3 * PROMPTS @ QUERY)[HAVE_PICTURE].max(), abs=1e-5
+    )
+    assert len(pair.search(like=record_id(NAMES[3]))) == 4
+    for options, message in [({"both_weight": 0}, "above 0 to 1"), ({"unique": 0.9}, "unique knows one index")]:
+        with pytest.raises(SpecError, match=message):
+            pair.search_both(embedding=QUERY, **options)  # type: ignore[arg-type]
+
+
+def test_a_prompt_over_a_pair(
+    uris: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Searcher, "embed_text", lambda *_: QUERY)
+    session = Session.open(SearchSpec(index=uris[0], k=3), "", str(tmp_path))
+    for line in (":pair prompts", "words", ":like 2.3"):
+        assert session.run(line)
+    own = str(np.argsort(-(PROMPTS @ QUERY))[2])
+    assert (
+        len(session.hits) == (4 if HAVE_PICTURE[int(own)] else 2) and "of prompts in prompts" in session.hits[-1].query
+    )
+    assert f"with {ROWS} texts in {uris[1]}" in capsys.readouterr().out
+    session.run(":both 0.3")
+    session.run("words")
+    scores = (0.7 * PICTURES + 0.3 * PROMPTS) @ QUERY
+    assert row_of(session.hit("1").record) == max(np.flatnonzero(HAVE_PICTURE), key=lambda row: scores[row])
+    for line, message in [(":both 2", "a share"), (":both x", "must have a share"), (":open 2.1", "There is no hit")]:
+        with pytest.raises(SpecError, match=message):
+            session.run(line)
+    session.run(":pair")
+    session.run("words")
+    assert len(session.hits) == 1 and "pair_text" not in session.hits[0][0].record

@@ -9,7 +9,7 @@ import pytest
 
 import clip_spark as cs
 from clip_spark.commands.console import rows_of
-from clip_spark.commands.prompt import summary
+from clip_spark.commands.prompt_session import summary
 from clip_spark.datasets import schema
 from clip_spark.errors import InputError, ModelError
 from clip_spark.index.build.build import build_index, preview
