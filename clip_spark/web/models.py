@@ -139,6 +139,8 @@ class QueryRequest(Asking):
     unique: float = Field(0.0, ge=0, le=1, description="drop hits whose cosine with a better one is at least this")
     columns: list[Name] = Field([], max_length=1000, description="columns of the records; empty is all")
     facets: list[Name] = Field([], max_length=16, description="columns whose values are counted among the hits")
+    pair: str = Field("", max_length=1000, description="index of the same records' other side, as in /search")
+    both_weight: float = Field(0.0, ge=0, le=1, description="one ranking of both: the share of the other side's score")
 
 
 class KnnRequest(BaseModel):

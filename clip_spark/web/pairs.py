@@ -11,7 +11,8 @@ from clip_spark.errors import SpecError
 from clip_spark.search.mixed import best_of_both
 from clip_spark.search.sides import Side
 from clip_spark.web.catalog import Catalog
-from clip_spark.web.finding import Asked, Found, Page, shown_columns
+from clip_spark.web.finding import Asked, Found, Page, find, shown_columns
+from clip_spark.web.models import QueryTerms
 from clip_spark.web.picture_of import inline_thumbnails
 from clip_spark.web.pictures import PictureCache
 from clip_spark.web.results import record_json
@@ -50,6 +51,17 @@ def beside(catalog: Catalog, index: ServedIndex, page: Page, name: str, weight: 
     return Beside(other, weight)
 
 
+def on_side(query: QueryTerms, side: ServedIndex) -> QueryTerms:
+    """*Pure.* The same query with its records as a side has them: one ranking takes the vector that they have there."""
+    terms = None if query.terms is None else [term.model_copy(update={"of": side.name}) for term in query.terms]
+    return query.model_copy(update={"of": side.name, "terms": terms})
+
+
+def find_paired(index: ServedIndex, other: Beside | None, ask: Callable[[ServedIndex], Asked], page: Page) -> Found:
+    """*Server.* A page of hits, ranked by the index alone or by both sides."""
+    return find_both(index, other, ask, page) if other and other.weight else find(index, ask(index), page)
+
+
 def find_both(index: ServedIndex, other: Beside, ask: Callable[[ServedIndex], Asked], page: Page) -> Found:
     """*Server.* A page of the records that both sides have, by a mixture of both scores.
 
@@ -71,14 +83,23 @@ def find_both(index: ServedIndex, other: Beside, ask: Callable[[ServedIndex], As
     return Found(index, asked, page.wanted.columns, tuple(hits[: wanted.k]), more, 1.0 if exact else None)
 
 
-def show_beside(
+def shown(found: Found, other: Beside | None, cache: PictureCache, thumbnails: int = 0) -> dict[str, Any]:
+    """*Server.* The answer but for its seconds, with the first pictures in it, and the records of the other side."""
+    body, records = found.to_json(), [hit.record for hit in found.hits]
+    inline_thumbnails(found.index, body["hits"][:thumbnails], records, cache)
+    if other is not None:
+        _show_beside(other.index, body["hits"], records, cache, thumbnails)
+    return body
+
+
+def _show_beside(
     other: ServedIndex,
     hits: Sequence[dict[str, Any]],
     records: Sequence[dict[str, Any]],
     cache: PictureCache,
     first: int,
 ) -> None:
-    """*Server.* Give hits as JSON the record of the other side as `pair`, null where it has none.
+    """Give hits as JSON the record of the other side as `pair`, null where it has none.
 
     Args:
         other: the other side.

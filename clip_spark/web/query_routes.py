@@ -15,10 +15,12 @@ from clip_spark.web.bodies import json_object
 from clip_spark.web.budget import check_budget
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import validation_sentence
-from clip_spark.web.finding import Found, Page, check_page, find
+from clip_spark.web.finding import Asked, Found, Page, check_page
 from clip_spark.web.formats import answer, wanted_format
-from clip_spark.web.models import ERRORS, QueryAnswer, QueryRequest, body_of
+from clip_spark.web.models import ERRORS, QueryAnswer, QueryRequest, QueryTerms, body_of
+from clip_spark.web.pairs import Beside, beside, find_paired, on_side, shown
 from clip_spark.web.parameters import check_count, known_parameters, seconds_since
+from clip_spark.web.served import ServedIndex
 from clip_spark.web.terms import asked_for
 
 MOST_HITS = 100_000
@@ -41,8 +43,10 @@ async def query(request: Request) -> Response:
     def work() -> Response:
         asked = parsed(data)
         check_count(max_k, asked.offset + asked.k)
-        found = _answers(catalog, asked, max_k)
-        body: dict[str, Any] = {"answers": [one.to_json() for one in found] if format == "json" else []}
+        answers = _answers(catalog, asked, max_k)
+        found = [one for one, _ in answers]
+        bodies = [shown(*one, request.app.state.pictures) for one in answers] if format == "json" else []
+        body: dict[str, Any] = {"answers": bodies}
         return answer(format, found, {**body, "seconds": seconds_since(started)})
 
     return await run_in_threadpool(work)
@@ -57,7 +61,7 @@ def parsed(data: bytes) -> QueryRequest:
         raise SpecError(validation_sentence(error.errors())) from error
 
 
-def _answers(catalog: Catalog, asked: QueryRequest, max_k: int) -> list[Found]:
+def _answers(catalog: Catalog, asked: QueryRequest, max_k: int) -> list[tuple[Found, Beside | None]]:
     indices = [catalog.get(name) for name in asked.indices or [""]]
     if len(indices) * len(asked.queries) * asked.k > MOST_HITS:
         raise SpecError(f"All answers together would have more than {MOST_HITS:,} hits; ask for fewer.")
@@ -72,10 +76,15 @@ def _answers(catalog: Catalog, asked: QueryRequest, max_k: int) -> list[Found]:
     page = Page(wanted, tuple(asked.facets), max_k)
     for index in indices:  # mistakes are found before anything is encoded
         check_page(index, page)
+    others = [beside(catalog, index, page, asked.pair, asked.both_weight) for index in indices]
     found = []
     for one in asked.queries:
-        for index in indices:
+        for index, other in zip(indices, others, strict=True):
             check_budget()
+
+            def ask(side: ServedIndex, query: QueryTerms = one) -> Asked:
+                return asked_for(catalog, side, on_side(query, side) if asked.both_weight else query)
+
             with catalog.timings("full_knn_request_time"):
-                found.append(find(index, asked_for(catalog, index, one), page))
+                found.append((find_paired(index, other, ask, page), other))
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -13,10 +12,10 @@ from starlette.concurrency import run_in_threadpool
 from clip_spark.errors import SpecError
 from clip_spark.web.bodies import MOST_TEXT
 from clip_spark.web.catalog import Catalog
-from clip_spark.web.finding import Asked, Found, Page, check_page, find
+from clip_spark.web.finding import Asked, Page, check_page
 from clip_spark.web.formats import answer, wanted_format
 from clip_spark.web.models import ERRORS, PICTURE_BODY, IndexAnswer, QueryTerms, SampleAnswer, SearchAnswer
-from clip_spark.web.pairs import Beside, beside, find_both, pairs_of, show_beside
+from clip_spark.web.pairs import beside, find_paired, on_side, pairs_of, shown
 from clip_spark.web.parameters import (
     DEFAULT_K,
     BothWeight,
@@ -100,11 +99,11 @@ def search(
         other = beside(catalog, served, page, pair, both_weight)
 
         def ask(side: ServedIndex) -> Asked:
-            home = side.name if like and other and other.weight else of  # its vector on that side
-            return asked_for(catalog, side, QueryTerms.model_validate({"text": q, "like": like, "of": home}))
+            asked = QueryTerms.model_validate({"text": q, "like": like, "of": of})
+            return asked_for(catalog, side, on_side(asked, side) if other and other.weight else asked)
 
-        found = _found(served, other, ask, page)
-        body = _shown(request, found, thumbnails, other)
+        found = find_paired(served, other, ask, page)
+        body = shown(found, other, request.app.state.pictures, thumbnails)
         if like is not None:
             home = catalog.get(of) if of else served
             body["query"] = record_json(home, home.record(like))
@@ -132,28 +131,13 @@ async def search_picture(
         with catalog.timings("full_knn_request_time"):
             check_page(served, page)
             other = beside(catalog, served, page, pair, both_weight)
-            found = _found(
+            found = find_paired(
                 served, other, lambda side: Asked(side.embed_picture(data), "image", words="(picture)"), page
             )
-            body = _shown(request, found, thumbnails, other)
+            body = shown(found, other, request.app.state.pictures, thumbnails)
             return answer(format, [found], {**body, "seconds": seconds_since(started)})
 
     return await run_in_threadpool(work)
-
-
-def _found(served: ServedIndex, other: Beside | None, ask: Callable[[ServedIndex], Asked], page: Page) -> Found:
-    """A page of hits, ranked by the index alone or by both sides."""
-    return find_both(served, other, ask, page) if other and other.weight else find(served, ask(served), page)
-
-
-def _shown(request: Request, found: Found, thumbnails: int, other: Beside | None) -> dict[str, Any]:
-    """The answer, with the first pictures in it, and the records of the other side."""
-    body = found.to_json()
-    records, pictures = [hit.record for hit in found.hits], request.app.state.pictures
-    inline_thumbnails(found.index, body["hits"][:thumbnails], records, pictures)
-    if other is not None:
-        show_beside(other.index, body["hits"], records, pictures, thumbnails)
-    return body
 
 
 @router.get("/picture/{record_id}", response_class=Response, dependencies=KNOWN)

@@ -87,6 +87,21 @@ def test_what_does_not_fit_is_one_sentence(client: TestClient, parameters: dict[
     assert answer.status_code == 400 and message in answer.json()["message"]
 
 
+def test_queries_of_several_terms_and_records_are_ranked_by_both_too(client: TestClient) -> None:
+    asked = {"k": 4, "indices": ["images"], "pair": "prompts", "both_weight": 0.3}
+    (own,) = hits(client, q="a dog", k=1)
+    like = {"like": own["record"]["record_id"]}
+    terms = {"terms": [{"text": "a dog"}, {**like, "weight": 0.5}]}
+    answer = client.post("/query", json={**asked, "queries": [{"text": "a dog"}, like, terms]})
+    assert answer.status_code == 200, answer.text
+    words, record, mixed = (one["hits"] for one in answer.json()["answers"])
+    assert words == hits(client, q="a dog", k=4, pair="prompts", both_weight=0.3)
+    assert record == hits(client, **like, k=4, pair="prompts", both_weight=0.3)
+    assert own["record"]["record_id"] == mixed[0]["record"]["record_id"] and mixed[0]["pair"]["title"]
+    refused = client.post("/query", json={**asked, "pair": "images", "queries": [{"text": "a dog"}]})
+    assert refused.status_code == 400 and "is the index that is searched" in refused.json()["message"]
+
+
 @needs_browser
 def test_the_page_shows_both_and_ranks_by_both(browser: Any, uris: dict[str, str], tmp_path: Path) -> None:
     with served(uris, tmp_path / "log") as url:
