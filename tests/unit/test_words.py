@@ -26,7 +26,7 @@ PUBLIC = {
 }
 """Names with `image` that are public, or somebody else's, and why they stay."""
 IMAGE_FILES = {
-    "image": ("api/index.py", "search/spec.py", "web/", "pictures/", "encoders/"),
+    "image": ("api/index.py", "api/pair.py", "search/spec.py", "web/", "pictures/", "encoders/"),
     "images": ("commands/estimate_spec.py", "embed/specs.py", "jobs/demo.py", "encoders/"),
 }
 """Where the two short ones may be defined."""
