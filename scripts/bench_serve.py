@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,6 @@ def free_port() -> int:
 def workloads(queries: np.ndarray, rows: int) -> dict[str, Callable[[int], Iterator[Request]]]:
     """Name -> the endless requests of one client. Texts are new each time, in every client and round."""
     numbers = itertools.count()
-    vectors = [row.round(6).tolist() for row in queries]
 
     def knn(**query: Any) -> Request:
         body = {"modality": "text", "indice_name": "index", "num_images": HITS, "num_result_ids": HITS}
@@ -150,8 +150,14 @@ def workloads(queries: np.ndarray, rows: int) -> dict[str, Callable[[int], Itera
         while True:
             yield post("/metadata", {"ids": random.integers(rows, size=HITS).tolist(), "indice_name": "index"})
 
-    def embeddings(client: int, **others: Any) -> Iterator[Request]:
-        return (knn(embedding_input=vectors[at % len(vectors)], **others) for at in itertools.count(31 * client))
+    @cache
+    def made(deduplicate: bool) -> list[Request]:
+        """Written once, for writing numbers costs a client more than the rest of its work."""
+        return [knn(embedding_input=row.round(6).tolist(), deduplicate=deduplicate) for row in queries]
+
+    def embeddings(client: int, deduplicate: bool = False) -> Iterator[Request]:
+        ready = made(deduplicate)
+        return (ready[at % len(ready)] for at in itertools.count(31 * client))
 
     return {
         "embedding": embeddings,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import select
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,48 +21,79 @@ Request = tuple[str, str, bytes]
 class Client:
     """One connection at a time, kept open as long as the server keeps it."""
 
-    def __init__(self, url: str, seconds: float = 60.0) -> None:
+    seconds = 60.0
+    """For each step of an answer."""
+
+    def __init__(self, url: str) -> None:
         found = urlsplit(url)
-        self._place, self._seconds = (str(found.hostname), int(found.port or 80)), seconds
+        self._place = str(found.hostname), int(found.port or 80)
         self._host = f"{found.hostname}:{found.port}"
         self._socket: socket.socket | None = None
+        self._asked, self._got, self._end, self._again = b"", bytearray(), -1, False
 
     def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         """Status and body; raises OSError where the connection breaks before the answer is whole."""
+        self.begin(method, path, body)
+        while (answer := self.more()) is None:
+            pass
+        return answer
+
+    def begin(self, method: str, path: str, body: bytes = b"") -> None:
+        """Send a request."""
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(body)}\r\n\r\n"
-        fresh = self._socket is None
+        self._asked, self._again = head.encode() + body, self._socket is not None
         try:
-            return self._exchange(head.encode() + body, method != "HEAD")
+            self._send()
         except ConnectionError:
-            self.close()
-            if fresh:
-                raise
-            return self._exchange(head.encode() + body, method != "HEAD")  # the server had closed an idle connection
+            self._once_more()
 
-    def _exchange(self, data: bytes, with_body: bool) -> tuple[int, bytes]:
+    def _send(self) -> None:
         if self._socket is None:
-            self._socket = socket.create_connection(self._place, self._seconds)
+            self._socket = socket.create_connection(self._place, self.seconds)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.sendall(data)
-        got = b""
-        while b"\r\n\r\n" not in got:
-            got += self._more()
-        head, _, body = got.partition(b"\r\n\r\n")
-        lines = head.decode("latin-1").lower().split("\r\n")
-        headers = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
-        parts, missing = [body], (int(headers.get("content-length", 0)) if with_body else 0) - len(body)
-        while missing > 0:
-            parts.append(self._more())
-            missing -= len(parts[-1])
-        if lines[0].startswith("http/1.0") or headers.get("connection") == "close":
-            self.close()
-        return int(lines[0].split()[1]), b"".join(parts)
+        self._got, self._end = bytearray(), -1
+        self._socket.sendall(self._asked)
 
-    def _more(self) -> bytes:
-        assert self._socket is not None
-        if not (part := self._socket.recv(1 << 18)):
+    def _once_more(self) -> None:
+        """The server may have closed a connection that was idle."""
+        self.close()
+        if not self._again or self._got:
             raise ConnectionResetError("the server closed the connection")
-        return part
+        self._again = False
+        self._send()
+
+    def more(self) -> tuple[int, bytes] | None:
+        """Wait for more of the answer; status and body once it is whole."""
+        assert self._socket is not None
+        try:
+            part = self._socket.recv(1 << 18)
+        except ConnectionError:
+            part = b""
+        if not part:
+            return self._once_more()
+        self._got += part
+        if self._end < 0:
+            self._end = self._whole()
+        return None if self._end < 0 or len(self._got) < self._end else self._answer()
+
+    def _whole(self) -> int:
+        """Bytes of the whole answer; -1 until its head has come."""
+        head = self._got.find(b"\r\n\r\n")
+        length = self._header(b"content-length") or b"0"
+        return -1 if head < 0 else head + 4 + (0 if self._asked.startswith(b"HEAD") else int(length))
+
+    def _header(self, name: bytes) -> bytes:
+        head = bytes(self._got[: self._got.find(b"\r\n\r\n") + 2]).lower()
+        return head.partition(b"\r\n" + name + b": ")[2].partition(b"\r\n")[0]
+
+    def _answer(self) -> tuple[int, bytes]:
+        if self._got.startswith(b"HTTP/1.0") or self._header(b"connection") == b"close":
+            self.close()
+        return int(self._got[9:12]), bytes(self._got[self._got.find(b"\r\n\r\n") + 4 :])
+
+    def fileno(self) -> int:
+        """Of the connection, for a selector; -1 where there is none."""
+        return -1 if self._socket is None else self._socket.fileno()
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -97,49 +128,81 @@ class Outcome:
         return {**figures, "requests": len(self.ms), "statuses": self.statuses, "wrong": self.wrong[:5]}
 
 
+Check = Callable[[Request, int, bytes], str]
+"""What is wrong with an answer, in words; empty is nothing."""
+
+
 def run_load(
     url: str,
     clients: int,
     seconds: float,
     requests: Callable[[int], Iterator[Request]],
-    check: Callable[[Request, int, bytes], str] = lambda *_: "",
+    check: Check = lambda *_: "",
 ) -> Outcome:
-    """So many clients, each asking again as soon as it is answered.
+    """So many clients, each asking again as soon as it is answered; one thread, so that they cost little CPU.
 
     Args:
         url: of the server.
         clients: connections.
         seconds: how long.
         requests: the endless requests of one client, by its number.
-        check: what is wrong with an answer, in words; empty is nothing.
+        check: what is wrong with an answer.
     """
-    outcome, lock = Outcome(), threading.Lock()
+    outcome = Outcome()
+    visitors = [_Visitor(Client(url), requests(number), check, outcome) for number in range(clients)]
     start = time.perf_counter()
-
-    def work(number: int) -> None:
-        client = Client(url)
-        for request in requests(number):
-            begun = time.perf_counter()
-            if begun - start > seconds:
-                return client.close()
-            try:
-                status, body = client.ask(*request)
-            except OSError as error:
-                status, body = 0, str(error).encode()
-                client.close()
-            ms = 1e3 * (time.perf_counter() - begun)
-            wrong = check(request, status, body)
-            with lock:
-                outcome.add(status, ms)
-                outcome.wrong += [wrong] if wrong else []
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    waiting = {one.client.fileno(): one for one in visitors if one.begin()}
+    while waiting:
+        ready, _, _ = select.select(waiting, (), (), Client.seconds)
+        for place in ready or list(waiting):
+            one = waiting.pop(place)
+            goes_on = one.read(late=not ready)
+            if goes_on or (time.perf_counter() - start < seconds and one.begin()):
+                waiting[one.client.fileno()] = one
+    for one in visitors:
+        one.client.close()
     outcome.seconds = time.perf_counter() - start
     return outcome
+
+
+class _Visitor:
+    """A client of a load, its requests, and the one that it waits for."""
+
+    def __init__(self, client: Client, requests: Iterator[Request], check: Check, outcome: Outcome) -> None:
+        self.client, self._requests, self._check, self._outcome = client, requests, check, outcome
+        self._request, self._begun = ("", "", b""), 0.0
+
+    def begin(self) -> bool:
+        """Ask for the next thing; false where there is none, or no connection."""
+        request = next(self._requests, None)
+        if request is None:
+            return False
+        self._request, self._begun = request, time.perf_counter()
+        try:
+            self.client.begin(*request)
+        except OSError as error:
+            self._end(0, str(error).encode())
+            return False
+        return True
+
+    def read(self, late: bool) -> bool:
+        """Take in what has come; true while more of the answer is awaited."""
+        try:
+            if late:
+                raise TimeoutError("no answer")
+            answer = self.client.more()
+        except OSError as error:
+            answer = 0, str(error).encode()
+            self.client.close()
+        if answer is None:
+            return True
+        self._end(*answer)
+        return False
+
+    def _end(self, status: int, body: bytes) -> None:
+        self._outcome.add(status, 1e3 * (time.perf_counter() - self._begun))
+        if wrong := self._check(self._request, status, body):
+            self._outcome.wrong.append(wrong)
 
 
 class Watch:

@@ -18,6 +18,7 @@ from clip_spark.web.errors import add_handlers, refusal
 from clip_spark.web.guard import EVERYBODY, Guard, Rules
 from clip_spark.web.headers import Outermost
 from clip_spark.web.pictures import PictureCache
+from clip_spark.web.shortcut import Shortcut
 
 STATIC = Path(__file__).parent / "static"
 
@@ -42,6 +43,7 @@ def create_app(catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_00
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
     app.state.token = rules.token
+    app.add_middleware(Shortcut, endpoints=wire_routes.PLAIN)
     app.add_middleware(Guard, rules=rules)
     if rules.origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(rules.origins), allow_methods=["*"], allow_headers=["*"])

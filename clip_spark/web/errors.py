@@ -67,14 +67,19 @@ def refusal(status: int, message: str, code: str = "", *, retry_after: float | N
     return JSONResponse({"message": message, "code": code or CODES.get(status, "refused")}, status, headers)
 
 
+def refused(error: ClipSparkError) -> JSONResponse:
+    """*Server.* The response to a request that ended with an error of ours."""
+    if status_of(error) == 500:
+        log.error("%s", error)
+    return refusal(status_of(error), sentence(error), code_of(error))
+
+
 def add_handlers(app: FastAPI) -> None:
     """*Server.* Every error of a request becomes a status and a sentence; no page of HTML, no traceback."""
 
     @app.exception_handler(ClipSparkError)
     def ours(_: Request, error: ClipSparkError) -> JSONResponse:
-        if status_of(error) == 500:
-            log.error("%s", error)
-        return refusal(status_of(error), sentence(error), code_of(error))
+        return refused(error)
 
     @app.exception_handler(RequestValidationError)
     def validation(_: Request, error: RequestValidationError) -> JSONResponse:

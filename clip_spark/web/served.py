@@ -6,10 +6,11 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from starlette.concurrency import run_in_threadpool
 
 from clip_spark.datasets import schema
 from clip_spark.errors import InputError
@@ -17,8 +18,9 @@ from clip_spark.index.open.parts import MISSING
 from clip_spark.search.hits import Hit, Wanted
 from clip_spark.search.searcher import hits_of
 from clip_spark.web.errors import NotFound
+from clip_spark.web.latest import Latest
 from clip_spark.web.metrics import Timings
-from clip_spark.web.shared_search import search_shared
+from clip_spark.web.shared_search import is_plain, search_shared, search_soon
 from clip_spark.web.together import Together
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class ServedIndex:
         self.pairs: dict[str, bool] = {}
         self._known: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
-        self._vectors = lru_cache(LATEST_TEXTS)(self._encode_text)
+        self._vectors = Latest[str, np.ndarray](LATEST_TEXTS)
 
     @property
     def kind(self) -> str:
@@ -73,13 +75,24 @@ class ServedIndex:
 
     def embed_text(self, text: str) -> np.ndarray:
         """The embedding of a text, float32 (d,), not to be written to: every page of a scroll gets the same one."""
-        return self._vectors(text)
+        found = self._vectors.get(text)
+        if found is None:
+            with self.timings("text_clip_inference_time"):
+                found = self._kept(text, encoding(self.searcher.encoder.encode_texts, text))
+        return found
 
-    def _encode_text(self, text: str) -> np.ndarray:
-        encoder = self.searcher.encoder
-        with self.timings("text_clip_inference_time"):
-            vector = np.array(encoding(encoder.encode_texts, text))  # kept without the others of its pass
+    async def embed_text_soon(self, text: str) -> np.ndarray:
+        """The same for the event loop."""
+        found = self._vectors.get(text)
+        if found is None:
+            with self.timings("text_clip_inference_time"):
+                found = self._kept(text, await encoding.soon(self.searcher.encoder.encode_texts, text))
+        return found
+
+    def _kept(self, text: str, vector: np.ndarray) -> np.ndarray:
+        vector = np.array(vector)  # without the others of its pass
         vector.flags.writeable = False
+        self._vectors.put(text, vector)
         return vector
 
     def embed_picture(self, data: bytes) -> np.ndarray:
@@ -108,6 +121,14 @@ class ServedIndex:
         """
         scores, positions = self.search(vector, wanted, without)
         return self.hits(scores, positions, wanted, records)
+
+    async def nearest_soon(self, vector: np.ndarray, wanted: Wanted, records: int) -> list[Hit]:
+        """The same for the event loop: a plain search goes with those of others, anything else into a thread."""
+        if not is_plain(wanted):
+            return await run_in_threadpool(self.nearest, vector, wanted, records=records)
+        with self.timings("knn_index_time"):
+            found = await search_soon(self.searcher.parts, vector, wanted.k, records, self._read)
+        return hits_of(found[0], found[1], 0, found[2])
 
     def search(self, vector: np.ndarray, wanted: Wanted, without: int = MISSING) -> tuple[np.ndarray, np.ndarray]:
         """Scores float32 (m,) and positions int64 (m,) of the hits of one query, best first; no record is read."""

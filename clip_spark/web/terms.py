@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,10 +89,9 @@ def unit(values: Sequence[Any], dim: int, name: str) -> np.ndarray:
     if not isinstance(values, list) or not {int, float}.issuperset(map(type, values)):
         raise SpecError(f"'{name}' must be a list of numbers.")
     try:
-        vector = np.asarray(values, np.float64)
+        length = math.hypot(*values)  # numpy would let go of Python's lock for it, and wait to get it back
     except OverflowError as error:
         raise SpecError(f"'{name}' has a number that is too large.") from error
-    length = float(np.linalg.norm(vector))
-    if vector.shape != (dim,) or not np.isfinite(length) or length == 0:
+    if len(values) != dim or not math.isfinite(length) or length < sys.float_info.min:
         raise SpecError(f"'{name}' must be {dim} finite numbers that are not all zero.")
-    return (vector / length).astype(np.float32)
+    return (np.array(values, np.float64) / length).astype(np.float32)

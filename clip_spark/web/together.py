@@ -1,14 +1,17 @@
-"""*Server.* Queries of several requests in one forward pass or one search, which cost hardly more than those of one.
+"""*Server.* Queries of several requests in one forward pass or one search, in a thread of their own.
 
 Nobody waits for company: what comes while a pass runs goes into the next one, all of it. So a lone request is encoded
-at once, and the busier the server, the larger its passes.
+at once, and the busier the server, the larger its passes. A pass wakes the event loop once, however many it answers.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 MOST = 32
@@ -19,31 +22,43 @@ Join = Callable[[Sequence[Any]], Any]
 
 
 class _Query:
-    """One query: what answers it, and its answer or what went wrong, once that is known."""
+    """One query: what answers it, and its answer or what went wrong, once that is known.
 
-    def __init__(self, answer: Answer, join: Join, item: Any) -> None:
-        self.answer, self.join, self.item = answer, join, item
+    Attributes:
+        loop: of the coroutine that waits for it; None where a thread does.
+    """
+
+    def __init__(self, answer: Answer, join: Join, item: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.answer, self.join, self.item, self.loop = answer, join, item, loop
+        self.future: Any = Future() if loop is None else loop.create_future()
         self.found: Any = None
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
 
-    @property
-    def done(self) -> bool:
-        return self.found is not None or self.error is not None
+    def settle(self) -> None:
+        """Hand over what was found; where the client has gone away, nobody waits for it any more."""
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.found)
 
 
 class Together:
-    """One pass at a time, for torch and Faiss use all cores for it; safe to use from many threads.
+    """One pass at a time, for torch and Faiss use all cores for it; safe to use from many threads and event loops.
 
     Args:
         most: queries of one pass.
+        prepare: called in the thread of the passes before the first one.
 
     Attributes:
         passes: how many there were.
     """
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, prepare: Callable[[], None] | None = None) -> None:
         self._waiting: deque[_Query] = deque()
-        self._lock, self._passing = threading.Lock(), threading.Lock()
+        self._lock, self._working = threading.Lock(), False
+        self._thread = ThreadPoolExecutor(1, "passes", prepare)
         self._most, self.passes = most, 0
 
     def __call__(self, answer: Answer, item: Any, join: Join = list) -> Any:
@@ -54,19 +69,32 @@ class Together:
             item: the query.
             join: makes n queries one argument for `answer`.
         """
-        query = _Query(answer, join, item)
+        return self._add(_Query(answer, join, item, None)).result()
+
+    async def soon(self, answer: Answer, item: Any, join: Join = list) -> Any:
+        """The same for the event loop, which does other things meanwhile."""
+        return await self._add(_Query(answer, join, item, asyncio.get_running_loop()))
+
+    def _add(self, query: _Query) -> Any:
         with self._lock:
             self._waiting.append(query)
-        with self._passing:
-            while not query.done:
-                self._pass(self._next())
-        if query.found is None:
-            raise query.error or RuntimeError("A query was not answered.")
-        return query.found
+            idle, self._working = not self._working, True
+        if idle:
+            self._thread.submit(self._work)
+        return query.future
+
+    def _work(self) -> None:
+        while queries := self._next():
+            self.passes += 1
+            self._pass(queries)
+            _settle(queries)
 
     def _next(self) -> list[_Query]:
-        """The oldest query, and others that are answered alike, in their order."""
+        """The oldest query, and others that are answered alike, in their order; empty where none waits."""
         with self._lock:
+            if not self._waiting:
+                self._working = False
+                return []
             first = self._waiting[0]
             chosen = [one for one in self._waiting if one.answer == first.answer][: self._most]
             for one in chosen:
@@ -74,7 +102,6 @@ class Together:
         return chosen
 
     def _pass(self, queries: list[_Query]) -> None:
-        self.passes += 1
         try:
             answers = queries[0].answer(queries[0].join([one.item for one in queries]))
             for one, found in zip(queries, answers, strict=True):
@@ -85,3 +112,19 @@ class Together:
                 return
             for one in queries:  # what is wrong with one of them is not the others' fault
                 self._pass([one])
+
+
+def _settle(queries: Sequence[_Query]) -> None:
+    """Wake all that wait for these queries, an event loop once for all of its own."""
+    for one in queries:
+        if one.loop is None:
+            one.settle()
+    for loop in {one.loop for one in queries if one.loop is not None}:
+        with suppress(RuntimeError):  # it has ended
+            loop.call_soon_threadsafe(_settle_in, loop, queries)
+
+
+def _settle_in(loop: asyncio.AbstractEventLoop, queries: Sequence[_Query]) -> None:
+    for one in queries:
+        if one.loop is loop:
+            one.settle()

@@ -7,6 +7,7 @@ clip-retrieval server that has not loaded these models. An id is a position. Bod
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from clip_spark.errors import Rejected, SpecError
 from clip_spark.pictures.stored import is_web_address
-from clip_spark.search.hits import Wanted
+from clip_spark.search.hits import Hit, Wanted
 from clip_spark.search.plain_values import plain
 from clip_spark.web.bodies import json_object, rows_response, shown
 from clip_spark.web.budget import check_budget
@@ -29,6 +30,8 @@ from clip_spark.web.terms import from_base64, unit
 
 SAME_PICTURE = 0.94
 """Cosine from which on clip-retrieval's `deduplicate` takes two pictures for one."""
+SMALL_BODY = 64 << 10
+"""Bytes; JSON so short is read in a fraction of a millisecond."""
 JPEG_SIDE = 512
 """Pixels. clip-retrieval sends originals in base64; forty of them make a reply of a hundred megabytes."""
 
@@ -44,8 +47,17 @@ def indices_list(request: Request) -> JSONResponse:
 @router.post("/knn-service", response_model=list[dict[str, Any]], openapi_extra=body_of(KnnRequest))
 async def knn_service(request: Request) -> Response:
     """Hits as a list, best first: the first `num_images` with their columns, the others with id and similarity."""
-    data, catalog, max_k = await request.body(), _catalog(request), request.app.state.max_k
-    return await run_in_threadpool(lambda: rows_response(_knn(catalog, json_object(data), max_k)))
+    catalog, max_k = _catalog(request), request.app.state.max_k
+    body = await _body(request)
+    with_columns = _count(body, "num_images", None, max_k)
+    total = max(with_columns, _count(body, "num_result_ids", with_columns, max_k))
+    index = _index(catalog, body)
+    with catalog.timings("full_knn_request_time"):
+        wanted = Wanted(k=total, unique=SAME_PICTURE if body.get("deduplicate") else 0.0)
+        found = await index.nearest_soon(await _vector(catalog, index, body), wanted, with_columns)
+        if any("uri" in hit.record for hit in found[:with_columns]):  # a picture to open
+            return await run_in_threadpool(_hits_response, found, with_columns)
+        return _hits_response(found, with_columns)
 
 
 @router.post("/metadata", response_model=list[MetadataAnswer], openapi_extra=body_of(MetadataRequest))
@@ -55,15 +67,19 @@ async def metadata(request: Request) -> Response:
     return await run_in_threadpool(lambda: rows_response(_metadata(catalog, json_object(data), max_k)))
 
 
-def _knn(catalog: Catalog, body: dict[str, Any], max_k: int) -> list[dict[str, Any]]:
-    with_columns = _count(body, "num_images", None, max_k)
-    total = max(with_columns, _count(body, "num_result_ids", with_columns, max_k))
-    index = _index(catalog, body)
-    with catalog.timings("full_knn_request_time"):
-        unique = SAME_PICTURE if body.get("deduplicate") else 0.0
-        found = index.nearest(_vector(catalog, index, body), Wanted(k=total, unique=unique), records=with_columns)
-        columns = [_columns(hit.record) for hit in found[:with_columns]] + [{}] * len(found[with_columns:])
-        return [{**row, "id": hit.position, "similarity": hit.score} for row, hit in zip(columns, found, strict=True)]
+async def _body(request: Request) -> dict[str, Any]:
+    """A large body, such as a picture's, is read in a thread: Python's lock is held by one that reads JSON."""
+    data = await request.body()
+    return json_object(data) if len(data) <= SMALL_BODY else await run_in_threadpool(json_object, data)
+
+
+def _hits_response(found: Sequence[Hit], with_columns: int) -> Response:
+    return rows_response(
+        [
+            {**(_columns(hit.record) if place < with_columns else {}), "id": hit.position, "similarity": hit.score}
+            for place, hit in enumerate(found)
+        ]
+    )
 
 
 def _metadata(catalog: Catalog, body: dict[str, Any], max_k: int) -> list[dict[str, Any]]:
@@ -88,14 +104,14 @@ def _index(catalog: Catalog, body: dict[str, Any]) -> ServedIndex:
     return index
 
 
-def _vector(catalog: Catalog, index: ServedIndex, body: dict[str, Any]) -> np.ndarray:
+async def _vector(catalog: Catalog, index: ServedIndex, body: dict[str, Any]) -> np.ndarray:
     """The query, in clip-retrieval's precedence: text, picture, address of a picture, embedding."""
     if text := _text(body, "text"):
-        return index.embed_text(text)
+        return await index.embed_text_soon(text)
     if image := _text(body, "image"):
-        return index.embed_picture(from_base64(image))
+        return await run_in_threadpool(lambda: index.embed_picture(from_base64(image)))
     if address := _text(body, "image_url"):
-        return index.embed_picture(catalog.fetched(address))
+        return await run_in_threadpool(lambda: index.embed_picture(catalog.fetched(address)))
     if body.get("embedding_input") is not None:
         return unit(body["embedding_input"], index.searcher.info.dim, "embedding_input")
     raise SpecError("There is no query; give 'text', 'image' or 'embedding_input'.")
@@ -105,7 +121,8 @@ def _columns(record: dict[str, Any]) -> dict[str, Any]:
     """A record under clip-retrieval's names, its own columns beside them."""
     check_budget()
     uri = str(record.get("uri") or "")
-    row = {**plain(record), "caption": record.get("caption") or record.get("text")}
+    row = plain(record)
+    row["caption"] = record.get("caption") or record.get("text")
     if not uri:
         return row
     if is_web_address(uri):
@@ -134,3 +151,7 @@ def _text(body: dict[str, Any], key: str) -> str:
 
 def _catalog(request: Request) -> Catalog:
     return request.app.state.catalog
+
+
+PLAIN = {("POST", "/knn-service"): knn_service, ("POST", "/metadata"): metadata}
+"""Routes that take nothing but the request (see shortcut.py)."""

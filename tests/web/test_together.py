@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from clip_spark.errors import SpecError
+from clip_spark.search.hits import Wanted
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.shared_search import search_shared
 from clip_spark.web.together import MOST, Together
@@ -88,6 +90,35 @@ def test_a_shared_search_finds_what_each_would_alone(catalog: Catalog) -> None:
     for mine, other in zip(shared, alone, strict=True):
         np.testing.assert_array_equal(mine[0], other[0])
         np.testing.assert_array_equal(mine[1], other[1])
+
+
+def test_an_event_loop_waits_for_a_pass_without_standing_still() -> None:
+    slow = Slow()
+
+    async def ask() -> list[Any]:
+        together = Together()
+        asked = [asyncio.ensure_future(together.soon(slow.encode, item)) for item in (1.0, -1.0, 2.0, 3.0)]
+        asked[3].cancel()  # its client has gone away
+        while not slow.begun.is_set():
+            await asyncio.sleep(0.001)
+        slow.go.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = asyncio.run(ask())
+    assert found[0] == [1.0] and found[2] == [2.0]
+    assert isinstance(found[1], SpecError) and isinstance(found[3], asyncio.CancelledError)
+
+
+def test_a_plain_search_for_the_event_loop_finds_what_others_do(catalog: Catalog) -> None:
+    served = catalog.get("images")
+    vectors = served.searcher.parts.vectors.take(np.arange(20))
+    wanted = [Wanted(k=5 + row % 2, unique=0.95 * (row % 3 == 2)) for row in range(20)]
+
+    async def ask() -> list[Any]:
+        return await asyncio.gather(*(served.nearest_soon(vectors[row], wanted[row], 3) for row in range(20)))
+
+    for row, found in enumerate(asyncio.run(ask())):
+        assert found == served.nearest(vectors[row], wanted[row], records=3)
 
 
 @pytest.mark.parametrize("kind", ["texts", "pictures"])
