@@ -42,6 +42,7 @@ class Growth:
         changed: sources that have changed; kept as they were, or done again if `pruned`.
         pruned: whether --prune was given.
         cut: numbers of those items that write a shard again without what vanished.
+        rewritten: rows of the generation before that are written again among the others.
     """
 
     kept: tuple[Receipt, ...]
@@ -51,6 +52,7 @@ class Growth:
     changed: int = 0
     pruned: bool = False
     cut: frozenset[int] = field(default=frozenset())
+    rewritten: int = 0
 
     def is_idle(self, before: Manifest) -> bool:
         """*Pure.* True if the dataset stays as it is."""
@@ -63,7 +65,7 @@ class Growth:
 
     def figures(self, written: Sequence[Receipt] = ()) -> dict[str, Any]:
         """*Pure.* For a manifest's `extra`; `written` are the receipts of the shards that this run wrote."""
-        new = sum(receipt.rows for receipt in written if receipt.shard not in self.cut)
+        new = sum(receipt.rows for receipt in written if receipt.shard not in self.cut) - self.rewritten
         return {"new_rows": new, "vanished": self.vanished, "changed": self.changed, "pruned": self.pruned}
 
     @property
@@ -77,9 +79,17 @@ class Growth:
         return {TAKEN_OVER: {"shards": len(self.copied), "rows": rows}} if self.copied else {}
 
 
-Grow = Callable[[Manifest | None, Sequence[FinishedShard]], Growth | None]
+@dataclass(frozen=True)
+class AllAgain:
+    """All of a dataset is to be done again; `why` is for a person."""
+
+    why: str
+
+
+Grow = Callable[[Manifest | None, Sequence[FinishedShard]], Growth | AllAgain | None]
 """What becomes of the generation that is official now (None: nothing is yet), and of the shards that runs have finished
-but not committed; None if all is to be done again; raises OutputError if the input is another one."""
+but not committed; None if all is to be done again because the input has changed; raises OutputError if the input is
+another one."""
 
 
 def told(figures: dict[str, Any]) -> str:

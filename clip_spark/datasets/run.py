@@ -19,7 +19,7 @@ from clip_spark.datasets.apart import check_apart
 from clip_spark.datasets.check_files import check_complete, check_files, check_kept
 from clip_spark.datasets.claim import another_run, check_kind, claimed
 from clip_spark.datasets.commit import TIME, Head, lost_to, make_official, read_head, read_open_head
-from clip_spark.datasets.growth import GROWTH, Grow, Growth, told
+from clip_spark.datasets.growth import GROWTH, AllAgain, Grow, Growth, told
 from clip_spark.datasets.manifest import GENERATIONS, REPORT, Manifest, inside, report, versions
 from clip_spark.datasets.own_files import files_of_run
 from clip_spark.datasets.plan import PLAN, Plan, check_plan, differences, found_plan, same_places
@@ -34,6 +34,8 @@ from clip_spark.errors import OutputError
 
 log = logging.getLogger(__name__)
 
+AGAIN = "done_again"
+"""In a report: why all of the work was done again, though a generation of it was finished."""
 Refine = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -45,6 +47,7 @@ class Run:
         output: where this run's tasks write: the dataset's folder, or that of a generation which will replace another.
         head: what was official when the run began; None means nothing.
         growth: what it takes over from there; None if it does all of the plan.
+        again: why it does all of it again, of a dataset that was finished; empty otherwise.
     """
 
     output: str
@@ -54,6 +57,7 @@ class Run:
     started: float = field(default_factory=time.time)
     head: Head | None = None
     growth: Growth | None = None
+    again: str = ""
 
     @cached_property
     def _reader(self) -> ReceiptReader:
@@ -131,11 +135,12 @@ class Run:
         )
         new_rows = sum(receipt.rows for receipt in receipts)
         found = {**report(manifest, time.time() - self.started, new_rows), **self._figures(receipts)}
+        found |= {AGAIN: self.again} if self.again else {}
         storage.write_json(storage.join(self.output, REPORT), refine(found) if refine else found)
         check_plan(self.output, self.plan.fingerprint)
         beside = (PLAN, REPORT, SOURCES, *beside)
         official = self._make_official(dataclasses.replace(manifest, beside=self._sizes(beside)))
-        return dataclasses.replace(official, news=told(official.extra.get(GROWTH, {})))
+        return dataclasses.replace(official, news=self.again or told(official.extra.get(GROWTH, {})))
 
     def _why_deleted(self) -> str:
         """Give up; gives the reason: another writer was quicker, or `clean` took this run for dead."""
@@ -232,11 +237,12 @@ def begin_run(
         return _whole_run(head, plan, overwrite, read)
     if grow is not None and _may_grow(head, before, plan):
         growth = grow(head.manifest, find_finished(head, plan, read))
+        if isinstance(growth, AllAgain):
+            return _again(head, plan, growth.why, read)
         if growth is not None:
             return _grown_run(head, plan, growth, read)
     if same_places(before, plan):
-        log.info("'%s': %s; all of it is done again", head.uri, "; ".join(differences(before, plan)))
-        return _whole_run(head, plan, True, read)
+        return _again(head, plan, f"{'; '.join(differences(before, plan))}; all of it is done again", read)
     raise another_run(head.uri, before, plan)
 
 
@@ -255,6 +261,13 @@ def _whole_run(head: Head, plan: Plan, overwrite: bool, read: ReadMany) -> Run:
     else:
         head = claimable(head)
     return Run(claimed(place, plan), plan, None, read, head=head)
+
+
+def _again(head: Head, plan: Plan, why: str, read: ReadMany) -> Run:
+    """*Driver.* All of a plan aside, for a reason that is told now, at the end and in the report."""
+    log.info("'%s': %s", head.uri, why)
+    run = _whole_run(head, plan, True, read)
+    return dataclasses.replace(run, again=why) if head.manifest is not None else run
 
 
 def _grown_run(head: Head, plan: Plan, growth: Growth, read: ReadMany) -> Run:

@@ -1,8 +1,8 @@
 """*Driver.* Text steps whose result depends on all of their input at once: where that has grown, all is made again.
 
-Counts cannot be added to: an n-gram that was cut for being seen once may be seen once more in the new text, and nothing
-tells which. Records are rid of duplicates over all files. So the saving is that nothing is lost, asked or typed; the
-result is that of a first run, to the byte.
+Counts that were cut cannot be added to: an n-gram that was dropped for being seen once may be seen once more in the new
+text, and nothing tells which. Records are rid of duplicates over all files. So the saving is that nothing is lost,
+asked or typed; the result is that of a first run, to the byte.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from clip_spark.datasets.growth import changes_since
 from clip_spark.datasets.manifest import Manifest
-from clip_spark.datasets.sources import NO_SHARD, names_of, sources_table
+from clip_spark.datasets.sources import NO_SHARD, Changes, names_of, sources_table
 from clip_spark.errors import OutputError
 from clip_spark.texts.corpus import CorpusFile
 from clip_spark.texts.corpus.account import printable
@@ -41,6 +41,11 @@ def all_again(now: pa.Table, option: str, prune: bool, before: Manifest | None, 
     if before is None:
         return
     old, changes = changes_since(before, now, option)
+    check_none_gone(before, old, changes, option, prune)
+
+
+def check_none_gone(before: Manifest, old: pa.Table, changes: Changes, option: str, prune: bool) -> None:
+    """*Driver.* Raise OutputError if files are gone that only the dataset remembers, unless --prune lets them go."""
     if len(changes.vanished) and not prune:
         raise OutputError(
             f"{len(changes.vanished):,} files of --{option} are gone since '{before.uri}' was made, such as "

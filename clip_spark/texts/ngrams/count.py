@@ -5,6 +5,7 @@
 
 Both passes tokenise a split once: the first leaves the text as integers in a work file. docs/ngrams.md says why.
 Receipts 0 ... n - 1 are those of the shards; behind them each split has one, with its totals and rejects (source.py).
+Of a corpus that has grown only new files are read; what was counted before comes in beside the splits (grow.py).
 """
 
 from __future__ import annotations
@@ -17,23 +18,26 @@ from typing import TYPE_CHECKING, Any
 from clip_spark import storage
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.run import Run, begin_run, finished
 from clip_spark.datasets.sources import write_sources
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.datasets.stopwatch import Stopwatch
+from clip_spark.datasets.taken_over import CopiedShard
 from clip_spark.runtime.memory import Tidied, give_back
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import collect, spread
+from clip_spark.runtime.tasks import collect, run_shards, spread
 from clip_spark.texts import corpus, outcome
 from clip_spark.texts.corpus import CorpusFile, Split
 from clip_spark.texts.corpus.sniff import Form
-from clip_spark.texts.made_again import all_again, sources_of
+from clip_spark.texts.made_again import sources_of
 from clip_spark.texts.ngrams import report as summary
 from clip_spark.texts.ngrams import report_plots as plots
 from clip_spark.texts.ngrams.counting import growth, passes, totals
 from clip_spark.texts.ngrams.counting.growth import Points
 from clip_spark.texts.ngrams.counting.source import Source
 from clip_spark.texts.ngrams.counting.vocabulary import make_vocabulary
+from clip_spark.texts.ngrams.grow import CountGrowth, Todo, todo_of
 from clip_spark.texts.specs import CountSpec
 from clip_spark.texts.text_field import check_text_field
 
@@ -62,20 +66,26 @@ def count_ngrams(get_spark: SessionSource, spec: CountSpec) -> Manifest:
     """
     listing = corpus.list_corpus(spec.corpus)
     files = listing.files
-    splits = corpus.plan_splits(files, look=partial(_look, encoding=spec.encoding))
+    splits = _cut(files, 0, spec)
     shards = spec.shards or choose_shards(sum(file.weight for file in files))
     before = Plan.of("counts", spec, {"corpus": corpus.as_input(files, spec.corpus)}, shards)
     if not spec.overwrite and (done := finished(spec.output, before)):  # its totals were kept in receipts of shards
         return done
     check_text_field(files, spec.text_field, spec.encoding)
     sources = sources_of(files)
-    again = partial(all_again, sources, "corpus", spec.prune)
-    run = begin_run(spec.output, plan_of(before, files, splits), overwrite=spec.overwrite, grow=again)
-    if run.manifest is None:
+    cut = partial(_cut, split_bytes=corpus.choose_split_bytes(sum(file.weight for file in files)), spec=spec)
+    grow = CountGrowth(spec, files, sources, shards, cut)
+    plan = plan_of(before, files, splits)
+    run = begin_run(spec.output, plan, overwrite=spec.overwrite, grow=grow, prune=spec.prune)
+    if run.manifest is None and run.growth is None:
         write_sources(run.output, sources)
-    manifest = run.manifest or _finish(get_spark, spec, run, splits, listing.left_out)
+    manifest = run.manifest or _finish(get_spark, spec, run, todo_of(run, shards, splits), listing.left_out)
     _remove_work(run)  # also after a run that ended between the commit and this
     return manifest
+
+
+def _cut(files: Sequence[CorpusFile], split_bytes: int, spec: CountSpec) -> list[Split]:
+    return corpus.plan_splits(files, split_bytes, partial(_look, encoding=spec.encoding))
 
 
 def _remove_work(run: Run) -> None:
@@ -96,20 +106,20 @@ def plan_of(shards: Plan, files: Sequence[CorpusFile], splits: Sequence[Split]) 
 
 
 def _finish(
-    get_spark: SessionSource, spec: CountSpec, run: Run, splits: list[Split], left_out: Mapping[tuple[str, str], int]
+    get_spark: SessionSource, spec: CountSpec, run: Run, todo: Todo, left_out: Mapping[tuple[str, str], int]
 ) -> Manifest:
     """*Driver.* Count what is not counted yet, then report and commit."""
     watch = Stopwatch()
     if run.pending():
         with watch("session"):
             spark = get_spark()
-        _count(spark, spec, run, splits)
+        _count(spark, spec, run, todo)
     points = _read_growth(run.output)
     if (done := run.committed_elsewhere()) is not None:  # by another driver, which then deletes its work files
         return done
     extra = totals.extra(spec.least(), run.receipts())
     outcome.check(run, extra["lines"], spec.max_rejects, NONE_LEFT)
-    report = summary.of_counts(extra, run.receipts(), len(splits), points)
+    report = summary.of_counts(extra, run.receipts(), todo.receipts_of_splits, points)
     report |= outcome.of_files(outcome.counters(run), left_out)
     report["rows_in"] += sum(outcome.rejects(run).values())
     plots.draw(run.output, report)
@@ -131,27 +141,34 @@ def _read_growth(output: str) -> Points:
     return storage.read_json(place) if storage.exists(place) else []
 
 
-def _count(spark: SparkSession, spec: CountSpec, run: Run, splits: list[Split]) -> None:
-    plan, shards = run.plan.fingerprint, run.plan.shards - len(splits)
+def _count(spark: SparkSession, spec: CountSpec, run: Run, todo: Todo) -> None:
+    plan, shards = run.plan.fingerprint, todo.shards
     source = Source(spec, storage.join(run.output, WORK, plan), run.output, plan, shards)
-    items = spread(spark, list(enumerate(splits)))
-    words = _broadcast_vocabulary(spark, source, items, run)
+    pending = frozenset(run.pending())
+    copies = [copy for copy in todo.copies if copy.number in pending]
+    run_shards(spark, STEP, copies, partial(_copy, output=run.output, plan=plan))
+    items = spread(spark, [*enumerate(todo.splits), *todo.counted])
+    words = _broadcast_vocabulary(spark, source, items, run, todo)
     give_back()  # of the words only the file remains that Spark sends
-    pending = frozenset(number for number in run.pending() if number < shards)
+    pending = frozenset(number for number in pending if number < shards)
     parts = items.flatMap(Tidied(passes.SecondPass(source, words, pending))).partitionBy(shards, int)
     write = passes.WriteShard(source, words, pending)
-    collect(spark, STEP, parts.mapPartitionsWithIndex(Tidied(write)), len(splits) + shards)
+    collect(spark, STEP, parts.mapPartitionsWithIndex(Tidied(write)), items.getNumPartitions() + shards)
 
 
-def _broadcast_vocabulary(spark: SparkSession, source: Source, items: Any, run: Run) -> Any:
+def _copy(copy: CopiedShard, output: str, plan: str) -> Receipt:
+    return copy.write(output, plan)
+
+
+def _broadcast_vocabulary(spark: SparkSession, source: Source, items: Any, run: Run, todo: Todo) -> Any:
     """*Driver.* The words frequent enough to be part of an n-gram that is kept; None if only words are counted."""
     least = [count for n, count in source.spec.least().items() if n > 1]
     if not least:
         return None
-    splits, parts = items.getNumPartitions(), source.shards
-    words = items.flatMap(Tidied(passes.FirstPass(source, splits, parts))).partitionBy(parts, int)
+    parts = source.shards
+    words = items.flatMap(Tidied(passes.FirstPass(source, len(todo.splits), parts))).partitionBy(parts, int)
     frequent = words.mapPartitions(Tidied(passes.SumWords(min(least), -(-MOST_WORDS // parts))))
-    found = collect(spark, STEP, frequent, splits + parts)
-    points = growth.curve([part.growth for part in found])
+    found = collect(spark, STEP, frequent, items.getNumPartitions() + parts)
+    points = growth.curve([part.growth for part in found], todo.points)
     storage.write_json(storage.join(run.output, WORK, GROWTH), points)
     return spark.sparkContext.broadcast(make_vocabulary(found, min(least)))

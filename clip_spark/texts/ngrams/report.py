@@ -5,6 +5,7 @@
     ngrams_by_order  order -> how many there were before and after each cut
     ranks            order -> [rank, count] at counts half an octave apart, the most frequent first (count-ngrams)
     growth           [tokens read, different words in them], the shortest beginning first (count-ngrams)
+    grown            what this run added to an earlier count, and what it left as it was (count-ngrams)
 
 All of it is bounded, whatever the size of the corpus.
 """
@@ -17,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from clip_spark.datasets.growth import GROWTH
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.texts.ngrams.counting import totals
 from clip_spark.texts.ngrams.counting.growth import Points
 
 BINS_PER_OCTAVE = 2
-FREQUENCY = "frequency"
+FREQUENCY, GROWN = "frequency", "grown"
 
 
 def frequencies(order: int, counts: np.ndarray) -> Counter[str]:
@@ -71,4 +73,5 @@ def of_filter(counts: Manifest, dropped: Mapping[str, Mapping[str, int]]) -> dic
 def refined(report: dict[str, Any], more: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, Any]:
     """*Pure.* The report of any dataset with the figures of this kind in place of the bare counters of its receipts."""
     stages = {**report["seconds_by_stage"], **{stage: round(value, 3) for stage, value in seconds.items()}}
-    return {**{key: report[key] for key in report if key != "counters"}, "seconds_by_stage": stages, **more}
+    grown = {GROWN: report[GROWTH]} if GROWTH in report else {}
+    return {**{key: report[key] for key in report if key != "counters"}, "seconds_by_stage": stages, **grown, **more}

@@ -1,6 +1,7 @@
 """*Anywhere.* How the vocabulary grows with the text: tokens read so far, different words in them.
 
 Exact, and sampled: inside the first split at positions half an octave apart, behind it where a group of splits ends.
+Text is read in the order of the corpus; what is added to a count is read behind all that was counted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from clip_spark.texts.ngrams.counting.coded_split import Coded
 GROUPS = 64
 """Groups of neighbouring splits; so many points are made, however many splits there are."""
 FIRST_TOKENS = 64
+COUNTED = -1
+"""The group of words that an earlier count has left: before all splits."""
+THINNED = 1.02
+"""Points of a count that was added to are so far apart, that they stay few however often that happens."""
 Points = list[tuple[int, int]]
 
 
@@ -64,20 +69,30 @@ def measure(parts: Sequence[SplitWords]) -> Growth:
     start = known = 0
     for part in parts:
         end = start + part.words.num_rows
-        tokens[part.group] += int(part.words["count"].to_numpy().sum())
-        if end > start and (highest := int(ranks[start:end].max()) + 1) > known:
-            new_words[part.group] += highest - known
-            known = highest
-        start = end
+        highest = int(ranks[start:end].max(initial=-1)) + 1
+        if part.group != COUNTED:
+            tokens[part.group] += int(part.words["count"].to_numpy().sum())
+            new_words[part.group] += max(0, highest - known)
+        start, known = end, max(known, highest)
     return Growth(tokens, new_words, [point for part in parts for point in part.beginning])
 
 
-def curve(parts: Sequence[Growth]) -> Points:
-    """*Driver.* The points of the whole corpus, by rising number of tokens."""
-    points = [point for part in parts for point in part.beginning]
-    tokens = np.cumsum(sum(part.tokens for part in parts)).tolist()
-    words = np.cumsum(sum(part.new_words for part in parts)).tolist()
+def curve(parts: Sequence[Growth], before: Sequence[Sequence[int]] = ()) -> Points:
+    """*Driver.* The points of the whole corpus, by rising number of tokens; `before` are those of an earlier count."""
+    points = [(point[0], point[1]) for point in before] or [point for part in parts for point in part.beginning]
+    read, known = points[-1] if before else (0, 0)
+    tokens = (read + np.cumsum(sum(part.tokens for part in parts))).tolist()
+    words = (known + np.cumsum(sum(part.new_words for part in parts))).tolist()
     for point in zip(tokens, words, strict=True):
         if not points or point[0] > points[-1][0]:
             points.append(point)
-    return [point for point in points if point[0]]
+    points = [point for point in points if point[0]]
+    return _thinned(points) if before else points
+
+
+def _thinned(points: Points) -> Points:
+    kept: Points = []
+    for point in points:
+        if not kept or point[0] >= THINNED * kept[-1][0] or point == points[-1]:
+            kept.append(point)
+    return kept

@@ -68,7 +68,10 @@ class Layout:
         """
         positions = len(numbers) - self.order + 1
         begins = (numbers[:positions] != 0) & (numbers[1 : positions + 1] != 0)
-        words = self._words(numbers, positions)
+        return tuple(column[begins] for column in self.columns_of(self._words(numbers, positions)))
+
+    def columns_of(self, words: Iterator[np.ndarray]) -> Columns:
+        """*Worker.* Keys of n-grams of which the first words are given, then the second, ...: uint64 (rows,) each."""
         columns = []
         for index, width in enumerate(self.widths):
             column = next(words).copy()
@@ -78,7 +81,7 @@ class Layout:
                 if index == 0 and inside == 1:
                     column *= SPREAD
                     column &= self._pair_mask()
-            columns.append(column[begins])
+            columns.append(column)
         return tuple(columns)
 
     def _words(self, numbers: np.ndarray, positions: int) -> Iterator[np.ndarray]:
@@ -106,6 +109,14 @@ class Layout:
             if inside > 0:
                 kept.append(columns[index] >> np.uint64((width - inside) * self.bits))
         return tuple(kept)
+
+    def begun(self, columns: Columns, words: int) -> Columns:
+        """*Worker.* Whole keys of which only the first `words` words are left; those behind them are 0."""
+        found = []
+        for index, width in enumerate(self.widths):
+            shift = np.uint64((width - min(width, max(0, words - sum(self.widths[:index])))) * self.bits)
+            found.append(columns[index] >> shift << shift if shift < 64 else np.zeros_like(columns[index]))
+        return tuple(found)
 
     def cuts(self, columns: Columns, parts: int) -> np.ndarray:
         """*Worker.* Row numbers (parts + 1,) where the shards of sorted keys begin."""

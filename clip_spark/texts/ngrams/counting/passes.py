@@ -2,6 +2,8 @@
 
 FirstPass    split -> its words                                    SumWords    words -> the frequent ones
 SecondPass   split -> sorted keys of its n-grams, and its words    WriteShard  keys, words -> a shard of counts
+
+Where a count is added to, the shards of that count stand behind the splits.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from clip_spark.texts.ngrams.counting import growth, vocabulary
 from clip_spark.texts.ngrams.counting import rare_words as unnumbered
 from clip_spark.texts.ngrams.counting import sorted_runs as runs
 from clip_spark.texts.ngrams.counting.coded_split import Coded
-from clip_spark.texts.ngrams.counting.growth import GROUPS, SplitWords
+from clip_spark.texts.ngrams.counting.counted_shard import CountedShard, Keys
+from clip_spark.texts.ngrams.counting.growth import COUNTED, GROUPS, SplitWords
 from clip_spark.texts.ngrams.counting.packed_keys import Layout
 from clip_spark.texts.ngrams.counting.source import NumberedSplit, Source
 from clip_spark.texts.ngrams.counting.vocabulary import FrequentWords, Vocabulary
@@ -30,17 +33,22 @@ CHUNK_POSITIONS = 1 << 15
 """Positions of a text that are packed at once, so that they stay in a core's cache."""
 COUNT_POSITIONS = 1 << 22
 """Positions whose keys are held and sorted at once: 32 MiB, all of a usual split."""
+Item = NumberedSplit | CountedShard
 
 
 @dataclass(frozen=True)
 class FirstPass:
-    """*Worker.* (part, SplitWords) of one split."""
+    """*Worker.* (part, SplitWords) of one split, or of a shard that is counted."""
 
     source: Source
     splits: int
     parts: int
 
-    def __call__(self, item: NumberedSplit) -> Iterator[tuple[int, SplitWords]]:
+    def __call__(self, item: Item) -> Iterator[tuple[int, SplitWords]]:
+        if isinstance(item, CountedShard):
+            for part, words in enumerate(item.words(self.parts)):
+                yield part, SplitWords(COUNTED, words, [])
+            return
         coded = self.source.read(item)
         group = item[0] * GROUPS // self.splits
         points = growth.beginning(coded) if item[0] == 0 else []
@@ -63,7 +71,7 @@ class SumWords:
 
 @dataclass(frozen=True)
 class SecondPass:
-    """*Worker.* (shard, Part) of one split.
+    """*Worker.* (shard, Part) of one split, or of a shard that is counted.
 
     Attributes:
         source: where splits are.
@@ -75,15 +83,37 @@ class SecondPass:
     words: Any
     pending: frozenset[int]
 
-    def __call__(self, item: NumberedSplit) -> Iterator[tuple[int, Part]]:
-        coded = self.source.read(item)
+    def __call__(self, item: Item) -> Iterator[tuple[int, Part]]:
         watch = Stopwatch()
-        with watch("sort"):
-            shards = self.source.shards
-            words = vocabulary.split_words(coded, shards) if self._sums_words() else [None] * shards
-            keys, texts = self._longer(coded)
+        if isinstance(item, CountedShard):
+            with watch("sort"):
+                parts = self._of_counted(item)
+        else:
+            coded = self.source.read(item)
+            with watch("sort"):
+                parts = self._of_split(coded)
+        seconds = watch.seconds["sort"] / max(1, len(self.pending))
         for shard in sorted(self.pending):
-            yield shard, Part(words[shard], keys[shard], texts[shard], watch.seconds["sort"] / len(self.pending))
+            yield shard, parts[shard]._replace(seconds=seconds)
+
+    def _of_split(self, coded: Coded) -> list[Part]:
+        shards = self.source.shards
+        words = vocabulary.split_words(coded, shards) if self._sums_words() else [None] * shards
+        keys, texts = self._longer(coded)
+        return [Part(*of_shard) for of_shard in zip(words, keys, texts, strict=True)]
+
+    def _of_counted(self, item: CountedShard) -> list[Part]:
+        shards, orders = self.source.shards, self._longer_orders
+        words = item.words(shards) if self._sums_words() else [None] * shards
+        counted: list[Keys] = [{}] * shards
+        texts: list[Any] = [None] * shards
+        if orders:
+            counted, texts = item.longer(self.words.value, orders, shards)
+        return [Part(words[at], b"", texts[at], counted=counted[at]) for at in range(shards)]
+
+    @property
+    def _longer_orders(self) -> list[int]:
+        return [n for n in self.source.spec.orders if n > 1]
 
     def _sums_words(self) -> bool:
         """*Worker.* True if single words are wanted that the vocabulary does not hold."""
@@ -92,7 +122,7 @@ class SecondPass:
 
     def _longer(self, coded: Coded) -> tuple[list[bytes], list[Any]]:
         """*Worker.* The n-grams of two and more words, by shard."""
-        orders, shards = [n for n in self.source.spec.orders if n > 1], self.source.shards
+        orders, shards = self._longer_orders, self.source.shards
         if not orders:
             return [b""] * shards, [None] * shards
         known: Vocabulary = self.words.value

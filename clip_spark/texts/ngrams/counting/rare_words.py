@@ -51,7 +51,8 @@ def _count(coded: Coded, is_word: np.ndarray, lacks_number: np.ndarray, n: int) 
 
 
 def sum_texts(tables: Sequence[pa.Table]) -> pa.Table:
-    """*Pure.* One row per n-gram."""
+    """*Pure.* One row per n-gram, in the order of the texts: Spark brings the tables in any."""
     table = pa.concat_tables([TEXTS.empty_table(), *tables])
     summed = table.group_by(["n", "text"], use_threads=False).aggregate([("count", "sum")])
+    summed = summed.sort_by([("n", "ascending"), ("text", "ascending")])
     return pa.table([summed["n"], summed["text"], summed["count_sum"]], schema=TEXTS)

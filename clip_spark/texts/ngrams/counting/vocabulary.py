@@ -71,6 +71,11 @@ def part_of_words(words: pa.Array, parts: int) -> np.ndarray:
 def split_words(coded: Coded, parts: int) -> list[pa.Table]:
     """*Worker.* The words of a split with their counts, by the shard that sums them up."""
     table = pa.table([coded.words, pa.array(coded.counts)], schema=WORDS).filter(pa.array(coded.is_word))
+    return deal_words(table, parts)
+
+
+def deal_words(table: pa.Table, parts: int) -> list[pa.Table]:
+    """*Worker.* Words with their counts (WORDS), by the shard that sums them up."""
     part = part_of_words(table["word"].combine_chunks(), parts)
     order = np.argsort(part, kind="stable")
     cuts = np.searchsorted(part[order], np.arange(parts + 1))

@@ -14,6 +14,7 @@ from clip_spark.datasets.shards import ShardWriter
 from clip_spark.texts.ngrams import report as summary
 from clip_spark.texts.ngrams.counting import sorted_runs as runs
 from clip_spark.texts.ngrams.counting import totals
+from clip_spark.texts.ngrams.counting.counted_shard import Keys
 from clip_spark.texts.ngrams.counting.packed_keys import Layout
 from clip_spark.texts.ngrams.counting.rare_words import sum_texts
 from clip_spark.texts.ngrams.counting.sorted_runs import Run
@@ -24,12 +25,21 @@ MERGE_TABLES = 64
 
 
 class Part(NamedTuple):
-    """What one split tells one shard; `seconds` is this shard's share of the time it took to sort the split."""
+    """What one split tells one shard, or a shard that is counted.
+
+    Attributes:
+        words: single words (WORDS), where they are summed up here.
+        keys: a run of the longest order, of which the others are beginnings; of a split.
+        texts: n-grams that have no key (TEXTS).
+        seconds: this shard's share of the time it took to sort the split.
+        counted: keys of each order; of a shard that is counted.
+    """
 
     words: pa.Table | None
     keys: bytes
     texts: pa.Table | None
-    seconds: float
+    seconds: float = 0.0
+    counted: Keys = {}
 
 
 class _Gathered:
@@ -38,6 +48,7 @@ class _Gathered:
     def __init__(self, writer: ShardWriter) -> None:
         self.words: list[pa.Table] = []
         self.texts: list[pa.Table] = []
+        self._counted: dict[int, list[bytes]] = {}
         self._writer = writer
 
     def keys(self, parts: Iterable[Part]) -> Iterator[Run]:
@@ -48,8 +59,17 @@ class _Gathered:
                 self.words = _added(self.words, part.words, sum_words)
             if part.texts is not None:
                 self.texts = _added(self.texts, part.texts, sum_texts)
+            for n, keys in part.counted.items():
+                self._counted.setdefault(n, []).append(keys)
             if part.keys:
                 yield runs.decode(part.keys)
+
+    def added(self, kept: Run, layout: Layout, n: int) -> Run:
+        """The n-grams of one order with what was counted before; packed until now, as it came."""
+        if n not in self._counted:
+            return kept
+        counted = map(runs.decode, self._counted.pop(n))
+        return runs.merge_all([Run(layout.begun(kept.columns, n), kept.counts), *counted], layout)
 
 
 def _added(tables: list[pa.Table], table: pa.Table, sum_up: Callable[[Sequence[pa.Table]], pa.Table]) -> list[pa.Table]:
@@ -73,7 +93,8 @@ def write_counts(
             elif n == 1 or vocabulary is None:
                 table = _words(gathered.words, at_least, writer)
             else:
-                kept, more = runs.prefixes(merged, layout, n), texts.filter(pc.field("n") == n)
+                kept = gathered.added(runs.prefixes(merged, layout, n), layout, n)
+                more = texts.filter(pc.field("n") == n)
                 writer.counters[totals.key("distinct", n)] += len(kept) + more.num_rows
                 kept, more = runs.filtered(kept, kept.counts >= at_least), more.filter(pc.field("count") >= at_least)
                 table = _table(n, _join(kept, layout, vocabulary, n), kept.counts)
