@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from clip_spark.datasets.growth import GROWTH
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.texts.ngrams.counting import totals
@@ -73,5 +72,5 @@ def of_filter(counts: Manifest, dropped: Mapping[str, Mapping[str, int]]) -> dic
 def refined(report: dict[str, Any], more: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, Any]:
     """*Pure.* The report of any dataset with the figures of this kind in place of the bare counters of its receipts."""
     stages = {**report["seconds_by_stage"], **{stage: round(value, 3) for stage, value in seconds.items()}}
-    grown = {GROWN: report[GROWTH]} if GROWTH in report else {}
+    grown = {GROWN: report["growth"]} if "growth" in report else {}  # where the curve has its place
     return {**{key: report[key] for key in report if key != "counters"}, "seconds_by_stage": stages, **grown, **more}
