@@ -31,11 +31,11 @@ serve: $(STAMP)  ## search page over the demo's indices, after `make demo`
 	@$(BIN)/clip-spark serve --index pictures=$(WORK)/image-index --index words=$(WORK)/ngram-index
 
 # Two processes, a file of tests in one of them; in the order of collection, so that clusters and Spark come first: most of
-# their time is waiting, which the other process uses.
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# their time is waiting, which the other process uses. Each computes with one thread: more would wait for each other's cores.
+PYTEST_TWICE := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(STAMP)  ## all tests, two at a time
-	@$(BIN)/python -m pytest $(PARALLEL)
+	@$(PYTEST_TWICE)
 
 test-unit: $(STAMP)  ## the tests without Spark, services or a browser: a minute
 	@$(BIN)/python -m pytest tests/unit
@@ -56,7 +56,7 @@ $(SPARK35)/.installed: $(STAMP)
 NOT_ON_35 := $(addprefix --ignore tests/spark/test_,recall_across_kinds.py readme.py odd_pictures.py own_recall.py)
 
 test-spark35: $(SPARK35)/.installed  ## the Spark tests on Spark 3.5
-	@PYTHONPATH=$(SPARK35) $(BIN)/python -m pytest $(PARALLEL) $(NOT_ON_35) tests/spark
+	@PYTHONPATH=$(SPARK35) $(PYTEST_TWICE) $(NOT_ON_35) tests/spark
 
 fuzz-pictures: $(STAMP)  ## 25,000 damaged pictures, 10,000 damaged archives and 15,000 odd tars (an hour)
 	@MUTATIONS=5000 $(BIN)/python -m pytest --timeout 7200 tests/unit/test_picture_fuzz.py

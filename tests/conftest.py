@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.services.pytest_services"]
+pytest_plugins = ["tests.services.pytest_services", "tests.tell_failures"]
 
 # A busy machine is no failure: the first example of a test may import torch.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -33,6 +33,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     os.environ["PYSPARK_PYTHON"] = sys.executable  # else workers run `python3` from PATH
     from pyspark.sql import SparkSession
 
+    from clip_spark.runtime.session import LOCAL_DEFAULTS
+
     scratch = tmp_path_factory.mktemp("spark")
     session = (
         SparkSession.builder.master("local[2,2]")
@@ -43,6 +45,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.memory", "1g")
+        .config("spark.driver.extraJavaOptions", LOCAL_DEFAULTS["spark.driver.extraJavaOptions"])
         .config("spark.sql.warehouse.dir", str(scratch))
         .config("spark.local.dir", str(scratch))
         .getOrCreate()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.processes import wait_until
+from tests.tell_failures import told
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "tests").rglob("*.py"))
@@ -75,3 +76,17 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_failure_is_told_in_a_line() -> None:
+    def call() -> None:
+        raise ValueError("first\nsecond\n" + "x" * 9999)
+
+    info = pytest.CallInfo.from_call(call, "setup")
+    assert info.excinfo is not None
+    longrepr = info.excinfo.getrepr(style="long")
+    report = pytest.TestReport("tests/a.py::test_b", ("a.py", 1, "b"), {}, "failed", longrepr, "setup")
+    line = told(report)
+    assert line.startswith("FAILED tests/a.py::test_b (setup): ValueError: first second x") and "\n" not in line
+    report.longrepr = "worker 'gw0' crashed while running 'tests/a.py::test_b'"
+    assert told(report).endswith("(setup): worker 'gw0' crashed while running 'tests/a.py::test_b'")
