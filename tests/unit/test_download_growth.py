@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -11,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from clip_spark.datasets.manifest import read_manifest
+from clip_spark.datasets.own_files import files_of_run
 from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.unfinished import delete_unfinished
 from clip_spark.errors import OutputError, ResultError, SpecError
-from clip_spark.pictures.download import checkpoints, earlier, growth, outcomes, shard, slices
+from clip_spark.pictures.download import checkpoints, earlier, growth, outcomes, report, shard, slices
 from clip_spark.pictures.download.growth import compare_links
 from clip_spark.pictures.download.outcomes import FIELDS, SCHEMA
 from clip_spark.pictures.download.report import by_status
@@ -145,6 +148,25 @@ def test_a_run_that_fails_wholly_keeps_its_rows(web: Web, tmp_path: Path) -> Non
     with pytest.raises(ResultError, match="None of 2 links gave a picture"):
         download(tmp_path)
     assert len(rows(read_manifest(str(tmp_path / "out")))) == 2
+
+
+def test_a_download_that_is_cleaned_away_at_its_commit_does_not_bar_the_next(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_records(tmp_path / "records", links("0", "1", "1gone"))
+    out, page = str(tmp_path / "out"), report.download_page
+
+    def cleaned(found: dict[str, Any]) -> str:
+        delete_unfinished(out)
+        return page(found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "download_page", cleaned)
+        with pytest.raises(OutputError, match="another writer was quicker"):
+            download(tmp_path)
+    assert by_status(download(tmp_path)) == {"ok": 2, "http 404": 1}
+    written = {str(file) for file in Path(out).rglob("*") if file.is_file() and file.name != "manifest.json"}
+    assert set(files_of_run(out)) == written, "a file that clean would not know for ours"
 
 
 def test_links_are_compared_in_rounds_as_at_once(web: Web, tmp_path: Path) -> None:
