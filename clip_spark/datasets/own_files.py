@@ -13,7 +13,8 @@ from clip_spark import storage
 NUMBER = r"\d{5}(\d{3})?"
 OF_A_RUN = re.compile(
     rf"""
-    (plan|report|encoder|summary)\.json | sources\.parquet | (describe|report)\.html | (rank-frequency|vocabulary-growth)\.png
+    (plan|report|encoder|summary)\.json | sources\.parquet | (describe|report)\.html
+    | (rank-frequency|vocabulary-growth)\.png
     | (counts|records|embeddings|images|tags|hits|best|rejects|map)/{NUMBER}\.parquet
     | images/{NUMBER}\.tar
     | (jsonl|manifest)/{NUMBER}\.jsonl | receipts/{NUMBER}\.json

@@ -7,6 +7,7 @@ import hashlib
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,6 +86,14 @@ def write_receipt(output: str, receipt: Receipt) -> None:
 def has_receipt(output: str, shard: int) -> bool:
     """*Worker.* Whether a task has finished this shard."""
     return storage.exists(_place(output, shard))
+
+
+def found_receipt(output: str, plan: str, shard: int) -> Receipt | None:
+    """*Worker.* The receipt of this shard, if a task of the plan has finished it."""
+    with suppress(FileNotFoundError):
+        found = Receipt.from_json(storage.read_json(_place(output, shard)))
+        return found if found.plan == plan else None
+    return None
 
 
 def _place(output: str, shard: int) -> str:

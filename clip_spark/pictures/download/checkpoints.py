@@ -5,7 +5,8 @@
     <output>/_work/<plan>/<shard>/doubles.json     with --dedup: position -> record whose file shows the same
 
 Two attempts at one shard may run at once, and the web may tell them different things. Both write checkpoints under
-names of their own; both then make the shard of what `taken.json` names, so that they write the same bytes.
+names of their own; both then make the shard of what `taken.json` names, so that they write the same bytes. Who has its
+receipt takes all of it away; an attempt that comes later finds the receipt.
 """
 
 from __future__ import annotations
@@ -94,10 +95,13 @@ class Checkpoints:
             for _, same in groupby(merged, key=lambda outcome: outcome.position):
                 yield next(same)  # merge is stable: of two attempts' outcomes always the same one
 
+    def decide(self) -> None:
+        """Name the checkpoints that make the shard, unless another attempt has named some."""
+        storage.create_bytes(storage.join(self.place, TAKEN), json.dumps(sorted(self._names)).encode())
+
     def _taken(self) -> list[str]:
-        place = storage.join(self.place, TAKEN)
-        storage.create_bytes(place, json.dumps(sorted(self._names)).encode())
-        return list(json.loads(storage.read_bytes(place)))
+        self.decide()
+        return list(json.loads(storage.read_bytes(storage.join(self.place, TAKEN))))
 
     def _rows(self, files: ExitStack, uri: str) -> Iterator[Outcome]:
         stream = files.enter_context(storage.open_read(uri))

@@ -18,8 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import storage
+from clip_spark.datasets.manifest import file_of
+from clip_spark.datasets.receipt import found_receipt
 from clip_spark.pictures.download.checkpoints import Checkpoints
 from clip_spark.pictures.download.earlier import OldShard, is_again
+from clip_spark.pictures.download.outcomes import RECORDS
 from clip_spark.pictures.download.pdq import low_bits
 from clip_spark.pictures.download.slices import NewShard
 from clip_spark.pictures.download.statuses import OK
@@ -87,6 +90,9 @@ class ReadKeys:
             yield part, _packed(pa.Table.from_pylist(found, KEYS))
 
     def _pending(self, part: NewShard | OldShard) -> Iterator[tuple[int, str, dict[str, Any]]]:
+        if (done := found_receipt(self.output, self.plan, part.number)) is not None:  # by another run of this command
+            yield from written_facts(storage.join(self.output, file_of(done, RECORDS)))
+            return
         fresh = Checkpoints(self.output, self.plan, part.number).facts(FACTS)
         old = written_facts(part.records) if isinstance(part, OldShard) else ()
         reasons = part.reasons if isinstance(part, OldShard) else ()

@@ -43,7 +43,9 @@ def commit(run: Run) -> Manifest:
     kept = run.growth.kept if run.growth else ()
     sums = sum_up(receipt.counters for receipt in (*kept, *run.receipts()))
     manifest = run.commit({"pictures": int(sums["pictures"])}, refine, (PAGE,))
-    storage.remove_empty_folders(storage.join(run.output, WORK))  # each shard has deleted its own checkpoints
+    # Each shard has deleted its own checkpoints; what is left is of attempts that were killed, or came too late.
+    storage.remove_tree(storage.join(run.output, WORK, run.plan.fingerprint))
+    storage.remove_empty_folders(storage.join(run.output, WORK))
     return manifest
 
 

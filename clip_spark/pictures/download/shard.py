@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from clip_spark.datasets.receipt import Receipt
+from clip_spark.datasets.receipt import Receipt, found_receipt
 from clip_spark.datasets.shards import ShardWriter
+from clip_spark.errors import SpecError
 from clip_spark.pictures.download.checkpoints import Checkpoints
 from clip_spark.pictures.download.crawl import run
 from clip_spark.pictures.download.earlier import OldShard
@@ -42,15 +43,30 @@ class DownloadWork:
     tasks: int = 1
 
     def __call__(self, part: NewShard | OldShard) -> Receipt:
-        """Fetch what has no outcome yet, then write the shard from the outcomes."""
-        checkpoints = self.fetch(part)
-        outcomes = checkpoints.outcomes()
-        outcomes = part.merged(outcomes) if isinstance(part, OldShard) else outcomes
-        if self.spec.dedup != "no":
-            outcomes = _stored_once(outcomes, checkpoints.doubles())
-        receipt = self._write(part, outcomes)
-        checkpoints.remove()
+        """Fetch what has no outcome yet, then write the shard from the outcomes; another attempt may be quicker."""
+        receipt = self._finished(part)
+        if receipt is None:
+            checkpoints = self.fetch(part)
+            checkpoints.decide()  # before the next look: who decides after another has finished finds its receipt
+            receipt = self._finished(part) or self._written(part, checkpoints)
+        Checkpoints(self.output, self.plan, part.number).remove()
         return receipt
+
+    def _finished(self, part: NewShard | OldShard) -> Receipt | None:
+        return found_receipt(self.output, self.plan, part.number)
+
+    def _written(self, part: NewShard | OldShard, checkpoints: Checkpoints) -> Receipt:
+        """The shard of its checkpoints, which go as soon as another attempt has written it."""
+        try:
+            outcomes = checkpoints.outcomes()
+            outcomes = part.merged(outcomes) if isinstance(part, OldShard) else outcomes
+            if self.spec.dedup != "no":
+                outcomes = _stored_once(outcomes, checkpoints.doubles())
+            return self._write(part, outcomes)
+        except (FileNotFoundError, SpecError):
+            if (receipt := self._finished(part)) is None:
+                raise
+            return receipt
 
     def fetch(self, part: NewShard | OldShard) -> Checkpoints:
         """Every row has an outcome then."""
@@ -107,7 +123,8 @@ class Fetch:
 
     def __call__(self, part: NewShard | OldShard) -> int:
         """The shard's number."""
-        self.work.fetch(part)
+        if found_receipt(self.work.output, self.work.plan, part.number) is None:
+            self.work.fetch(part)
         return part.number
 
 
