@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import types
 
@@ -22,11 +23,11 @@ UNSEEN = "not among the first rows of its file"
 
 
 class Place(NamedTuple):
-    """Where rows are: the file, its path below the input, and the number of the first of them, from 1."""
+    """Where rows are: the file, its path below the input, and their numbers in it, from 1."""
 
     uri: str
     relative: str
-    first: int
+    numbers: Sequence[int] | np.ndarray
 
 
 def as_records(table: pa.Table, spec: RecordsSpec, columns: pa.Schema, account: Account, at: Place) -> pa.Table:
@@ -41,10 +42,10 @@ def as_records(table: pa.Table, spec: RecordsSpec, columns: pa.Schema, account: 
     """
     first, *others = key_columns(spec, table.column_names)
     rows, texts = _spread(_texts(table, first) if first else [None] * table.num_rows)
-    where = [at_row(at.uri, at.first + row) for row in rows]
+    where = [at_row(at.uri, at.numbers[row]) for row in rows]
     keys = [_usable(text, source, first, account) for text, source in zip(texts, where, strict=True)]
     own = _ids(table, spec) if spec.id_column else None
-    names = [at_row(at.relative, at.first + row) for row in range(table.num_rows)] if own is None else own
+    names = [at_row(at.relative, at.numbers[row]) for row in range(table.num_rows)] if own is None else own
     if own is not None:
         found = zip(keys, rows, where, strict=True)
         keys = [key and _with_id(key, own[row], source, account) for key, row, source in found]

@@ -17,7 +17,7 @@ from clip_spark.datasets.shards import ShardWriter
 from clip_spark.runtime.row_counts import count_rows, tell_rows
 from clip_spark.texts.corpus import Account
 from clip_spark.texts.corpus.account import Reject
-from clip_spark.texts.corpus.rows import read_tables
+from clip_spark.texts.corpus.rows import read_numbered
 from clip_spark.texts.record_rows import Place, as_records
 from clip_spark.texts.row_choice import RowChoice
 from clip_spark.texts.specs import RecordsSpec
@@ -79,16 +79,16 @@ class ReadFile:
 
     def records(self, file: RowsFile, account: Account) -> Iterator[pa.Table]:
         """*Worker.* The records of a file that are taken, in its order and without ORDER."""
-        spec, first, taken = self.spec, 0, 0
-        for table in read_tables(file.uri, spec.uri_column or spec.text_column, account, spec.encoding):
-            rejects, place = len(account.rejects), Place(file.uri, file.relative, first + 1)
+        spec, taken = self.spec, 0
+        for table, numbers in read_numbered(file.uri, spec.uri_column or spec.text_column, account, spec.encoding):
+            rejects, place = len(account.rejects), Place(file.uri, file.relative, numbers)
             rows = as_records(_with_partitions(table, file), spec, self.columns, account, place)
             account.counters["rows"] += table.num_rows - (len(account.rejects) - rejects)
             rows = self.choice.of(rows, account)
             if file.most is not None and taken + rows.num_rows > file.most:
                 account.counters[BEYOND] += taken + rows.num_rows - file.most
                 rows = rows.slice(0, file.most - taken)
-            first, taken = first + table.num_rows, taken + rows.num_rows
+            taken += rows.num_rows
             count_rows(table.num_rows)
             yield rows
             if file.most and taken == file.most:

@@ -20,6 +20,8 @@ CHUNK_BYTES = 1 << 20
 DELIMITERS = (b",", b";", b"\t", b"|")
 QUOTE, LINE_FEED = 34, 10
 RAGGED, STRAY_QUOTE = "ragged row", "stray quote"
+Numbered = tuple[pa.Table, np.ndarray]
+Chunk = tuple[pa.Table, list[int]]
 
 
 class CsvRows:
@@ -66,12 +68,17 @@ class CsvRows:
 
     def tables(self, uri: str, account: Account, only: str | None = None) -> Iterator[pa.Table]:
         """*Worker.* The rows, columns as binary; `only` names the one column that is wanted."""
+        return (table for table, _ in self.numbered(uri, account, only))
+
+    def numbered(self, uri: str, account: Account, only: str | None = None) -> Iterator[Numbered]:
+        """*Worker.* The same, and the number of each row in the file, from 1; rejected rows have one too."""
         row = 0
         while chunk := self._chunk():
-            table, rows = self._parsed(chunk, row, uri, account, only)
-            row += rows
+            table, bad = self._parsed(chunk, row, uri, account, only)
+            rows = table.num_rows + len(bad)
             if table.num_rows:
-                yield table
+                yield table, row + np.setdiff1d(np.arange(1, rows + 1), bad)[: table.num_rows]
+            row += rows
 
     def _chunk(self) -> bytes:
         """Some whole records; their last line end has an even number of quotes before it."""
@@ -100,13 +107,13 @@ class CsvRows:
             found += more
         return found
 
-    def _parsed(self, chunk: bytes, row: int, uri: str, account: Account, only: str | None) -> tuple[pa.Table, int]:
-        """The table of a chunk, and how many rows it has with the rejected ones."""
+    def _parsed(self, chunk: bytes, row: int, uri: str, account: Account, only: str | None) -> Chunk:
+        """The table of a chunk, and which of its rows were rejected, from 1."""
         if quotes_are_regular(chunk, self.delimiter[0]):
             return self._by_arrow(chunk, row, uri, account, only)
         return self._with_care(chunk, row, uri, account, only)
 
-    def _by_arrow(self, chunk: bytes, row: int, uri: str, account: Account, only: str | None) -> tuple[pa.Table, int]:
+    def _by_arrow(self, chunk: bytes, row: int, uri: str, account: Account, only: str | None) -> Chunk:
         bad: list[int] = []
 
         def reject(found: pyarrow.csv.InvalidRow) -> str:
@@ -129,10 +136,11 @@ class CsvRows:
                 include_missing_columns=True,
             ),
         )
-        return table, table.num_rows + len(bad)
+        return table, bad
 
-    def _with_care(self, chunk: bytes, row: int, uri: str, account: Account, only: str | None) -> tuple[pa.Table, int]:
+    def _with_care(self, chunk: bytes, row: int, uri: str, account: Account, only: str | None) -> Chunk:
         kept: list[list[bytes]] = []
+        bad: list[int] = []
         at = rows = 0
         while at < len(chunk):
             line = chunk.find(b"\n", at) + 1 or len(chunk)
@@ -146,13 +154,14 @@ class CsvRows:
                 kept.append(found.cells)
                 at = found.end
             else:
+                bad.append(rows)
                 self._reject_line(chunk[at:line], row + rows, uri, account)
                 at = line
         columns = [pa.array(column, pa.binary()) for column in zip(*kept, strict=True)]
         table = pa.table(columns or [pa.array([], pa.binary()) for _ in self.names], names=self.names)
         if only is None:
-            return table, rows
-        return table.select([only]) if only in self.names else pa.table({only: pa.nulls(len(table))}), rows
+            return table, bad
+        return table.select([only]) if only in self.names else pa.table({only: pa.nulls(len(table))}), bad
 
     def _reject_line(self, line: bytes, row: int, uri: str, account: Account) -> None:
         loose = self._dialect.read(line, 0, -1, False)

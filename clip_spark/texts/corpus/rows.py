@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from clip_spark.texts.corpus import magic, sniff
@@ -28,6 +29,8 @@ from clip_spark.texts.corpus.warc import read_records
 from clip_spark.texts.lines import decode
 
 BATCH_ROWS = 10_000
+Numbered = tuple[pa.Table, Sequence[int] | np.ndarray]
+"""Rows, and the number of each in its file, from 1."""
 URL = "url"
 """Column of web archives' rows, beside the text."""
 
@@ -41,20 +44,33 @@ def read_tables(uri: str, column: str, account: Account, encoding: str = AUTO) -
         account: told what the file is, and of rows and files that cannot be used.
         encoding: of the text, where the user knows better.
     """
+    return (table for table, _ in read_numbered(uri, column, account, encoding))
+
+
+def read_numbered(uri: str, column: str, account: Account, encoding: str = AUTO) -> Iterator[Numbered]:
+    """*Worker.* The same, each table with the numbers of its rows in the file, from 1: rejected rows have one too."""
     rows = 0
     try:
         with open_source(uri, encoding) as source:
             account.found(source.form)
-            for table in _tables(source, column, account, encoding):
-                rows += table.num_rows
-                yield plain_table(table)
+            for table, numbers in _tables(source, column, account, encoding):
+                rows = int(numbers[-1]) if len(numbers) else rows
+                yield plain_table(table), numbers
     except Exception as error:
         if not is_damage(error):
             raise
         account.reject(uri, DAMAGED, f"after row {rows}: {type(error).__name__}: {error}")
 
 
-def _tables(source: Source, column: str, account: Account, encoding: str) -> Iterator[pa.Table]:
+def _in_a_row(tables: Iterable[pa.Table]) -> Iterator[Numbered]:
+    """*Worker.* Tables of which no row is missing."""
+    first = 1
+    for table in tables:
+        yield table, range(first, first + table.num_rows)
+        first += table.num_rows
+
+
+def _tables(source: Source, column: str, account: Account, encoding: str) -> Iterator[Numbered]:
     form = source.form.format
     if form == sniff.FOREIGN:
         account.reject(source.uri, NOT_TEXT, f"it is {source.form.what}")
@@ -64,19 +80,18 @@ def _tables(source: Source, column: str, account: Account, encoding: str) -> Ite
     elif form == sniff.JSON:
         yield from _of_values(stream_values(source.stream, source.uri, account), column, source.uri, account)
     elif form == sniff.CSV:
-        for table in CsvRows(source.stream, split_name(source.name)[1], column).tables(source.uri, account):
-            yield _as_text(table, account)
+        for table, rows in CsvRows(source.stream, split_name(source.name)[1], column).numbered(source.uri, account):
+            yield _as_text(table, account), rows
     elif form == magic.WARC:
-        yield from _of_pages(read_records(source.stream, source.uri, account), column)
+        yield from _in_a_row(_of_pages(read_records(source.stream, source.uri, account), column))
     elif form == magic.TAR:
-        yield from _of_lines(tar_texts(source, column, account, encoding), column)
+        yield from _in_a_row(_of_lines(tar_texts(source, column, account, encoding), column))
     elif form in (sniff.LINES, sniff.WIKI):
         blocks = stream_blocks(source.stream)
         blocks = (WIKI_TAG.sub(b"", block) for block in blocks) if form == sniff.WIKI else blocks
-        yield from _of_lines(lines_of(blocks), column)
+        yield from _in_a_row(_of_lines(lines_of(blocks), column))
     else:
-        for batch in batches(source.seekable(), form):
-            yield pa.table(batch)
+        yield from _in_a_row(map(pa.table, batches(source.seekable(), form)))
 
 
 def _of_lines(lines: Iterator[bytes], column: str) -> Iterator[pa.Table]:
@@ -108,21 +123,23 @@ def _cells_as_text(column: pa.ChunkedArray, account: Account) -> pa.Array:
         return pa.array(texts, pa.string())
 
 
-def _of_values(rows: Iterable[Row], column: str, uri: str, account: Account) -> Iterator[pa.Table]:
+def _of_values(rows: Iterable[Row], column: str, uri: str, account: Account) -> Iterator[Numbered]:
     named = ((row, value if isinstance(value, dict) else {column: value}) for row, value in rows)
     while batch := list(islice(named, BATCH_ROWS)):
-        values = _usable_values(batch, column, uri, account)
+        usable = _usable_values(batch, column, uri, account)
+        values = [value for _, value in usable]
         names = list(dict.fromkeys(name for value in values for name in value))
-        yield pa.table({name: _json_column([value.get(name) for value in values], name == column) for name in names})
+        columns = {name: _json_column([value.get(name) for value in values], name == column) for name in names}
+        yield pa.table(columns), [row for row, _ in usable]
 
 
-def _usable_values(batch: Sequence[Row], column: str, uri: str, account: Account) -> list[dict[str, Any]]:
+def _usable_values(batch: Sequence[Row], column: str, uri: str, account: Account) -> Sequence[Row]:
     """*Worker.* The rows; those that have an object where others have a text are rejects, as is one in a list."""
     texts = (value.get(column) for _, value in batch)
     kinds = {type(item) for text in texts for item in (text if isinstance(text, list) else (text,))}
     if not kinds & {dict, list} or not kinds - {dict, list, type(None)}:
-        return [value for _, value in batch]
-    values = list[dict[str, Any]]()
+        return batch
+    values = list[Row]()
     for row, value in batch:
         text = value.get(column)
         items = text if isinstance(text, list) else [text]
@@ -130,7 +147,8 @@ def _usable_values(batch: Sequence[Row], column: str, uri: str, account: Account
         for item in odd:
             account.reject(at_row(uri, row), NO_TEXT, f"'{column}' is {kind_of(item)}")
         if len(odd) < len(items) or not odd:
-            values.append({**value, column: [item for item in items if item not in odd]} if odd else value)
+            rest = {**value, column: [item for item in items if item not in odd]} if odd else value
+            values.append((row, rest))
     return values
 
 
