@@ -53,8 +53,8 @@ def plan_choice(spec: RecordsSpec, columns: pa.Schema, found: list[str]) -> RowC
     """
     names = {name: own_name(name) for name in found if own_name(name) != name}
     for keys in key_columns(spec, found):
-        if keys and not keys.inside:
-            names[keys.top] = keys.target
+        if keys:
+            names[f"{keys.top}.{keys.inside}" if keys.inside else keys.top] = keys.target
     names = {name: column for name, column in names.items() if column in columns.names}
     schema = with_names(columns.empty_table(), names).schema
     return RowChoice(check_condition(spec.where, schema) if spec.where else None, names, spec.sample, spec.seed)

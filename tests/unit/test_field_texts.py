@@ -267,3 +267,35 @@ def test_a_table_of_every_type_keeps_its_values() -> None:
     assert (row["ls"], row["dict"], row["u64"], row["bin"]) == ("x", "UNLIKELY", 9223372036854775813, b"\xff\x00")
     (row,), _ = records("duck.parquet")
     assert row["id"] == "082d3389-ad74-4d0d-8e1d-5fc629a00a7b"
+
+
+def saved_to_disk(folder: Path, texts: list[str], **state: Any) -> None:
+    """What `datasets.save_to_disk` of Hugging Face writes, and a cache that `map` leaves beside it."""
+    folder.mkdir(parents=True)
+    for name, rows in (("data-00000-of-00001.arrow", texts), ("cache-1f2e.arrow", ["of a cache"])):
+        table = pa.table({"prompt": rows})
+        with pa.ipc.new_stream(str(folder / name), table.schema) as writer:
+            writer.write_table(table)
+    shards = [{"filename": "data-00000-of-00001.arrow"}]
+    (folder / "state.json").write_text(json.dumps({"_data_files": shards, "_fingerprint": "1f2e", **state}))
+    (folder / "dataset_info.json").write_text('{"features": {"prompt": {"dtype": "string", "_type": "Value"}}}')
+
+
+def test_a_data_set_saved_by_hugging_face_is_its_shards(tmp_path: Path) -> None:
+    for split, texts in (("train", ["a red fox", "a blue hen"]), ("test", ["a cat"])):
+        saved_to_disk(tmp_path / "set" / split, texts)
+    (tmp_path / "set" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    assert records(str(tmp_path / "set")) == ([{"text": "a cat"}, FOX, HEN], {})
+    left_out = corpus.list_corpus([str(tmp_path / "set")], "rows").left_out
+    assert {ending: n for (ending, _), n in left_out.items()} == {".json": 5, ".arrow": 2}
+
+
+def test_a_state_of_somebody_else_is_a_file_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text('{"prompt": "a red fox"}')
+    assert records(str(tmp_path)) == ([FOX], {})
+
+
+def test_rows_in_an_order_of_their_own_are_refused(tmp_path: Path) -> None:
+    saved_to_disk(tmp_path / "set", ["a"], _indices_files=[{"filename": "indices.arrow"}])
+    with pytest.raises(InputError, match="flatten_indices"):
+        corpus.list_corpus([str(tmp_path / "set")], "rows")

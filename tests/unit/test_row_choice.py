@@ -51,6 +51,14 @@ def test_a_condition_names_columns_as_the_table_does_or_as_records_do(tmp_path: 
         assert sums["rows"] == 4
 
 
+def test_a_condition_looks_inside_of_columns_as_other_options_do(tmp_path: Path) -> None:
+    table = (
+        '[{"doc": {"prompt": "a fox", "lang": "en"}}, {"doc": {"prompt": "ein Fuchs", "lang": "de"}}, {"doc": null}]'
+    )
+    for where in ("doc.prompt = 'a fox'", "doc.lang = 'en'", "text like '%fox' and doc.lang is not null"):
+        assert texts(made(tmp_path, table, text_column="doc.prompt", where=where)[0]) == {"a fox"}
+
+
 def test_text_that_is_a_number_is_compared_as_one_and_other_text_is_null(tmp_path: Path) -> None:
     assert texts(made(tmp_path, where="cast(width as double) >= 100")[0]) == {"a red fox", "a white hare"}
     assert texts(made(tmp_path, where="cast(width as double) is null")[0]) == {"a grey owl"}

@@ -22,6 +22,8 @@ from clip_spark.datasets.condition.columns import (
     TIMES,
     TIMESTAMP,
     family_of,
+    path_to,
+    type_at,
 )  # fmt: skip
 from clip_spark.datasets.condition.grammar import Node, parse_condition
 from clip_spark.datasets.condition.literals import MOST_DIGITS, is_number, quoted, time_sql
@@ -136,7 +138,7 @@ class _Binder:
 
     def _column(self, node: Node) -> Value:
         name = self._name(node)
-        family = family_of(self.schema.field(name).type)
+        family = family_of(type_at(self.schema, name) or pa.null())
         if family == NOTHING:
             return Value("NULL", NOTHING)
         if name not in self.columns:
@@ -150,6 +152,8 @@ class _Binder:
         alike = [name for name in names if name.lower() == node.value.lower()]
         if len(alike) == 1:
             return alike[0]
+        if not alike and path_to(self.schema, node.value):
+            return node.value
         why = f"several columns are called '{node.value}'." if alike else "there is no such column."
         raise self.wrong(node, f"{why}{nearest(node.value, names)} The columns are {', '.join(names)}.")
 

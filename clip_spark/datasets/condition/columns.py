@@ -74,6 +74,36 @@ def _stored(kind: pa.DataType) -> pa.DataType:
     return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
 
 
+def path_to(columns: pa.Schema | pa.StructType, name: str) -> tuple[str, ...]:
+    """*Pure.* The column called `name`, or the field `b` inside of column `a` for `a.b`; empty if there is neither."""
+    if columns.get_field_index(name) >= 0:
+        return (name,)
+    for at, letter in enumerate(name):
+        place = columns.get_field_index(name[:at]) if letter == "." else -1
+        kind = columns.field(place).type if place >= 0 else None
+        inside = path_to(kind, name[at + 1 :]) if kind is not None and pa.types.is_struct(kind) else ()
+        if inside:
+            return (name[:at], *inside)
+    return ()
+
+
+def type_at(columns: pa.Schema, name: str) -> pa.DataType | None:
+    """*Pure.* The type of what `path_to` finds; None if that is nothing."""
+    found: Any = columns
+    for step in path_to(columns, name):
+        found = (found if found is columns else found.type).field(step)
+    return None if found is columns else found.type
+
+
+def value_at(batch: pa.RecordBatch, name: str) -> pa.Array | None:
+    """*Pure.* The values of what `path_to` finds, null where what it lies in is; None if that is nothing."""
+    path = path_to(batch.schema, name)
+    if not path:
+        return None
+    column = batch.column(path[0])
+    return pc.struct_field(column, list(path[1:])) if path[1:] else column
+
+
 def hand_over(column: pa.Array, kind: pa.DataType) -> Any:
     """*Worker.* A column of records as DuckDB gets it: of type `handed_over(kind)`; opaque values are true or null.
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from clip_spark.datasets.condition.binding import Bound, bind
-from clip_spark.datasets.condition.columns import hand_over, handed_over
+from clip_spark.datasets.condition.columns import hand_over, handed_over, type_at, value_at
 from clip_spark.datasets.condition.words import mistake
 from clip_spark.errors import SpecError
 
@@ -60,7 +60,7 @@ def check_condition(condition: str, schema: pa.Schema) -> Bound:
     """*Driver.* The bound condition, or SpecError unless DuckDB takes it; reads no row."""
     bound = bind(condition, schema)
     check_patterns(condition, bound)
-    fields = [pa.field(f"c{number}", handed_over(schema.field(name).type)) for number, name in enumerate(bound.columns)]
+    fields = [pa.field(f"c{number}", handed_over(type_at(schema, name))) for number, name in enumerate(bound.columns)]
     empty = pa.schema([*fields, (POSITION, pa.int64())]).empty_table()
     matching(bound, empty.to_reader(), time.monotonic() + SECONDS)
     return bound
@@ -93,15 +93,15 @@ def rows_that_fit(bound: Bound, table: pa.Table) -> pa.Array:
 
 def numbered(bound: Bound, schema: pa.Schema, batch: pa.RecordBatch, start: int) -> pa.RecordBatch:
     """*Pure.* The columns of a condition as DuckDB gets them, and the numbers of the rows from `start`."""
-    kinds = {name: schema.field(name).type for name in bound.columns}
+    kinds = {name: type_at(schema, name) for name in bound.columns}
     columns = [hand_over(_column(batch, name, kind), kind) for name, kind in kinds.items()]
     columns.append(pa.array(np.arange(start, start + batch.num_rows, dtype=np.int64)))
     return pa.RecordBatch.from_arrays(columns, [*(f"c{number}" for number in range(len(kinds))), POSITION])
 
 
 def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> Any:
-    found = batch.schema.get_field_index(name)
-    column = batch.column(found) if found >= 0 else pa.nulls(batch.num_rows, kind)
+    found = value_at(batch, name)
+    column = pa.nulls(batch.num_rows, kind) if found is None else found
     return column if column.type == kind else column.cast(kind, safe=False)
 
 

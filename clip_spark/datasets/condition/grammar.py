@@ -8,6 +8,8 @@ test        = (= <> < <= > >= | IS [NOT] DISTINCT FROM) value | IS [NOT] (NULL |
 value       = product { (+ | -) product };  product = part { (* | / | %) part };  part = - part | single
 single      = number | text | TRUE | FALSE | NULL | DATE text | TIMESTAMP text | CAST "(" condition AS TEXT ")"
             | name "(" condition {"," condition} ")" | name | "(" condition ")"
+
+A name may lead inside a column: `a.b`.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ READ_ENDINGS = (*sniff.NAMED, "")
 """What a file in a folder ends with to be read; files of other endings are read where they are named."""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif", ".jxl", ".jp2", ".svg")
 PLAN_KEYS = {"kind", "spec", "inputs", "shards"}
+NO_DATA = "of a Delta table or a saved data set, and not among its rows"
 LeftOut = Counter[tuple[str, str]]
 """(Ending, reason) -> files."""
 
@@ -44,7 +45,9 @@ def list_place(uri: str, option: str) -> Place:
         _check_named(listed[0], option)
         return Place(listed, Counter())
     left_out: LeftOut = Counter()
-    found = _without_datasets(live_files(listed, option), left_out)
+    live = live_files(listed, option)
+    left_out.update((ending_of(file.uri), NO_DATA) for file in set(listed).difference(live))
+    found = _without_datasets(live, left_out)
     in_folder = all(file.uri.startswith(uri + "/") for file in listed)
     files = [file for file in found if not (why := _why_not(file, uri, in_folder)) or _note(file, why, left_out)]
     if not files:
