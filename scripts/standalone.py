@@ -29,6 +29,8 @@ LOOPBACK = "127.0.0.1"
 START_SECONDS = 120
 PR_SET_PDEATHSIG = 1
 """Of Linux' prctl."""
+LIGHT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""For daemons on one machine, which only talk: the optimising compiler would take more from the cores than it gives."""
 
 
 @dataclass
@@ -131,6 +133,8 @@ def daemon_environment(extra: Mapping[str, str]) -> dict[str, str]:
         "SPARK_HOME": str(Path(pyspark.__file__).parent),
         "SPARK_LOCAL_IP": LOOPBACK,
         "SPARK_DAEMON_MEMORY": "256m",
+        "SPARK_DAEMON_JAVA_OPTS": LIGHT_JVM,
+        "SPARK_LAUNCHER_OPTS": LIGHT_JVM,
         "PYSPARK_PYTHON": sys.executable,
         **extra,
     }

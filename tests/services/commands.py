@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.standalone import LIGHT_JVM
 from tests.services.seaweed import S3Server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +24,8 @@ SETTINGS = {
     "spark.sql.shuffle.partitions": "3",
     "spark.sql.ansi.enabled": "true",
     "spark.port.maxRetries": "100",
+    "spark.driver.extraJavaOptions": LIGHT_JVM,
+    "spark.executor.extraJavaOptions": LIGHT_JVM,
 }
 
 
@@ -75,6 +78,7 @@ class Submitter:
             **self.s3.env(self.endpoint),
             "SPARK_HOME": spark_home(),
             "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_LAUNCHER_OPTS": LIGHT_JVM,
             "PYSPARK_PYTHON": sys.executable,
         }
 

@@ -21,7 +21,10 @@ from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 pytestmark = pytest.mark.spark
 
 
-@pytest.mark.parametrize("key", ["IVF16,Flat", "IVF16,SQ8", "OPQ8_32,IVF16,PQ8x8", "IVF16_HNSW8,Flat"])
+LONG = [pytest.param(key, marks=pytest.mark.long) for key in ("IVF16,Flat", "IVF16,SQ8", "IVF16_HNSW8,Flat")]
+
+
+@pytest.mark.parametrize("key", ["OPQ8_32,IVF16,PQ8x8", *LONG])
 def test_appended_vectors_are_found(spark, tmp_path: Path, key: str) -> None:
     vectors = unit_vectors(3000)
     texts = numbered(3000)

@@ -16,7 +16,8 @@ from clip_spark.search.searcher import Searcher
 from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 pytestmark = pytest.mark.spark
-ROWS = 20_000
+ROWS = 10_000
+LONG = [pytest.param(key, marks=pytest.mark.long) for key in ("IVF64,SQ8", "IVF64_HNSW8,Flat")]
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +32,26 @@ def build(spark, embeddings: Path, output: Path, **options):
     return build_index(lambda: spark, IndexSpec(embeddings=str(embeddings), output=str(output), **options))
 
 
+@pytest.fixture(scope="module")
+def indices(spark, embeddings, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Number of parts -> an index of them."""
+    folders = {parts: tmp_path_factory.mktemp("index") / str(parts) for parts in (1, 3)}
+    for parts, folder in folders.items():
+        build(spark, embeddings[0], folder, parts=parts, recall=0.9, index_key="IVF128,Flat")
+    return folders
+
+
 @pytest.mark.parametrize("parts", [1, 3])
-def test_parts_hold_all_vectors_once_and_reach_the_recall(spark, tmp_path: Path, embeddings, parts: int) -> None:
-    folder, vectors = embeddings
-    manifest = build(spark, folder, tmp_path / "index", parts=parts, recall=0.9, index_key="IVF512,Flat")
-    _, info = read_index(manifest.uri)
+def test_parts_hold_all_vectors_once_and_reach_the_recall(indices: dict[int, Path], embeddings, parts: int) -> None:
+    uri, vectors = str(indices[parts]), embeddings[1]
+    _, info = read_index(uri)
     assert len(info.parts) == parts and info.key.startswith("IVF")
-    ids = np.concatenate([stored_ids(index) for index in open_parts(manifest.uri, info).indexes])
+    ids = np.concatenate([stored_ids(index) for index in open_parts(uri, info).indexes])
     np.testing.assert_array_equal(np.sort(ids), np.arange(ROWS))
     assert info.measured["recall_at_10"] >= 0.9
-    assert 1 <= info.settings.nprobe < 512
-    assert not list((tmp_path / "index").rglob("building/**/*.index"))
-    searcher = Searcher.open(manifest.uri)
+    assert 1 <= info.settings.nprobe < 128
+    assert not list(indices[parts].rglob("building/**/*.index"))
+    searcher = Searcher.open(uri)
     queries = near(vectors[::200])
     truth = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
     found = [[int(hit.record["text"].split()[1]) for hit in hits] for hits in searcher.search_embeddings(queries)]
@@ -50,16 +59,13 @@ def test_parts_hold_all_vectors_once_and_reach_the_recall(spark, tmp_path: Path,
     assert overlap > 0.85  # queries that it was not tuned with
 
 
-def test_any_number_of_parts_gives_the_same_hits(spark, tmp_path: Path, embeddings) -> None:
-    folder, vectors = embeddings
-    found = []
-    for parts in (1, 4):
-        manifest = build(spark, folder, tmp_path / str(parts), parts=parts, index_key="IVF64,Flat")
-        found.append(Searcher.open(manifest.uri).search_embeddings(near(vectors[::100])))
-    assert found[0] == found[1]
+def test_any_number_of_parts_gives_the_same_hits(indices: dict[int, Path], embeddings) -> None:
+    queries = near(embeddings[1][::100])
+    one, three = (Searcher.open(str(folder)).search_embeddings(queries) for folder in indices.values())
+    assert one == three
 
 
-@pytest.mark.parametrize("key", ["IVF64,SQ8", "OPQ8_32,IVF16,PQ8x8", "IVF64_HNSW8,Flat"])
+@pytest.mark.parametrize("key", ["OPQ8_32,IVF16,PQ8x8", *LONG])
 def test_compressed_keys_reach_the_recall_by_reranking(spark, tmp_path: Path, embeddings, key: str) -> None:
     folder, vectors = embeddings
     manifest = build(spark, folder, tmp_path / "index", parts=2, recall=0.95, index_key=key)

@@ -71,7 +71,10 @@ def contents(folder: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(scope="module", params=[(1,), (1, 2, 3)], ids=["words", "n-grams"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param((1,), id="words", marks=pytest.mark.long), pytest.param((1, 2, 3), id="n-grams")],
+)
 def undisturbed(request: Any, spark: Any, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     output = tmp_path_factory.mktemp("undisturbed") / "out"
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -100,7 +103,9 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
     monkeypatch.setattr(count, "passes", SimpleNamespace(**{**vars(passes), **failing}))
 
 
-@pytest.mark.parametrize("written", [0, 1, 3])
+@pytest.mark.parametrize(
+    "written", [pytest.param(0, marks=pytest.mark.long), 1, pytest.param(3, marks=pytest.mark.long)]
+)
 def test_a_run_stopped_after_some_shards_ends_as_an_undisturbed_one(
     spark: Any, corpus: Path, tmp_path: Path, undisturbed: Any, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:

@@ -25,7 +25,7 @@ from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
 from tests.helpers_embeddings import write_embeddings
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.spark, pytest.mark.long, pytest.mark.timeout(900)]
 ROWS, MORE, DIM, GOAL, ASKED = 20_000, 2_000, 16, 0.95, 400
 RNG = np.random.default_rng(11)
 CENTRES = RNG.normal(size=(300, DIM))

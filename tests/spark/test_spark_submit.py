@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from clip_spark.datasets.manifest import read_manifest
+from scripts.standalone import LIGHT_JVM
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.spark
@@ -24,6 +25,7 @@ def spark_submit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]
         "SPARK_HOME": str(home),
         "PYSPARK_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_LAUNCHER_OPTS": LIGHT_JVM,
     }
     command = [
         str(home / "bin" / "spark-submit"),
@@ -31,6 +33,8 @@ def spark_submit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]
         "local[1]",
         "--conf",
         "spark.ui.enabled=false",
+        "--conf",
+        f"spark.driver.extraJavaOptions={LIGHT_JVM}",
         *arguments,
     ]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)

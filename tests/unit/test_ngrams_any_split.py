@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import subprocess
@@ -71,7 +72,7 @@ def count(folder: Path, spec: CountSpec, split_bytes: int, shards: int, most_wor
     return dict(rows), growth.curve([part.growth for part in found])
 
 
-@settings(max_examples=60)
+@settings(max_examples=int(os.environ.get("CORPORA", "20")))
 @given(
     files=st.lists(LINES.map("\n".join), min_size=1, max_size=4).filter(any),
     split_bytes=st.integers(1, 100),

@@ -20,7 +20,7 @@ from clip_spark.index.build.tune import exact_hits, make_questions, recalls
 from clip_spark.index.files.layout import IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.open.parts import PartSet
 
-ROWS, KEY, GOAL = 20_000, "IVF256,Flat", 0.95
+ROWS, KEY, GOAL = 10_000, "IVF128,Flat", 0.95
 RNG = np.random.default_rng(3)
 
 
