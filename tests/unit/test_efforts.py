@@ -56,6 +56,23 @@ def trained() -> faiss.Index:
 INDEX = trained()
 
 
+@pytest.mark.parametrize("at", [1, 3, 50])
+@pytest.mark.parametrize("known", [False, True])
+def test_recall_is_the_share_of_the_true_hits(at: int, known: bool) -> None:
+    draw = np.random.default_rng(at)
+    found, true = (np.array([draw.permutation(12)[:width] for _ in range(40)]) for width in (9, 7))
+    found[draw.random(found.shape) < 0.2] = true[draw.random(true.shape) < 0.2] = MISSING
+    true[5] = MISSING
+    own = draw.integers(0, 12, 40) if known else None
+    left_out = [{MISSING} if own is None else {MISSING, int(own[row])} for row in range(40)]
+    sides = [
+        [[one for one in side[row] if one not in left_out[row]][:at] for row in range(40)] for side in (true, found)
+    ]
+    shares = [len({*wanted} & {*got}) / len(wanted) for wanted, got in zip(*sides, strict=True) if wanted]
+    np.testing.assert_allclose(recalls(found, true, own, at), shares)
+    assert len(shares) < 40 and recalls(found[:0], true[:0], None, at).shape == (0,)
+
+
 @pytest.fixture(scope="module")
 def tuned() -> PartSet:
     """Tuned for pictures and for texts, as a build with --queries does."""
