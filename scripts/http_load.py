@@ -151,13 +151,13 @@ def run_load(
     outcome = Outcome()
     visitors = [_Visitor(Client(url), requests(number), check, outcome) for number in range(clients)]
     start = time.perf_counter()
-    waiting = {one.client.fileno(): one for one in visitors if one.begin()}
+    waiting = {one.client.fileno(): one for one in visitors if one.begin_until(start + seconds)}
     while waiting:
         ready, _, _ = select.select(waiting, (), (), Client.seconds)
         for place in ready or list(waiting):
             one = waiting.pop(place)
             goes_on = one.read(late=not ready)
-            if goes_on or (time.perf_counter() - start < seconds and one.begin()):
+            if goes_on or one.begin_until(start + seconds):
                 waiting[one.client.fileno()] = one
     for one in visitors:
         one.client.close()
@@ -172,18 +172,17 @@ class _Visitor:
         self.client, self._requests, self._check, self._outcome = client, requests, check, outcome
         self._request, self._begun = ("", "", b""), 0.0
 
-    def begin(self) -> bool:
-        """Ask for the next thing; false where there is none, or no connection."""
-        request = next(self._requests, None)
-        if request is None:
-            return False
-        self._request, self._begun = request, time.perf_counter()
-        try:
-            self.client.begin(*request)
-        except OSError as error:
-            self._end(0, str(error).encode())
-            return False
-        return True
+    def begin_until(self, end: float) -> bool:
+        """Ask for the next thing that can be sent; false where there is none, or no time."""
+        while (begun := time.perf_counter()) < end and (request := next(self._requests, None)) is not None:
+            self._request, self._begun = request, begun
+            try:
+                self.client.begin(*request)
+                return True
+            except OSError as error:
+                self._end(0, str(error).encode())
+                time.sleep(0.01)  # nobody listens, perhaps
+        return False
 
     def read(self, late: bool) -> bool:
         """Take in what has come; true while more of the answer is awaited."""
