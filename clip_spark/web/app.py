@@ -35,7 +35,8 @@ def create_app(catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_00
     app = FastAPI(title="clip-spark", version=__version__, docs_url=None, redoc_url=None)
     app.state.catalog, app.state.max_k, app.state.pictures = catalog, max_k, PictureCache()
     add_handlers(app)
-    _add_health(app)
+    app.add_api_route("/health", _health, name="health")
+    app.add_api_route("/ready", _ready, name="ready")
     app.include_router(search_routes.router)
     for routes in (query_routes, wire_routes, figures_routes):
         app.include_router(routes.router)
@@ -43,7 +44,7 @@ def create_app(catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_00
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
     app.state.token = rules.token
-    app.add_middleware(Shortcut, endpoints=wire_routes.PLAIN)
+    app.add_middleware(Shortcut, endpoints={("GET", "/health"): _health, **wire_routes.PLAIN})
     app.add_middleware(Guard, rules=rules)
     if rules.origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(rules.origins), allow_methods=["*"], allow_headers=["*"])
@@ -66,20 +67,19 @@ async def _log_in(request: Request) -> Response:
     return answer
 
 
-def _add_health(app: FastAPI) -> None:
-    @app.get("/health")
-    async def health(request: Request) -> JSONResponse:
-        """200 as long as the process answers."""
-        return JSONResponse({"status": "ok", "version": __version__, "indices": app.state.catalog.names})
+async def _health(request: Request) -> JSONResponse:
+    """200 as long as the process answers."""
+    names = request.app.state.catalog.names
+    return JSONResponse({"status": "ok", "version": __version__, "indices": names})
 
-    @app.get("/ready")
-    def ready(request: Request) -> JSONResponse:
-        """200 if every index can be searched, and a record and a vector of it read; else 503 with the reason."""
-        catalog: Catalog = app.state.catalog
-        try:
-            for index in catalog.indices.values():
-                index.check()
-        except (ClipSparkError, OSError) as error:
-            return refusal(503, f"Index '{index.name}' cannot be searched: {error}")
-        notes = {index.name: index.outdated for index in catalog.indices.values() if index.outdated}
-        return JSONResponse({"status": "ready", **({"notes": notes} if notes else {})})
+
+def _ready(request: Request) -> JSONResponse:
+    """200 if every index can be searched, and a record and a vector of it read; else 503 with the reason."""
+    catalog: Catalog = request.app.state.catalog
+    try:
+        for index in catalog.indices.values():
+            index.check()
+    except (ClipSparkError, OSError) as error:
+        return refusal(503, f"Index '{index.name}' cannot be searched: {error}")
+    notes = {index.name: index.outdated for index in catalog.indices.values() if index.outdated}
+    return JSONResponse({"status": "ready", **({"notes": notes} if notes else {})})

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
 from clip_spark.errors import InputError
+from clip_spark.runtime.memory import tidy
 from clip_spark.search.resident_server import answering
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
@@ -49,6 +50,8 @@ def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None
         if spec.log_requests:
             log_requests()
         lines = [index.summary for index in catalog.indices.values()]
+        app.openapi()  # the first request that needs it would hold up all others
+        tidy()  # a look through all that torch and FastAPI keep holds Python's lock for a fifth of a second
         with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it again
             Reloader(app.state, named_uris(spec.index)).start()
             resident = answering(lambda: [index.searcher for index in app.state.catalog.indices.values()])
