@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 WORK   ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz help install demo serve test test-unit test-spark test-failed release test-spark35 fuzz-pictures
+.PHONY: fuzz help install demo serve test test-unit test-spark test-failed release test-spark35 install-spark35 test-long fuzz-pictures
 .PHONY: serve-load fuzz-conditions fault-suite faulty-web life check docs format bench clean
 
 help:  ## this list
@@ -16,12 +16,15 @@ help:  ## this list
 
 install: $(STAMP)  ## create .venv and install everything into it
 
-# Reinstalled only when what is to be installed has changed; the code itself is installed in place. pip compiles it all:
-# where PYTHONDONTWRITEBYTECODE is set, every worker would else compile torch again, 3 seconds each time.
+# Reinstalled only when what is to be installed has changed; the code itself is installed in place. All is compiled, on all
+# cores (pip would use one): where PYTHONDONTWRITEBYTECODE is set, every worker would else compile torch again, 3 seconds
+# each time. Some packages hold files that are no Python of today: they stay as they are.
+COMPILE := $(BIN)/python -m compileall -q -j 0
 $(STAMP): setup.py constraints.txt
 	@sh scripts/check_machine.sh all "$(PYTHON)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,check,docs]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[all,test,check,docs]'
+	@$(COMPILE) $(VENV)/lib clip_spark jobs scripts tests >/dev/null || true
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## run the main job on bundled data (WORK=folder)
@@ -49,14 +52,23 @@ test-failed: $(STAMP)  ## only those that failed the last time
 # The oldest Spark that we support, put before the newest on the path; everything else stays installed once.
 SPARK35 := $(VENV)/spark35
 $(SPARK35)/.installed: $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --target $(SPARK35) pyspark==3.5.9
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile --upgrade --target $(SPARK35) pyspark==3.5.9
+	@$(COMPILE) $(SPARK35)/pyspark >/dev/null || true
 	@touch $@
 
-# Of what these ask Spark for, the others ask for all.
-NOT_ON_35 := $(addprefix --ignore tests/spark/test_,recall_across_kinds.py readme.py odd_pictures.py own_recall.py)
+# One of each way in which steps use Spark: shuffles, tasks with receipts, the distributed build of an index, data frames.
+ON_35 := $(addprefix tests/spark/test_,count.py tasks.py tag_images.py search_index.py filter_ngrams.py api_on_spark.py \
+	append.py::test_lists_leave_out_what_is_known_or_was_taken_down)
 
-test-spark35: $(SPARK35)/.installed  ## the Spark tests on Spark 3.5
-	@PYTHONPATH=$(SPARK35) $(PYTEST_TWICE) $(NOT_ON_35) tests/spark
+install-spark35: $(SPARK35)/.installed
+
+test-spark35: $(SPARK35)/.installed  ## each way of using Spark once, on Spark 3.5
+	@PYTHONPATH=$(SPARK35) $(PYTEST_TWICE) $(ON_35)
+
+test-long: $(STAMP) $(SPARK35)/.installed  ## variants that CI leaves out, and all Spark tests on Spark 3.5 (half an hour)
+	@$(PYTEST_TWICE) -m long
+	@CORPORA=300 $(BIN)/python -m pytest tests/unit/test_ngrams_any_split.py
+	@PYTHONPATH=$(SPARK35) $(PYTEST_TWICE) -m 'long or not long' tests/spark
 
 fuzz-pictures: $(STAMP)  ## 25,000 damaged pictures, 10,000 damaged archives and 15,000 odd tars (an hour)
 	@MUTATIONS=5000 $(BIN)/python -m pytest --timeout 7200 tests/unit/test_picture_fuzz.py
