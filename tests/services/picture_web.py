@@ -131,6 +131,7 @@ class PictureWeb:
             "tdm": plain(whole, "tdm-reservation: 1"),
             "moved": head("302 Found", 0, f"Location: /ok/{number}.jpg"),
             "loop": head("302 Found", 0, f"Location: {path}"),
+            "onward": head("302 Found", 0, f"Location: /fault/onward/{number + 1}"),
             "inward": head("302 Found", 0, "Location: http://169.254.169.254/latest/meta-data/"),
             "ftp": head("302 Found", 0, "Location: ftp://example.org/a.jpg"),
             "large": head(length=1 << 30),

@@ -50,6 +50,7 @@ STATUSES = {
     "aipref": "opted out",
     "tdm": "opted out",
     "loop": "redirect",
+    "onward": "redirect",
     "ftp": "no link",
     "silent": "timeout",
     "loris": "timeout",
@@ -67,6 +68,8 @@ def test_each_fault_has_its_status(web: PictureWeb) -> None:
     assert {name: outcome.status for name, outcome in zip(names, found, strict=True)} == STATUSES
     assert all(outcome.message for outcome in found if not outcome.is_ok)
     assert all(outcome.data for outcome in found if outcome.is_ok)
+    at = names.index("loop")
+    assert web.asked[f"/fault/loop/{at}"] == 1 and "lead back to" in str(found[at].message)
 
 
 def test_what_may_pass_is_tried_again_and_what_may_not_is_not(web: PictureWeb) -> None:

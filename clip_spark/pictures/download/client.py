@@ -84,8 +84,12 @@ class Client:
             Failed: with the status of what went wrong.
         """
         deadline = time.monotonic() + self._spec.timeout
+        asked = set[str]()
         for _ in range(MOST_REDIRECTS + 1):
             url = check_link(url)
+            if url in asked:  # without cookies the answer is the same; the rest of a loop would only take time
+                raise Failed(statuses.REDIRECT, f"redirects that lead back to '{url[:200]}'")
+            asked.add(url)
             if not self._spec.allow_private:
                 check_literal(urlsplit(url).hostname or "")
             found = await self._hop(url, most_bytes, deadline)
