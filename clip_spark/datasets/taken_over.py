@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +36,7 @@ class FinishedShard:
     Attributes:
         place: URI of the folder of its run.
         receipt: its paths are relative to the place.
-        sources: what it was made of (sources.SCHEMA).
+        sources: what it was made of (sources.SCHEMA); none where its run has not noted that.
     """
 
     place: str
@@ -50,6 +51,9 @@ class CopiedShard:
     number: int
     place: str
     receipt: Receipt
+
+    def __len__(self) -> int:
+        return self.receipt.rows
 
     def write(self, output: str, plan: str) -> Receipt:
         """*Worker.* Copy the files, the receipt last; its figures tell of the work that was done."""
@@ -66,6 +70,19 @@ class CopiedShard:
         receipt = dataclasses.replace(self.receipt, shard=self.number, plan=plan, files=files)
         write_receipt(output, receipt)
         return receipt
+
+
+@dataclass(frozen=True)
+class MakeOrCopy:
+    """*Worker.* Makes a shard, or copies one that another run has made; picklable."""
+
+    output: str
+    plan: str
+    make: Callable[[Any], Receipt]
+
+    def __call__(self, item: Any) -> Receipt:
+        """Write the shard."""
+        return item.write(self.output, self.plan) if isinstance(item, CopiedShard) else self.make(item)
 
 
 def find_finished(head: Head, plan: Plan, read: ReadMany) -> list[FinishedShard]:
@@ -88,14 +105,16 @@ def _finished_in(place: str, plan: Plan, read: ReadMany) -> Iterator[FinishedSha
     other = found_plan(place)
     if other is None or other.fingerprint == plan.fingerprint or not same_places(other, plan):
         return
+    receipts = [receipt for receipt in ReceiptReader(place, read).read() if receipt.plan == other.fingerprint]
     if not storage.exists(storage.join(place, SOURCES)):
-        return  # it did not come to its tasks, or an older version did not note them
+        yield from (FinishedShard(place, receipt, SCHEMA.empty_table()) for receipt in receipts)
+        return
     sources = read_sources_of(place)
     order = np.argsort(sources["shard"].to_numpy(), kind="stable")
     numbers = sources["shard"].to_numpy()[order]
-    for receipt in ReceiptReader(place, read).read():
+    for receipt in receipts:
         low, high = np.searchsorted(numbers, (receipt.shard, receipt.shard + 1))
-        if receipt.plan == other.fingerprint and low < high:
+        if low < high:
             yield FinishedShard(place, receipt, sources.take(pa.array(order[low:high])))
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.run import Run
-from clip_spark.datasets.taken_over import CopiedShard, FinishedShard
+from clip_spark.datasets.taken_over import FinishedShard, MakeOrCopy
 from clip_spark.embed.task import IDENTITY, adopt_encoder, noted_encoder
 from clip_spark.runtime import devices
 from clip_spark.runtime.session import SessionSource
@@ -34,26 +33,13 @@ def encode_pending(
     if items := run.todo(planned.items):
         spark = get_spark()
         threads = devices.threads_per_task(spark.sparkContext, len(items))
-        encode_or_copy = EncodeOrCopy(run.output, run.plan.fingerprint, work(threads))
+        encode_or_copy = MakeOrCopy(run.output, run.plan.fingerprint, work(threads))
         run_shards(spark, step, items, encode_or_copy, devices.gpu_profile(spark))
 
 
 def _encoder_taken_over(run: Run) -> dict[str, Any] | None:
     copied = run.growth.copied if run.growth else []
     return noted_encoder(copied[0].place) if copied else None
-
-
-@dataclass(frozen=True)
-class EncodeOrCopy:
-    """*Worker.* Makes a shard, or copies one that another run has made; picklable."""
-
-    output: str
-    plan: str
-    encode: Callable[[Any], Receipt]
-
-    def __call__(self, item: Any) -> Receipt:
-        """Write the shard."""
-        return item.write(self.output, self.plan) if isinstance(item, CopiedShard) else self.encode(item)
 
 
 def of_one_encoder(finished: Sequence[FinishedShard], before: Manifest | None) -> list[FinishedShard]:
@@ -64,4 +50,4 @@ def of_one_encoder(finished: Sequence[FinishedShard], before: Manifest | None) -
         noted = noted_encoder(place) or {}
         known = known or noted
         fitting[place] = bool(noted) and all(noted.get(key) == known.get(key) for key in IDENTITY)
-    return [one for one in finished if fitting[one.place]]
+    return [one for one in finished if fitting[one.place] and one.sources.num_rows]

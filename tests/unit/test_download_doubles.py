@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.taken_over import MakeOrCopy
 from clip_spark.errors import SpecError
 from clip_spark.pictures.download import step
 from clip_spark.pictures.download.report import preview
-from clip_spark.pictures.download.shard import DownloadWork, Fetch
+from clip_spark.pictures.download.shard import Fetch
 from tests.helpers_download import Web, download, fake_web, links, make_records, rows, shown
 
 
@@ -59,7 +60,7 @@ def test_a_killed_run_decides_the_same(web: Web, tmp_path: Path, monkeypatch: py
     make_records(tmp_path / "records", links(*NAMES))
     undisturbed = check(download(tmp_path, dedup="sha256", output=str(tmp_path / "other")))
     order = random.Random(1)
-    for kill_after, phase in ((2, Fetch), (1, DownloadWork), (3, DownloadWork)):
+    for kill_after, phase in ((2, Fetch), (1, MakeOrCopy), (3, MakeOrCopy)):
         with monkeypatch.context() as patch:
 
             def dying(

@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from clip_spark.datasets.manifest import file_of as receipt_file
 from clip_spark.datasets.manifest import read_manifest
 from clip_spark.datasets.own_files import files_of_run
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.unfinished import delete_unfinished
 from clip_spark.errors import OutputError, ResultError, SpecError
-from clip_spark.pictures.download import checkpoints, earlier, growth, outcomes, report, shard, slices
-from clip_spark.pictures.download.growth import compare_links
+from clip_spark.pictures.download import checkpoints, earlier, outcomes, report, shard, slices
+from clip_spark.pictures.download.link_changes import compare_links
 from clip_spark.pictures.download.outcomes import FIELDS, SCHEMA
 from clip_spark.pictures.download.report import by_status
 from clip_spark.pictures.download.slices import cut
@@ -129,6 +130,47 @@ def test_what_an_older_version_wrote_goes_on(
     assert len(web) == (2 if finished else 3), "of three links of a killed task each has come already"
 
 
+@pytest.mark.parametrize("options", [{}, {"dedup": "sha256"}, {"dedup": "perceptual", "format": "parquet"}])
+@pytest.mark.parametrize("grown", [False, True])
+def test_a_killed_run_goes_on_when_its_records_have_grown(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], grown: bool
+) -> None:
+    """A first run, or one that made a download grow: finished shards are copied, but for those that have lost a row."""
+    names = [*map(str, range(8)), "1-again", "1gone"]
+    if grown:
+        make_records(tmp_path / "records", links("20", "0-again", "5-again"))
+        download(tmp_path, **options)
+    make_records(tmp_path / "records", links(*names, *(["20", "0-again", "5-again"] if grown else [])))
+    whole, done = shard.DownloadWork._write, list[str]()
+
+    def dying(self: Any, part: Any, outcomes: Any) -> Any:
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        receipt = whole(self, part, outcomes)
+        done.append(f"{self.output}/{receipt_file(receipt, 'records')}")
+        return receipt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard.DownloadWork, "_write", dying)
+        with pytest.raises(KeyboardInterrupt):
+            download(tmp_path, **options)
+    held = [pq.read_table(uri).to_pylist() for uri in done]
+    lost = held[0][0]["text"]
+    left = [name for name in names if name != lost]
+    make_records(tmp_path / "records", links(*left, "30", *(["20", "0-again", "5-again"] if grown else [])), shards=3)
+    web.clear()
+    made = download(tmp_path, **options)
+    assert rows(made).keys() == {
+        f"http://a/{name}" for name in [*left, "30", *(["20", "0-again", "5-again"] if grown else [])]
+    }
+    taken = made.extra.get("taken_over", {"shards": 0, "rows": 0})
+    points = {row["stored_as"] for part in held for row in part} - {None}
+    assert taken["shards"] == 2 or (points and taken["shards"] < 2)
+    assert sum(web.values()) == len(left) + 1 - taken["rows"], "what was finished is not asked for again"
+    web.clear()
+    assert download(tmp_path, **options).receipts == made.receipts and not web
+
+
 def test_other_links_and_other_options_are_refused(web: Web, tmp_path: Path) -> None:
     make_records(tmp_path / "records", links("0", "1"))
     with pytest.raises(SpecError, match="no finished download"):
@@ -173,7 +215,7 @@ def test_links_are_compared_in_rounds_as_at_once(web: Web, tmp_path: Path) -> No
     make_records(tmp_path / "records", links(*map(str, range(100))), shards=3)
     before = download(tmp_path, shard_rows=20)
     now = make_records(tmp_path / "records", links(*map(str, range(50, 170))), shards=4)
-    found = [compare_links(before, now, at_once=size) for size in (growth.ROWS_AT_ONCE, 13)]
+    found = [compare_links(before.files("records"), now.files("records"), now.rows, size) for size in (10**6, 13)]
     for name, number in {"new": 70, "changed": 0, "outdated": 0, "vanished": 50}.items():
         one, other = (getattr(each, name) for each in found)
         assert one.keys() == other.keys() and all(np.array_equal(one[uri], other[uri]) for uri in one)

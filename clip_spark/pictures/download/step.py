@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.datasets.commit import read_head
-from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.manifest import Manifest, file_of, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.run import Run, begin_run
 from clip_spark.datasets.schema import check_columns
 from clip_spark.datasets.spec import fingerprint
+from clip_spark.datasets.taken_over import CopiedShard, MakeOrCopy
 from clip_spark.errors import InputError, SpecError
 from clip_spark.pictures.download.block_list import read_block_lists, read_pdq_lists
 from clip_spark.pictures.download.doubles import Shards
@@ -60,17 +61,21 @@ def download_images(get_spark: SessionSource, spec: DownloadSpec) -> Manifest:
         work = cast(DownloadWork, planned.work(run.output, devices.threads_per_task(spark.sparkContext, len(items))))
         work = dataclasses.replace(work, tasks=min(len(items), spark.sparkContext.defaultParallelism))
         rows = sum(map(len, items))
-        if spec.dedup != "no":
-            run_shards(spark, f"{STEP}: links", items, Fetch(work), rows=rows)
-            mark_doubles(get_spark, f"{STEP}: doubles", _all_shards(run, spec, items), records.rows)
-        run_shards(spark, STEP, items, work, rows=rows)
+        fresh = [item for item in items if not isinstance(item, CopiedShard)]
+        if spec.dedup != "no" and fresh:
+            run_shards(spark, f"{STEP}: links", fresh, Fetch(work), rows=rows)
+            mark_doubles(get_spark, f"{STEP}: doubles", _all_shards(run, spec, fresh), records.rows)
+        run_shards(spark, STEP, items, MakeOrCopy(run.output, run.plan.fingerprint, work), rows=rows)
     return checked(commit(run), spec.max_rejects)
 
 
 def _all_shards(run: Run, spec: DownloadSpec, pending: list[Any]) -> Shards:
     """*Driver.* Every shard that the dataset will have, for a look at what is the same in them."""
     kept = files_of(run.grown_from.uri, run.growth.kept) if run.grown_from and run.growth else []
-    written = [*kept, *files_of(run.output, run.receipts())]
+    copied = run.growth.copied if run.growth else []
+    theirs = [(item.number, storage.join(item.place, file_of(item.receipt, RECORDS))) for item in copied]
+    mine = [receipt for receipt in run.receipts() if receipt.shard not in dict(theirs)]
+    written = [*kept, *theirs, *files_of(run.output, mine)]
     return Shards(run.output, run.plan.fingerprint, spec.dedup, written, pending)
 
 
