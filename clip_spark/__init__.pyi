@@ -48,6 +48,7 @@ __all__ = [
     "embed_text",
     "filter_ngrams",
     "load_encoder",
+    "make_map",
     "make_records",
     "open_dataset",
     "open_index",
@@ -371,6 +372,39 @@ def filter_ngrams(
         matching: keep only n-grams in which this regular expression is found.
         keep_list: file of n-grams, one per line; only these are kept.
         drop_list: file of n-grams, one per line; these are dropped.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
+def make_map(
+    *,
+    embeddings: Text,
+    output: Text,
+    texts: Text = "",
+    method: Text = "tsne",
+    fit_rows: int = 50000,
+    seed: int = 0,
+    columns: Texts = (),
+    append: bool = False,
+    overwrite: bool = False,
+) -> Dataset:
+    """Image embeddings + text embeddings -> map: places that stay, named regions, tiles, drawings.
+
+    Args:
+        embeddings: dataset of image embeddings.
+        output: folder of the dataset to write.
+        texts: dataset of text embeddings: placed among the pictures, and the names of regions.
+        method: what fits the map: tsne or umap.
+        fit_rows: pictures on which the map is fitted; 50,000 take 120 seconds and about a gigabyte.
+        seed: decides which pictures those are, and what the fit leaves to chance.
+        columns: columns of the records to copy to the points, such as group.
+        append: add these embeddings to the map in output, beside those that it has; nothing moves.
         overwrite: replace what another run left in output.
 
     Returns:

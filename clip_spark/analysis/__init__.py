@@ -1,5 +1,6 @@
-"""Steps over a finished index: tags, whole datasets of queries, how classes of text describe a set.
+"""Steps over a finished index: tags, whole datasets of queries, how classes of text describe a set, maps.
 
-Import a step (`tag_images.tag_images`, `search_index.search_index`, `describe.step.describe_set`) or its spec.
+Import a step (`tag_images.tag_images`, `search_index.search_index`, `describe.step.describe_set`,
+`map.step.make_map`) or its spec.
 It may use every room but `web` and `commands`.
 """

@@ -307,6 +307,35 @@ _ENTRIES = (
         ),
     ),
     Command(
+        "make-map",
+        group=SEARCH,
+        takes="image embeddings + text embeddings",
+        gives="map: places that stay, named regions, tiles, drawings",
+        spec="clip_spark.analysis.map.spec:MapSpec",
+        step="clip_spark.analysis.map.step:make_map",
+        kind="map",
+        preview="clip_spark.analysis.map.step:preview",
+        page="docs/map.md",
+        examples=(
+            (
+                "pictures, and n-grams among them that name the regions",
+                "clip-spark make-map --embeddings images/ --texts ngrams/ --output map/",
+            ),
+            (
+                "once more when the embeddings have grown: what is new is placed, nothing moves",
+                "clip-spark make-map --embeddings images/ --texts ngrams/ --output map/",
+            ),
+            (
+                "pictures of another set on the same map",
+                "clip-spark make-map --embeddings more/ --append --output map/",
+            ),
+            (
+                "with UMAP, and a column to colour by",
+                "clip-spark make-map --embeddings images/ --method umap --columns group --output map/",
+            ),
+        ),
+    ),
+    Command(
         "demo",
         group=PIPELINES,
         takes="bundled or your own words and pictures",

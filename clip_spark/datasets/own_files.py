@@ -13,10 +13,12 @@ from clip_spark import storage
 NUMBER = r"\d{5}(\d{3})?"
 OF_A_RUN = re.compile(
     rf"""
-    (plan|report|encoder|summary)\.json | sources\.parquet | (describe|report)\.html
-    | (rank-frequency|vocabulary-growth)\.png
-    | (counts|records|embeddings|images|tags|hits|best|rejects|map)/{NUMBER}\.parquet
+    (plan|report|encoder|summary|tiles|regions)\.json | sources\.parquet | (describe|report)\.html
+    | (rank-frequency|vocabulary-growth|map|poster)\.png
+    | (counts|records|embeddings|images|tags|hits|best|rejects|points)/{NUMBER}\.parquet
     | images/{NUMBER}\.tar
+    | frame/{NUMBER}\.(parquet|index|json) | names/{NUMBER}\.json
+    | tiles/{NUMBER}\.(json|(image|text)-\d+-\d+-\d+(\.records)?\.arrow)
     | (jsonl|manifest)/{NUMBER}\.jsonl | receipts/{NUMBER}\.json
     | _work/([0-9a-f]{{32}}/.+|growth\.json)
     """,

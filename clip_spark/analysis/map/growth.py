@@ -1,0 +1,111 @@
+"""*Driver.* A map whose embeddings have grown: what is there stays, and what is new is placed in its frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from clip_spark import storage
+from clip_spark.analysis.map.frame import KINDS
+from clip_spark.analysis.map.shards import PointShard, tile_shards
+from clip_spark.datasets.commit import read_head
+from clip_spark.datasets.doubled import doubled_rows
+from clip_spark.datasets.growth import Growth, next_number
+from clip_spark.datasets.manifest import Manifest, file_of
+from clip_spark.datasets.receipt import Receipt
+from clip_spark.datasets.sources import read_sources, sources_table
+from clip_spark.errors import InputError, OutputError
+
+
+def sources_of(shards: Sequence[PointShard]) -> pa.Table:
+    """*Pure.* What a map is made of: shards of embeddings by their identities, each with its dataset."""
+    return sources_table([s.identity for s in shards], [s.owner for s in shards], [s.number for s in shards])
+
+
+def grow_map(shards: Sequence[PointShard], append: bool, before: Manifest | None, _: Any) -> Growth | None:
+    """*Driver.* What becomes of the map that is official now.
+
+    A set that is named again is brought up to date: its new shards are placed, those that it has no more go. Sets that
+    came by --append stay.
+
+    Args:
+        shards: of the sets that are named now.
+        append: whether the map's own sets stay, though they are not named.
+        before: the map; None if there is none yet.
+
+    Raises:
+        OutputError: the map was made of other sets.
+        InputError: records are to be appended that are on the map already.
+    """
+    if before is None:
+        return None
+    old = read_sources(before)
+    known = {row["source"]: row for row in old.to_pylist()} if old is not None else {}
+    now = {shard.identity: shard for shard in shards}
+    owners, named = {row["stamp"] for row in known.values()}, {shard.owner for shard in shards}
+    if not append and not now.keys() & known.keys() and not owners & named:
+        raise OutputError(
+            f"'{before.uri}' was made of other embeddings. --append adds these to it, --overwrite makes another map."
+        )
+    gone = {} if append else {key: row for key, row in known.items() if key not in now and row["stamp"] in named}
+    new = [shard for key, shard in now.items() if key not in known]
+    if not new and not gone:
+        return Growth(kept=before.receipts, items=())
+    left = {key: row for key, row in known.items() if key not in gone}
+    return _growth(before, left, {row["shard"] for row in gone.values()}, new)
+
+
+def _growth(before: Manifest, left: dict[str, Any], gone: set[int], new: Sequence[PointShard]) -> Growth:
+    by_number = {receipt.shard: receipt for receipt in before.receipts}
+    points = {row["shard"] for row in left.values()}
+    kept = tuple(by_number[number] for number in sorted({0, 1} | points))
+    first = next_number(before)
+    placed = [_numbered(shard, first + at) for at, shard in enumerate(new)]
+    _check_new(before, {number: key for key, row in left.items() for number in [row["shard"]]}, by_number, placed)
+    rows = sum(receipt.rows for receipt in kept) + sum(shard.rows for shard in placed)
+    stay = [PointShard(row["shard"], "", row["stamp"], "", "", 0, key) for key, row in left.items()]
+    return Growth(
+        kept=kept,
+        items=(*placed, *tile_shards(rows, first + len(placed))),
+        sources=sources_of(sorted([*stay, *placed], key=lambda shard: shard.number)),
+        vanished=sum(by_number[number].rows for number in gone),
+        pruned=True,
+    )
+
+
+def _numbered(shard: PointShard, number: int) -> PointShard:
+    return replace(shard, number=number)
+
+
+def _check_new(before: Manifest, kept: dict[int, str], receipts: dict[int, Receipt], new: Sequence[PointShard]) -> None:
+    """*Driver.* Raise InputError if a record of the new shards is on the map already, as the same kind of point."""
+    for kind in KINDS:
+        held = [
+            storage.join(before.uri, file_of(receipts[number], "points"))
+            for number, key in sorted(kept.items())
+            if key.startswith(kind + ":") and receipts[number].rows
+        ]
+        fresh = [shard.records for shard in new if shard.kind == kind and shard.rows]
+        doubled = doubled_rows([*held, *fresh]) if held and fresh else {}
+        count = sum(len(doubled.get(uri, ())) for uri in fresh)
+        if count:
+            raise InputError(
+                f"{count:,} of these {kind} records are on the map '{before.uri}' already; append sets that share none "
+                "with it, or make another map with --overwrite."
+            )
+
+
+def check_there(output: str) -> None:
+    """*Driver.* Raise InputError unless there is a map to append to."""
+    head = read_head(output)
+    if head.manifest is None:
+        raise InputError(f"--append adds to a map, and there is none at '{head.uri}'; leave it out to make one.")
+
+
+def frame_base(uri: str, receipt: Receipt) -> str:
+    """*Pure.* URI of a frame's files without their endings; `uri` is where the paths of its receipt begin."""
+    path = next(path for path in receipt.files if path.endswith(".json"))
+    return storage.join(uri, path.removesuffix(".json"))

@@ -1,0 +1,57 @@
+"""*Pure.* Names of regions: the texts that are near to many pictures of a region and to few elsewhere.
+
+tf is the share of a region's pictures that have a text among their nearest, idf says how few pictures of the whole map
+do. Its root: names are to be words that many pictures share, not those of a handful.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+NEAREST = 20
+"""Texts of each picture that count."""
+NAMES = 3
+"""Of each region: the one that is shown, and the next best."""
+
+
+def best_names(region: np.ndarray, near: np.ndarray, texts: Sequence[str]) -> list[list[int]]:
+    """*Pure.* The best texts of each region, best first.
+
+    Args:
+        region: of each picture, int32 (n,), numbered from 0.
+        near: numbers of the texts nearest to each picture, int64 (n, k), best first; -1 for none.
+        texts: of all of these numbers.
+
+    Returns:
+        numbers of at most NAMES texts for each region; none of them says what one before it says.
+    """
+    pictures, _ = np.nonzero(near >= 0)
+    found = near[near >= 0]
+    pairs, counts = np.unique(region[pictures].astype(np.int64) * len(texts) + found, return_counts=True)
+    regions, numbers = np.divmod(pairs, max(len(texts), 1))
+    everywhere = np.bincount(found, minlength=len(texts))
+    sizes = np.bincount(region)
+    idf = np.log(len(region) / np.maximum(everywhere, 1)).clip(0)
+    scores = counts / sizes[regions] * np.sqrt(idf[numbers])
+    names: list[list[int]] = []
+    for each in range(len(sizes)):
+        own = np.flatnonzero(regions == each)
+        order = own[np.lexsort((numbers[own], -scores[own]))]
+        names.append(_different(numbers[order].tolist(), texts))
+    return names
+
+
+def _different(ranked: list[int], texts: Sequence[str]) -> list[int]:
+    """*Pure.* The first few texts, without those whose words an earlier one has, or that only add to one."""
+    chosen: list[int] = []
+    words: list[set[str]] = []
+    for number in ranked:
+        mine = set(texts[number].casefold().split())
+        if not any(mine <= other or other <= mine for other in words):
+            chosen.append(number)
+            words.append(mine)
+        if len(chosen) == NAMES:
+            break
+    return chosen

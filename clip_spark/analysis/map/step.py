@@ -1,0 +1,115 @@
+"""*Driver.* make-map: pictures and texts on one plane.
+
+<output>/frame/00000.*               anchors and all that placing needs (frame.py)
+<output>/names/00001.json            regions and their names
+<output>/points/00002.parquet ...    x, y, record_id, kind, level; one file for each shard of embeddings
+<output>/tiles/00012.*               the same for drawing (tiles.py)
+<output>/tiles.json, regions.json    what a page reads first
+<output>/map.png, poster.png         for people
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from clip_spark import storage
+from clip_spark.analysis.map.fit import FEWEST, check_method
+from clip_spark.analysis.map.frame import PICTURE, TEXT
+from clip_spark.analysis.map.growth import check_there, grow_map, sources_of
+from clip_spark.analysis.map.listing import REGIONS
+from clip_spark.analysis.map.points import points_schema
+from clip_spark.analysis.map.shards import FIRST_POINTS, PointShard, TileShard, point_shards, tile_shards
+from clip_spark.analysis.map.spec import MapSpec
+from clip_spark.analysis.map.work import MapWork
+from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.run import begin_run
+from clip_spark.datasets.sources import write_sources
+from clip_spark.datasets.tables import Table
+from clip_spark.errors import InputError
+from clip_spark.index.files.layout import check_same_encoder
+from clip_spark.runtime.session import SessionSource
+from clip_spark.runtime.tasks import read_on_executors
+
+
+def make_map(get_spark: SessionSource, spec: MapSpec) -> Manifest:
+    """*Driver.* Make a map, or place on it what its embeddings have got since.
+
+    Raises:
+        InputError: the embeddings are of the other kind, or too few; what fits is not installed.
+        ModelError: pictures and texts were embedded by different encoders.
+        SpecError: the records have no such column.
+    """
+    sets = _sets(spec)
+    points = point_shards(sets)
+    rows = sum(shard.rows for shard in points)
+    tiles = tile_shards(rows, FIRST_POINTS + len(points))
+    columns = points_schema(points, spec)
+    inputs = {name: one.as_input() for name, one in zip(("embeddings", "texts"), sets, strict=False)}
+    plan = Plan.of("map", spec, inputs, FIRST_POINTS + len(points) + len(tiles))
+    grow = partial(grow_map, points, spec.append)
+    run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark), grow=grow)
+    if run.manifest is not None:
+        return run.manifest
+    if run.growth is None:
+        write_sources(run.output, sources_of(points))
+    items = run.growth.items if run.growth else (*points, *tiles)
+    return MapWork(get_spark, spec, run, sets[0].extra, columns).done(
+        [item for item in items if isinstance(item, PointShard)],
+        [item for item in items if isinstance(item, TileShard)],
+    )
+
+
+def _sets(spec: MapSpec) -> list[Manifest]:
+    """*Driver.* The pictures, and the texts if there are any."""
+    if spec.append:
+        check_there(spec.output)
+    else:
+        check_method(spec.method)
+    pictures = read_manifest(spec.embeddings, "embeddings")
+    _check_kind(pictures, PICTURE, "embeddings")
+    if pictures.rows < FEWEST and not spec.append:
+        raise InputError(f"'{pictures.uri}' holds {pictures.rows} embeddings; a map needs at least {FEWEST} pictures.")
+    if not spec.texts:
+        return [pictures]
+    texts = read_manifest(spec.texts, "embeddings")
+    _check_kind(texts, TEXT, "texts")
+    check_same_encoder(pictures.extra["encoder"], texts.extra["encoder"], "the --texts", "the pictures")
+    return [pictures, texts]
+
+
+def _check_kind(embeddings: Manifest, kind: str, option: str) -> None:
+    found = embeddings.extra["modality"]
+    if found != kind:
+        raise InputError(f"'{embeddings.uri}' holds embeddings of {found}s; --{option} needs those of {kind}s.")
+
+
+def preview(manifest: Manifest) -> list[Table]:
+    """*Driver.* What is on the map, how good it is as far as this set can tell, and the names of its regions."""
+    extra = manifest.extra
+    rows = [(kind, count) for kind, count in extra["rows"].items() if count]
+    tables = [
+        Table("points", ("kind", "points"), rows),
+        Table("how good the map is", ("what", "value"), _figures(extra)),
+    ]
+    for each in storage.read_json(manifest.locate(REGIONS))[:2]:
+        named = [(r["name"], ", ".join(r["also"]), r["share"]) for r in each["regions"]]
+        tables.append(Table(f"regions at zoom {each['zoom']}", ("name", "also", "share of pictures"), named))
+    return tables
+
+
+def _figures(extra: dict[str, Any]) -> list[tuple[str, Any]]:
+    found = extra["figures"]
+    rows: list[tuple[str, Any]] = [
+        ("nearest neighbours that are near on the map, of fitted pictures", found["recall_fitted"]),
+        ("the same of pictures that were placed (goal: 0.9 of it)", found["recall_placed"]),
+    ]
+    if "best_text_near" in found:
+        rows.append(("pictures with their best text among the nearest 1 % on the map", found["best_text_near"]))
+    for kind, share in extra["drift"]["far"].items():
+        if extra["rows"][kind]:
+            rows.append((f"{kind}s added since the fit that are far from all it knew (usual: 0.05)", share))
+    if extra["drift"]["due"]:
+        rows.append(("a new fit is due", "make-map ... --overwrite"))
+    return rows
