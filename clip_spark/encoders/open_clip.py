@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -16,12 +16,16 @@ from clip_spark.encoders import query_texts
 from clip_spark.encoders.forward import BatchSize, Forward
 from clip_spark.encoders.int8 import quantise
 from clip_spark.encoders.loading import LoadedModel, load_model
+from clip_spark.encoders.patches import patches_as_products
 from clip_spark.encoders.picture_pixels import PicturePreparer
 from clip_spark.encoders.precision import Rates, choose_precision
 from clip_spark.encoders.protocol import Encoder, Stats
 from clip_spark.encoders.spec import EncoderSpec
 from clip_spark.encoders.text_half import TextEncoder, Tokenised
-from clip_spark.runtime.devices import check_precision
+from clip_spark.runtime.devices import CPU, check_precision
+
+if TYPE_CHECKING:
+    import torch
 
 PICTURES = {"cpu": 32, "cuda": 512}
 """Pictures per forward pass; on a CPU more only costs memory."""
@@ -30,13 +34,15 @@ SAMPLE_TEXTS, SAMPLE_PICTURES = ("a dog", "a photo of a red apple on a table", "
 
 
 @lru_cache(maxsize=4)
-def _on_device(model: str, device: str) -> LoadedModel:
-    """*Worker.* A model on a device, loaded once per process."""
+def _on_device(model: str, device: str, weights: torch.dtype) -> LoadedModel:
+    """*Worker.* A model on a device with weights of a type, loaded once per process."""
     import torch
 
     loaded = load_model(model)
+    if device != CPU:
+        patches_as_products(loaded.model.visual)
     # Pixels come channel by channel of one point: convolutions in that order are 1.6 times as fast on a CPU.
-    return replace(loaded, model=loaded.model.to(device=device, memory_format=torch.channels_last))
+    return replace(loaded, model=loaded.model.to(device=device, dtype=weights, memory_format=torch.channels_last))
 
 
 def _quantised(model: str) -> LoadedModel:
@@ -48,10 +54,25 @@ def _quantised(model: str) -> LoadedModel:
     return loaded
 
 
+def _chosen(spec: EncoderSpec, device: str) -> tuple[str, Rates]:
+    """*Worker.* The precision that `auto` means for a model on a device, and what decided it."""
+    import torch
+
+    loaded = _on_device(spec.model, device, torch.float32)
+
+    def sample(precision: str) -> np.ndarray:
+        return OpenClipEncoder(replace(spec, precision=precision), device).sample()
+
+    choice = choose_precision(loaded.model, device, loaded.weights_sha256, sample)
+    if device != CPU:
+        _on_device.cache_clear()  # weights of the types that were tried would fill the memory of a GPU
+    return choice.precision, choice.rates
+
+
 class OpenClipEncoder(Encoder):
     """An open_clip model on one device.
 
-    Encoders of one model share its weights on a device, whatever their precision.
+    Encoders of one model share its weights on a device, where their precisions need no others.
 
     Attributes:
         spec: what it was loaded from.
@@ -60,34 +81,33 @@ class OpenClipEncoder(Encoder):
 
     def __init__(self, spec: EncoderSpec, device: str) -> None:
         check_precision(spec.precision, device)
-        loaded = _quantised(spec.model) if spec.precision == "int8" else _on_device(spec.model, device)
+        precision, self._rates = _chosen(spec, device) if spec.precision == "auto" else (spec.precision, {})
+        self._forward = Forward(device, precision)
+        loaded = (
+            _quantised(spec.model) if precision == "int8" else _on_device(spec.model, device, self._forward.weights)
+        )
         self.spec, self._watch, self._counters = spec, Stopwatch(), Counter[str]()
-        self._model, self._forward = loaded.model, Forward(device, spec.precision)
-        self._texts = TextEncoder(self._model, loaded.tokeniser, self._forward, self._counters)
+        self._model = loaded.model
+        self._tokeniser = loaded.tokeniser
+        self._texts = TextEncoder(self._model, self._tokeniser, self._forward, self._counters)
         self._pictures = BatchSize(PICTURES[device.split(":")[0]])
         self.tokenise = self._texts.tokenise
         self.prepare = self._preparer = PicturePreparer(loaded.transform, spec.look)
         self._preprocess, self._weights_sha256 = loaded.preprocess, loaded.weights_sha256
-        self._rates = self._choose_precision() if spec.precision == "auto" else {}
         self.dim = self.encode_texts(["a"]).shape[1]
         if (facts := self._texts.facts(loaded.path)) is not None:
             query_texts.compare(self.info(), facts, self._exact_texts)
 
-    def _choose_precision(self) -> Rates:
-        """Take what `auto` means here; returns what decided it."""
-        choice = choose_precision(self._model, self._forward, self._weights_sha256, self._sample)
-        self._forward.precision = choice.precision
-        return choice.rates
-
     def _exact_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of texts in fp32, float32 (n, d)."""
-        chosen, self._forward.precision = self._forward.precision, "fp32"
-        try:
-            return self._texts(self.tokenise(texts))
-        finally:
-            self._forward.precision = chosen
+        import torch
 
-    def _sample(self) -> np.ndarray:
+        exact = Forward(self._forward.device, "fp32")
+        shared = self._forward.weights == torch.float32
+        model = self._model if shared else _on_device(self.spec.model, exact.device, torch.float32).model
+        return TextEncoder(model, self._tokeniser, exact, Counter())(self.tokenise(texts))
+
+    def sample(self) -> np.ndarray:
         """Vectors of a few texts and pictures of noise, float32 (n, d)."""
         shape = self.prepare(Image.new("RGB", (64, 64))).values.shape
         pixels = np.random.default_rng(0).integers(0, 256, (SAMPLE_PICTURES, *shape), dtype=np.uint8)
@@ -126,8 +146,8 @@ class OpenClipEncoder(Encoder):
 
         def forward(start: int, stop: int) -> torch.Tensor:
             batch = torch.from_numpy(pixels[start:stop])
-            normalise, device = self._preparer.normalise, self._forward.device
-            return self._forward(lambda: self._model.encode_image(normalise(batch.to(device))))
+            normalise, device, weights = self._preparer.normalise, self._forward.device, self._forward.weights
+            return self._forward(lambda: self._model.encode_image(normalise(batch.to(device)).to(weights)))
 
         self._pictures.request(per_pass)
         with self._watch("forward"):

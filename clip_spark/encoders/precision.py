@@ -7,6 +7,7 @@ takes a second, once per machine and model: the answer is kept beside the fetche
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import time
@@ -54,24 +55,24 @@ class Choice:
     cosines: dict[str, float]
 
 
-def choose_precision(model: Any, forward: Forward, weights_sha256: str, sample: Callable[[], np.ndarray]) -> Choice:
+def choose_precision(model: Any, device: str, weights_sha256: str, sample: Callable[[str], np.ndarray]) -> Choice:
     """*Worker.* The fastest precision for a model on a device, from this machine's memory or measured now.
 
     Args:
-        model: open_clip's, on its device.
-        forward: how it computes; its precision is changed while this runs.
+        model: open_clip's, in fp32.
+        device: where it computes.
         weights_sha256: of the model.
-        sample: the vectors of a few texts and pictures through `forward`, float32 (n, d), rows of length 1.
+        sample: a precision -> the vectors of a few texts and pictures in it, float32 (n, d), rows of length 1.
     """
     layers = heaviest_layers(model)
     sizes = {tower: tuple(layer.weight.shape) for tower, layer in layers.items()}
-    key = repr([devices.describe(forward.device), sorted(sizes.items()), weights_sha256])
+    key = repr([devices.describe(device), sorted(sizes.items()), weights_sha256])
     digest = hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
 
     def decide() -> dict[str, Any]:
-        rates = measure(layers, forward.device)
+        rates = measure(layers, device)
         cosines: dict[str, float] = {}
-        precision = first_close(by_speed(rates), forward, sample, cosines)
+        precision = first_close(by_speed(rates), sample, cosines)
         log.info("measured %s: %s, in billions of operations a second", precision, rates)
         return asdict(Choice(precision, rates, cosines))
 
@@ -96,17 +97,13 @@ def by_speed(rates: Mapping[str, Mapping[str, float]]) -> list[str]:
     return [*sorted(better, key=lambda precision: -gains[precision]), "fp32"]
 
 
-def first_close(
-    precisions: list[str], forward: Forward, sample: Callable[[], np.ndarray], cosines: dict[str, float]
-) -> str:
+def first_close(precisions: list[str], sample: Callable[[str], np.ndarray], cosines: dict[str, float]) -> str:
     """*Worker.* The first precision, ending with fp32, that keeps the vectors of a sample; adds to `cosines`."""
-    forward.precision = "fp32"
-    exact = sample() if len(precisions) > 1 else None
+    exact = sample("fp32") if len(precisions) > 1 else None
     for precision in precisions:
         if exact is None or precision == "fp32":
             break
-        forward.precision = precision
-        least = float((sample() * exact).sum(axis=1).min())
+        least = float((sample(precision) * exact).sum(axis=1).min())
         cosines[precision] = round(least, 6) if np.isfinite(least) else -1.0
         if least >= LEAST_COSINE:  # false for NaN: a model can overflow in half precision
             return precision
@@ -138,6 +135,7 @@ def measure(layers: Mapping[str, Any], device: str) -> Rates:
 
 def _rate(layer: Any, forward: Forward) -> float:
     """*Worker.* Billions of operations a second of one layer's product, to three digits."""
+    layer = copy.deepcopy(layer).to(forward.weights)
     items, best, spent = _input(layer, forward.device), float("inf"), 0.0
     with forward.computing():
         operations = 2 * layer(items).numel() * layer.weight[0].numel()  # also the run that wakes everything up
@@ -152,15 +150,15 @@ def _rate(layer: Any, forward: Forward) -> float:
 
 
 def _input(layer: Any, device: str) -> torch.Tensor:
-    """*Worker.* Random float32 for a Linear (rows, in) or a Conv2d (pictures, in, side, side)."""
+    """*Worker.* Random numbers for a Linear (rows, in) or a Conv2d (pictures, in, side, side), of its own type."""
     import torch
 
-    rows = ROWS[device.split(":")[0]]
+    rows, dtype = ROWS[device.split(":")[0]], layer.weight.dtype
     if isinstance(layer, torch.nn.Linear):
-        return torch.randn(rows, layer.in_features, device=device)
+        return torch.randn(rows, layer.in_features, device=device, dtype=dtype)
     side = max(SIDE, *layer.kernel_size)
     shape = (max(1, rows // side**2), layer.in_channels, side, side)
-    return torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
+    return torch.randn(shape, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
 
 
 def for_queries(precision: str, device: str) -> str:

@@ -102,12 +102,10 @@ class TextEncoder:
 
     def __call__(self, texts: Tokenised) -> np.ndarray:
         """float32 (n, d), rows of length 1, in the order in which n >= 1 texts were given."""
-        found = self._by_trie(texts.table, self._tower) if self._tower else self._by_context(texts.table)
-        out = np.empty_like(found)
-        out[texts.order] = found
-        return out
+        return self._by_trie(texts, self._tower) if self._tower else self._by_context(texts)
 
-    def _by_trie(self, table: np.ndarray, tower: TextTower) -> np.ndarray:
+    def _by_trie(self, texts: Tokenised, tower: TextTower) -> np.ndarray:
+        table = texts.table
         nodes = np.cumsum(first_seen(table).sum(axis=1))  # token states up to and with each text
 
         def stop_of(start: int, size: int) -> int:
@@ -119,16 +117,16 @@ class TextEncoder:
             self._counters["token_states"] += len(trie.tokens)
             return self._forward(lambda: forward_trie(tower, trie, self._forward.device))
 
-        return self.batch.run(len(table), stop_of, forward)
+        return self.batch.run(len(table), stop_of, forward, texts.order)
 
-    def _by_context(self, table: np.ndarray) -> np.ndarray:
+    def _by_context(self, texts: Tokenised) -> np.ndarray:
         import torch
 
         def stop_of(start: int, size: int) -> int:
             return start + max(1, size // self.context_length)
 
         def forward(start: int, stop: int) -> torch.Tensor:
-            ids = torch.from_numpy(table[start:stop])
+            ids = torch.from_numpy(texts.table[start:stop])
             return self._forward(lambda: self._model.encode_text(ids.to(self._forward.device)))
 
-        return self.batch.run(len(table), stop_of, forward)
+        return self.batch.run(len(texts.table), stop_of, forward, texts.order)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clip_spark.encoders.forward import BatchSize
+from clip_spark.encoders.text_tower import mixed_by_sums, mixed_by_torch
 from clip_spark.encoders.trie import build_trie, sorted_rows
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=5), min_size=1, max_size=12)
@@ -38,3 +39,11 @@ def test_batches_shrink_when_memory_runs_out_and_stay_small() -> None:
     assert asked == [5, 4, 2, 2, 1] and size.size == 2
     size.request(0)
     assert size.size == 2  # remembered
+
+
+def test_sums_are_attention() -> None:
+    import torch
+
+    torch.manual_seed(0)
+    query, key, value = torch.randn(5, 2, 8), torch.randn(5, 3, 2, 8), torch.randn(5, 3, 2, 8)
+    torch.testing.assert_close(mixed_by_sums(query, key, value), mixed_by_torch(query, key, value))

@@ -70,7 +70,7 @@ def test_auto_is_what_was_measured_to_be_fastest(
 
 
 def test_a_precision_that_loses_the_vectors_is_passed_over() -> None:
-    forward, exact = Forward("cpu", "auto"), np.eye(2, dtype=np.float32)
+    exact = np.eye(2, dtype=np.float32)
     vectors = {
         "fp32": exact,
         "fp16": np.full((2, 2), np.nan, np.float32),  # it overflowed
@@ -78,9 +78,9 @@ def test_a_precision_that_loses_the_vectors_is_passed_over() -> None:
         "bf16": exact,
     }
     cosines: dict[str, float] = {}
-    found = first_close(["fp16", "tf32", "bf16", "fp32"], forward, lambda: vectors[forward.precision], cosines)
+    found = first_close(["fp16", "tf32", "bf16", "fp32"], vectors.__getitem__, cosines)
     assert found == "bf16" and cosines == {"fp16": -1.0, "tf32": 0.8, "bf16": 1.0}
-    assert first_close(["fp16", "fp32"], forward, lambda: vectors[forward.precision], {}) == "fp32"
+    assert first_close(["fp16", "fp32"], vectors.__getitem__, {}) == "fp32"
 
 
 def test_it_is_measured_once_per_machine_and_model(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,3 +168,11 @@ def test_tf32_lasts_as_long_as_the_pass() -> None:
     with Forward("cpu", "tf32").computing():
         assert torch.get_float32_matmul_precision() == "high"
     assert torch.get_float32_matmul_precision() == before
+
+
+def test_weights_are_short_on_a_gpu_alone() -> None:
+    import torch
+
+    kinds = {("cuda:0", "fp16"): torch.float16, ("cuda:0", "bf16"): torch.bfloat16, ("cpu", "fp16"): torch.float32}
+    kinds |= {("cuda:0", "tf32"): torch.float32, ("cpu", "int8"): torch.float32, ("cuda:0", "fp32"): torch.float32}
+    assert {key: Forward(*key).weights for key in kinds} == kinds
