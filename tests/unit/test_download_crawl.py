@@ -161,7 +161,7 @@ def test_hashes_and_block_lists(web: PictureWeb, tmp_path: Any) -> None:
     run(spec(block_list=(str(tmp_path / "block.txt"),)), links, 2, found.append)
     by_position = {outcome.position: outcome for outcome in found}
     assert [by_position[n].status for n in range(4)] == ["ok", "ok", "blocked by list", "hash differs"]
-    assert not by_position[2].data and by_position[2].sha256 is None
+    assert not by_position[2].data and by_position[2].sha256 is None and "'block.txt'" in str(by_position[2].message)
 
 
 def test_a_web_of_faults_leaves_no_link_unexplained() -> None:

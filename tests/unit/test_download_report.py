@@ -10,6 +10,7 @@ import pytest
 from clip_spark.pictures.download.outcomes import Outcome
 from clip_spark.pictures.download.page import download_page
 from clip_spark.pictures.download.report import refined
+from clip_spark.pictures.download.statuses import blocked
 from clip_spark.pictures.download.tally import Pace, Tally
 from clip_spark.runtime.progress import said_of_rows
 
@@ -21,6 +22,15 @@ def outcomes() -> list[tuple[str, Outcome]]:
     good = [("http://a/1", Outcome(n, "ok", seconds=0.3, bytes=3000, **size)) for n in range(6)]
     bad = [(f"http://b/{n}", Outcome(n, "http 404", seconds=2.0)) for n in range(4)]
     return [*good, *bad, ("http://b/x", Outcome(0, "timeout", seconds=20.0)), ("", Outcome(0, "no link"))]
+
+
+def test_what_lists_have_blocked_is_counted_by_list() -> None:
+    tally = Tally()
+    for number, place in enumerate(["s3://b/one.txt", "two 'x'.txt", "s3://b/one.txt"]):
+        tally.add("http://a/1", Outcome(number, "blocked by list", blocked("the file is", place).message))
+    found = refined({"rows_in": 3, "counters": dict(tally.counters())})
+    assert found["blocked_by_list"] == {"one.txt": 2, "two 'x'.txt": 1} and found["failed_at_host"]
+    assert "two &#x27;x&#x27;.txt" in download_page(found)
 
 
 def report() -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -12,50 +12,57 @@ import numpy as np
 from clip_spark import storage
 from clip_spark.errors import InputError
 from clip_spark.pictures.download.pdq import BITS, as_numbers, distances
-from clip_spark.pictures.download.statuses import BLOCKED_BY_LIST, HASH_DIFFERS, Failed
+from clip_spark.pictures.download.statuses import HASH_DIFFERS, Failed, blocked
 
 DIGESTS = {32: "md5", 40: "sha1", 64: "sha256"}
 """Hex digits -> the function."""
 HEX = re.compile(r"[0-9a-f]+")
 
 
+FileLists = Mapping[str, Mapping[str, Collection[str]]]
+"""Function -> list -> digests."""
+PictureLists = Mapping[str, np.ndarray]
+"""List -> PDQ hashes, as `distances` takes them."""
+
+
 @lru_cache(maxsize=4)
-def read_block_lists(uris: Sequence[str]) -> dict[str, frozenset[str]]:
-    """*Anywhere.* Function -> digests of all lists; a list is read once in a process.
+def read_block_lists(uris: Sequence[str]) -> FileLists:
+    """*Anywhere.* The digests of all lists; a list is read once in a process.
 
     Raises:
         InputError: a line is no digest.
     """
-    found: dict[str, set[str]] = {}
-    for digest, place in _lines(uris):
-        found.setdefault(_function(digest, place), set()).add(digest)
-    return {name: frozenset(digests) for name, digests in found.items()}
+    found: dict[str, dict[str, set[str]]] = {}
+    for uri in uris:
+        for digest, place in _lines(uri):
+            found.setdefault(_function(digest, place), {}).setdefault(uri, set()).add(digest)
+    return found
 
 
 @lru_cache(maxsize=4)
-def read_pdq_lists(uris: Sequence[str]) -> np.ndarray:
-    """*Anywhere.* The PDQ hashes of all lists, as `distances` takes them; a list is read once in a process.
+def read_pdq_lists(uris: Sequence[str]) -> PictureLists:
+    """*Anywhere.* The PDQ hashes of all lists; a list is read once in a process.
 
     A comma ends a hash: lists have its quality or other things behind it.
 
     Raises:
         InputError: a line is no hash.
     """
-    found = []
-    for text, place in _lines(uris):
-        digest = text.partition(",")[0].strip()
-        if len(digest) != BITS // 4 or not HEX.fullmatch(digest):
-            raise InputError(f"{place}: '{digest[:80]}' is no PDQ hash of {BITS // 4} hex digits.")
-        found.append(digest)
-    return as_numbers(sorted(set(found)))
+    return {uri: as_numbers(sorted({_pdq(text, place) for text, place in _lines(uri)})) for uri in uris}
 
 
-def _lines(uris: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """What the lines of lists say without comments, and where."""
-    for uri in uris:
-        for number, line in enumerate(storage.read_text(uri).splitlines(), 1):
-            if text := line.partition("#")[0].strip().lower():
-                yield text, f"'{uri}', line {number}"
+def _pdq(text: str, place: str) -> str:
+    digest = text.partition(",")[0].strip()
+    if len(digest) != BITS // 4 or not HEX.fullmatch(digest):
+        raise InputError(f"{place}: '{digest[:80]}' is no PDQ hash of {BITS // 4} hex digits.")
+    return digest
+
+
+def _lines(uri: str) -> Iterator[tuple[str, str]]:
+    """What the lines of a list say without comments, and where."""
+    for number, line in enumerate(storage.read_text(uri).splitlines(), 1):
+        if text := line.partition("#")[0].strip().lower():
+            yield text, f"'{uri}', line {number}"
 
 
 def _function(digest: str, place: str) -> str:
@@ -64,16 +71,20 @@ def _function(digest: str, place: str) -> str:
     return DIGESTS[len(digest)]
 
 
-def check_not_blocked(data: bytes, lists: dict[str, frozenset[str]]) -> None:
-    """*Worker.* Raise Failed for a file that a list names; the message does not say which list or digest."""
-    if any(hashlib.new(name, data).hexdigest() in digests for name, digests in lists.items()):
-        raise Failed(BLOCKED_BY_LIST, "the file is on a block list; nothing of it is kept")
+def check_not_blocked(data: bytes, lists: FileLists) -> None:
+    """*Worker.* Raise Failed for a file that a list names."""
+    for function, of_function in lists.items():
+        digest = hashlib.new(function, data).hexdigest()
+        for uri, digests in of_function.items():
+            if digest in digests:
+                raise blocked("the file is", uri)
 
 
-def check_not_like(digest: str | None, listed: np.ndarray, most: int) -> None:
+def check_not_like(digest: str | None, lists: PictureLists, most: int) -> None:
     """*Worker.* Raise Failed for a picture whose PDQ differs from a listed one in at most so many bits."""
-    if digest is not None and len(listed) and distances(listed, digest).min() <= most:
-        raise Failed(BLOCKED_BY_LIST, "the picture looks like one on a block list; nothing of it is kept")
+    for uri, listed in lists.items() if digest is not None else ():
+        if len(listed) and distances(listed, str(digest)).min() <= most:
+            raise blocked("the picture looks like one", uri)
 
 
 def check_hash(data: bytes, wanted: str) -> None:

@@ -33,6 +33,7 @@ def download_page(report: Mapping[str, Any]) -> str:
         _plot("Seconds of a link's last try", report["links_by_seconds"], _seconds),
         _plot("Bytes of a file", report["files_by_bytes"], _bytes),
         _plot("Pixels of a picture's shorter side, as it came", report["pictures_by_pixels"], lambda at: f"{2**at:,}"),
+        _blocked(report["blocked_by_list"]),
         _failed(report["failed_at_host"]),
         _slow(report["slow_hosts"]),
     ]
@@ -75,6 +76,11 @@ def _seconds(at: int) -> str:
 
 def _bytes(at: int) -> str:
     return f"{2**at} B" if at < 10 else f"{2 ** (at - 10)} kB" if at < 20 else f"{2 ** (at - 20)} MB"
+
+
+def _blocked(lists: Mapping[str, int]) -> str:
+    lines = [f"<tr><td>{html.escape(name)}<td class=n>{number:,}" for name, number in lists.items()]
+    return f"<h2>Blocked by a list</h2><table><tr><th>list<th>links{''.join(lines)}</table>" if lines else ""
 
 
 def _failed(hosts: Mapping[str, Mapping[str, int]]) -> str:

@@ -15,12 +15,12 @@ from clip_spark.errors import ResultError
 from clip_spark.pictures.download.checkpoints import WORK
 from clip_spark.pictures.download.page import download_page
 from clip_spark.pictures.download.statuses import OK
-from clip_spark.pictures.download.tally import CAME, FAILED_AT, SHOWN, SLOW_LINKS, SLOW_SECONDS, STATUS, TOOK
+from clip_spark.pictures.download.tally import BLOCKED, CAME, FAILED_AT, SHOWN, SLOW_LINKS, SLOW_SECONDS, STATUS, TOOK
 
 PAGE = "report.html"
 MOST_HOSTS = 20
 BINS = {"links_by_seconds": TOOK, "files_by_bytes": CAME, "pictures_by_pixels": SHOWN}
-OWN = (STATUS, FAILED_AT, SLOW_SECONDS, SLOW_LINKS, *BINS.values())
+OWN = (STATUS, FAILED_AT, BLOCKED, SLOW_SECONDS, SLOW_LINKS, *BINS.values())
 
 
 def by_status(manifest: Manifest) -> Counter[str]:
@@ -58,6 +58,7 @@ def refined(report: Mapping[str, Any]) -> dict[str, Any]:
         "rows_out": statuses[OK],
         "counters": {name: value for name, value in sums.items() if not name.startswith(OWN)},
         "by_status": dict(statuses.most_common()),
+        "blocked_by_list": dict(_named(sums, BLOCKED).most_common()),
         "failed_at_host": _failed(_named(sums, FAILED_AT)),
         "slow_hosts": _slow(sums),
         **{name: dict(sorted((int(at), n) for at, n in _named(sums, prefix).items())) for name, prefix in BINS.items()},
@@ -91,6 +92,8 @@ def preview(manifest: Manifest) -> list[Table]:
     if pictures != found:
         shared = [("with a file of their own", pictures), ("whose picture another one stores", found - pictures)]
         tables.append(Table("links that are ok", ("which", "rows"), shared))
+    if lists := report.get("blocked_by_list"):
+        tables.append(Table("blocked", ("by the list", "rows"), list(lists.items())))
     if hosts := report.get("failed_at_host"):
         failed = [(host, sum(why.values()), "; ".join(f"{n:,} {status}" for status, n in why.items()))
                   for host, why in hosts.items()]  # fmt: skip

@@ -66,6 +66,19 @@ class Failed(Rejected):
         return self.reason in MAY_PASS or self.reason in {f"{HTTP} {code}" for code in CODES_THAT_PASS}
 
 
+BEGIN, END = " on the block list '", "'; nothing of it is kept"
+
+
+def blocked(what: str, place: str) -> Failed:
+    """*Pure.* The failure of a file or picture that a list names; its message says which list, by its file's name."""
+    return Failed(BLOCKED_BY_LIST, f"{what}{BEGIN}{place.rstrip('/').rpartition('/')[2]}{END}")
+
+
+def list_of(message: str | None) -> str:
+    """*Pure.* The list that a message of `blocked` names; older ones name none."""
+    return (message or "").partition(BEGIN)[2].removesuffix(END) or "a block list"
+
+
 def kind_of(status: str) -> str:
     """*Pure.* The entry of FAILURES that a status belongs to: `http` for `http 404`."""
     return HTTP if status.startswith(HTTP + " ") else status

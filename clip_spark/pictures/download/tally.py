@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Mapping
 
 from clip_spark.pictures.download.outcomes import Outcome
+from clip_spark.pictures.download.statuses import BLOCKED_BY_LIST, list_of
 from clip_spark.pictures.hosts import host_of
 from clip_spark.runtime.row_counts import BYTES, HOST_LINKS, HOST_SECONDS, OK
 
-STATUS, FAILED_AT = "status: ", "failed at host: "
+STATUS, FAILED_AT, BLOCKED = "status: ", "failed at host: ", "blocked by list: "
 SLOW_SECONDS, SLOW_LINKS = "slow host seconds: ", "slow host links: "
 TOOK, CAME, SHOWN = "links that took: ", "files of bytes: ", "pictures of pixels: "
 """Counters of receipts begin so. After the last three stands the power of two that begins a bin: of seconds, bytes, and
@@ -43,7 +44,9 @@ class Tally:
         if outcome.is_ok:
             counts[f"{CAME}{power(outcome.bytes or 1)}"] += 1
             counts[f"{SHOWN}{power(min(outcome.original_width or 1, outcome.original_height or 1))}"] += 1
-        elif host:
+        elif outcome.status == BLOCKED_BY_LIST:
+            counts[BLOCKED + list_of(outcome.message)] += 1
+        if host and not outcome.is_ok:
             self._failed.setdefault(host, Counter())[outcome.status] += 1
         if outcome.seconds is not None:
             counts[f"{TOOK}{power(max(SHORTEST, outcome.seconds))}"] += 1
