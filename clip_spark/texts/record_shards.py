@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 
+from clip_spark.datasets.arrow_stream import to_stream
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.runtime.row_counts import count_rows, tell_rows
@@ -97,7 +98,7 @@ class ReadFile:
     def _by_shard(self, rows: pa.Table) -> Iterator[tuple[int, Part]]:
         shard = np.array([int(text[:15], 16) % self.shards for text in rows["record_id"].to_pylist()], np.int64)
         for number in np.unique(shard):
-            yield int(number), Part(to_ipc(rows.filter(pa.array(shard == number))), [], Counter())
+            yield int(number), Part(to_stream(rows.filter(pa.array(shard == number))), [], Counter())
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,6 @@ def _with_partitions(table: pa.Table, file: RowsFile) -> pa.Table:
         if name not in table.column_names:
             table = table.append_column(name, pa.array([value] * table.num_rows, pa.string()))
     return table
-
-
-def to_ipc(table: pa.Table) -> bytes:
-    """*Pure.* A table as bytes."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
 
 
 def first_of_each(rows: pa.Table) -> tuple[pa.Table, np.ndarray]:

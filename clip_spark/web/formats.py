@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from fastapi import Request, Response
 
+from clip_spark.datasets.arrow_stream import to_stream
 from clip_spark.errors import SpecError
 from clip_spark.search.hits import hit_column
 from clip_spark.search.plain_values import csv_bytes, plain
@@ -48,7 +48,7 @@ def answer(format: str, found: Sequence[Found], body: Any) -> Response:
     if format == "jsonl":
         return Response("".join(map(_line, _rows(found))), media_type=TYPES[format])
     table = hits_table(found)
-    data = csv_bytes(table) if format == "csv" else _arrow(table)
+    data = csv_bytes(table) if format == "csv" else to_stream(table)
     return Response(data, media_type=TYPES[format])
 
 
@@ -91,10 +91,3 @@ def _rows(found: Sequence[Found]) -> list[dict[str, Any]]:
 
 def _line(row: dict[str, Any]) -> str:
     return json.dumps({**row, "score": round(row["score"], 6)}, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _arrow(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue()

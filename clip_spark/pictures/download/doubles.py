@@ -8,7 +8,6 @@ same rows make the same decision however they are cut, and after a kill again.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import storage
+from clip_spark.datasets.arrow_stream import to_stream
 from clip_spark.datasets.manifest import file_of
 from clip_spark.datasets.receipt import found_receipt
 from clip_spark.pictures.download.checkpoints import Checkpoints
@@ -87,7 +87,7 @@ class ReadKeys:
                 row = {"key": key, "rank": 1 - held, "shard": number, "row": position, "record_id": record_id}
                 parts.setdefault(int.from_bytes(key[-4:]) % self.partitions, []).append(row)
         for part, found in parts.items():
-            yield part, _packed(pa.Table.from_pylist(found, KEYS))
+            yield part, to_stream(pa.Table.from_pylist(found, KEYS), "zstd")
 
     def _pending(self, part: NewShard | OldShard) -> Iterator[tuple[int, str, dict[str, Any]]]:
         if (done := found_receipt(self.output, self.plan, part.number)) is not None:  # by another run of this command
@@ -118,13 +118,6 @@ def written_facts(records: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
             for row in batch.to_pylist():
                 yield position, row["record_id"], {**row, "held": True}
                 position += 1
-
-
-def _packed(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
 
 
 def doubles_of(blocks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Found]]:
