@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.standalone import standalone_cluster
+from scripts.standalone import LIGHT_JVM, standalone_cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ def work(item):
     time.sleep(1.0)  # long enough for a busy machine to start the others meanwhile
     executor = devices.task_context().taskAttemptId() and os.environ.get("SPARK_EXECUTOR_DIRS", "")
     with open(f"{told}/{item}.json", "w") as stream:
-        json.dump([executor, gpu, start, time.time(), devices.use_threads()], stream)
+        json.dump([executor, gpu, start, time.time(), int(devices.task_context().cpus())], stream)
 
 told = sys.argv[2]
 
@@ -35,9 +35,10 @@ spark = get_session("gpus", sys.argv[1], {
     "spark.driver.host": "127.0.0.1", "spark.executor.resource.gpu.amount": "2", "spark.ui.enabled": "false",
     "spark.scheduler.minRegisteredResourcesRatio": "1", "spark.scheduler.maxRegisteredResourcesWaitingTime": "60s",
     "spark.cores.max": "8",
+    "spark.driver.extraJavaOptions": sys.argv[3], "spark.executor.extraJavaOptions": sys.argv[3],
 })
 spark.sparkContext.setLogLevel("ERROR")
-spark.sparkContext.parallelize(range(64), 64).map(lambda item: time.sleep(0.2)).collect()  # both executors are up
+spark.sparkContext.parallelize(range(32), 32).map(lambda item: time.sleep(0.2)).collect()  # both executors are up
 run_shards(spark, "gpus", list(range(16)), work, devices.gpu_profile(spark))
 spark.stop()
 """
@@ -54,7 +55,7 @@ def test_no_two_tasks_share_a_gpu_and_none_is_idle(tmp_path: Path) -> None:
     told = tmp_path / "told"
     told.mkdir()
     with standalone_cluster(tmp_path / "cluster", workers=2, cores=4, memory="1g", env=daemons) as cluster:
-        command = [sys.executable, str(tmp_path / "application.py"), cluster.master, str(told)]
+        command = [sys.executable, str(tmp_path / "application.py"), cluster.master, str(told), LIGHT_JVM]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     tasks = [json.loads(path.read_text()) for path in told.iterdir()]
     assert len(tasks) == 16, done.stderr[-3000:]

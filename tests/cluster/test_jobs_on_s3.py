@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,31 +12,44 @@ import pytest
 
 from clip_spark import storage
 from clip_spark.commands.clean import find_leftovers
+from clip_spark.commands.pipeline import read_pipeline, run_pipeline
+from clip_spark.commands.registry import STEPS
 from clip_spark.datasets.embeddings import read_embeddings
 from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.index.build.build import build_index
+from clip_spark.index.specs import IndexSpec
 from scripts.standalone import Cluster
+from tests.helpers_stages import stages_during
 from tests.services.commands import ROOT, Submitter
 from tests.services.inputs import write_inputs
 from tests.services.seaweed import BUCKET, S3Server
 
 pytestmark = [pytest.mark.cluster, pytest.mark.storage, pytest.mark.timeout(900)]
+CONFIG = str(ROOT / "conf/pipelines/demo.yaml")
 DATASETS = ("counts", "ngrams", "ngram-embeddings", "ngram-index", "image-embeddings", "image-index", "tags")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The same pipeline's results: one made on the cluster from and to S3, one in local mode on local files."""
+    """The same pipeline's results: one made on the cluster from and to S3, one in local mode on local files.
+
+    Attributes:
+        stages: command -> what Spark called its stages in local mode.
+    """
 
     cluster: str
     local: str
+    stages: dict[str, list[str]] = field(default_factory=dict)
 
     def manifests(self, name: str) -> tuple[Manifest, Manifest]:
         return read_manifest(f"{self.cluster}/{name}"), read_manifest(f"{self.local}/{name}")
 
 
 @pytest.fixture(scope="module")
-def pair(cluster: Cluster, s3_running: S3Server, code_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """Run the demo pipeline twice, at the same time."""
+def pair(
+    cluster: Cluster, s3_running: S3Server, code_zip: Path, spark: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Pair:
+    """Run the demo pipeline twice."""
     folder = tmp_path_factory.mktemp("pair")
     write_inputs(folder / "in")
     with pytest.MonkeyPatch.context() as patch:
@@ -47,16 +59,18 @@ def pair(cluster: Cluster, s3_running: S3Server, code_zip: Path, tmp_path_factor
         remote = f"s3://{BUCKET}/pair"
         for file in sorted((folder / "in").rglob("*.*")):
             storage.write_bytes(f"{remote}/in/{file.relative_to(folder / 'in')}", file.read_bytes())
-    config = str(ROOT / "conf/pipelines/demo.yaml")
+    chosen = [text for key, value in settings(remote).items() for text in ("--set", f"{key}={value}")]
+    Submitter(cluster.master, code_zip, s3_running).run("run", "--config", CONFIG, *chosen)
+    pair = Pair(f"{remote}/out", str(folder / "out"))
+    for step in read_pipeline(CONFIG, settings(str(folder)), STEPS):
+        names = stages_during(spark, lambda step=step: run_pipeline(lambda: spark, [step], rebuild=False))
+        pair.stages.setdefault(step.job.name, []).extend(names)
+    return pair
 
-    def settings(place: str) -> list[str]:
-        values = {"work": f"{place}/out", "corpus": f"{place}/in/text", "images": f"{place}/in/pictures"}
-        return [text for key, value in values.items() for text in ("--set", f"{key}={value}")]
 
-    Submitter(cluster.master, code_zip, s3_running).run("run", "--config", config, *settings(remote))
-    local = [sys.executable, str(ROOT / "jobs/run.py"), "--config", config, *settings(str(folder))]
-    subprocess.run([*local, "--conf", "spark.ui.enabled=false"], check=True, capture_output=True)
-    return Pair(f"{remote}/out", str(folder / "out"))
+def settings(place: str) -> dict[str, str]:
+    """What the pipeline is told, for inputs and results below a folder."""
+    return {"work": f"{place}/out", "corpus": f"{place}/in/text", "images": f"{place}/in/pictures"}
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +110,15 @@ def test_tags_are_equal(pair: Pair) -> None:
     remote, local = map(tags, pair.manifests("tags"))
     assert [row[:2] for row in remote] == [row[:2] for row in local]
     np.testing.assert_allclose([row[2] for row in remote], [row[2] for row in local], atol=2e-3)
+
+
+def test_every_stage_is_named_by_its_step(pair: Pair, spark: Any, tmp_path: Path) -> None:
+    source = f"{pair.local}/ngram-embeddings"
+    lists = IndexSpec(embeddings=source, output=str(tmp_path), index_key="IVF16,Flat", parts=2)  # few would be Flat
+    stages = {**pair.stages, "build-index": stages_during(spark, lambda: build_index(lambda: spark, lists))}
+    for command, names in stages.items():
+        odd = {name for name in names if not name.startswith(f"clip-spark {command}")}
+        assert names and not odd, f"{command}: {odd or 'no stage'}"
 
 
 def test_nothing_is_left_behind(pair: Pair) -> None:

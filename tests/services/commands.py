@@ -52,7 +52,7 @@ class Submitter:
             start_new_session=True,
         )
 
-    def run(self, command: str, *arguments: str, timeout: float = 280) -> str:
+    def run(self, command: str, *arguments: str, timeout: float = 800) -> str:
         """Run it to its end; returns what it said, fails the test if it failed."""
         process = self.start(command, *arguments)
         said, _ = process.communicate(timeout=timeout)

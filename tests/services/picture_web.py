@@ -202,7 +202,7 @@ def picture_web(hosts: int = 4) -> Iterator[PictureWeb]:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     try:
         yield web
     finally:

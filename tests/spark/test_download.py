@@ -20,6 +20,7 @@ from clip_spark.pictures.download.specs import DownloadSpec
 from clip_spark.pictures.download.step import download_images
 from clip_spark.texts.make_records import make_records
 from clip_spark.texts.specs import RecordsSpec
+from tests.helpers_stages import stages_during
 from tests.services.picture_web import PictureWeb, picture_web
 
 pytestmark = pytest.mark.spark
@@ -54,7 +55,10 @@ def test_from_links_to_embeddings(spark: Any, web: PictureWeb, tmp_path: Path) -
         spec = {"records": records.uri, "output": str(tmp_path / "pictures"), "allow_private": True, "tries": 1}
         return download_images(lambda: spark, DownloadSpec(**{**spec, "shard_rows": 12, **options}))
 
-    first = download()
+    made: list[Manifest] = []
+    stages = stages_during(spark, lambda: made.append(download()))
+    assert stages and all(name.startswith("clip-spark download-images") for name in stages)
+    first = made[0]
     assert by_status(first) == {"ok": 30, "http 404": 1, "http 503": 1, "not a picture": 1}
     assert sorted(column(first, "record_id")) == sorted(column(records, "record_id"))
     assert len(first.receipts) == 3 and first.extra == {"pictures": 30}

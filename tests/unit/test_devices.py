@@ -39,6 +39,17 @@ def test_without_a_gpu_it_is_the_cpu() -> None:
     assert devices.pick_device() == "cpu"
 
 
+def test_torch_computes_with_the_cores_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(devices, "task_context", lambda: SimpleNamespace(cpus=lambda: before + 1))
+    try:
+        assert devices.use_threads() == before + 1 == torch.get_num_threads()
+    finally:
+        devices.use_threads(before)
+
+
 def test_a_gpu_that_torch_cannot_use_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "assigned_gpu", lambda: "7")
     with pytest.raises(UserError, match="GPU 7"):

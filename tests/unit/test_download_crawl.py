@@ -25,7 +25,7 @@ def web() -> Iterator[PictureWeb]:
 
 
 def spec(**options: Any) -> DownloadSpec:
-    return DownloadSpec(records="r", output="o", **{"allow_private": True, "timeout": 3.0, "tries": 2, **options})
+    return DownloadSpec(records="r", output="o", **{"allow_private": True, "timeout": 5.0, "tries": 2, **options})
 
 
 def fetch(urls: list[str], **options: Any) -> list[Outcome]:

@@ -134,7 +134,7 @@ def test_texts_are_split_while_the_model_computes(
     monkeypatch.setattr(encoder, "tokenise", lambda texts: (tokenise(texts), split.release())[0])
 
     def encode_when_all_are_split(texts: Tokenised, per_pass: int) -> np.ndarray:
-        assert both.is_set() or all(split.acquire(timeout=20) for _ in range(2))
+        assert both.is_set() or all(split.acquire(timeout=120) for _ in range(2))
         both.set()
         return encode(texts, per_pass)
 

@@ -193,7 +193,7 @@ def test_a_small_file_with_very_many_pixels_is_refused_unread() -> None:
 
 
 def test_a_decoder_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(careful, "LIMITS", Limits(seconds=2))
+    monkeypatch.setattr(careful, "LIMITS", Limits(seconds=5))
     careful.close()
     with pytest.raises(Rejected) as caught:
         careful.call(time.sleep, 600)

@@ -33,7 +33,7 @@ def served(indices: dict[str, str], log: Path, *options: str) -> Iterator[str]:
         yield wait_ready(process, log)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 def wait_ready(process: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> str:

@@ -65,7 +65,7 @@ def answered(page: Any) -> None:
 
 def shows_pictures(page: Any, count: int) -> bool:
     script = "[...document.querySelectorAll('.frame img')].filter((one) => one.naturalWidth === 64).length"
-    for _ in range(100):
+    for _ in range(300):
         if page.evaluate(script) >= count:
             return True
         page.wait_for_timeout(200)
