@@ -254,6 +254,13 @@ class Growth(disturbed(COMMANDS, writes=24)):  # type: ignore[misc]
         storage.remove_files([uri_of(self.folder, name)])
         self.world = replace(self.world, files=items({k: v for k, v in self.world.files if k != name}))
 
+    @rule(name=_others, version=st.sampled_from((1, 2)), number=st.integers(6, 24), prune=st.booleans())
+    def change_after_a_kill(self, name: str, version: int, number: int, prune: bool) -> None:
+        """What a killed run has finished of a file is worth nothing once the file has changed."""
+        self.killed(embedding(prune=prune), number)
+        self.write(name, version)
+        self.run(embedding(prune=prune))
+
     @rule(name=st.sampled_from(STRAYS))
     def stray(self, name: str) -> None:
         """Changes nothing."""

@@ -75,10 +75,10 @@ class CsvRows:
         row = 0
         while chunk := self._chunk():
             table, bad = self._parsed(chunk, row, uri, account, only)
-            rows = table.num_rows + len(bad)
+            numbers = np.arange(row + 1, row + table.num_rows + len(bad) + 1)
+            row += len(numbers)
             if table.num_rows:
-                yield table, row + np.setdiff1d(np.arange(1, rows + 1), bad)[: table.num_rows]
-            row += rows
+                yield table, np.delete(numbers, np.array(bad) - 1) if bad else numbers
 
     def _chunk(self) -> bytes:
         """Some whole records; their last line end has an even number of quotes before it."""

@@ -124,32 +124,41 @@ def _cells_as_text(column: pa.ChunkedArray, account: Account) -> pa.Array:
 
 
 def _of_values(rows: Iterable[Row], column: str, uri: str, account: Account) -> Iterator[Numbered]:
-    named = ((row, value if isinstance(value, dict) else {column: value}) for row, value in rows)
-    while batch := list(islice(named, BATCH_ROWS)):
-        usable = _usable_values(batch, column, uri, account)
-        values = [value for _, value in usable]
+    rows = iter(rows)
+    while True:
+        numbers, values = list[int](), list[dict[str, Any]]()  # not as pairs: the collector would visit each of them
+        for row, value in islice(rows, BATCH_ROWS):
+            numbers.append(row)
+            values.append(value if isinstance(value, dict) else {column: value})
+        if not values:
+            return
+        numbers, values = _usable_values(numbers, values, column, uri, account)
         names = list(dict.fromkeys(name for value in values for name in value))
         columns = {name: _json_column([value.get(name) for value in values], name == column) for name in names}
-        yield pa.table(columns), [row for row, _ in usable]
+        yield pa.table(columns), numbers
 
 
-def _usable_values(batch: Sequence[Row], column: str, uri: str, account: Account) -> Sequence[Row]:
+def _usable_values(
+    numbers: list[int], values: list[dict[str, Any]], column: str, uri: str, account: Account
+) -> tuple[list[int], list[dict[str, Any]]]:
     """*Worker.* The rows; those that have an object where others have a text are rejects, as is one in a list."""
-    texts = (value.get(column) for _, value in batch)
-    kinds = {type(item) for text in texts for item in (text if isinstance(text, list) else (text,))}
+    texts = [value.get(column) for value in values]
+    kinds = set(map(type, texts))
+    if list in kinds:
+        kinds = (kinds - {list}) | {type(item) for text in texts if isinstance(text, list) for item in text}
     if not kinds & {dict, list} or not kinds - {dict, list, type(None)}:
-        return batch
-    values = list[Row]()
-    for row, value in batch:
+        return numbers, values
+    left = list[int](), list[dict[str, Any]]()
+    for row, value in zip(numbers, values, strict=True):
         text = value.get(column)
         items = text if isinstance(text, list) else [text]
         odd = [item for item in items if isinstance(item, (dict, list))]
         for item in odd:
             account.reject(at_row(uri, row), NO_TEXT, f"'{column}' is {kind_of(item)}")
         if len(odd) < len(items) or not odd:
-            rest = {**value, column: [item for item in items if item not in odd]} if odd else value
-            values.append((row, rest))
-    return values
+            left[0].append(row)
+            left[1].append({**value, column: [item for item in items if item not in odd]} if odd else value)
+    return left
 
 
 def _json_column(values: list[Any], holds_texts: bool) -> pa.Array:
