@@ -51,9 +51,10 @@ def executors(cluster: Cluster) -> list[int]:
 
 def python_workers(cluster: Cluster) -> Iterator[int]:
     """Python processes that run tasks: the children of the daemons below the executors."""
+    parents = _parents()  # once: to read all of /proc takes its time on a busy machine, and a request waits for this
     for executor in executors(cluster):
         for pid in descendants(executor):
-            parent = _parents().get(pid, 0)
+            parent = parents.get(pid, 0)
             if PYTHON_DAEMON in command_of(pid) and PYTHON_DAEMON in command_of(parent):
                 yield pid
 
