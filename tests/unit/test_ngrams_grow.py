@@ -14,14 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.receipt import Receipt
+from clip_spark.errors import OutputError
 from clip_spark.texts import corpus
 from clip_spark.texts.corpus.sniff import LINES, Form
+from clip_spark.texts.made_again import sources_of
 from clip_spark.texts.ngrams.count import MOST_WORDS
 from clip_spark.texts.ngrams.counting import growth, passes
 from clip_spark.texts.ngrams.counting.counted_shard import CountedShard
 from clip_spark.texts.ngrams.counting.growth import Points
 from clip_spark.texts.ngrams.counting.source import Source
 from clip_spark.texts.ngrams.counting.vocabulary import make_vocabulary
+from clip_spark.texts.ngrams.grow import CountGrowth
 from clip_spark.texts.specs import CountSpec
 
 WORDS = ["a", "a", "a", "b", "b", "The", ".", "naïve", "🙂", "x\0y", "\u00a0", "\x1c"]
@@ -114,3 +119,51 @@ def test_the_curve_of_a_count_that_is_often_added_to_stays_short() -> None:
         points = growth.curve([more], points)
     assert points[-1] == (1000 + 300 * 640, 100 + 300 * 64)
     assert len(points) < 400
+
+
+def decision(folder: Path, *, before: Manifest, least: int = 1, prune: bool = False, orders: Any = (1, 2)) -> Any:
+    files = corpus.list_corpus((str(folder),)).files
+    spec = CountSpec(corpus=(str(folder),), output="o", min_count=(least,), prune=prune, orders=orders)
+    cut: Any = lambda files: [tuple(corpus.Piece(file.uri) for file in files)]  # noqa: E731
+    plan = "same" if sorted(file.relative for file in files) == ["a.txt", "b.txt"] else "other"
+    return CountGrowth(spec, files, sources_of(files), 2, plan, cut)(before, [])
+
+
+@pytest.fixture
+def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
+    """A count of a.txt and b.txt: two shards, a split with a reject, a split without."""
+    for name in "ab":
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / f"{name}.txt").write_text(f"text of {name}\n")
+    sources = sources_of(corpus.list_corpus((str(tmp_path / "in"),)).files)
+    monkeypatch.setattr("clip_spark.datasets.growth.read_sources", lambda manifest: sources)
+    files = [{"counts/00000.parquet": 1}, {"counts/00001.parquet": 1}, {"rejects/00002.parquet": 1}, {}]
+    receipts = tuple(Receipt(number, "p", 3 if number < 2 else 0, names) for number, names in enumerate(files))
+    return Manifest("counts", "same", {}, {}, {}, "", receipts, uri="u")
+
+
+def test_only_counts_of_which_nothing_was_cut_are_added_to(tmp_path: Path, before: Manifest) -> None:
+    (tmp_path / "in" / "c.txt").write_text("more\n")
+    grown = decision(tmp_path / "in", before=before)
+    assert grown.numbers == [0, 1, 2, 3, 4] and [item.copied.receipt.shard for item in grown.items[3:]] == [2, 3]
+    assert grown.sources["source"].to_pylist() == ["a.txt", "b.txt", "c.txt"] and grown.rewritten == 6
+    assert "filter-ngrams has a --min-count of its own" in decision(tmp_path / "in", before=before, least=2).why
+    assert "single words were not counted" in decision(tmp_path / "in", before=before, orders=(2,)).why
+    (tmp_path / "in" / "a.txt").write_text("another text\n")
+    assert decision(tmp_path / "in", before=before).why == "1 files have changed since, so all is counted again"
+
+
+def test_files_that_are_gone_stay_counted_until_they_are_to_be_taken_out(tmp_path: Path, before: Manifest) -> None:
+    (tmp_path / "in" / "b.txt").unlink()
+    kept = decision(tmp_path / "in", before=before)
+    assert kept.is_idle(before) and kept.vanished == 1
+    assert decision(tmp_path / "in", before=before, prune=True).why.startswith("1 files are gone")
+    with pytest.raises(OutputError, match="--prune makes it again"):
+        decision(tmp_path / "in", before=before, least=2)
+
+
+@pytest.mark.parametrize("least", [1, 2])
+def test_nothing_is_counted_again_where_nothing_is_to_be_taken_out(
+    tmp_path: Path, before: Manifest, least: int
+) -> None:
+    assert decision(tmp_path / "in", before=before, least=least, prune=True).is_idle(before)

@@ -74,8 +74,8 @@ def count_ngrams(get_spark: SessionSource, spec: CountSpec) -> Manifest:
     check_text_field(files, spec.text_field, spec.encoding)
     sources = sources_of(files)
     cut = partial(_cut, split_bytes=corpus.choose_split_bytes(sum(file.weight for file in files)), spec=spec)
-    grow = CountGrowth(spec, files, sources, shards, cut)
     plan = plan_of(before, files, splits)
+    grow = CountGrowth(spec, files, sources, shards, plan.fingerprint, cut)
     run = begin_run(spec.output, plan, overwrite=spec.overwrite, grow=grow, prune=spec.prune)
     if run.manifest is None and run.growth is None:
         write_sources(run.output, sources)

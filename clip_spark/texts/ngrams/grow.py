@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from clip_spark import storage
-from clip_spark.datasets.growth import AllAgain, Growth, changes_since
+from clip_spark.datasets.growth import GROWTH, AllAgain, Growth, changes_since
 from clip_spark.datasets.manifest import REPORT, Manifest, file_of, inside
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.run import Run
@@ -68,6 +68,7 @@ class CountGrowth:
         files: of the corpus.
         sources: the same (sources.SCHEMA).
         shards: of the new count.
+        plan: fingerprint of the plan of all files.
         cut: deals files out to splits.
     """
 
@@ -75,6 +76,7 @@ class CountGrowth:
     files: Sequence[CorpusFile]
     sources: pa.Table
     shards: int
+    plan: str
     cut: Callable[[Sequence[CorpusFile]], list[Split]]
 
     def __call__(self, before: Manifest | None, finished: object) -> Growth | AllAgain | None:
@@ -85,8 +87,12 @@ class CountGrowth:
         """
         if before is None:
             return None
+        if before.fingerprint == self.plan and not before.extra.get(GROWTH, {}).get("vanished"):
+            return Growth(before.receipts, ())  # asked for by --prune: there is nothing to take out
         old, changes = changes_since(before, self.sources, "corpus")
         gone, changed = len(changes.vanished), len(changes.outdated)
+        if not (gone or changed or len(changes.new)):  # what was gone is back
+            return Growth(before.receipts, ())
         why = self._why_all_again(gone, changed)
         if why:
             check_none_gone(before, old, changes, "corpus", self.spec.prune)
