@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from clip_spark.commands.pipeline import read_pipeline, run_pipeline
 from clip_spark.commands.registry import STEPS
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.pictures.download.report import by_status
+from clip_spark.search.searcher import Searcher
 from clip_spark.storage import files
 from tests.services.hub import running_hub
 from tests.services.picture_web import PictureWeb, picture_web
@@ -24,6 +27,7 @@ from tests.services.picture_web import PictureWeb, picture_web
 pytestmark = pytest.mark.spark
 ROOT = Path(__file__).resolve().parents[2]
 LINKS = 1000
+PICTURES = 24
 
 
 def run(spark: Any, name: str, **settings: str) -> None:
@@ -70,3 +74,26 @@ def test_datacomp(spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     files.forget_clients()
     assert by_status(read_manifest(str(tmp_path / "w/pictures"))) == {"ok": LINKS * 9 // 10, "http 404": LINKS // 10}
     assert read_manifest(str(tmp_path / "w/index"), "index").rows == LINKS * 9 // 10
+
+
+def test_clipper(spark: Any, tmp_path: Path) -> None:
+    """A folder of jpgs with clipper's metadata.json becomes an index that is searched and a map with names."""
+    folder, metadata = tmp_path / "images", {}
+    folder.mkdir()
+    with tarfile.open(ROOT / "clip_spark/demo/pictures/00000.tar") as tar:
+        for member in [m for m in tar.getmembers() if m.name.endswith(".png")][:PICTURES]:
+            key, name = member.name.removesuffix(".png"), member.name.removesuffix(".png").partition("-")[2]
+            picture = Image.open(io.BytesIO(tar.extractfile(member).read()))  # type: ignore[union-attr]
+            picture.convert("RGB").save(folder / f"{key}.jpg")
+            metadata[key] = {"name": name.replace("-", " ")}
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    (tmp_path / "words.txt").write_text("\n".join(["face", "smile", *(each["name"] for each in metadata.values())]))
+    settings = {"images": str(folder), "words": str(tmp_path / "words.txt"), "columns": ["name"]}
+    steps = read_pipeline(str(ROOT / "conf/pipelines/clipper.yaml"), {**settings, "work": str(tmp_path / "w")}, STEPS)
+    run_pipeline(lambda: spark, steps, rebuild=False)
+    found = read_manifest(str(tmp_path / "w/map"), "map")
+    points = pa.concat_tables([pq.read_table(uri) for uri in found.files("points")])
+    names = {each["name"] for each in metadata.values()}
+    assert found.extra["rows"]["image"] == PICTURES and names <= set(points["name"].to_pylist())
+    assert all(region["name"] for region in json.loads(Path(found.locate("regions.json")).read_bytes())[0]["regions"])
+    assert Searcher.open(str(tmp_path / "w/picture-index")).search_text("grinning face", k=1)[0].record["uri"]

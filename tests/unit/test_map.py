@@ -142,12 +142,18 @@ def test_every_point_has_a_region_and_clusters_have_their_own() -> None:
 
 def test_a_region_is_named_by_what_its_pictures_share_and_others_lack() -> None:
     texts = ["thing", "dog", "cat", "dogs and cats", "a dog"]
-    near = np.array([[0, 1, 4]] * 10 + [[0, 2, 3]] * 10)
+    near = np.array([[0, 1, 4]] * 9 + [[0, 1, 3]] + [[0, 2, 3]] * 10)
     names = best_names(np.repeat(np.array([0, 1], np.int32), 10), near, texts)
     assert [[texts[number] for number in each] for each in names] == [
-        ["dog", "thing"],
+        ["dog", "dogs and cats", "thing"],
         ["cat", "dogs and cats", "thing"],
     ]
+
+
+def test_between_equal_names_the_order_of_texts_does_not_decide() -> None:
+    for texts in (["oak", "ash"], ["ash", "oak"]):
+        names = best_names(np.array([0, 0, 1], np.int32), np.array([[0, 1], [0, 1], [-1, -1]]), texts)
+        assert texts[names[0][0]] == "ash"
 
 
 def test_boxes_never_overlap() -> None:

@@ -35,10 +35,14 @@ def best_names(region: np.ndarray, near: np.ndarray, texts: Sequence[str]) -> li
     sizes = np.bincount(region)
     idf = np.log(len(region) / np.maximum(everywhere, 1)).clip(0)
     scores = counts / sizes[regions] * np.sqrt(idf[numbers])
+    place = {
+        text: rank for rank, text in enumerate(sorted(texts))
+    }  # decides between equals, in whatever order they come
+    ranks = np.array([place[text] for text in texts], np.int64)
     names: list[list[int]] = []
     for each in range(len(sizes)):
         own = np.flatnonzero(regions == each)
-        order = own[np.lexsort((numbers[own], -scores[own]))]
+        order = own[np.lexsort((ranks[numbers[own]], -scores[own]))]
         names.append(_different(numbers[order].tolist(), texts))
     return names
 
