@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from clip_spark import storage
 from clip_spark.datasets.manifest import file_of as receipt_file
 from clip_spark.datasets.manifest import read_manifest
 from clip_spark.datasets.own_files import files_of_run
@@ -209,6 +210,15 @@ def test_a_download_that_is_cleaned_away_at_its_commit_does_not_bar_the_next(
     assert by_status(download(tmp_path)) == {"ok": 2, "http 404": 1}
     written = {str(file) for file in Path(out).rglob("*") if file.is_file() and file.name != "manifest.json"}
     assert set(files_of_run(out)) == written, "a file that clean would not know for ours"
+
+
+def test_preferences_that_are_switched_off_are_told_in_the_report(web: Web, tmp_path: Path) -> None:
+    make_records(tmp_path / "records", links("0", "1"))
+    made = download(tmp_path, robots=False, tdm=False)
+    said = ["robots.txt was not obeyed (--no-robots)", "tdm-reservation was not obeyed (--no-tdm)"]
+    assert storage.read_json(made.locate("report.json"))["not_obeyed"] == said
+    assert all(sentence in storage.read_text(made.locate("report.html")) for sentence in said)
+    assert report.preview(made)[-1].rows == [(sentence,) for sentence in said]
 
 
 def test_links_are_compared_in_rounds_as_at_once(web: Web, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def download_page(report: Mapping[str, Any]) -> str:
         _plot("Seconds of a link's last try", report["links_by_seconds"], _seconds),
         _plot("Bytes of a file", report["files_by_bytes"], _bytes),
         _plot("Pixels of a picture's shorter side, as it came", report["pictures_by_pixels"], lambda at: f"{2**at:,}"),
+        "".join(f"<p>{html.escape(sentence)}." for sentence in report.get("not_obeyed", ())),
         _blocked(report["blocked_by_list"]),
         _failed(report["failed_at_host"]),
         _slow(report["slow_hosts"]),

@@ -23,6 +23,15 @@ BINS = {"links_by_seconds": TOOK, "files_by_bytes": CAME, "pictures_by_pixels": 
 OWN = (STATUS, FAILED_AT, BLOCKED, SLOW_SECONDS, SLOW_LINKS, *BINS.values())
 
 
+NOT_OBEYED = {
+    "robots": "robots.txt was not obeyed (--no-robots)",
+    "robots_tag": "X-Robots-Tag was not obeyed (--no-robots-tag)",
+    "aipref": "Content-Usage of IETF AIPREF was not obeyed (--no-aipref)",
+    "tdm": "tdm-reservation was not obeyed (--no-tdm)",
+}
+"""Option -> what is said where it is switched off."""
+
+
 def by_status(manifest: Manifest) -> Counter[str]:
     """*Pure.* Status -> rows."""
     return _named(sum_up(receipt.counters for receipt in manifest.receipts), STATUS)
@@ -36,7 +45,7 @@ def commit(run: Run) -> Manifest:
     """*Driver.* Make a download official, with its report and the page of it."""
 
     def refine(report: dict[str, Any]) -> dict[str, Any]:
-        found = refined(report)
+        found = {**refined(report), "not_obeyed": not_obeyed(run.plan.spec)}
         storage.write_bytes(storage.join(run.output, PAGE), download_page(found).encode())
         return found
 
@@ -47,6 +56,11 @@ def commit(run: Run) -> Manifest:
     storage.remove_tree(storage.join(run.output, WORK, run.plan.fingerprint))
     storage.remove_empty_folders(storage.join(run.output, WORK))
     return manifest
+
+
+def not_obeyed(spec: Mapping[str, Any]) -> list[str]:
+    """*Pure.* A sentence for each preference of those who publish pictures that a run was told to leave alone."""
+    return [sentence for name, sentence in NOT_OBEYED.items() if not spec[name]]
 
 
 def refined(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,6 +106,8 @@ def preview(manifest: Manifest) -> list[Table]:
     if pictures != found:
         shared = [("with a file of their own", pictures), ("whose picture another one stores", found - pictures)]
         tables.append(Table("links that are ok", ("which", "rows"), shared))
+    if said := report.get("not_obeyed"):
+        tables.append(Table("preferences", ("that were left alone",), [(sentence,) for sentence in said]))
     if lists := report.get("blocked_by_list"):
         tables.append(Table("blocked", ("by the list", "rows"), list(lists.items())))
     if hosts := report.get("failed_at_host"):
