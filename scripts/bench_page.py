@@ -52,7 +52,6 @@ PAINTED = """() => new Promise((done) => {
 ENTERED = """(words) => {
   const field = document.getElementById("words");
   field.value = words;
-  document.getElementById("results").replaceChildren();
   const start = performance.now();
   document.getElementById("form").requestSubmit();
   return start;

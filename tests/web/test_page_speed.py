@@ -60,3 +60,18 @@ def test_a_search_and_its_first_pictures_are_one_round_trip(asked: Any) -> None:
         page.press("#words", "Enter")
 
     assert asked(ask)[0] == "/search"
+
+
+@needs_browser
+def test_pictures_of_the_last_view_hold_up_no_search(asked: Any) -> None:
+    def ask(page: Any, url: str) -> None:
+        held: list[Any] = []
+        page.route("**/picture/**", lambda route: held.append(route))  # they are on their way for ever
+        with page.expect_request("**/picture/**"):
+            page.goto(f"{url}?q=house&index=images")
+        with page.expect_event("requestfailed", lambda request: "/picture/" in request.url):
+            page.fill("#words", "a red flag")
+            page.press("#words", "Enter")
+        page.unroute("**/picture/**")
+
+    asked(ask)

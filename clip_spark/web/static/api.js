@@ -26,7 +26,7 @@ async function logIn() {
 }
 
 export const PAGE = 40;
-const IN_SIGHT = 12; // their pictures come with the answer, not each in a request of its own
+export const IN_SIGHT = 12; // their pictures come with the answer, not each in a request of its own
 export const listIndices = () => ask("indices");
 export const sample = (index, signal) => ask("sample", { index, k: 24, thumbnails: IN_SIGHT }, { signal });
 

@@ -1,6 +1,6 @@
 // The page: reads the view from the address, asks the server, shows the hits, and follows what people do.
 
-import { listIndices, PAGE, sample, search } from "./api.js";
+import { IN_SIGHT, listIndices, sample, search } from "./api.js";
 import { ghosts, hitItem } from "./cards.js";
 import { showDetails } from "./details.js";
 import { $, number, plural } from "./dom.js";
@@ -32,8 +32,14 @@ async function render() {
   }
 }
 
+/** Pictures of the last view that are still on their way hold the few connections that a browser has to a server. */
+function stopPictures() {
+  for (const image of $("results").querySelectorAll("img")) if (!image.complete) image.removeAttribute("src");
+}
+
 function frame() {
   const index = chosenIndex();
+  stopPictures();
   document.title = view.q ? `${view.q} · clip-spark` : "clip-spark";
   document.body.classList.toggle("asked", asked());
   $("words").value = view.q || "";
@@ -88,7 +94,10 @@ async function nextPage() {
 function put(hits, first) {
   const index = chosenIndex();
   const items = hits.map((hit) => hitItem(hit, index, shown.best, (one) => showDetails(one, index, indices)));
-  items.forEach((item, place) => { item.style.animationDelay = `${Math.min(place, PAGE / 2) * 12}ms`; });
+  items.forEach((item, place) => { // what nobody sees does not move: each that does is a layer to draw
+    if (place < IN_SIGHT) item.style.animationDelay = `${place * 12}ms`;
+    else item.style.animation = "none";
+  });
   if (first) $("results").replaceChildren(...items);
   else $("results").append(...items);
   shown.hits += hits.length;
