@@ -25,7 +25,7 @@ async function logIn() {
   return true; // a wrong one leads to the same question
 }
 
-export const PAGE = 40;
+const PAGE = 40;
 export const IN_SIGHT = 12; // their pictures come with the answer, not each in a request of its own
 export const listIndices = () => ask("indices");
 export const sample = (index, signal) => ask("sample", { index, k: 24, thumbnails: IN_SIGHT }, { signal });
