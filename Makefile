@@ -9,7 +9,7 @@ WORK   ?= demo-out
 
 .DEFAULT_GOAL := help
 .PHONY: fuzz help install demo serve test test-unit test-spark test-failed release test-spark35 install-spark35 test-long fuzz-pictures
-.PHONY: serve-load fuzz-conditions fault-suite faulty-web life check docs format bench clean
+.PHONY: serve-load fuzz-api fuzz-conditions fault-suite faulty-web life check docs format bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -101,6 +101,10 @@ format: $(STAMP)  ## put the code into shape, draw the map and the stub anew
 
 fuzz: $(STAMP)  ## 5,000 mutated files of every format through the readers of texts and tables (an hour)
 	@$(BIN)/python scripts/fuzz_readers.py --files 5000
+
+fuzz-api: $(STAMP)  ## requests that schemathesis makes from openapi.json, to a server over the demo, after `make demo` (10 minutes)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	@$(BIN)/python scripts/fuzz_api.py --demo $(WORK)
 
 MINUTES ?= 60
 serve-load: $(STAMP)  ## visitors, attackers and faults for a server over the demo, after `make demo` (MINUTES=60)

@@ -85,6 +85,7 @@ setup(
         "test": TEST + TEST_WEB + PICTURES,
         "check": CHECK,
         "bench": BENCH,
+        "fuzz": ["schemathesis"],
         "docs": DOCS,
     },
     entry_points={"console_scripts": ["clip-spark = clip_spark.jobs.cli:main"]},

@@ -46,11 +46,16 @@ def own_name(name: str, reserved: Collection[str]) -> str:
     return f"input_{name}" if name.casefold() in reserved else name
 
 
+MOST_SHOWN = 80
+"""Characters of a name that an error repeats."""
+
+
 def check_columns(wanted: Sequence[str], columns: Sequence[str]) -> None:
     """*Pure.* Raise SpecError unless records with these columns have all that are wanted."""
     for name in wanted:
         if name not in columns:
             known = ", ".join(columns)
+            name = name[:MOST_SHOWN]
             raise SpecError(f"The records have no column '{name}', only {known}.{nearest(name, columns)}")
 
 
