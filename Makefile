@@ -18,8 +18,8 @@ install: $(STAMP)  ## create .venv and install everything into it
 
 # Reinstalled only when what is to be installed has changed; the code itself is installed in place. All is compiled, on all
 # cores (pip would use one): where PYTHONDONTWRITEBYTECODE is set, every worker would else compile torch again, 3 seconds
-# each time. Some packages hold files that are no Python of today: they stay as they are.
-COMPILE := $(BIN)/python -m compileall -q -j 0
+# each time. Tests of packages, and files that are no Python of today, stay as they are.
+COMPILE := $(BIN)/python -m compileall -q -j 0 -x '/tests/'
 $(STAMP): setup.py constraints.txt
 	@sh scripts/check_machine.sh all "$(PYTHON)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)

@@ -158,7 +158,10 @@ def test_a_generation_on_s3_replaces_another_and_the_old_one_goes_after_its_time
     assert all(path == "manifest.json" or path.startswith(f"{run.place}/") for path in paths) and len(paths) > 5
 
 
-@pytest.mark.parametrize("fault", ["503", "500", "cut-request", "cut-body", "slow-body"])
+LONG = pytest.param("500", marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize("fault", ["503", LONG, "cut-request", "cut-body", "slow-body"])
 def test_a_fault_now_and_then_is_only_a_delay(bucket: str, s3: S3Server, fault: str, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     with fault_proxy(s3.port, every(fault, one_in=5)) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
