@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import cache
 
 import faiss
 import numpy as np
@@ -43,17 +44,15 @@ def exact(queries: np.ndarray, k: int) -> np.ndarray:
 
 def parts_of(settings: SearchSettings = NOTHING, efforts: tuple[Effort, ...] = ()) -> PartSet:
     whole = (IndexFile("part", 0, ROWS, 1, "x"),)
-    return PartSet([INDEX], IndexInfo({}, "image", DIM, "ip", KEY, settings, whole, efforts=efforts))
+    return PartSet([trained()], IndexInfo({}, "image", DIM, "ip", KEY, settings, whole, efforts=efforts))
 
 
+@cache  # not at import: each process of a run imports all tests
 def trained() -> faiss.Index:
     index = faiss.index_factory(DIM, KEY, faiss.METRIC_INNER_PRODUCT)
     index.train(VECTORS)
     index.add_with_ids(VECTORS, np.arange(ROWS))
     return index
-
-
-INDEX = trained()
 
 
 @pytest.mark.parametrize("at", [1, 3, 50])
