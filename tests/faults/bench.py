@@ -129,14 +129,14 @@ def is_moment(moment: str, name: str, shards: int) -> bool:
 
 
 @contextlib.contextmanager
-def bench(folder: Path, workers: int) -> Iterator[Bench]:
+def bench(folder: Path) -> Iterator[Bench]:
     """Start everything; the undisturbed inputs are there."""
     with (
         s3_server(folder / "s3") as s3,
         fault_proxy(s3.port, lambda method, path: "") as proxy,
         picture_web() as web,
         standalone_cluster(
-            folder / "cluster", workers=workers, cores=WORKER_CORES, memory=WORKER_MEMORY, env=DECOMMISSIONING
+            folder / "cluster", workers=2, cores=WORKER_CORES, memory=WORKER_MEMORY, env=DECOMMISSIONING
         ) as cluster,
     ):
         os.environ.update({**s3.env(proxy.endpoint), "SPARK_LOCAL_IP": "127.0.0.1"})

@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", type=Path, help="file for the table")
     given = parser.parse_args(argv)
     scenarios = [s for s in all_scenarios() if is_wanted(s, given.only) and (not given.quick or s.name in QUICK)]
-    with tempfile.TemporaryDirectory() as folder, bench(Path(folder), 1 if given.quick else 2) as running:
+    with tempfile.TemporaryDirectory() as folder, bench(Path(folder)) as running:
         undisturbed(running, {scenario.step.command for scenario in scenarios}, timed=not given.quick)
         outcomes = run_all(running, scenarios, given.write)
         stop_application()

@@ -40,8 +40,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_splits(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = count.corpus.plan_splits
-    monkeypatch.setattr(count.corpus, "plan_splits", lambda files, look: plan(files, 4000, look))
+    monkeypatch.setattr(count.corpus, "choose_split_bytes", lambda _: 4000)
 
 
 def count_into(spark: Any, corpus: Path, output: Path, orders: tuple[int, ...]) -> None:
@@ -78,8 +77,7 @@ def contents(folder: Path) -> dict[str, Any]:
 def undisturbed(request: Any, spark: Any, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     output = tmp_path_factory.mktemp("undisturbed") / "out"
     with pytest.MonkeyPatch.context() as monkeypatch:
-        plan = count.corpus.plan_splits
-        monkeypatch.setattr(count.corpus, "plan_splits", lambda files, look: plan(files, 4000, look))
+        monkeypatch.setattr(count.corpus, "choose_split_bytes", lambda _: 4000)
         count_into(spark, corpus, output, request.param)
     return request.param, output
 

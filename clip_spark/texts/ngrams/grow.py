@@ -142,6 +142,6 @@ def todo_of(run: Run, shards: int, splits: list[Split]) -> Todo:
         return Todo(shards, splits)
     items: tuple[_Item, ...] = run.growth.items
     counted = tuple(map(CountedShard, before.files("counts")))
-    copies = tuple(item.copied for item in items if item.copied)
+    copies = tuple(item.copied for item in items if item.copied is not None)  # the receipt of a split has no rows
     points: Any = storage.read_json(before.locate(REPORT)).get("growth", [])
     return Todo(shards, [item.split for item in items if item.split], counted, copies, points)
