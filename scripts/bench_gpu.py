@@ -179,10 +179,10 @@ def cosines(path: str, device: str) -> dict[str, float]:
     """Precision -> the least cosine of the vectors of pictures of noise to those in fp32."""
     import torch
 
-    found, torch_device = {}, device
+    found = {}
     for precision in PRECISIONS:
         forward, tower, side = tower_of(path, precision, device)
-        noise = torch.randn(32, 3, side, side, generator=torch.Generator().manual_seed(0)).to(torch_device)
+        noise = torch.randn(32, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
         found[precision] = forward(lambda: tower(noise.to(forward.weights)))  # noqa: B023
     return {name: float((found[name] * found["fp32"]).sum(1).min()) for name in PRECISIONS}
 

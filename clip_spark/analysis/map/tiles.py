@@ -29,6 +29,7 @@ from clip_spark.analysis.map.points import FIXED
 from clip_spark.analysis.map.sample import hashes
 from clip_spark.analysis.map.shards import TileShard
 from clip_spark.datasets import schema
+from clip_spark.datasets.arrow_stream import to_stream
 from clip_spark.datasets.receipt import has_receipt
 from clip_spark.datasets.shards import ShardWriter
 
@@ -72,7 +73,7 @@ class SplitByTile:
         with storage.open_read(uri) as stream:
             table = pq.read_table(stream)
         for tile, rows in tiles_of(table, self.square):
-            yield tile.group(self.groups), (tile, _stream(table.take(pa.array(rows))))
+            yield tile.group(self.groups), (tile, to_stream(table.take(pa.array(rows))))
 
 
 def tiles_of(table: pa.Table, square: Square) -> Iterator[tuple[Tile, np.ndarray]]:
@@ -145,13 +146,6 @@ def arrow_file(table: pa.Table) -> bytes:
     data = io.BytesIO()
     with pa.ipc.new_file(data, table.schema) as writer:
         writer.write_table(table.combine_chunks())
-    return data.getvalue()
-
-
-def _stream(table: pa.Table) -> bytes:
-    data = io.BytesIO()
-    with pa.ipc.new_stream(data, table.schema) as writer:
-        writer.write_table(table)
     return data.getvalue()
 
 
