@@ -38,7 +38,7 @@ def unit_vectors(rows: int, dim: int = 32, seed: int = 0) -> np.ndarray:
 
 
 def write_embeddings(
-    output: Path,
+    output: Path | str,
     vectors: np.ndarray,
     names: list[str],
     *,

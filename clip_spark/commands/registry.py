@@ -336,6 +336,22 @@ _ENTRIES = (
         ),
     ),
     Command(
+        "export-map",
+        group=SEARCH,
+        takes="a map",
+        gives="its points as CSV, or as the parquet that embedding-atlas reads",
+        spec="clip_spark.analysis.map.export_spec:ExportMapSpec",
+        spark=False,
+        page="docs/map.md",
+        examples=(
+            ("a table", "clip-spark export-map --map map/ --output points.csv"),
+            (
+                "for embedding-atlas, with thumbnails",
+                "clip-spark export-map --map map/ --pictures --output atlas.parquet",
+            ),
+        ),
+    ),
+    Command(
         "demo",
         group=PIPELINES,
         takes="bundled or your own words and pictures",

@@ -51,6 +51,8 @@ def difference(uri: str, reference: str) -> str:
         return "" if np.allclose(*vectors, atol=1e-5) else "other vectors"
     if found.kind == "images":
         return _other_pictures(found, wanted)
+    if found.kind == "map":
+        return _other_bytes(found, wanted)
     folders = {path.split("/", 1)[0] for receipt in wanted.receipts for path in receipt.files}
     return next((f"other {name}" for name in sorted(folders) if rows_of(found, name) != rows_of(wanted, name)), "")
 
@@ -62,6 +64,13 @@ def _other_pictures(found: Manifest, wanted: Manifest) -> str:
     pictures = [[(p.record_id, p.data, p.caption) for a in each for p in a.read() if isinstance(p, Picture)]
                 for each in archives]  # fmt: skip
     return "other records" if records[0] != records[1] else "other pictures" if pictures[0] != pictures[1] else ""
+
+
+def _other_bytes(found: Manifest, wanted: Manifest) -> str:
+    """The file of a dataset whose files are to be the same to the bit, and are not."""
+    paths = [path for receipt in wanted.receipts for path in receipt.files]
+    bytes_of = [[storage.read_bytes(storage.join(each.uri, path)) for path in paths] for each in (found, wanted)]
+    return next((f"other {path}" for path, one, two in zip(paths, *bytes_of, strict=True) if one != two), "")
 
 
 def _told_otherwise(found: Manifest, wanted: Manifest) -> str:

@@ -59,5 +59,10 @@ INDEX = FaultStep(
 TAGS = FaultStep(
     "tag-images", "tags", {"embeddings": "{base}/image-embeddings", "index": "{base}/text-index", "k": "3"}
 )
-STEPS = (COUNT, FILTER, TEXT, IMAGES, INDEX, TAGS, DOWNLOAD)
+MAP = FaultStep(
+    "make-map",
+    "map",
+    {"embeddings": "{base}/image-embeddings", "texts": "{base}/text-embeddings", "fit-rows": "30"},
+)
+STEPS = (COUNT, FILTER, TEXT, IMAGES, INDEX, TAGS, MAP, DOWNLOAD)
 """In the order in which they feed each other; what feeds none comes last, for all before a step are run first."""

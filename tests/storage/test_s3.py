@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from clip_spark import storage
+from clip_spark.analysis.map import draw
+from clip_spark.analysis.map.export import export_map
+from clip_spark.analysis.map.export_spec import ExportMapSpec
+from clip_spark.analysis.map.spec import MapSpec
+from clip_spark.analysis.map.step import make_map
 from clip_spark.commands.clean import delete_each, find_leftovers
 from clip_spark.datasets import receipt_files as receipts
 from clip_spark.datasets.manifest import read_manifest
@@ -18,6 +24,8 @@ from clip_spark.errors import OutputError, StorageError
 from clip_spark.texts.corpus.listing import Piece
 from clip_spark.texts.corpus.reading import read_blocks
 from tests.helpers_datasets import plan_of, write_shard
+from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
+from tests.helpers_spark import in_this_process
 from tests.services.proxy import every, fault_proxy
 from tests.services.seaweed import S3Server
 
@@ -201,3 +209,21 @@ def test_a_refused_key_is_explained(bucket: str, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(StorageError, match="access is denied"):
         storage.read_bytes(f"{bucket}/a")
     storage.forget_clients()
+
+
+def test_a_map_on_s3_is_the_one_on_a_disk_and_is_exported(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draw, "MAP_PIXELS", 280)
+    monkeypatch.setattr(draw, "POSTER_PIXELS", 560)
+    spark, made = in_this_process(monkeypatch), []
+    for place in (bucket, str(tmp_path)):
+        write_embeddings(f"{place}/images", unit_vectors(40), numbered(40, "picture"), modality="image", shard_rows=15)
+        write_embeddings(f"{place}/texts", unit_vectors(12, seed=1), numbered(12, "word"))
+        options = {"embeddings": f"{place}/images", "texts": f"{place}/texts", "output": f"{place}/map"}
+        made.append(make_map(spark, MapSpec(**options)))
+        export_map(ExportMapSpec(map=f"{place}/map", output=f"{place}/points.csv"))
+    files = [{path: size for receipt in each.receipts for path, size in receipt.files.items()} for each in made]
+    assert files[0] == files[1]
+    for path in ["points.csv", *(f"map/{path}" for path in files[0])]:
+        assert storage.read_bytes(f"{bucket}/{path}") == storage.read_bytes(f"{tmp_path}/{path}"), path

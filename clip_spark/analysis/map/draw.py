@@ -16,13 +16,12 @@ from clip_spark import storage
 from clip_spark.analysis.map.boxes import Boxes, around, to_pixels
 from clip_spark.analysis.map.levels import Square
 from clip_spark.analysis.map.regions import blurred
-from clip_spark.pictures.stored import has_picture
-from clip_spark.search.contact_sheet import thumbnail
+from clip_spark.analysis.map.sheets import CELL, SIDE, cut_sheet
 
 log = logging.getLogger(__name__)
 
 MAP, POSTER = DRAWN = ("map.png", "poster.png")
-MAP_PIXELS, POSTER_PIXELS, THUMBNAIL = 1400, 2800, 68
+MAP_PIXELS, POSTER_PIXELS = 1400, 2800
 MOST_POINTS = 200_000
 MOST_TRIED = 6000
 LETTERS = (44, 26, 18)
@@ -57,8 +56,7 @@ class DrawMap:
         square = Square(*self.listed["square"])
         layers = {kind: self._places(uri, square, tiles, kind) for kind in COLOURS}
         self._draw(MAP, MAP_PIXELS, layers)
-        pictures = [tile for tile in tiles if tile["tile"].startswith("image-")]
-        return self._draw(POSTER, POSTER_PIXELS, layers, candidates(uri, square, pictures))
+        return self._draw(POSTER, POSTER_PIXELS, layers, thumbnails(uri, square, tiles))
 
     def _draw(self, name: str, size: int, layers: Mapping[str, np.ndarray], pictures: Iterable[Any] = ()) -> int:
         from PIL import Image, ImageDraw
@@ -67,7 +65,7 @@ class DrawMap:
         sheet = Image.fromarray(dots({kind: to_pixels(at, view, size) for kind, at in layers.items()}, size))
         canvas = ImageDraw.Draw(sheet)
         labels = list(self._names(canvas, size, boxes))
-        pasted = sum(_paste(sheet, boxes, record, to_pixels(at[None], view, size)[0]) for at, record in pictures)
+        pasted = sum(_paste(sheet, boxes, small, to_pixels(at[None], view, size)[0]) for at, small in pictures)
         for at, text, font in labels:
             canvas.text(at, text, (20, 20, 20), font, "mm", stroke_width=3, stroke_fill="white")
         data = io.BytesIO()
@@ -91,17 +89,14 @@ class DrawMap:
         return np.concatenate([np.empty((0, 2)), *found])
 
 
-def _paste(sheet: Any, boxes: Boxes, record: Mapping[str, Any], at: np.ndarray) -> bool:
-    """*Worker.* Put the thumbnail of a record where it lies, if there is room and it can be read."""
+def _paste(sheet: Any, boxes: Boxes, small: Any, at: np.ndarray) -> bool:
+    """*Worker.* Put a thumbnail where it lies, if there is room."""
     x, y = at.tolist()
-    if boxes.meets(around(x, y, THUMBNAIL, THUMBNAIL)) or (small := thumbnail(record)) is None:
-        return False
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
     box = around(x, y, small.width, small.height)
-    if boxes.take(box):
-        sheet.paste(small, (round(box[0]), round(box[1])), small)
-        return True
-    return False
+    if boxes.meets(around(x, y, CELL, CELL)) or not boxes.take(box):
+        return False
+    sheet.paste(small, (round(box[0]), round(box[1])), small)
+    return True
 
 
 def first_tiles(tiles: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -129,16 +124,17 @@ def places_in(square: Square, name: str, table: pa.Table) -> np.ndarray:
     return np.array([square.x, square.y]) + (inside + (column, row)) * square.side / (1 << zoom)
 
 
-def candidates(
-    uri: str, square: Square, tiles: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[np.ndarray, Mapping[str, Any]]]:
-    """*Worker.* Pictures for thumbnails with their places, a fair sample first; at most MOST_TRIED."""
+def thumbnails(uri: str, square: Square, tiles: Sequence[Mapping[str, Any]]) -> Iterator[tuple[np.ndarray, Any]]:
+    """*Worker.* Thumbnails (PIL) with their places, a fair sample first; of at most MOST_TRIED rows."""
     left = MOST_TRIED
-    for tile in tiles:
+    for tile in (one for one in tiles if one.get("thumbnails")):
         places = places_in(square, tile["tile"], read_tile(uri, tile, "arrow"))
-        records = read_tile(uri, tile, "records.arrow").slice(0, left).to_pylist()
-        left -= len(records)
-        yield from ((at, record) for at, record in zip(places, records, strict=False) if has_picture(record))
+        count = min(tile["thumbnails"], left)
+        for number in range(-(-count // SIDE**2)):
+            data = storage.read_bytes(storage.join(uri, f"{tile['file']}.{number}.webp"))
+            shown = places[number * SIDE**2 : min((number + 1) * SIDE**2, count)]
+            yield from ((at, small) for at, small in zip(shown, cut_sheet(data), strict=False) if small is not None)
+        left -= count
         if left <= 0:
             return
 

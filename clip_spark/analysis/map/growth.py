@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from clip_spark import storage
-from clip_spark.analysis.map.frame import KINDS
-from clip_spark.analysis.map.shards import PointShard, tile_shards
+from clip_spark.analysis.map.frame import KINDS, TEXT
+from clip_spark.analysis.map.listing import NAMES
+from clip_spark.analysis.map.shards import FRAME_SHARD, NamesShard, PointShard, tile_shards
 from clip_spark.datasets.commit import read_head
 from clip_spark.datasets.doubled import doubled_rows
 from clip_spark.datasets.growth import Growth, next_number
@@ -29,7 +30,7 @@ def grow_map(shards: Sequence[PointShard], append: bool, before: Manifest | None
     """*Driver.* What becomes of the map that is official now.
 
     A set that is named again is brought up to date: its new shards are placed, those that it has no more go. Sets that
-    came by --append stay.
+    came by --append stay. Names stay too; a map without any gets them from the first texts that it is given.
 
     Args:
         shards: of the sets that are named now.
@@ -52,24 +53,37 @@ def grow_map(shards: Sequence[PointShard], append: bool, before: Manifest | None
         )
     gone = {} if append else {key: row for key, row in known.items() if key not in now and row["stamp"] in named}
     new = [shard for key, shard in now.items() if key not in known]
-    if not new and not gone:
+    naming = any(shard.kind == TEXT and shard.rows for shard in shards) and not _has_names(before)
+    if not new and not gone and not naming:
         return Growth(kept=before.receipts, items=())
     left = {key: row for key, row in known.items() if key not in gone}
-    return _growth(before, left, {row["shard"] for row in gone.values()}, new)
+    return _growth(before, left, {row["shard"] for row in gone.values()}, new, naming)
 
 
-def _growth(before: Manifest, left: dict[str, Any], gone: set[int], new: Sequence[PointShard]) -> Growth:
+def names_of(receipts: Sequence[Receipt]) -> Receipt:
+    """*Pure.* The receipt of a map's names, of all of its receipts."""
+    return next(receipt for receipt in receipts if file_of(receipt, NAMES))
+
+
+def _has_names(before: Manifest) -> bool:
+    zooms = storage.read_json(storage.join(before.uri, file_of(names_of(before.receipts), NAMES)))
+    return any(region["name"] for zoom in zooms for region in zoom["regions"])
+
+
+def _growth(before: Manifest, left: dict[str, Any], gone: set[int], new: Sequence[PointShard], naming: bool) -> Growth:
     by_number = {receipt.shard: receipt for receipt in before.receipts}
     points = {row["shard"] for row in left.values()}
-    kept = tuple(by_number[number] for number in sorted({0, 1} | points))
+    names = set() if naming else {names_of(before.receipts).shard}
+    kept = tuple(by_number[number] for number in sorted({FRAME_SHARD} | names | points))
     first = next_number(before)
-    placed = [_numbered(shard, first + at) for at, shard in enumerate(new)]
+    named = [NamesShard(first)] if naming else []
+    placed = [_numbered(shard, first + len(named) + at) for at, shard in enumerate(new)]
     _check_new(before, {number: key for key, row in left.items() for number in [row["shard"]]}, by_number, placed)
     rows = sum(receipt.rows for receipt in kept) + sum(shard.rows for shard in placed)
     stay = [PointShard(row["shard"], "", row["stamp"], "", "", 0, key) for key, row in left.items()]
     return Growth(
         kept=kept,
-        items=(*placed, *tile_shards(rows, first + len(placed))),
+        items=(*named, *placed, *tile_shards(rows, first + len(named) + len(placed))),
         sources=sources_of(sorted([*stay, *placed], key=lambda shard: shard.number)),
         vanished=sum(by_number[number].rows for number in gone),
         pruned=True,

@@ -22,6 +22,8 @@ GRAPH_PROBES = 24
 """Lists for the graph of a fit, whose neighbours reach farther."""
 TRAINING = 64
 """Vectors of a list that decide its centre."""
+MOST_FOUND = 4_000_000
+"""Neighbours that lists have found and that wait to be merged; they take 12 bytes each."""
 
 
 def build_lists(vectors: np.ndarray, seed: int) -> Any:
@@ -32,7 +34,6 @@ def build_lists(vectors: np.ndarray, seed: int) -> Any:
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
     index.cp.seed, index.cp.max_points_per_centroid, index.cp.niter = seed + 1, TRAINING, 10
     index.cp.min_points_per_centroid = 1
-    index.nprobe = min(PROBES, lists)
     with _one_way():
         index.train(vectors)
         index.add(vectors)
@@ -41,10 +42,33 @@ def build_lists(vectors: np.ndarray, seed: int) -> Any:
 
 def nearest(index: Any, queries: np.ndarray, k: int, probes: int = PROBES) -> tuple[np.ndarray, np.ndarray]:
     """*Worker.* Cosines (float32 (m, k)) and numbers (int64 (m, k)) of the nearest anchors; -1 where lists had none."""
-    faiss = load_faiss()
+    queries, probes = np.ascontiguousarray(queries, np.float32), min(probes, index.nlist)
+    scores, numbers = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+    rows = max(1, MOST_FOUND // (probes * k))
+    for start in range(0, len(queries), rows):
+        part = slice(start, start + rows)
+        scores[part], numbers[part] = _best_of_lists(index, queries[part], k, probes)
+    return scores, numbers
+
+
+def _best_of_lists(index: Any, queries: np.ndarray, k: int, probes: int) -> tuple[np.ndarray, np.ndarray]:
+    """*Worker.* As `nearest`, list by list: queries of one list scan it while the processor's cache has it.
+
+    That takes half the time of a search query by query, which reads 50,000 vectors from memory again and again.
+    """
+    index.nprobe = 1  # of each scan
+    scores = np.empty((len(queries), probes, k), np.float32)
+    numbers = np.empty((len(queries), probes, k), np.int64)
     with _one_way():
-        how = faiss.SearchParametersIVF(nprobe=min(probes, index.nlist))
-        return index.search(np.ascontiguousarray(queries, np.float32), k, params=how)
+        centres, lists = index.quantizer.search(queries, probes)
+        order = np.argsort(lists, axis=None, kind="stable")
+        for same in np.split(order, np.flatnonzero(np.diff(lists.reshape(-1)[order])) + 1):
+            at = np.divmod(same, probes)
+            found = index.search_preassigned(queries[at[0]], k, lists[at][:, None], centres[at][:, None])
+            scores[at], numbers[at] = found
+    flat = scores.reshape(len(queries), -1), numbers.reshape(len(queries), -1)
+    best = np.argsort(-flat[0], axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(flat[0], best, 1), np.take_along_axis(flat[1], best, 1)
 
 
 def graph(index: Any, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

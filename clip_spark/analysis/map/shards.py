@@ -45,6 +45,13 @@ class TileShard:
     group: int
 
 
+@dataclass(frozen=True)
+class NamesShard:
+    """The names of a map that was made without texts."""
+
+    number: int
+
+
 def point_shards(sets: Sequence[Manifest], first: int = FIRST_POINTS) -> list[PointShard]:
     """*Pure.* One shard for each shard of some sets of embeddings, of pictures and of texts, numbered in this order."""
     found = [

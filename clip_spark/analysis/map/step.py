@@ -19,7 +19,15 @@ from clip_spark.analysis.map.frame import PICTURE, TEXT
 from clip_spark.analysis.map.growth import check_there, grow_map, sources_of
 from clip_spark.analysis.map.listing import REGIONS
 from clip_spark.analysis.map.points import points_schema
-from clip_spark.analysis.map.shards import FIRST_POINTS, PointShard, TileShard, point_shards, tile_shards
+from clip_spark.analysis.map.shards import (
+    FIRST_POINTS,
+    NAMES_SHARD,
+    NamesShard,
+    PointShard,
+    TileShard,
+    point_shards,
+    tile_shards,
+)
 from clip_spark.analysis.map.spec import MapSpec
 from clip_spark.analysis.map.work import MapWork
 from clip_spark.datasets.manifest import Manifest, read_manifest
@@ -54,9 +62,11 @@ def make_map(get_spark: SessionSource, spec: MapSpec) -> Manifest:
         return run.manifest
     if run.growth is None:
         write_sources(run.output, sources_of(points))
-    items = run.growth.items if run.growth else (*points, *tiles)
-    return MapWork(get_spark, spec, run, sets[0].extra, columns).done(
+    items = run.growth.items if run.growth else (NamesShard(NAMES_SHARD), *points, *tiles)
+    texts = [shard for shard in points if shard.kind == TEXT]
+    return MapWork(get_spark, spec, run, sets[0].extra, columns, texts).done(
         [item for item in items if isinstance(item, PointShard)],
+        [item for item in items if isinstance(item, NamesShard)],
         [item for item in items if isinstance(item, TileShard)],
     )
 

@@ -2,10 +2,11 @@
 
 <map>/tiles/00012.image-3-5-2.arrow          x, y: where in the square, 0 to 65535; and the columns of --columns
 <map>/tiles/00012.image-3-5-2.records.arrow  record_id, text, uri, offset, size of the same points in the same order
+<map>/tiles/00012.image-3-5-2.0.webp         thumbnails of the first of them (sheets.py)
 <map>/tiles/00012.json                       the tiles of the shard with their points and bytes
 
-Both are Arrow IPC files without compression, with one record batch. Points lie by hash: the first of a tile are a fair
-sample of it.
+The first two are Arrow IPC files without compression, with one record batch. Points lie by hash: the first of a
+tile are a fair sample of it.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clip_spark import storage
-from clip_spark.analysis.map.frame import KINDS
+from clip_spark.analysis.map.frame import KINDS, PICTURE
 from clip_spark.analysis.map.levels import Square, keys
 from clip_spark.analysis.map.points import FIXED
 from clip_spark.analysis.map.sample import hashes
 from clip_spark.analysis.map.shards import TileShard
+from clip_spark.analysis.map.sheets import draw_sheets, rows_with_thumbnails
 from clip_spark.datasets import schema
 from clip_spark.datasets.arrow_stream import to_stream
 from clip_spark.datasets.receipt import has_receipt
@@ -131,7 +133,17 @@ class WriteTiles:
             data = arrow_file(table)
             writer.attach(TILES, f"{tile.name}.{ending}", data)
             sizes.append(len(data))
-        return {"tile": tile.name, "points": points.num_rows, "bytes": sizes[0], "record_bytes": sizes[1]}
+        listed = {"tile": tile.name, "points": points.num_rows, "bytes": sizes[0], "record_bytes": sizes[1]}
+        return {**listed, "thumbnails": self._draw(writer, tile, points) if tile.kind == PICTURE else 0}
+
+    def _draw(self, writer: ShardWriter, tile: Tile, points: pa.Table) -> int:
+        """Write the sheets of a tile; returns how many of its rows, from the first on, have a cell."""
+        first = points.select(RECORD_COLUMNS).slice(0, rows_with_thumbnails(tile.zoom)).to_pylist()
+        with writer.watch("thumbnails"):
+            sheets = draw_sheets(first)
+        for number, data in enumerate(sheets):
+            writer.attach(TILES, f"{tile.name}.{number}.webp", data)
+        return len(first) if sheets else 0
 
 
 def by_hash(points: pa.Table, seed: int) -> pa.Table:

@@ -12,14 +12,14 @@ import pyarrow as pa
 from clip_spark import storage
 from clip_spark.analysis.map.draw import DRAWN, DrawMap
 from clip_spark.analysis.map.fitting import FitFrame, TakeSample
-from clip_spark.analysis.map.frame import KINDS, TEXT, read_anchors, read_facts
-from clip_spark.analysis.map.growth import frame_base
+from clip_spark.analysis.map.frame import KINDS, read_anchors, read_facts
+from clip_spark.analysis.map.growth import frame_base, names_of
 from clip_spark.analysis.map.levels import Square
 from clip_spark.analysis.map.listing import NAMES, REGIONS, TILES_LIST, listed_tiles, tiles_list
 from clip_spark.analysis.map.measures import drift
 from clip_spark.analysis.map.naming import FindNearTexts, merge, region_list
 from clip_spark.analysis.map.points import POINTS, PlacePoints
-from clip_spark.analysis.map.shards import FRAME_SHARD, NAMES_SHARD, PointShard, TileShard
+from clip_spark.analysis.map.shards import FRAME_SHARD, NamesShard, PointShard, TileShard
 from clip_spark.analysis.map.spec import MapSpec
 from clip_spark.analysis.map.tiles import SplitByTile, WriteTiles
 from clip_spark.datasets.manifest import Manifest, file_of
@@ -42,6 +42,7 @@ class MapWork:
         run: from `begin_run`.
         facts: `extra` of the pictures' manifest.
         columns: of the points.
+        texts: shards of the texts that are named now, those that are on the map already among them.
     """
 
     get_spark: SessionSource
@@ -49,16 +50,17 @@ class MapWork:
     run: Run
     facts: dict[str, Any]
     columns: pa.Schema
+    texts: list[PointShard]
 
-    def done(self, points: list[PointShard], tiles: list[TileShard]) -> Manifest:
+    def done(self, points: list[PointShard], names: list[NamesShard], tiles: list[TileShard]) -> Manifest:
         """Do what is left of these shards, and make the map official."""
         self._fit(points)
         base, pending = self._base(), set(self.run.pending())
         if waiting := [shard for shard in points if shard.number in pending]:
             task = PlacePoints(self.run.output, self._plan, base, self.facts["dim"], self.columns)
             run_shards(self.get_spark(), STEP, waiting, task, rows=sum(shard.rows for shard in waiting))
-        if NAMES_SHARD in pending:
-            self._name(base, [shard for shard in points if shard.kind == TEXT])
+        for shard in (one for one in names if one.number in pending):
+            self._name(base, shard)
         if any(tile.number in pending for tile in tiles):
             self._cut(base, tiles)
         return self._commit(base)
@@ -93,13 +95,13 @@ class MapWork:
             return frame_base(self._uri, self._kept[FRAME_SHARD])
         return frame_base(self.run.output, self.run.receipts()[FRAME_SHARD])
 
-    def _name(self, base: str, texts: list[PointShard]) -> None:
+    def _name(self, base: str, shard: NamesShard) -> None:
         square, (_, places) = Square(*read_facts(base)["square"]), read_anchors(base)
         near = None
-        if texts:
-            task = FindNearTexts(base, self.facts["dim"], sum(shard.rows for shard in texts))
-            near = reduce_items(self.get_spark(), STEP, texts, task, merge)
-        with ShardWriter(self.run.output, self._plan, NAMES_SHARD, {}) as writer:
+        if self.texts:
+            task = FindNearTexts(base, self.facts["dim"], sum(each.rows for each in self.texts))
+            near = reduce_items(self.get_spark(), STEP, self.texts, task, merge)
+        with ShardWriter(self.run.output, self._plan, shard.number, {}) as writer:
             writer.attach(NAMES, "json", json.dumps(region_list(square, places, near)).encode())
             writer.finish()
 
@@ -145,8 +147,9 @@ class MapWork:
         return self.run.commit(extra, partial(_with_map, extra), beside=(TILES_LIST, REGIONS, *DRAWN))
 
     def _names(self) -> str:
-        uri, receipt = next((uri, r) for uri, r in self._receipts() if r.shard == NAMES_SHARD)
-        return storage.join(uri, file_of(receipt, NAMES))
+        found = names_of([receipt for _, receipt in self._receipts()])
+        uri = next(uri for uri, receipt in self._receipts() if receipt.shard == found.shard)
+        return storage.join(uri, file_of(found, NAMES))
 
 
 def _with_map(extra: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
