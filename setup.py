@@ -19,6 +19,7 @@ WEB = ["fastapi>=0.110", "uvicorn>=0.30", "httptools>=0.6", "orjson>=3.9", "prom
 PLOT = ["matplotlib>=3.8"]
 S3 = ["s3fs>=2025.2"]
 DELTA = ["deltalake"]
+NOTEBOOK = ["anywidget>=0.9"]
 DOWNLOAD = ["aiohttp>=3.10", "protego>=0.3"]  # protego reads robots.txt as RFC 9309 has it
 TSNE = ["openTSNE>=1.0"]
 UMAP = ["umap-learn>=0.5.7"]  # brings numba and llvmlite, 200 MB: only where --method umap is wanted
@@ -80,9 +81,10 @@ setup(
         "delta": DELTA,
         "download": DOWNLOAD,
         "map": TSNE + UMAP,
+        "notebook": NOTEBOOK,
         "submit": SUBMIT,
         "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3 + DELTA + DOWNLOAD + TSNE,
-        "test": TEST + TEST_WEB + PICTURES,
+        "test": TEST + TEST_WEB + PICTURES + NOTEBOOK,
         "check": CHECK,
         "bench": BENCH,
         "fuzz": ["schemathesis"],

@@ -35,10 +35,11 @@ _STEPS = (
 
 _PLACES = {
     **dict.fromkeys(_STEPS, "api.steps"),
-    **dict.fromkeys(("load_encoder", "open_dataset", "open_index", "open_pair"), "api.opening"),
+    **dict.fromkeys(("load_encoder", "open_dataset", "open_index", "open_map", "open_pair"), "api.opening"),
     **dict.fromkeys(("session", "stop"), "api.session"),
     "Dataset": "api.dataset",
     "Index": "api.index",
+    "Map": "api.map",
     "Pair": "api.pair",
     **dict.fromkeys(("Hit", "Hits"), "search.hits"),
     **dict.fromkeys(("ClipSparkError", "DatasetError", "StorageError", "TaskError"), "errors"),
@@ -54,6 +55,7 @@ __all__ = [
     "Hits",
     "Index",
     "InputError",
+    "Map",
     "ModelError",
     "OutputError",
     "Pair",
@@ -74,6 +76,7 @@ __all__ = [
     "make_records",
     "open_dataset",
     "open_index",
+    "open_map",
     "open_pair",
     "search_index",
     "session",

@@ -3,9 +3,11 @@
 
 from clip_spark.api.dataset import Dataset as Dataset
 from clip_spark.api.index import Index as Index
+from clip_spark.api.map import Map as Map
 from clip_spark.api.opening import load_encoder as load_encoder
 from clip_spark.api.opening import open_dataset as open_dataset
 from clip_spark.api.opening import open_index as open_index
+from clip_spark.api.opening import open_map as open_map
 from clip_spark.api.opening import open_pair as open_pair
 from clip_spark.api.options import Numbers, Text, Texts
 from clip_spark.api.pair import Pair as Pair
@@ -32,6 +34,7 @@ __all__ = [
     "Hits",
     "Index",
     "InputError",
+    "Map",
     "ModelError",
     "OutputError",
     "Pair",
@@ -52,6 +55,7 @@ __all__ = [
     "make_records",
     "open_dataset",
     "open_index",
+    "open_map",
     "open_pair",
     "search_index",
     "session",
@@ -392,6 +396,7 @@ def make_map(
     seed: int = 0,
     columns: Texts = (),
     append: bool = False,
+    html: Text = "",
     overwrite: bool = False,
 ) -> Dataset:
     """Image embeddings + text embeddings -> map: places that stay, named regions, tiles, drawings.
@@ -405,6 +410,7 @@ def make_map(
         seed: decides which pictures those are, and what the fit leaves to chance.
         columns: columns of the records to copy to the points, such as group.
         append: add these embeddings to the map in output, beside those that it has; nothing moves.
+        html: also write a page with the map to this file: it opens from a disk, with at most 200,000 points.
         overwrite: replace what another run left in output.
 
     Returns:

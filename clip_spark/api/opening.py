@@ -10,6 +10,7 @@ from clip_spark.api.index import Index
 from clip_spark.datasets.manifest import read_manifest
 
 if TYPE_CHECKING:
+    from clip_spark.api.map import Map
     from clip_spark.api.pair import Pair
     from clip_spark.encoders.protocol import Encoder
 
@@ -41,6 +42,20 @@ def open_index(uri: str | os.PathLike[str], *, verify: bool = False) -> Index:
     from clip_spark.search.searcher import Searcher
 
     return Index(Searcher.open(os.fspath(uri), verify=verify))
+
+
+def open_map(uri: str | os.PathLike[str]) -> Map:
+    """*Driver.* A map, which a notebook shows; it places texts and says what was selected.
+
+    Args:
+        uri: its folder, or the dataset that `make_map` has returned.
+
+    Raises:
+        InputError: there is no map.
+    """
+    from clip_spark.api.map import Map
+
+    return Map(read_manifest(os.fspath(uri), "map"))
 
 
 def open_pair(uri: str | os.PathLike[str], other: str | os.PathLike[str], *, verify: bool = False) -> Pair:

@@ -17,6 +17,7 @@ from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import add_handlers, refusal
 from clip_spark.web.guard import EVERYBODY, Guard, Rules
 from clip_spark.web.headers import Outermost
+from clip_spark.web.maps import routes as maps_routes
 from clip_spark.web.pictures import PictureCache
 from clip_spark.web.shortcut import Shortcut
 
@@ -38,7 +39,7 @@ def create_app(catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_00
     app.add_api_route("/health", _health, name="health")
     app.add_api_route("/ready", _ready, name="ready")
     app.include_router(search_routes.router)
-    for routes in (query_routes, wire_routes, figures_routes):
+    for routes in (query_routes, maps_routes, wire_routes, figures_routes):
         app.include_router(routes.router)
     app.add_api_route("/token", _log_in, methods=["POST"], status_code=204, include_in_schema=False)
     app.add_api_route("/", _page, include_in_schema=False)

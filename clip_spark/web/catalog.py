@@ -12,6 +12,7 @@ from clip_spark.index.files.layout import check_same_encoder
 from clip_spark.index.open.parts import MISSING
 from clip_spark.web.errors import NotFound
 from clip_spark.web.fetch import fetch
+from clip_spark.web.maps.served_map import ServedMap
 from clip_spark.web.metrics import Timings
 from clip_spark.web.served import ServedIndex
 
@@ -32,29 +33,38 @@ class Catalog:
         self.indices = {
             name: ServedIndex(name, searcher, self.timings, fetches) for name, searcher in searchers.items()
         }
+        self.maps: Mapping[str, ServedMap] = {}
 
     @staticmethod
-    def open(uris: Mapping[str, str], *, fetches: bool = False) -> Catalog:
+    def open(uris: Mapping[str, str], maps: Mapping[str, str] | None = None, *, fetches: bool = False) -> Catalog:
         """Open indices and load their encoders, so that what is wrong is said at the start and not to a visitor.
 
         Args:
             uris: name -> URI of each index.
+            maps: name -> URI of each map.
             fetches: pictures are opened at web addresses too.
 
         Raises:
-            UserError, DatasetError: as `Searcher.open` and `Searcher.encoder` do.
+            UserError, DatasetError: as `Searcher.open`, `Searcher.encoder` and `ServedMap.open` do.
         """
         from clip_spark.search.searcher import Searcher
 
         catalog = Catalog({name: Searcher.open(uri).hold() for name, uri in uris.items()}, fetches=fetches)
         for index in catalog.indices.values():
             index.embed_text("a")
+        catalog.maps = {name: ServedMap.open(name, uri, catalog.indices) for name, uri in (maps or {}).items()}
         return catalog
 
     def replaced(self, name: str, searcher: Searcher) -> Catalog:
         """The same indices with a new generation of one of them."""
         catalog = Catalog({name: searcher}, self.timings, fetches=self.fetches)
-        catalog.indices = {**self.indices, **catalog.indices}
+        catalog.indices, catalog.maps = {**self.indices, **catalog.indices}, self.maps
+        return catalog
+
+    def with_map(self, served: ServedMap) -> Catalog:
+        """The same indices and maps with a new generation of one map."""
+        catalog = Catalog({}, self.timings, fetches=self.fetches)
+        catalog.indices, catalog.maps = self.indices, {**self.maps, served.name: served}
         return catalog
 
     @property

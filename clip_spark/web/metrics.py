@@ -19,7 +19,7 @@ STAGES = {
 }
 WHOLE = "full_knn_request_time"
 PATHS = (
-    *("/", "/config.json", "/health", "/indices", "/indices-list", "/knn-service", "/metadata", "/metrics"),
+    *("/", "/config.json", "/health", "/indices", "/indices-list", "/knn-service", "/maps", "/metadata", "/metrics"),
     *("/metrics-summary", "/openapi.json", "/picture", "/query", "/ready", "/sample", "/search", "/static", "/token"),
 )
 """Paths, or their beginnings, that requests are counted by; anything else is `other`, so that nobody makes new ones."""

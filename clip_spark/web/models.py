@@ -35,6 +35,7 @@ class IndexAnswer(Strict):
     dim: int = Field(description="numbers in an embedding")
     model: str
     pairs: list[str] = Field(description="indices of the other kind that have the same records, such as the prompts")
+    maps: list[str] = Field(description="maps that show its records")
 
 
 class RecordAnswer(Strict):

@@ -6,15 +6,13 @@ import time
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from clip_spark.errors import SpecError
 from clip_spark.search.hits import Wanted
-from clip_spark.web.bodies import json_object
+from clip_spark.web.bodies import parsed_as
 from clip_spark.web.budget import check_budget
 from clip_spark.web.catalog import Catalog
-from clip_spark.web.errors import validation_sentence
 from clip_spark.web.finding import Asked, Found, Page, check_page
 from clip_spark.web.formats import answer, wanted_format
 from clip_spark.web.models import ERRORS, QueryAnswer, QueryRequest, QueryTerms, body_of
@@ -41,7 +39,7 @@ async def query(request: Request) -> Response:
     format, data = wanted_format(request), await request.body()
 
     def work() -> Response:
-        asked = parsed(data)
+        asked = parsed_as(QueryRequest, data)
         check_count(max_k, asked.offset + asked.k)
         answers = _answers(catalog, asked, max_k)
         found = [one for one, _ in answers]
@@ -50,15 +48,6 @@ async def query(request: Request) -> Response:
         return answer(format, found, {**body, "seconds": seconds_since(started)})
 
     return await run_in_threadpool(work)
-
-
-def parsed(data: bytes) -> QueryRequest:
-    """*Pure.* The body of a request; raises SpecError with the name of what is wrong."""
-    value = json_object(data)
-    try:
-        return QueryRequest.model_validate(value)
-    except ValidationError as error:
-        raise SpecError(validation_sentence(error.errors())) from error
 
 
 def _answers(catalog: Catalog, asked: QueryRequest, max_k: int) -> list[tuple[Found, Beside | None]]:

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from clip_spark import storage
-from clip_spark.datasets.manifest import MANIFEST
+from clip_spark.datasets.manifest import MANIFEST, read_manifest
 from clip_spark.errors import ClipSparkError
 from clip_spark.search.resident import generation_of
 from clip_spark.web.catalog import Catalog
+from clip_spark.web.maps.served_map import ServedMap, version_of
 
 if TYPE_CHECKING:
     from clip_spark.search.searcher import Searcher
@@ -31,16 +33,20 @@ NOT_SERVED = (ClipSparkError, OSError, RuntimeError, ValueError, LookupError, Ty
 
 
 class Reloader:
-    """Keeps `state.catalog` at the latest generations; `state` is the app's."""
+    """Keeps `state.catalog` at the latest generations of indices and maps; `state` is the app's."""
 
-    def __init__(self, state: Any, uris: Mapping[str, str]) -> None:
-        self._state, self._uris = state, dict(uris)
+    def __init__(self, state: Any, uris: Mapping[str, str], maps: Mapping[str, str] | None = None) -> None:
+        self._state, self._uris, self._maps = state, dict(uris), dict(maps or {})
         self._refused: dict[str, str] = {}
         self._closed = threading.Event()
 
     def start(self) -> None:
         """Look from now on, in a thread that ends with the process."""
-        every = LOCAL_SECONDS if all(map(storage.is_local, self._uris.values())) else REMOTE_SECONDS
+        every = (
+            LOCAL_SECONDS
+            if all(map(storage.is_local, (*self._uris.values(), *self._maps.values())))
+            else REMOTE_SECONDS
+        )
         threading.Thread(target=self._run, args=(every,), name="reload", daemon=True).start()
 
     def close(self) -> None:
@@ -54,16 +60,19 @@ class Reloader:
     def look(self) -> None:
         """Take up what is new, once."""
         for name, uri in self._uris.items():
-            try:
-                self._look_at(name, uri)
-            except NOT_SERVED as error:  # whatever is wrong with the new one, the old one goes on
-                if self._refused.get(name) != str(error):
-                    log.warning(
-                        "the new state of index '%s' cannot be served (%s); the one before still is", name, error
-                    )
-                self._refused[name] = str(error)
-            else:
-                self._refused.pop(name, None)
+            self._try(f"index '{name}'", partial(self._look_at, name, uri))
+        for name, uri in self._maps.items():
+            self._try(f"map '{name}'", partial(self._look_at_map, name, uri))
+
+    def _try(self, what: str, look: Callable[[], None]) -> None:
+        try:
+            look()
+        except NOT_SERVED as error:  # whatever is wrong with the new one, the old one goes on
+            if self._refused.get(what) != str(error):
+                log.warning("the new state of %s cannot be served (%s); the one before still is", what, error)
+            self._refused[what] = str(error)
+        else:
+            self._refused.pop(what, None)
 
     def _look_at(self, name: str, uri: str) -> None:
         catalog: Catalog = self._state.catalog
@@ -78,6 +87,15 @@ class Reloader:
         log.info(
             "index '%s': generation %s is served in place of %s", name, fresh.info.generation, before.info.generation
         )
+
+    def _look_at_map(self, name: str, uri: str) -> None:
+        catalog: Catalog = self._state.catalog
+        manifest = read_manifest(uri, "map")
+        if version_of(manifest) == catalog.maps[name].version:
+            return
+        served = ServedMap.open(name, uri, catalog.indices)
+        self._state.catalog = catalog.with_map(served)
+        log.info("map '%s': generation %s is served now", name, served.version)
 
 
 def _opened(uri: str, before: Searcher) -> Searcher:

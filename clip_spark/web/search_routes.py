@@ -56,7 +56,11 @@ def indices(request: Request) -> JSONResponse:
 def _index_json(catalog: Catalog, index: ServedIndex) -> dict[str, Any]:
     info = index.searcher.info
     rows, model, pairs = index.searcher.rows, info.encoder["model"], pairs_of(catalog, index)
-    return {"name": index.name, "kind": index.kind, "rows": rows, "dim": info.dim, "model": model, "pairs": pairs}
+    maps = [name for name, served in catalog.maps.items() if index.name in served.homes.values()]
+    return {
+        **{"name": index.name, "kind": index.kind, "rows": rows, "dim": info.dim, "model": model},
+        **{"pairs": pairs, "maps": maps},
+    }
 
 
 @router.get("/sample", response_model=SampleAnswer, dependencies=KNOWN)

@@ -43,17 +43,18 @@ def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None
     """
     with listen(spec.host, spec.port) as listener:
         rules = Rules(names_on(spec.host), spec.cors, spec.read_token(), spec.rate, spec.max_upload_bytes)
-        catalog = Catalog.open(named_uris(spec.index), fetches=spec.fetch_urls)
+        catalog = Catalog.open(named_uris(spec.index), named_uris(spec.map, "map"), fetches=spec.fetch_urls)
         app = create_app(catalog, rules, max_k=spec.max_k)
         # Requests have threads of their own; with those of BLAS beside them, eight did a twentieth of the work.
         threadpool_limits(1, user_api="blas")
         if spec.log_requests:
             log_requests()
         lines = [index.summary for index in catalog.indices.values()]
+        lines += [served.summary for served in catalog.maps.values()]
         app.openapi()  # the first request that needs it would hold up all others
         tidy()  # a look through all that torch and FastAPI keep holds Python's lock for a fifth of a second
         with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it again
-            Reloader(app.state, named_uris(spec.index)).start()
+            Reloader(app.state, named_uris(spec.index), named_uris(spec.map, "map")).start()
             resident = answering(lambda: [index.searcher for index in app.state.catalog.indices.values()])
             server = _Server(configured(app, spec.proxy), resident, lambda: announce(address(listener), lines))
             server.run(sockets=[listener])

@@ -12,6 +12,7 @@ from clip_spark.datasets.spec import SIZE, URI, check_at_least, check_not_empty,
 from clip_spark.errors import InputError, SpecError
 
 MOST_PORT = 65_535
+PLURAL = {"index": "indices", "map": "maps"}
 NAME = r"[A-Za-z0-9_.-]+"
 TOKEN = r"[A-Za-z0-9_.~+/=-]{16,}"
 
@@ -21,6 +22,7 @@ class ServeSpec:
     """serve: a search page and an HTTP API over one or more indices."""
 
     index: tuple[str, ...] = option("indices to serve; NAME=URI gives one a name", holds=URI)
+    map: tuple[str, ...] = option("maps of the indices' embeddings to show; NAME=URI gives one a name", (), holds=URI)
     host: str = option("address to listen on; 0.0.0.0 opens the server to the network", "127.0.0.1")
     port: int = option("port to listen on; 0 takes a free one", 8000)
     max_k: int = option("most hits that one request may ask for, those before its page included", 10_000)
@@ -46,6 +48,7 @@ class ServeSpec:
         if self.token and not self.token.startswith("@"):
             _check_token(self.token)
         named_uris(self.index)
+        named_uris(self.map, "map")
 
     @property
     def max_upload_bytes(self) -> int:
@@ -75,11 +78,11 @@ def _check_network(place: str) -> None:
         raise SpecError(f"--proxy is '{place}'; it must be an address such as 10.0.0.5, or a network.") from error
 
 
-def named_uris(values: tuple[str, ...]) -> dict[str, str]:
-    """*Pure.* Name -> URI, in the order given; an index without a name is called after its folder.
+def named_uris(values: tuple[str, ...], option: str = "index") -> dict[str, str]:
+    """*Pure.* Name -> URI, in the order given; an index or a map without a name is called after its folder.
 
     Raises:
-        SpecError: two indices would have the same name.
+        SpecError: two would have the same name.
     """
     found: dict[str, str] = {}
     for value in values:
@@ -87,7 +90,8 @@ def named_uris(values: tuple[str, ...]) -> dict[str, str]:
         name, uri = (named[1], named[2]) if named else (storage.name(storage.absolute(value)), value)
         if name in found:
             raise SpecError(
-                f"Two indices are called '{name}'; name them: --index {name}={found[name]} --index other={uri}."
+                f"Two {PLURAL[option]} are called '{name}'; name them: "
+                f"--{option} {name}={found[name]} --{option} other={uri}."
             )
         found[name] = uri
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.guard import Rules
 from clip_spark.web.origins import names_on
+from tests.helpers_map import make_small_map
 from tests.helpers_web import make_indices
 from tests.web.browser import CHROMIUM, FLAGS
 
@@ -22,8 +24,14 @@ def indices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def catalog(indices: dict[str, str]) -> Catalog:
-    return Catalog.open(indices)
+def map_uri(indices: dict[str, str]) -> str:
+    """The map of both indices' embeddings."""
+    return make_small_map(Path(indices["images"]).parent, "emoji").uri
+
+
+@pytest.fixture(scope="session")
+def catalog(indices: dict[str, str], map_uri: str) -> Catalog:
+    return Catalog.open(indices, {"emoji": map_uri})
 
 
 @pytest.fixture(scope="session")

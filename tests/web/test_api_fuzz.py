@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from clip_spark.web.maps.models import InsideAnswer, LandingAnswer
 from clip_spark.web.models import ErrorAnswer, MetadataAnswer, QueryAnswer, SearchAnswer
 
 ANYTHING = st.recursive(
@@ -18,7 +19,13 @@ ANYTHING = st.recursive(
     max_leaves=6,
 )
 FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-SHAPES = {"/query": QueryAnswer, "/metadata": list[MetadataAnswer], "/knn-service": list[dict[str, Any]]}
+SHAPES = {
+    "/query": QueryAnswer,
+    "/metadata": list[MetadataAnswer],
+    "/knn-service": list[dict[str, Any]],
+    "/maps/{name}/search": LandingAnswer,
+    "/maps/{name}/inside": InsideAnswer,
+}
 
 
 def values_of(schema: dict[str, Any], depth: int = 3) -> st.SearchStrategy[Any]:
@@ -55,7 +62,7 @@ def test_bodies_of_every_route_are_answered_or_refused(client: TestClient) -> No
     @given(st.data())
     def fuzz(data: st.DataObject) -> None:
         path = data.draw(st.sampled_from(sorted(SHAPES)))
-        answer = client.post(path, content=to_json(data.draw(values_of(schemas[path]))))
+        answer = client.post(path.format(name="emoji"), content=to_json(data.draw(values_of(schemas[path]))))
         check(answer, SHAPES[path])
 
     fuzz()

@@ -19,8 +19,7 @@ import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.analysis.map.export_spec import CSV, ExportMapSpec
-from clip_spark.analysis.map.frame import PICTURE, Frame, open_frame
-from clip_spark.analysis.map.growth import frame_base
+from clip_spark.analysis.map.frame import PICTURE, Frame, frame_base, open_frame
 from clip_spark.analysis.map.points import POINTS
 from clip_spark.analysis.map.shards import FRAME_SHARD
 from clip_spark.datasets import schema

@@ -24,6 +24,7 @@ from clip_spark.analysis.map.levels import Levels, Square
 from clip_spark.analysis.map.neighbours import nearest
 from clip_spark.analysis.map.place import NEAREST, place
 from clip_spark.datasets import schema
+from clip_spark.datasets.receipt import Receipt, sum_up
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.index.files.faiss_library import load_faiss
 
@@ -106,10 +107,21 @@ def write_frame(writer: ShardWriter, frame: Frame) -> None:
     writer.attach(FRAME, "json", json.dumps(value).encode())
 
 
+def frame_base(uri: str, receipt: Receipt) -> str:
+    """*Pure.* URI of a frame's files without their endings; `uri` is where the paths of its receipt begin."""
+    path = next(path for path in receipt.files if path.endswith(".json"))
+    return storage.join(uri, path.removesuffix(".json"))
+
+
 def read_facts(base: str) -> dict[str, Any]:
     """*Anywhere.* The JSON of a frame; `base` is its URI without the ending."""
     found: dict[str, Any] = storage.read_json(f"{base}.json")
     return found
+
+
+def unreadable(extra: Mapping[str, Any]) -> dict[str, int]:
+    """*Pure.* Pictures that are not on a map, by reason, as `extra` of its manifest has them."""
+    return {reason: int(count) for reason, count in sum_up(extra.get("lost", {}).values()).items()}
 
 
 def read_anchors(base: str) -> tuple[Any, np.ndarray]:

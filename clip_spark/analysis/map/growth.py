@@ -117,9 +117,3 @@ def check_there(output: str) -> None:
     head = read_head(output)
     if head.manifest is None:
         raise InputError(f"--append adds to a map, and there is none at '{head.uri}'; leave it out to make one.")
-
-
-def frame_base(uri: str, receipt: Receipt) -> str:
-    """*Pure.* URI of a frame's files without their endings; `uri` is where the paths of its receipt begin."""
-    path = next(path for path in receipt.files if path.endswith(".json"))
-    return storage.join(uri, path.removesuffix(".json"))

@@ -13,7 +13,7 @@ from clip_spark.datasets.manifest import inside
 from clip_spark.datasets.receipt import shard_name
 from clip_spark.datasets.run import Run
 
-TILES_LIST, REGIONS, NAMES = "tiles.json", "regions.json", "names"
+NAMES = "names"
 TILE_FORMAT = 1
 SHOWN = (0.005, 0.995)
 """Quantiles of the anchors that the first view shows: UMAP throws clusters far away."""

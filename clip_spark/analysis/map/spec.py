@@ -27,6 +27,12 @@ class MapSpec(Spec):
     append: bool = option(
         "add these embeddings to the map in --output, beside those that it has; nothing moves", False, content=False
     )
+    html: str = option(
+        "also write a page with the map to this file: it opens from a disk, with at most 200,000 points",
+        "",
+        content=False,
+        holds=URI,
+    )
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, METHODS)

@@ -17,7 +17,7 @@ from clip_spark import storage
 from clip_spark.analysis.map.fit import FEWEST, check_method
 from clip_spark.analysis.map.frame import PICTURE, TEXT
 from clip_spark.analysis.map.growth import check_there, grow_map, sources_of
-from clip_spark.analysis.map.listing import REGIONS
+from clip_spark.analysis.map.html_page import write_page
 from clip_spark.analysis.map.points import points_schema
 from clip_spark.analysis.map.shards import (
     FIRST_POINTS,
@@ -29,6 +29,7 @@ from clip_spark.analysis.map.shards import (
     tile_shards,
 )
 from clip_spark.analysis.map.spec import MapSpec
+from clip_spark.analysis.map.tiles import REGIONS
 from clip_spark.analysis.map.work import MapWork
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
@@ -42,13 +43,21 @@ from clip_spark.runtime.tasks import read_on_executors
 
 
 def make_map(get_spark: SessionSource, spec: MapSpec) -> Manifest:
-    """*Driver.* Make a map, or place on it what its embeddings have got since.
+    """*Driver.* Make a map, or place on it what its embeddings have got since; and write its page, if one is wanted.
 
     Raises:
         InputError: the embeddings are of the other kind, or too few; what fits is not installed.
         ModelError: pictures and texts were embedded by different encoders.
         SpecError: the records have no such column.
     """
+    manifest = _made(get_spark, spec)
+    if spec.html:
+        write_page(manifest, spec.html)
+    return manifest
+
+
+def _made(get_spark: SessionSource, spec: MapSpec) -> Manifest:
+    """*Driver.* The finished map."""
     sets = _sets(spec)
     points = point_shards(sets)
     rows = sum(shard.rows for shard in points)
@@ -64,7 +73,7 @@ def make_map(get_spark: SessionSource, spec: MapSpec) -> Manifest:
         write_sources(run.output, sources_of(points))
     items = run.growth.items if run.growth else (NamesShard(NAMES_SHARD), *points, *tiles)
     texts = [shard for shard in points if shard.kind == TEXT]
-    return MapWork(get_spark, spec, run, sets[0].extra, columns, texts).done(
+    return MapWork(get_spark, spec, run, sets[0], columns, texts).done(
         [item for item in items if isinstance(item, PointShard)],
         [item for item in items if isinstance(item, NamesShard)],
         [item for item in items if isinstance(item, TileShard)],

@@ -36,6 +36,8 @@ from clip_spark.datasets.receipt import has_receipt
 from clip_spark.datasets.shards import ShardWriter
 
 TILES = "tiles"
+TILES_LIST, REGIONS = "tiles.json", "regions.json"
+"""What a page reads first."""
 RECORD_COLUMNS = (schema.RECORD_ID, "text", "uri", "offset", "size")
 
 

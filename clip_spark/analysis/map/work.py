@@ -12,16 +12,16 @@ import pyarrow as pa
 from clip_spark import storage
 from clip_spark.analysis.map.draw import DRAWN, DrawMap
 from clip_spark.analysis.map.fitting import FitFrame, TakeSample
-from clip_spark.analysis.map.frame import KINDS, read_anchors, read_facts
-from clip_spark.analysis.map.growth import frame_base, names_of
+from clip_spark.analysis.map.frame import KINDS, frame_base, read_anchors, read_facts
+from clip_spark.analysis.map.growth import names_of
 from clip_spark.analysis.map.levels import Square
-from clip_spark.analysis.map.listing import NAMES, REGIONS, TILES_LIST, listed_tiles, tiles_list
+from clip_spark.analysis.map.listing import NAMES, listed_tiles, tiles_list
 from clip_spark.analysis.map.measures import drift
 from clip_spark.analysis.map.naming import FindNearTexts, merge, region_list
 from clip_spark.analysis.map.points import POINTS, PlacePoints
 from clip_spark.analysis.map.shards import FRAME_SHARD, NamesShard, PointShard, TileShard
 from clip_spark.analysis.map.spec import MapSpec
-from clip_spark.analysis.map.tiles import SplitByTile, WriteTiles
+from clip_spark.analysis.map.tiles import REGIONS, TILES_LIST, SplitByTile, WriteTiles
 from clip_spark.datasets.manifest import Manifest, file_of
 from clip_spark.datasets.receipt import Receipt, sum_up
 from clip_spark.datasets.run import Run
@@ -40,7 +40,7 @@ class MapWork:
         get_spark: the session.
         spec: what was asked for.
         run: from `begin_run`.
-        facts: `extra` of the pictures' manifest.
+        pictures: the manifest of their embeddings.
         columns: of the points.
         texts: shards of the texts that are named now, those that are on the map already among them.
     """
@@ -48,7 +48,7 @@ class MapWork:
     get_spark: SessionSource
     spec: MapSpec
     run: Run
-    facts: dict[str, Any]
+    pictures: Manifest
     columns: pa.Schema
     texts: list[PointShard]
 
@@ -57,7 +57,7 @@ class MapWork:
         self._fit(points)
         base, pending = self._base(), set(self.run.pending())
         if waiting := [shard for shard in points if shard.number in pending]:
-            task = PlacePoints(self.run.output, self._plan, base, self.facts["dim"], self.columns)
+            task = PlacePoints(self.run.output, self._plan, base, self.pictures.extra["dim"], self.columns)
             run_shards(self.get_spark(), STEP, waiting, task, rows=sum(shard.rows for shard in waiting))
         for shard in (one for one in names if one.number in pending):
             self._name(base, shard)
@@ -81,7 +81,7 @@ class MapWork:
         if FRAME_SHARD not in self.run.pending():
             return
         rows = {kind: sum(shard.rows for shard in points if shard.kind == kind) for kind in KINDS}
-        take = TakeSample(rows, self.spec.fit_rows, self.spec.seed, self.facts["dim"])
+        take = TakeSample(rows, self.spec.fit_rows, self.spec.seed, self.pictures.extra["dim"])
         plan = self.run.plan
         task = FitFrame(
             self.run.output, self._plan, self.spec.method, self.spec.fit_rows, self.spec.seed, rows, plan.shards
@@ -99,7 +99,7 @@ class MapWork:
         square, (_, places) = Square(*read_facts(base)["square"]), read_anchors(base)
         near = None
         if self.texts:
-            task = FindNearTexts(base, self.facts["dim"], sum(each.rows for each in self.texts))
+            task = FindNearTexts(base, self.pictures.extra["dim"], sum(each.rows for each in self.texts))
             near = reduce_items(self.get_spark(), STEP, self.texts, task, merge)
         with ShardWriter(self.run.output, self._plan, shard.number, {}) as writer:
             writer.attach(NAMES, "json", json.dumps(region_list(square, places, near)).encode())
@@ -135,16 +135,22 @@ class MapWork:
         storage.write_json(storage.join(self.run.output, REGIONS), names)
         map_items(self.get_spark(), STEP, [self._uri], DrawMap(self.run.output, listed, names))
         extra = {
-            "encoder": self.facts["encoder"],
-            "dim": self.facts["dim"],
+            "encoder": self.pictures.extra["encoder"],
+            "dim": self.pictures.extra["dim"],
             "method": self.spec.method,
             "anchors": len(places),
             "rows": rows,
+            "lost": self._lost(),
             "figures": frame["figures"],
             "drift": drift(added, frame["rows"], rows),
             "tiles": len(tiles),
         }
         return self.run.commit(extra, partial(_with_map, extra), beside=(TILES_LIST, REGIONS, *DRAWN))
+
+    def _lost(self) -> dict[str, dict[str, int]]:
+        """What became of pictures that are not on the map: URI of their embeddings -> reason -> how many."""
+        before = self.run.grown_from.extra.get("lost", {}) if self.run.grown_from else {}
+        return {**before, self.pictures.uri: self.pictures.rejects}
 
     def _names(self) -> str:
         found = names_of([receipt for _, receipt in self._receipts()])

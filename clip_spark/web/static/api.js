@@ -1,20 +1,26 @@
 // The server's JSON API. Paths are relative, so that the page also works below a proxy's path.
 
-/** An answer as JSON; the server's sentence as the error's message. */
-async function ask(path, parameters = {}, options = {}) {
-  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const query = new URLSearchParams(given).toString();
+/** An answer; the server's sentence as the error's message. */
+export async function send(path, options = {}) {
   let response;
   try {
-    response = await fetch(query ? `${path}?${query}` : path, options);
+    response = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error("The server does not answer. Is it still running?");
   }
+  if (response.status === 401 && (await logIn())) return send(path, options);
+  if (response.ok) return response;
   const answer = await response.json().catch(() => ({}));
-  if (response.status === 401 && (await logIn())) return ask(path, parameters, options);
-  if (!response.ok) throw new Error(answer.message || `The server answered ${response.status}.`);
-  return answer;
+  throw new Error(answer.message || `The server answered ${response.status}.`);
+}
+
+/** An answer as JSON. */
+export async function ask(path, parameters = {}, options = {}) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const query = new URLSearchParams(given).toString();
+  const response = await send(query ? `${path}?${query}` : path, options);
+  return response.json().catch(() => ({}));
 }
 
 /** Ask the person for the server's token; a cookie carries it from then on. False if none was given. */

@@ -55,10 +55,12 @@ export function showOptions(view, index) {
   $("options").hidden = false;
 }
 
-/** The choice of index; hidden when there is none to make. */
-export function showIndices(indices, chosen, linkTo) {
-  $("indices").hidden = indices.length < 2;
-  $("indices").replaceChildren(...indices.map((index) => el("a",
-    { href: linkTo(index.name), "data-view": "", "data-keep": "", "aria-current": index.name === chosen ? "page" : null },
-    index.name, el("small", {}, number(index.rows)))));
+/** The choice of index, and the maps; hidden when there is none to make. `chosen` is the name of an index, `map` that of a map. */
+export function showIndices(indices, chosen, map, linkTo) {
+  const maps = [...new Set(indices.flatMap((index) => index.maps))];
+  const way = (link, here, ...words) => el("a", { href: link, "data-view": "", "data-keep": "", "aria-current": here ? "page" : null }, ...words);
+  $("indices").hidden = indices.length + maps.length < 2;
+  $("indices").replaceChildren(
+    ...indices.map((index) => way(linkTo({ index: index.name }), !map && index.name === chosen, index.name, el("small", {}, number(index.rows)))),
+    ...maps.map((name) => way(linkTo({ map: name }), name === map, maps.length > 1 ? `Map ${name}` : "Map")));
 }

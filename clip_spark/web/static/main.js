@@ -3,15 +3,18 @@
 import { IN_SIGHT, listIndices, sample, search } from "./api.js";
 import { ghosts, hitItem } from "./cards.js";
 import { showDetails } from "./details.js";
-import { $, number, plural } from "./dom.js";
+import { $, el, number, plural } from "./dom.js";
 import { showHero, showIndices, showOptions, showQuery } from "./hero.js";
-import { currentView, go, href, inIndex } from "./state.js";
+import { currentView, go, href, inIndex, mapView } from "./state.js";
 import { watchInput } from "./input.js";
 
 let indices = [];
 let view = {};
 let shown = { hits: 0, best: 0, more: false };
 let request = new AbortController();
+
+/** What a map needs, asked for all at once when one is opened; most visits open none. */
+const MAP_PARTS = ["map_page.js", "map.js", "map_arrow.js", "map_camera.js", "map_card.js", "map_colours.js", "map_flat.js", "map_gl.js", "map_lasso.js", "map_names.js", "map_panel.js", "map_source.js", "map_sprites.js", "map_tiles.js"];
 
 const chosenIndex = () => indices.find((index) => index.name === view.index) || indices[0];
 const pair = () => chosenIndex().pairs[0]; // the other side of these records, such as their prompts
@@ -24,12 +27,23 @@ async function render() {
   const { signal } = request;
   view = currentView();
   shown = { hits: 0, best: 0, more: false };
-  frame();
+  const map = mapView();
+  frame(map);
   try {
-    await (asked() ? firstPage(signal) : startPage(signal));
+    if (map) await (await openMapPage())(map, view, { indices, show, signal });
+    else await (asked() ? firstPage(signal) : startPage(signal));
   } catch (error) {
     if (error.name !== "AbortError") fail(error);
   }
+}
+
+/** The function that shows a map (see map_page.js). */
+async function openMapPage() {
+  if (!document.querySelector("link[href$='map.css']")) {
+    const ahead = MAP_PARTS.map((name) => el("link", { rel: "modulepreload", href: `static/${name}` }));
+    document.head.append(el("link", { rel: "stylesheet", href: "static/map.css" }), ...ahead);
+  }
+  return (await import("./map_page.js")).showMap;
 }
 
 /** Pictures of the last view that are still on their way hold the few connections that a browser has to a server. */
@@ -37,9 +51,11 @@ function stopPictures() {
   for (const image of $("results").querySelectorAll("img")) if (!image.complete) image.removeAttribute("src");
 }
 
-function frame() {
+function frame(map) {
   const index = chosenIndex();
   stopPictures();
+  document.body.classList.toggle("mapped", Boolean(map));
+  $("map").hidden = !map;
   document.title = view.q ? `${view.q} · clip-spark` : "clip-spark";
   document.body.classList.toggle("asked", asked());
   $("words").value = view.q || "";
@@ -48,9 +64,12 @@ function frame() {
   $("hero").hidden = $("query").hidden = $("options").hidden = $("error").hidden = $("more").hidden = true;
   $("status").textContent = "";
   $("results").className = index.kind === "image" ? "pictures" : "texts";
-  $("results").replaceChildren(...ghosts(index.kind, 12));
-  $("results").setAttribute("aria-busy", "true");
-  showIndices(indices, index.name, (name) => href(asked() ? inIndex(view, name, indices[0].name) : { index: name }));
+  $("results").replaceChildren(...(map ? [] : ghosts(index.kind, 12)));
+  if (!map) $("results").setAttribute("aria-busy", "true");
+  showIndices(indices, index.name, map?.map, ({ index: name, map: other }) => {
+    if (other) return href({ ...map, map: other, q: view.q, like: view.like, of: view.of, index: view.index });
+    return href(asked() ? inIndex(view, name, indices[0].name) : { index: name });
+  });
 }
 
 async function startPage(signal) {
@@ -112,6 +131,12 @@ function fail(error) {
   $("error").hidden = false;
 }
 
+/** What a new search keeps of the map that is shown: it goes to where the search lands. */
+function onMap() {
+  const { map, colour } = mapView() ?? {};
+  return { map, colour };
+}
+
 function show(next) {
   $("details").close();
   go(next);
@@ -137,8 +162,8 @@ async function start() {
   window.addEventListener("scroll", () => document.body.classList.toggle("scrolled", window.scrollY > 8), { passive: true });
   $("more").addEventListener("click", nextPage);
   watchInput({
-    words: (q) => show(q ? { q, index: view.index } : { index: view.index }),
-    picture: (file) => show({ file, index: view.index }),
+    words: (q) => show({ ...onMap(), q, index: view.index }),
+    picture: (file) => show({ ...onMap(), file, index: view.index }),
     refuse: (message) => fail(new Error(message)),
   });
   try {

@@ -1,5 +1,5 @@
 // What the page shows is in its address: ?q=words, ?like=RECORD_ID&of=INDEX, &index=NAME, &unique and &both. An uploaded picture
-// cannot be in an address; it is kept here while the page is open, under a number in the history entry.
+// cannot be in an address; it is kept here while the page is open, under a number in the history entry. A map adds &map, &at and &colour.
 
 const uploads = new Map();
 
@@ -9,6 +9,21 @@ export function currentView() {
   const get = (name) => given.get(name) || null;
   const file = uploads.get(history.state?.upload) || null;
   return { q: file ? null : get("q"), like: get("like"), of: get("of"), index: get("index"), unique: get("unique"), both: get("both"), file };
+}
+
+/** {map, at, colour} where the address names a map: its name, what of it is seen, and what its colours say; else null. */
+export function mapView() {
+  const given = new URLSearchParams(location.search);
+  return given.get("map") ? { map: given.get("map"), at: given.get("at"), colour: given.get("colour") } : null;
+}
+
+/** The address follows what is seen of a map, without a step in the history. */
+export function seeOnMap({ at, colour }) {
+  const given = new URLSearchParams(location.search);
+  given.set("at", at);
+  if (colour === "kind") given.delete("colour");
+  else given.set("colour", colour);
+  history.replaceState(history.state, "", `?${given}`);
 }
 
 export function href(view) {
