@@ -43,6 +43,7 @@ class SearchTask:
         plan: fingerprint.
         generation: of the index when the job was planned.
         wanted: which hits, and which columns of their records beside record_id.
+        kind: of the queries, `text` or `image`.
         efforts: how deep to search, measured with a sample of the queries; none leaves it to the index.
     """
 
@@ -52,6 +53,7 @@ class SearchTask:
     plan: str
     generation: str
     wanted: Wanted
+    kind: str
     efforts: tuple[Effort, ...] = ()
 
     def __call__(self, shard: int) -> Receipt:
@@ -67,7 +69,7 @@ class SearchTask:
             return writer.finish()
 
     def _answer(self, searcher: Searcher, queries: pa.Table, vectors: np.ndarray, hits: pa.Schema) -> pa.Table:
-        scores, positions = searcher.search_positions(vectors, self.wanted)
+        scores, positions = searcher.search_positions(vectors, self.wanted, kind=self.kind)
         found = positions != MISSING
         query, column = np.nonzero(found)
         records = searcher.records.take(positions[found], [schema.RECORD_ID, *self.wanted.columns])
@@ -122,7 +124,8 @@ def plan_tasks(spec: SearchIndexSpec) -> Planned:
     plan = Plan.of("hits", spec, inputs, len(queries.receipts))
 
     def work(output: str, threads: int) -> SearchTask:
-        return SearchTask(queries.uri, index.uri, output, plan.fingerprint, info.generation, wanted)
+        kind = queries.extra["modality"]
+        return SearchTask(queries.uri, index.uri, output, plan.fingerprint, info.generation, wanted, kind)
 
     extra = {"queries": queries.rows, "k": spec.k, "columns": list(spec.columns)}
     return Planned(plan, range(plan.shards), work, extra)

@@ -59,6 +59,7 @@ class DescribeSpec(Spec):
     top: int = option("tags listed per class", 20)
     examples: int = option("pictures shown per tag", 3)
     where: str = option("condition on the texts' columns that says which may be tags", "")
+    raw: bool = option("rank by cosine alone, hubs first, where the index is calibrated", False, later=True)
 
     def __post_init__(self) -> None:
         check_at_least("top", self.top, 1)

@@ -13,7 +13,7 @@ import numpy as np
 from clip_spark.api.options import in_python_words, plain, with_options
 from clip_spark.commands.options import make_spec
 from clip_spark.errors import SpecError
-from clip_spark.search.command import combine, embed
+from clip_spark.search.command import combine, embed, kind_of
 from clip_spark.search.expression import Term, parse_expression
 from clip_spark.search.hits import Hits, Wanted
 
@@ -96,7 +96,8 @@ class Index:
             wanted = self._wanted(options)
             if name == "like":
                 return replace(self.searcher.search_like_wanted(value, wanted), query=f"like {value}")
-            hits = self.searcher.search(vector_of(self.searcher, name, value)[None], wanted)[0]
+            vector, kind = vector_of(self.searcher, name, value), kind_given(name, value, self.kind)
+            hits = self.searcher.search(vector[None], wanted, kind=kind)[0]
         return replace(hits, query=value if name in ("text", "query") else "")
 
     def embed(self, text: str) -> np.ndarray:
@@ -115,7 +116,7 @@ class Index:
             if not len(queries):
                 return []
             vectors = np.stack([self.searcher.embed_text(text) for text in queries])
-            found = self.searcher.search(vectors, wanted)
+            found = self.searcher.search(vectors, wanted, kind="text")
         return [replace(hits, query=text) for hits, text in zip(found, queries, strict=True)]
 
     def _wanted(self, options: Options) -> Wanted:
@@ -150,6 +151,11 @@ def vector_of(searcher: Searcher, name: str, value: Any) -> np.ndarray:
     if isinstance(value, (str, os.PathLike)):
         return embed(searcher, Term(1.0, "image", os.fspath(value)))
     return searcher.embed_picture(value)
+
+
+def kind_given(name: str, value: Any, own: str) -> str:
+    """*Pure.* What a query is, `text`, `image` or nothing where it is not known; `own` is the kind of records."""
+    return kind_of(parse_expression(value), own) if name == "query" else name if name in ("text", "image") else ""
 
 
 def the_one(ways: dict[str, Any]) -> tuple[str, Any]:

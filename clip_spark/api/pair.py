@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from clip_spark.api.index import Index, Options, the_one, vector_of
+from clip_spark.api.index import Index, Options, kind_given, the_one, vector_of
 from clip_spark.api.options import in_python_words, plain, with_options
 from clip_spark.commands.options import make_spec
 from clip_spark.errors import SpecError
@@ -86,7 +86,8 @@ class Pair:
             if name == "like":
                 return self._pair.search_like(value, wanted, weight)
             vectors = self._pair.vectors(lambda searcher: vector_of(searcher, name, value))
-            return self._pair.search(vectors, wanted, weight, value if name in ("text", "query") else name)
+            words = value if name in ("text", "query") else name
+            return self._pair.search(vectors, wanted, weight, words, kind_given(name, value, ""))
 
     def __repr__(self) -> str:
         return f"<Pair of {self.index!r} and {self.other!r}>"

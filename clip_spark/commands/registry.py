@@ -187,6 +187,18 @@ _ENTRIES = (
         next_command="clip-spark search --index {output} --text 'something to look for'",
     ),
     Command(
+        "calibrate-index",
+        group=INDICES,
+        takes="an index + embeddings of the other kind",
+        gives="the same index, in which what is near to everything comes first no more",
+        spec="clip_spark.index.specs:CalibrateSpec",
+        page="docs/answers.md",
+        examples=(
+            ("texts, by pictures like those to tag", "clip-spark calibrate-index --index texts-index/ --queries images/"),
+            ("pictures, by texts as people type them", "clip-spark calibrate-index --index index/ --queries texts/"),
+        ),
+    ),
+    Command(
         "remove-records",
         group=INDICES,
         takes="an index + ids or a condition",

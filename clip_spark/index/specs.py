@@ -1,4 +1,4 @@
-"""*Pure.* Specs of build-index and remove-records."""
+"""*Pure.* Specs of build-index, calibrate-index and remove-records."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class IndexSpec(Spec):
     metric: str = option("ip (inner product, which is the cosine) or l2", "ip")
     index_key: str = option("Faiss index factory key; empty chooses from size and memory", "")
     queries: str = option(
-        "embeddings of the other kind to tune cross-modal recall with",
+        "embeddings of the other kind: cross-modal recall is tuned with them, and hubs are corrected for them",
         "",
         content=False,
         holds=URI,
@@ -59,6 +59,21 @@ class IndexSpec(Spec):
             raise SpecError(f"--max-query-ms is {self.max_query_ms}; it must be above 0.")
         size_bytes("max-index-memory", self.max_index_memory)
         task_bytes(self.max_build_memory)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateSpec:
+    """calibrate-index: teach a finished index which of its records are near to everything."""
+
+    index: str = option("index to calibrate", holds=URI, kinds=("index",))
+    queries: str = option(
+        "embeddings of the other kind to learn from: pictures for texts", holds=URI, kinds=("embeddings",)
+    )
+    seed: int = option("seed of the sample of the queries", 0)
+
+    def __post_init__(self) -> None:
+        check_not_empty("index", self.index)
+        check_not_empty("queries", self.queries)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -41,7 +42,9 @@ def answer(searcher: Searcher, spec: SearchSpec, columns: tuple[str, ...]) -> li
     if spec.like:
         return [replace(searcher.search_like_wanted(spec.like, wanted), query=f"like {spec.like}")]
     asked = named_queries(searcher, spec)
-    found = searcher.search(np.stack([vector for _, vector in asked]), wanted)
+    found = searcher.search(
+        np.stack([vector for _, vector in asked]), wanted, kind=kind_asked(spec, searcher.info.modality)
+    )
     return [replace(hits, query=name) for (name, _), hits in zip(asked, found, strict=True)]
 
 
@@ -50,6 +53,24 @@ def named_queries(searcher: Searcher, spec: SearchSpec) -> list[tuple[str, np.nd
     if spec.batch.endswith(".npy"):
         return [(f"{storage.name(spec.batch)} row {row}", one) for row, one in enumerate(read_vectors(spec.batch))]
     return [(name, combine(searcher, terms)) for name, terms in queries_of(spec)]
+
+
+def kind_asked(spec: SearchSpec, own: str) -> str:
+    """*Pure.* What the queries of a command but for --like are: `text`, `image`, or nothing where it is not known.
+
+    Args:
+        spec: of the command.
+        own: kind of the index' records.
+    """
+    if spec.query:
+        return kind_of(parse_expression(spec.query), own)
+    return "" if spec.batch.endswith(".npy") else "image" if spec.image else "text"
+
+
+def kind_of(terms: Sequence[Term], own: str) -> str:
+    """*Pure.* What a weighted sum is: the kind that all of its terms have, or nothing; `own` is that of records."""
+    kinds = {own if term.kind == "like" else term.kind for term in terms}
+    return kinds.pop() if len(kinds) == 1 else ""
 
 
 def columns_of(searcher: Searcher, spec: SearchSpec) -> tuple[str, ...]:

@@ -25,6 +25,12 @@ class HitOptions:
     threshold: float = option("least score (cosine) of a hit; -1 takes all", -1.0)
     where: str = option("condition on the records' columns, such as \"n = 2 and text like '%dog%'\"", "")
     unique: float = option("drop hits whose cosine with a better one is at least this, such as 0.95; 0 keeps all", 0.0)
+    raw: bool = option("rank by cosine alone, hubs first, where the index is calibrated", False, later=True)
+    quarantine_hubs: bool = option(
+        "leave out what answers too many queries that have nothing to do with each other, where the index is calibrated",
+        False,
+        later=True,
+    )
 
     def wanted(self, **other: Any) -> Wanted:
         """*Pure.* The hits that these options ask for, with some of them `other` than they are."""

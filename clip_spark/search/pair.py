@@ -14,7 +14,7 @@ from clip_spark.datasets import schema
 from clip_spark.errors import ClipSparkError, InputError, SpecError
 from clip_spark.index.open.parts import MISSING
 from clip_spark.index.open.selection import check_where
-from clip_spark.search.command import named_queries
+from clip_spark.search.command import kind_asked, named_queries
 from clip_spark.search.hits import Hits, Wanted
 from clip_spark.search.mixed import best_of_both
 from clip_spark.search.searcher import Searcher
@@ -62,17 +62,19 @@ class Pair:
         again = asked if self.has_one_space else named_queries(self.other, spec)
         found = list[Hits]()
         for (name, vector), (_, twin) in zip(asked, again, strict=True):
-            found += self.search((vector, twin), wanted, spec.both_weight, name)
+            found += self.search((vector, twin), wanted, spec.both_weight, name, kind_asked(spec, ""))
         return found
 
-    def search(self, vectors: Vectors, wanted: Wanted, weight: float = 0.0, name: str = "") -> list[Hits]:
-        """The hits of both sides for one query, or with a weight above 0 one ranking of both."""
+    def search(
+        self, vectors: Vectors, wanted: Wanted, weight: float = 0.0, name: str = "", kind: str = ""
+    ) -> list[Hits]:
+        """The hits of both sides for one query, or with a weight above 0 one ranking of both, by cosines alone."""
         sides = self._sides(wanted)
         if weight:
             return [_mixed(sides, vectors, wanted, weight, name)]
         return [
-            hits_of_both(side, partner, vector, wanted, f"{name} in {side.name}")
-            for side, partner, vector in zip(sides, sides[::-1], vectors, strict=True)
+            hits_of_both(both, vector, wanted, f"{name} in {both[0].name}", kind=kind)
+            for both, vector in zip((sides, sides[::-1]), vectors, strict=True)
         ]
 
     def search_like(self, record_id: str, wanted: Wanted, weight: float = 0.0) -> list[Hits]:
@@ -91,10 +93,10 @@ class Pair:
             return [_mixed(sides, (first, second), wanted, weight, f"like {record_id}", record_id)]
         found = list[Hits]()
         for home, vector in zip(sides, vectors, strict=True):
-            for side, partner in (sides, sides[::-1]):
-                if vector is not None and (side is home or self.has_one_space):
-                    name = f"like {record_id} of {home.name} in {side.name}"
-                    found.append(hits_of_both(side, partner, vector, wanted, name, record_id))
+            for both in (sides, sides[::-1]):
+                if vector is not None and (both[0] is home or self.has_one_space):
+                    name, kind = f"like {record_id} of {home.name} in {both[0].name}", home.searcher.info.modality
+                    found.append(hits_of_both(both, vector, wanted, name, record_id, kind))
         return found
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import islice, zip_longest
 from typing import Any
@@ -20,6 +21,7 @@ from clip_spark.errors import ClipSparkError, InputError, SpecError
 from clip_spark.index.files.layout import Effort, IndexInfo, check_same_encoder, read_index
 from clip_spark.index.files.local_copy import verify_files
 from clip_spark.index.open.parts import MISSING, PartSet, open_parts
+from clip_spark.index.open.ranking import RankedParts, open_ranking
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import Removals
 from clip_spark.index.open.selection import Selection, select_where
@@ -39,7 +41,8 @@ class Searcher:
         self.records = RecordReader(manifest.uri, info.records, info.columns)
         self.parts: PartSet = open_parts(manifest.uri, info, Removals(manifest.uri, self.records))
         self.where_seconds = SECONDS
-        self.search_parts: Callable[..., tuple[np.ndarray, np.ndarray]] = self.parts.search
+        self.search_with: Callable[..., tuple[np.ndarray, np.ndarray]] = _search_with
+        self._ranked = open_ranking(manifest.uri, info, self.parts)
         self._encoder: Any = None
         self._query_texts: Any = None
         self._lock = threading.Lock()
@@ -92,11 +95,11 @@ class Searcher:
 
     def search_text(self, text: str, k: int = 10) -> Hits:
         """The records nearest to a text."""
-        return self.search(self.embed_text(text)[None], Wanted(k=k))[0]
+        return self.search(self.embed_text(text)[None], Wanted(k=k), kind="text")[0]
 
     def search_picture(self, picture: Any, k: int = 10) -> Hits:
         """The records nearest to a picture (PIL image or the bytes of a file)."""
-        return self.search(self.embed_picture(picture)[None], Wanted(k=k))[0]
+        return self.search(self.embed_picture(picture)[None], Wanted(k=k), kind="image")[0]
 
     def search_like(self, record_id: str, k: int = 10) -> Hits:
         """The records nearest to one that is in the index, itself left out."""
@@ -146,18 +149,19 @@ class Searcher:
         vector = self.parts.vectors.take(np.array([position]))[0]
         return position, vector / np.linalg.norm(vector)
 
-    def search(self, embeddings: np.ndarray, wanted: Wanted, without: int = MISSING) -> list[Hits]:
+    def search(self, embeddings: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = "") -> list[Hits]:
         """Hits with their records for each of several unit vectors, float32 (n, d).
 
         Args:
             embeddings: the queries.
             wanted: which hits, and which columns of their records.
             without: a position that is no hit, such as that of the record which is the query.
+            kind: of the queries, `text` or `image`; anything else is not corrected for hubs.
 
         Raises:
             SpecError: a query or the condition cannot be used.
         """
-        scores, positions = self.search_positions(embeddings, wanted, without)
+        scores, positions = self.search_positions(embeddings, wanted, without, kind)
         records = self.records.take(positions[positions != MISSING], wanted.columns)
         rows = iter(records.to_pylist())
         found = (
@@ -167,18 +171,27 @@ class Searcher:
         return [Hits(tuple(hits), schema=records.schema) for hits in found]
 
     def search_positions(
-        self, embeddings: np.ndarray, wanted: Wanted, without: int = MISSING
+        self, embeddings: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = ""
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The same as scores float32 (n, m) and positions int64 (n, m), MISSING where there is no hit."""
+        """The same as cosines float32 (n, m) and positions int64 (n, m), best first, MISSING where there is no hit."""
+        found = self.search_ranked(embeddings, wanted, without, kind)
+        return self.ranking(wanted, kind).cosines(*found), found[1]
+
+    def search_ranked(
+        self, embeddings: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = ""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same with the scores that decide the ranking: they fall, and those of several searches compare."""
         check_queries(embeddings, self.info.dim)
-        selection = self._selection(wanted.where) if wanted.where else None
+        selection = self._selection(wanted)
         last = wanted.offset + wanted.k
         most = last + (without != MISSING)
+        ranking = self.ranking(wanted, kind)
 
         def ask(rows: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-            scores, positions = self.search_parts(rows, most, selection=selection)
-            kept = scores >= wanted.threshold if wanted.threshold > -1 else True  # rounding takes cosines below -1
-            return scores, np.where(kept, positions, MISSING)
+            scores, positions = self.search_with(ranking, rows, most, selection=selection)
+            if ranking is not self.parts or wanted.threshold <= -1:  # rounding takes cosines below -1
+                return scores, positions
+            return scores, np.where(scores >= wanted.threshold, positions, MISSING)
 
         if wanted.unique:
             scores, positions = search_unique(ask, embeddings, most, self.parts.vectors, wanted.unique)
@@ -187,29 +200,42 @@ class Searcher:
         scores, positions = leave_out(scores, positions, without)
         return scores[:, wanted.offset : last], positions[:, wanted.offset : last]
 
+    def ranking(self, wanted: Wanted, kind: str) -> PartSet | RankedParts:
+        """What queries of a kind are ranked by: cosines, or those of an index that knows its hubs, minus penalties."""
+        calibration = self.info.calibration
+        if self._ranked is None or calibration is None or wanted.raw or kind != calibration.asked_by:
+            return self.parts
+        return replace(self._ranked, threshold=wanted.threshold if wanted.threshold > -1 else -np.inf)
+
     def effort(self, wanted: Wanted) -> Effort:
         """What such a search does, and the recall to expect: 1 where it is exact, NaN where it is not known."""
-        selection = self._selection(wanted.where) if wanted.where else None
+        selection = self._selection(wanted)
         return self.parts.effort(wanted.offset + wanted.k, selection)
 
     def allowed(self, where: str) -> Selection | None:
         """What a condition allows of the records that were not taken down; None is everything."""
-        return self.parts.allowed(self._selection(where) if where else None)
+        return self.parts.allowed(self._selection(Wanted(where=where)))
 
-    def _selection(self, condition: str) -> Selection:
-        return self._selected(condition, self.where_seconds)
+    def _selection(self, wanted: Wanted) -> Selection | None:
+        """What a condition and the quarantine leave; None is everything."""
+        learnt = self.info.calibration
+        hubs = learnt.quarantined if learnt is not None and wanted.quarantine_hubs else ()
+        return self._selected(wanted.where, hubs, self.where_seconds) if wanted.where or hubs else None
 
     def hold(self) -> Searcher:
         """Map all files now, so that they can be read even after a rebuild has deleted them; returns itself."""
         self.records.hold()
-        if self.parts.store is not None:
-            self.parts.store.hold()
+        for store in (self.parts.store, self._ranked and self._ranked.penalties):
+            if store is not None:
+                store.hold()
         return self
 
     def close(self) -> None:
         """Let go of all files and of the thread that looks for takedowns; no search is possible any more."""
         self._selected.cache_clear()
         self.parts.close()
+        if self._ranked is not None:
+            self._ranked.penalties.close()
         self.records.close()
 
     def __enter__(self) -> Searcher:
@@ -219,8 +245,21 @@ class Searcher:
         self.close()
 
 
-def _select(records: RecordReader, parts: PartSet, condition: str, seconds: float) -> Selection:
-    return select_where(records, parts.rows, condition, parts.allowed(None), seconds)
+def _search_with(
+    parts: PartSet | RankedParts, queries: np.ndarray, k: int, *, selection: Selection | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    return parts.search(queries, k, selection=selection)
+
+
+def _select(
+    records: RecordReader, parts: PartSet, condition: str, hubs: tuple[int, ...], seconds: float
+) -> Selection:
+    allowed = (
+        select_where(records, parts.rows, condition, parts.allowed(None), seconds)
+        if condition
+        else Selection.everything(parts.rows)
+    )
+    return allowed.without(np.array(hubs, np.int64)) if hubs else allowed
 
 
 def _warn_if_stale(manifest: Manifest) -> None:

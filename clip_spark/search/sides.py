@@ -48,10 +48,13 @@ class Side:
         return np.asarray(stored @ vector / np.linalg.norm(stored, axis=1), np.float32)
 
 
-def hits_of_both(side: Side, partner: Side, vector: np.ndarray, wanted: Wanted, name: str, without: str = "") -> Hits:
-    """*Worker.* The hits of one side, each with the columns of the other's record."""
+def hits_of_both(
+    sides: tuple[Side, Side], vector: np.ndarray, wanted: Wanted, name: str, without: str = "", kind: str = ""
+) -> Hits:
+    """*Worker.* The hits of the first side, each with the columns of the other's record; `kind` is the query's."""
+    side, partner = sides
     own = side.positions([without]).get(without, MISSING) if without else MISSING
-    scores, positions = side.searcher.search_positions(vector[None], wanted, own)
+    scores, positions = side.searcher.search_positions(vector[None], wanted, own, kind)
     found = positions[0][positions[0] != MISSING]
     return told(side, partner, found, scores[0], wanted.offset, name)
 

@@ -103,7 +103,7 @@ def find(index: ServedIndex, asked: Asked, page: Page) -> Found:
     wider = replace(wanted, k=wanted.k + 1, columns=shown_columns(index, columns))  # one more, to know of more
     depth = max(wanted.offset + wanted.k, min(FACETED, page.max_k)) if page.facets else 0
     all_of_it = replace(wider, offset=0, k=max(depth, wanted.offset + wider.k)) if depth else wider
-    scores, positions = index.search(asked.vector, all_of_it, asked.own)
+    scores, positions = index.search(asked.vector, all_of_it, asked.own, asked.kind)
     mine = slice(wanted.offset, wanted.offset + wider.k) if depth else slice(None)
     hits = index.hits(scores[mine], positions[mine], wider)
     more = page.has_next(len(hits))

@@ -6,7 +6,6 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +51,7 @@ class ServedIndex:
     def __init__(self, name: str, searcher: Searcher, timings: Timings, fetches: bool = False) -> None:
         self.name, self.searcher, self.timings, self.fetches = name, searcher, timings, fetches
         searcher.where_seconds = WHERE_SECONDS
-        searcher.search_parts = partial(search_shared, searcher.parts)
+        searcher.search_with = search_shared
         self.pairs: dict[str, bool] = {}
         self._known: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
@@ -108,32 +107,40 @@ class ServedIndex:
         self.position(record_id)  # its message names the index and not a command's option
         return self.searcher.embedding_of(record_id)
 
-    def nearest(
-        self, vector: np.ndarray, wanted: Wanted, without: int = MISSING, records: int | None = None
-    ) -> list[Hit]:
+    def nearest(self, vector: np.ndarray, wanted: Wanted, records: int | None = None, kind: str = "") -> list[Hit]:
         """The hits of one query.
 
         Args:
             vector: float32 (d,), of length 1.
             wanted: how many from where on, and which.
-            without: a position that is no hit, such as that of the record which is the query.
             records: how many hits, from the first on, get their records; None is all.
+            kind: of the query.
         """
-        scores, positions = self.search(vector, wanted, without)
+        scores, positions = self.search(vector, wanted, kind=kind)
         return self.hits(scores, positions, wanted, records)
 
-    async def nearest_soon(self, vector: np.ndarray, wanted: Wanted, records: int) -> list[Hit]:
+    async def nearest_soon(self, vector: np.ndarray, wanted: Wanted, records: int, kind: str = "") -> list[Hit]:
         """The same for the event loop: a plain search goes with those of others, anything else into a thread."""
         if not is_plain(wanted):
-            return await run_in_threadpool(self.nearest, vector, wanted, records=records)
+            return await run_in_threadpool(self.nearest, vector, wanted, records, kind)
+        ranking = self.searcher.ranking(wanted, kind)
         with self.timings("knn_index_time"):
-            found = await search_soon(self.searcher.parts, vector, wanted.k, records, self._read)
-        return hits_of(found[0], found[1], 0, found[2])
+            found = await search_soon(ranking, vector, wanted.k, records, self._read)
+        return hits_of(ranking.cosines(found[0], found[1]), found[1], 0, found[2])
 
-    def search(self, vector: np.ndarray, wanted: Wanted, without: int = MISSING) -> tuple[np.ndarray, np.ndarray]:
-        """Scores float32 (m,) and positions int64 (m,) of the hits of one query, best first; no record is read."""
+    def search(
+        self, vector: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = ""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Cosines float32 (m,) and positions int64 (m,) of the hits of one query, best first; no record is read.
+
+        Args:
+            vector: float32 (d,), of length 1.
+            wanted: how many from where on, and which.
+            without: a position that is no hit, such as that of the record which is the query.
+            kind: of the query.
+        """
         with self.timings("knn_index_time"):
-            scores, positions = self.searcher.search_positions(vector[None], wanted, without)
+            scores, positions = self.searcher.search_positions(vector[None], wanted, without, kind)
         there = positions[0] != MISSING
         return scores[0][there], positions[0][there]
 

@@ -17,6 +17,7 @@ from clip_spark.web.together import Together
 
 if TYPE_CHECKING:
     from clip_spark.index.open.parts import PartSet
+    from clip_spark.index.open.ranking import RankedParts
     from clip_spark.index.open.selection import Selection
     from clip_spark.search.hits import Wanted
 
@@ -41,7 +42,7 @@ _searching = Together(FEW_QUERIES, _alone)
 class _Search:
     """What searches have in common that can be one."""
 
-    parts: PartSet
+    parts: PartSet | RankedParts
     k: int
 
     def __call__(self, queries: np.ndarray) -> Sequence[tuple[np.ndarray, np.ndarray]]:
@@ -52,7 +53,7 @@ class _Search:
 class _SearchAndRead:
     """The same with the records of the first hits, so that those of all queries are read at once."""
 
-    parts: PartSet
+    parts: PartSet | RankedParts
     k: int
     records: int
     read: Callable[[np.ndarray], list[dict[str, Any]]]
@@ -73,7 +74,11 @@ def is_plain(wanted: Wanted) -> bool:
 
 
 async def search_soon(
-    parts: PartSet, query: np.ndarray, k: int, records: int, read: Callable[[np.ndarray], list[dict[str, Any]]]
+    parts: PartSet | RankedParts,
+    query: np.ndarray,
+    k: int,
+    records: int,
+    read: Callable[[np.ndarray], list[dict[str, Any]]],
 ) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
     """*Server.* The nearest to one query, float32 (d,), for the event loop.
 
@@ -84,7 +89,7 @@ async def search_soon(
 
 
 def search_shared(
-    parts: PartSet, queries: np.ndarray, k: int, *, selection: Selection | None = None
+    parts: PartSet | RankedParts, queries: np.ndarray, k: int, *, selection: Selection | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """*Server.* The same as `PartSet.search`, in one pass with what other requests search for meanwhile."""
     if selection is not None or len(queries) != 1 or k > MOST_HITS:

@@ -54,7 +54,8 @@ async def knn_service(request: Request) -> Response:
     index = _index(catalog, body)
     with catalog.timings("full_knn_request_time"):
         wanted = Wanted(k=total, unique=SAME_PICTURE if body.get("deduplicate") else 0.0)
-        found = await index.nearest_soon(await _vector(catalog, index, body), wanted, with_columns)
+        vector, kind = await _query(catalog, index, body)
+        found = await index.nearest_soon(vector, wanted, with_columns, kind)
         if any("uri" in hit.record for hit in found[:with_columns]):  # a picture to open
             return await run_in_threadpool(_hits_response, found, with_columns)
         return _hits_response(found, with_columns)
@@ -104,16 +105,16 @@ def _index(catalog: Catalog, body: dict[str, Any]) -> ServedIndex:
     return index
 
 
-async def _vector(catalog: Catalog, index: ServedIndex, body: dict[str, Any]) -> np.ndarray:
-    """The query, in clip-retrieval's precedence: text, picture, address of a picture, embedding."""
+async def _query(catalog: Catalog, index: ServedIndex, body: dict[str, Any]) -> tuple[np.ndarray, str]:
+    """The query and its kind, in clip-retrieval's precedence: text, picture, address of a picture, embedding."""
     if text := _text(body, "text"):
-        return await index.embed_text_soon(text)
+        return await index.embed_text_soon(text), "text"
     if image := _text(body, "image"):
-        return await run_in_threadpool(lambda: index.embed_picture(from_base64(image)))
+        return await run_in_threadpool(lambda: index.embed_picture(from_base64(image))), "image"
     if address := _text(body, "image_url"):
-        return await run_in_threadpool(lambda: index.embed_picture(catalog.fetched(address)))
+        return await run_in_threadpool(lambda: index.embed_picture(catalog.fetched(address))), "image"
     if body.get("embedding_input") is not None:
-        return unit(body["embedding_input"], index.searcher.info.dim, "embedding_input")
+        return unit(body["embedding_input"], index.searcher.info.dim, "embedding_input"), ""
     raise SpecError("There is no query; give 'text', 'image' or 'embedding_input'.")
 
 

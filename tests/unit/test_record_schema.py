@@ -114,9 +114,9 @@ def test_tags_and_descriptions_take_what_each_set_has(both: Path) -> None:
     vectors = unit_vectors(2 * ROWS)[[3, ROWS + 3]]  # the nearest texts are these very ones, one of each set
     tags = tag_block(searcher, pictures, vectors, [Wanted(k=1)])
     assert tags.column("text").to_pylist() == ["one 3", "two 3"] and tags.column("n").to_pylist() == [None, None]
-    best = best_texts(searcher, pictures, vectors, "c is c3", "c = 'c3'")
+    best = best_texts(searcher, pictures, vectors, "c is c3", Wanted(k=1, where="c = 'c3'"))
     assert set(best.column("text").to_pylist()) <= {f"two {row}" for row in range(3, ROWS, 4)}
-    assert best_texts(searcher, pictures, vectors, "neither", "a = 1 and c = 'c1'").num_rows == 0
+    assert best_texts(searcher, pictures, vectors, "neither", Wanted(k=1, where="a = 1 and c = 'c1'")).num_rows == 0
     hits = searcher.search(vectors, Wanted(k=1, columns=("a", "c")))
     assert [one[0].record for one in hits] == [{"a": 3, "c": None}, {"a": None, "c": "c3"}]
     assert [row[2:] for row in hits_table(hits[1], ("a", "c")).rows] == [("c3",)]  # empty columns are left out

@@ -68,6 +68,7 @@ class DescribeTask:
     generation: str
     classes: tuple[tuple[str, str], ...]
     efforts: tuple[Effort, ...]
+    raw: bool
 
     def __call__(self, shard: int) -> Receipt:
         """Write the best texts of one shard; `classes` are (name, condition) pairs."""
@@ -76,14 +77,15 @@ class DescribeTask:
             for records, vectors in shard_blocks(self.pictures, shard, searcher.info.dim, [schema.RECORD_ID, "uri"]):
                 for name, condition in self.classes:
                     with writer.watch("search"):
-                        table = best_texts(searcher, records, vectors, name, condition)
+                        wanted = Wanted(k=1, where=condition, raw=self.raw)
+                        table = best_texts(searcher, records, vectors, name, wanted)
                     writer.write("best", table)
             return writer.finish()
 
 
-def best_texts(searcher: Searcher, records: pa.Table, vectors: np.ndarray, name: str, condition: str) -> pa.Table:
-    """*Worker.* Rows of BEST: for each image (float32 (m, d)) the best of the texts that fulfil a condition."""
-    scores, positions = searcher.search_positions(vectors, Wanted(k=1, where=condition))
+def best_texts(searcher: Searcher, records: pa.Table, vectors: np.ndarray, name: str, wanted: Wanted) -> pa.Table:
+    """*Worker.* Rows of BEST: for each image (float32 (m, d)) the best text of a class, which `wanted` selects."""
+    scores, positions = searcher.search_positions(vectors, wanted, kind="image")
     found = np.flatnonzero((positions != MISSING).any(axis=1))
     texts = searcher.records.take(positions[found, 0] if len(found) else np.empty(0, np.int64), ["record_id", "text"])
     pictures = records.take(pa.array(found))
@@ -123,7 +125,7 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
     own = measure_own(get_spark, STEP, pictures.uri, index.uri, 1)
     if pending := run.pending():
         task = DescribeTask(
-            pictures.uri, index.uri, run.output, plan.fingerprint, info.generation, classes, own.efforts
+            pictures.uri, index.uri, run.output, plan.fingerprint, info.generation, classes, own.efforts, spec.raw
         )
         run_shards(get_spark(), STEP, pending, task)
     files = [storage.join(run.output, path) for receipt in run.receipts() if receipt.rows for path in receipt.files]

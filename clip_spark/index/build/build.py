@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from clip_spark.datasets.commit import read_open_head
-from clip_spark.datasets.manifest import Manifest, as_inputs, read_manifest
+from clip_spark.datasets.commit import Head, read_open_head
+from clip_spark.datasets.manifest import INDEX, Manifest, as_inputs, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.record_schema import to_text, unify
 from clip_spark.datasets.sizes import size_bytes
@@ -20,9 +20,10 @@ from clip_spark.datasets.tables import Table
 from clip_spark.datasets.unfinished import claimable
 from clip_spark.errors import InputError
 from clip_spark.index.build import choose_key as keys
+from clip_spark.index.build.calibrate import Calibrator, calibration_tables, teaches
 from clip_spark.index.build.embedding_sets import as_source, check_no_record_twice, check_sets, sets_files
 from clip_spark.index.build.measure import Goal, measure, spot_check
-from clip_spark.index.build.on_spark import add_distributed, exact_distributed, map_shards, train_distributed
+from clip_spark.index.build.on_spark import STEP, add_distributed, exact_distributed, map_shards, train_distributed
 from clip_spark.index.build.other_kind import other_kind
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
@@ -38,6 +39,7 @@ from clip_spark.index.files.layout import (
     SearchSettings,
     check_files,
     check_same_encoder,
+    index_info,
     read_index,
 )
 from clip_spark.index.files.part_writer import PartWriter
@@ -115,6 +117,8 @@ def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
         plan = _without_removed(get_spark, plan, new, writer)
         info = _build(get_spark, plan, writer, watch)
         info = _measure(get_spark, plan, info, watch, head.uri)
+        with watch("calibrate"):
+            info = _calibrated(Calibrator(get_spark, STEP, head.uri, generation), plan, info, head)
         return replace(switch(head, asked, info, dict(watch.seconds)), news=new.told())
 
 
@@ -229,6 +233,15 @@ def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: 
     return replace(info, settings=found.settings, efforts=found.efforts, measured=figures)
 
 
+def _calibrated(calibrator: Calibrator, plan: IndexPlan, info: IndexInfo, before: Head) -> IndexInfo:
+    """*Driver.* With what --queries teach of hubs, else what the index before had learnt."""
+    if plan.queries is not None and teaches(info, plan.queries):
+        return calibrator.learn(info, plan.queries, plan.spec.seed)
+    if plan.queries is None and before.manifest is not None and before.manifest.kind == INDEX:
+        return calibrator.learn_again(info, index_info(before.manifest))
+    return info
+
+
 def _file_hits(reader: VectorReader, queries: np.ndarray, k: int, file: VectorFile) -> tuple[np.ndarray, np.ndarray]:
     """*Worker.* The true best of one embedding shard."""
     return exact_hits(reader.blocks(file.start, file.end), queries, k)
@@ -261,4 +274,4 @@ def preview(manifest: Manifest) -> list[Table]:
     if info.efforts:
         efforts = [(one.k, one.settings.nprobe, one.settings.rerank, one.recall) for one in info.efforts]
         tables.append(Table("searches", ("hits", "lists", "candidates per hit", "recall"), efforts))
-    return tables
+    return [*tables, *calibration_tables(info)]

@@ -15,10 +15,11 @@ from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.record_schema import to_text, unify
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.errors import InputError, SpecError
+from clip_spark.index.build.calibrate import Calibrator, teaches
 from clip_spark.index.build.choose_key import choose_parts, is_exact, lists_of
 from clip_spark.index.build.embedding_sets import check_fits
 from clip_spark.index.build.measure import Goal, measure, settings_for_ten, spot_check
-from clip_spark.index.build.on_spark import add_distributed, map_shards
+from clip_spark.index.build.on_spark import STEP, add_distributed, map_shards
 from clip_spark.index.build.other_kind import other_kind
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
@@ -89,6 +90,8 @@ def add_sets(get_spark: SessionSource, spec: IndexSpec, sets: Sequence[Manifest]
             larger = _add(get_spark, reader, of_records, info, writer, task_bytes(spec.max_build_memory))
         with watch("measure"):
             larger = _tuned(get_spark, manifest.uri, larger, info, reader, spec, asked)
+        with watch("calibrate"):
+            larger = _calibrated(Calibrator(get_spark, STEP, manifest.uri, generation), larger, info, asked, spec.seed)
         plan = Plan(manifest.kind, manifest.spec, inputs, len(larger.parts))
         return dataclasses.replace(switch(head, plan, larger, dict(watch.seconds)), news=_told(new))
 
@@ -196,6 +199,15 @@ def _tuned(
     return dataclasses.replace(
         larger, settings=best, efforts=efforts, measured={**before.measured, "appended": found.figures}
     )
+
+
+def _calibrated(
+    calibrator: Calibrator, larger: IndexInfo, before: IndexInfo, asked: Manifest | None, seed: int
+) -> IndexInfo:
+    """*Driver.* What the index knows of hubs, for the new vectors too; --queries teach an index that knows nothing."""
+    if before.calibration is None and asked is not None and teaches(larger, asked):
+        return calibrator.learn(larger, asked, seed)
+    return calibrator.grow(larger, before.rows)
 
 
 def _queries(spec: IndexSpec, info: IndexInfo) -> Manifest | None:

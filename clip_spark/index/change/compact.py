@@ -16,6 +16,7 @@ from clip_spark.datasets.receipt import shard_name
 from clip_spark.index.build.choose_key import is_exact
 from clip_spark.index.build.on_spark import SERVED_STILL
 from clip_spark.index.change.generation import new_generation, switch
+from clip_spark.index.files.calibration import Calibration
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.files.layout import IndexFile, IndexInfo, part_path
 from clip_spark.index.files.local_copy import open_local
@@ -25,7 +26,7 @@ from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import map_items
 
 STEP = "remove-records"
-PARTS, RECORDS, VECTORS = FILES = ("parts", "records", "vectors")
+PARTS, RECORDS, *_ = FILES = ("parts", "records", "vectors", "penalties")
 
 
 def compact(get_spark: SessionSource, head: Head, plan: Plan, info: IndexInfo, removed: np.ndarray) -> Manifest:
@@ -48,7 +49,17 @@ def compact(get_spark: SessionSource, head: Head, plan: Plan, info: IndexInfo, r
         files: dict[str, Any] = {
             what: tuple(file for file, item in zip(written, items, strict=True) if item[0] == what) for what in FILES
         }
+        info = dataclasses.replace(info, calibration=_without(info.calibration, removed))
         return switch(head, plan, dataclasses.replace(info, generation=generation, **files), {})
+
+
+def _without(learnt: Calibration | None, removed: np.ndarray) -> Calibration | None:
+    """*Pure.* What an index has learnt without the names of records that are erased."""
+    if learnt is None:
+        return None
+    hubs = tuple(hub for hub in learnt.hubs if hub["position"] not in removed)
+    kept = tuple(position for position in learnt.quarantined if position not in removed)
+    return dataclasses.replace(learnt, hubs=hubs, quarantined=kept)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +75,7 @@ class _Rewrite:
         what, number, file = item
         if what == PARTS:
             return self.part(file, number)
-        return self.records(file, number) if what == RECORDS else self.vectors(file, number)
+        return self.records(file, number) if what == RECORDS else self.numbers(file, number, what)
 
     def part(self, part: IndexFile, number: int) -> IndexFile:
         faiss = load_faiss()
@@ -95,10 +106,11 @@ class _Rewrite:
 
         return self._copy(file, f"{RECORDS}/{shard_name(number)}.arrow", copy)
 
-    def vectors(self, file: IndexFile, number: int) -> IndexFile:
+    def numbers(self, file: IndexFile, number: int, folder: str) -> IndexFile:
+        """Vectors, or penalties, which are one number each."""
         rows = open_local(self.uri, file, lambda path: np.fromfile(path, np.float16)).reshape(file.rows, -1)
         rows[self._inside(file)] = 0
-        return self._copy(file, f"{VECTORS}/{shard_name(number)}.f16", lambda target: target.write(rows.tobytes()))
+        return self._copy(file, f"{folder}/{shard_name(number)}.f16", lambda target: target.write(rows.tobytes()))
 
     def _inside(self, file: IndexFile) -> np.ndarray:
         """Rows of a file that are removed."""

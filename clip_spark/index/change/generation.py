@@ -22,9 +22,10 @@ from clip_spark.datasets.plan import PLAN, Plan, differences
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.retire import collect
 from clip_spark.datasets.run import plan_of
+from clip_spark.datasets.spec import fingerprint
 from clip_spark.errors import ClipSparkError, OutputError
 from clip_spark.index.change.replaced import REPLACED, drop_copies, names_replaced
-from clip_spark.index.files.layout import BUILDING, PARTS, IndexInfo, index_info, read_index
+from clip_spark.index.files.layout import BUILDING, FILES, PARTS, IndexFile, IndexInfo, index_info, read_index
 
 
 def served(head: Head, plan: Plan, *, overwrite: bool) -> Manifest | None:
@@ -105,7 +106,7 @@ def switch(head: Head, plan: Plan, info: IndexInfo, seconds: dict[str, float]) -
     storage.write_bytes(manifest.locate(PLAN), _json(plan))
     names = names_replaced(head, info)
     storage.write_json(manifest.locate(REPLACED), {"sha256": names})
-    beside = {file.path: file.bytes for file in (*info.records, *info.vectors)}
+    beside = {file.path: file.bytes for folder in FILES[1:] for file in getattr(info, folder)}
     for path in (f"{place}/{REPORT}", f"{place}/{PLAN}", f"{place}/{REPLACED}", PLAN):
         beside[path] = storage.file_size(storage.join(head.uri, path))
     manifest = make_official(head, dataclasses.replace(manifest, beside=beside))
@@ -126,8 +127,15 @@ def _receipts(plan: Plan, info: IndexInfo, seconds: dict[str, float]) -> tuple[R
             plan=plan.fingerprint,
             rows=part.rows,
             files={part.path: part.bytes},
-            id_checksum=part.sha256,
+            id_checksum=_identity(part, info),
             seconds=first if number == 0 else {},
         )
         for number, part in enumerate(info.parts)
     )
+
+
+def _identity(part: IndexFile, info: IndexInfo) -> str:
+    """*Pure.* What a part answers: its vectors, and how the index was calibrated; steps that asked it ask it again."""
+    if info.calibration is None:
+        return part.sha256
+    return fingerprint([part.sha256, [file.sha256 for file in info.penalties], info.calibration.to_json()])

@@ -4,6 +4,8 @@
 <index>/parts/<generation>/part-000.index           Faiss files with global ids; one trained quantizer for all
 <index>/parts/<generation>/records/00000.arrow      the records, one file per embedding shard, memory-mappable
 <index>/parts/<generation>/vectors/00000.f16        the vectors (float16), only beside compressed parts
+<index>/parts/<generation>/penalties/00000.f16      what each item loses for being a hub (float16), if it is calibrated
+<index>/parts/<generation>/references/00000.f16     the queries that it was calibrated with (float16)
 <index>/building/<generation>/                      only while a build runs
 
 So an index answers by itself: it may be moved, and its embeddings may be archived.
@@ -19,16 +21,19 @@ from typing import Any
 from clip_spark import __version__
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.errors import DatasetError, InputError, ModelError
+from clip_spark.index.files.calibration import Calibration
 from clip_spark.pictures.look import Look
 
 PARTS, BUILDING = "parts", "building"
-FILES = ("parts", "records", "vectors")
+ALWAYS = ("parts", "records", "vectors")
+FILES = (*ALWAYS, "penalties", "references")
+"""Folders of files; those that an index need not have are missing in the manifests of older versions."""
 THE_INDEX = "the index"
 
 
 @dataclass(frozen=True)
 class IndexFile:
-    """One file of an index: a part, or the records or vectors of one shard.
+    """One file of an index: a part, or records, vectors or penalties of some positions.
 
     Attributes:
         path: inside the index folder.
@@ -100,6 +105,9 @@ class IndexInfo:
         generation: name of the folder of parts.
         train_rows: vectors that the quantizer was trained on.
         columns: of the records of all files (record_schema.to_text); empty where an older version built the index.
+        penalties: what each position loses for being a hub, in the order of positions; none where `calibration` is.
+        references: the queries that these come from, numbered from 0.
+        calibration: what queries of the other kind have taught; None where the index was never calibrated.
     """
 
     encoder: Mapping[str, Any]
@@ -116,6 +124,9 @@ class IndexInfo:
     train_rows: int = 0
     efforts: tuple[Effort, ...] = ()
     columns: str = ""
+    penalties: tuple[IndexFile, ...] = ()
+    references: tuple[IndexFile, ...] = ()
+    calibration: Calibration | None = None
 
     @property
     def rows(self) -> int:
@@ -125,7 +136,9 @@ class IndexInfo:
     def to_json(self) -> dict[str, Any]:
         """*Pure.* Ready for JSON, and equal to itself after a trip through it."""
         files = {folder: [file.to_json() for file in getattr(self, folder)] for folder in FILES}
-        return {**dataclasses.asdict(self), "efforts": [dataclasses.asdict(one) for one in self.efforts], **files}
+        calibration = self.calibration and self.calibration.to_json()
+        efforts = [dataclasses.asdict(one) for one in self.efforts]
+        return {**dataclasses.asdict(self), "efforts": efforts, "calibration": calibration, **files}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> IndexInfo:
@@ -134,7 +147,10 @@ class IndexInfo:
         plain = {key: item for key, item in value.items() if key in known}
         plain["settings"] = SearchSettings(**value["settings"])
         plain["efforts"] = tuple(_effort(effort) for effort in value.get("efforts", ()))
-        files = {folder: tuple(IndexFile(**file) for file in value[folder]) for folder in FILES}
+        if plain.get("calibration"):
+            plain["calibration"] = Calibration.from_json(value["calibration"])
+        asked = {folder: value[folder] if folder in ALWAYS else value.get(folder, ()) for folder in FILES}
+        files = {folder: tuple(IndexFile(**file) for file in found) for folder, found in asked.items()}
         return IndexInfo(**{**plain, **files})
 
 
@@ -142,7 +158,7 @@ def _effort(value: Mapping[str, Any]) -> Effort:
     return Effort(value["k"], SearchSettings(**value["settings"]), value["recall"])
 
 
-NEEDED = frozenset({"encoder", "modality", "dim", "metric", "key", "settings", *FILES})
+NEEDED = frozenset({"encoder", "modality", "dim", "metric", "key", "settings", *ALWAYS})
 """Fields without which an index cannot be searched."""
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from clip_spark import storage
 from clip_spark.errors import DatasetError
 from clip_spark.index.files.cache_room import FETCHING, hold, make_room
-from clip_spark.index.files.layout import IndexFile, IndexInfo
+from clip_spark.index.files.layout import FILES, IndexFile, IndexInfo
 from clip_spark.storage.local_cache import cache_folder
 
 Opened = TypeVar("Opened")
@@ -108,7 +108,7 @@ def _copy(uri: str, target: object) -> str:
 
 def verify_files(index_uri: str, info: IndexInfo) -> None:
     """*Worker.* Read every file of an index and compare its hash; raises DatasetError at the first that differs."""
-    for file in (*info.parts, *info.records, *info.vectors):
+    for file in (file for folder in FILES for file in getattr(info, folder)):
         uri = storage.join(index_uri, file.path)
         if _copy(uri, None) != file.sha256:
             raise DatasetError(f"'{uri}' does not have the bytes that its build wrote (sha256 differs); {ADVICE}.")

@@ -113,6 +113,10 @@ class PartSet:
         look = self._filled if fill else self._rescored
         return look(queries, k, settings, None if selection is None else selection.selector)
 
+    def cosines(self, scores: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """*Pure.* The scores as they are: `RankedParts` has others."""
+        return scores
+
     def effort(self, k: int, selection: Selection | None = None) -> Effort:
         """What a search for k hits does, and the recall to expect: 1 where it is exact, NaN where it is not known."""
         return self._effort(k, self.allowed(selection))
