@@ -23,7 +23,7 @@ NEAREST = (4, 8, 16, 32)
 QUESTIONS, CANDIDATES = 512, 64
 LEAST_REFERENCES = 64
 """Fewer queries teach nothing."""
-ENOUGH, SURE = 0.8, 2.0
+ENOUGH, SURE = 0.8, 1.0
 """The share of the best gain that is enough; and a gain of fewer standard errors may be none, so nothing is corrected."""
 
 Setting = tuple[float, int]
