@@ -1,11 +1,11 @@
-"""*Pure.* Specs of tag-images, search-index and describe-set."""
+"""*Pure.* Specs of tag-images, search-index, describe-set and score-embeddings."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from clip_spark.datasets.spec import COLUMN, URI, Spec, check_at_least, option
+from clip_spark.datasets.spec import COLUMN, URI, Spec, check_at_least, check_choice, check_not_empty, one_or_more, option
 from clip_spark.errors import SpecError
 from clip_spark.search.hits import HitOptions
 
@@ -64,3 +64,23 @@ class DescribeSpec(Spec):
     def __post_init__(self) -> None:
         check_at_least("top", self.top, 1)
         check_at_least("examples", self.examples, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSpec(Spec):
+    """score-embeddings: scores of small models over stored vectors, as columns of the records."""
+
+    embeddings: str = option("dataset of embeddings", content=False, holds=URI, kinds=("embeddings",))
+    head: tuple[str, ...] = option(
+        "safetensors file of linear layers, whose name is that of the column; or NAME=FILE", content=False, holds=URI
+    )
+    activation: str = option(
+        "between the layers: linear, relu or gelu; empty takes what the file's metadata says", ""
+    )
+    scores: str = option("outputs as they are (plain), or through sigmoid or softmax; empty as the metadata says", "")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "head", one_or_more(self.head))
+        check_not_empty("head", self.head)
+        check_choice("activation", self.activation, ("", "linear", "relu", "gelu"))
+        check_choice("scores", self.scores, ("", "plain", "sigmoid", "softmax"))

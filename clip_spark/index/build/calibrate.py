@@ -12,7 +12,8 @@ import numpy as np
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
-from clip_spark.index.build.hub_audit import Hub, audit
+from clip_spark.index.build.choose_key import is_exact
+from clip_spark.index.build.hub_audit import AT, Hub, audit
 from clip_spark.index.build.penalties import PenaltyWriter, pieces, write_penalties
 from clip_spark.index.build.references import (
     draw_references,
@@ -22,10 +23,12 @@ from clip_spark.index.build.references import (
     write_numbers,
 )
 from clip_spark.index.build.round_trip import LEAST_REFERENCES, choose
+from clip_spark.index.build.tune import recalls
 from clip_spark.index.files.calibration import Calibration
 from clip_spark.index.files.layout import IndexInfo, check_same_encoder
+from clip_spark.index.open.effort import everything
 from clip_spark.index.open.parts import PartSet, open_parts
-from clip_spark.index.open.ranking import open_ranking
+from clip_spark.index.open.ranking import RankedParts, open_ranking
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import Removals
 from clip_spark.runtime.session import SessionSource
@@ -118,8 +121,17 @@ class Calibrator:
         before = info.penalties if first else ()
         info = replace(info, penalties=(*before, *files), calibration=replace(learnt, least=least))
         parts = self._open(info)
-        references = read_references(self.uri, info.references, info.dim)
-        return info, audit(parts, open_ranking(self.uri, info, parts), references)
+        references, ranking = read_references(self.uri, info.references, info.dim), open_ranking(self.uri, info, parts)
+        if ranking is not None and not is_exact(info.key):
+            figures = {**learnt.figures, f"recall_at_{AT}": self._recall(info, ranking, references[:: len(references) // 64])}
+            info = replace(info, calibration=replace(learnt, least=least, figures=figures))
+        return info, audit(parts, ranking, references)
+
+    def _recall(self, info: IndexInfo, ranking: RankedParts, queries: np.ndarray) -> float:
+        """The share of the true first hits, hubs corrected, that searches find; the true ones are in all lists."""
+        complete = self._open(replace(info, settings=everything(info.settings), efforts=()))
+        true = replace(ranking, parts=complete).search(queries, AT)[1]
+        return round(float(recalls(ranking.search(queries, AT)[1], true).mean()), 4)
 
     def _open(self, info: IndexInfo) -> PartSet:
         """What was taken down is asked for nothing, and named nowhere."""
@@ -153,6 +165,7 @@ def calibration_tables(info: IndexInfo) -> list[Table]:
         ("mean over the nearest", learnt.nearest),
         ("queries find themselves back", learnt.figures.get("way_back")),
         ("without", learnt.figures.get("way_back_raw")),
+        (f"recall@{AT} after the correction", learnt.figures.get(f"recall_at_{AT}", 1.0)),
         ("quarantined", len(learnt.quarantined)),
     ]
     hubs = [
