@@ -167,6 +167,31 @@ _ENTRIES = (
         next_command="clip-spark build-index --embeddings {output} --output index/",
     ),
     Command(
+        "score-embeddings",
+        group=EMBEDDINGS,
+        takes="embeddings + small models (safetensors)",
+        gives="the same embeddings, whose records have a column for each score",
+        spec="clip_spark.analysis.specs:ScoreSpec",
+        step="clip_spark.analysis.heads.step:score_embeddings",
+        tasks="clip_spark.analysis.heads.step:plan_tasks",
+        kind="embeddings",
+        preview="clip_spark.analysis.heads.step:preview",
+        page="docs/answers.md",
+        examples=(
+            (
+                "an aesthetic and an NSFW head; then search --where 'aesthetic > 5 and nsfw < 0.2'",
+                "clip-spark score-embeddings --embeddings images/ --head aesthetic.safetensors "
+                "--head nsfw=s3://bucket/safety.safetensors --output scored/",
+            ),
+            (
+                "layers with ReLU in between, and a sigmoid at the end",
+                "clip-spark score-embeddings --embeddings images/ --head watermark.safetensors --activation relu "
+                "--scores sigmoid --output scored/",
+            ),
+        ),
+        next_command="clip-spark build-index --embeddings {output} --output index/",
+    ),
+    Command(
         "build-index",
         group=INDICES,
         takes="embeddings",
@@ -317,31 +342,6 @@ _ENTRIES = (
                 "clip-spark describe-set --embeddings images/ --index texts-index/ --output described/",
             ),
         ),
-    ),
-    Command(
-        "score-embeddings",
-        group=EMBEDDINGS,
-        takes="embeddings + small models (safetensors)",
-        gives="the same embeddings, whose records have a column for each score",
-        spec="clip_spark.analysis.specs:ScoreSpec",
-        step="clip_spark.analysis.heads.step:score_embeddings",
-        tasks="clip_spark.analysis.heads.step:plan_tasks",
-        kind="embeddings",
-        preview="clip_spark.analysis.heads.step:preview",
-        page="docs/answers.md",
-        examples=(
-            (
-                "an aesthetic and an NSFW head; then search --where 'aesthetic > 5 and nsfw < 0.2'",
-                "clip-spark score-embeddings --embeddings images/ --head aesthetic.safetensors "
-                "--head nsfw=s3://bucket/safety.safetensors --output scored/",
-            ),
-            (
-                "layers with ReLU in between, and a sigmoid at the end",
-                "clip-spark score-embeddings --embeddings images/ --head watermark.safetensors --activation relu "
-                "--scores sigmoid --output scored/",
-            ),
-        ),
-        next_command="clip-spark build-index --embeddings {output} --output index/",
     ),
     Command(
         "make-map",

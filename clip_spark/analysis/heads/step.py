@@ -159,8 +159,8 @@ def head_bytes(uri: str) -> bytes:
     listed = storage.list_files(uri)
     if len(listed) != 1:
         raise InputError(f"The head '{uri}' does not exist, or is no single file.")
-    if listed[0].size > MOST_BYTES:
-        raise InputError(f"'{uri}' has {listed[0].size:,} bytes; a head has at most {MOST_BYTES:,}.")
+    if listed[0].bytes > MOST_BYTES:
+        raise InputError(f"'{uri}' has {listed[0].bytes:,} bytes; a head has at most {MOST_BYTES:,}.")
     return storage.read_bytes(uri)
 
 
