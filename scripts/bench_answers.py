@@ -31,6 +31,7 @@ from clip_spark.datasets.spec import Spec, option
 from clip_spark.index.build.build import build_index
 from clip_spark.index.build.penalties import mean_of_nearest
 from clip_spark.index.build.read_vectors import VectorReader, dataset_files
+from clip_spark.index.open.meaning import relative
 from clip_spark.index.specs import IndexSpec
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
@@ -38,6 +39,12 @@ from clip_spark.search.searcher import Searcher
 SEED, DEEP = 0, 200
 WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 LISTED = Wanted(k=DEEP)
+ABSTRACT = (
+    "mortgage quarterly derivative tax clause bureaucracy ontology syntax amortised hypotenuse electron jurisprudence "
+    "inflation regression theorem warranty pagination subsidy invoice compiler tariff logarithm firmware epistemology "
+    "polynomial liability audit dividend enzyme hydrolysis covenant allele isotope plaintiff metaphysics bandwidth "
+    "gradient tensor hegemony liquidity"
+).split()
 
 
 @dataclass(frozen=True)
@@ -226,11 +233,64 @@ def attack(folder: Path, pictures: Set, texts: Set) -> list[dict[str, Any]]:
     return rows
 
 
+def one_cutoff(folder: Path, pictures: Set, texts: Set) -> list[dict[str, Any]]:
+    """One cut-off for all texts as queries: how well scores of different queries compare, over all pairs."""
+    asked = pictures.some(np.random.default_rng(SEED).permutation(len(pictures.vectors))[len(pictures.vectors) // 2 :])
+    searcher = built(folder, asked, texts, "cutoff")
+    right, every = right_tags(asked, texts).T, Wanted(k=len(asked.vectors))
+    rows = []
+    for way, kind in (("cosine", ""), ("chance", "text")):
+        found = searcher.search_ranked(texts.vectors, every, kind=kind)
+        known = searcher.chances(found, every, kind)
+        values = found.scores if known is None else relative(found.scores, found.best)
+        hit = np.take_along_axis(right, found.positions, 1).ravel()[np.argsort(-values.ravel(), kind="stable")]
+        precision, recall = np.cumsum(hit) / np.arange(1, len(hit) + 1), np.cumsum(hit) / hit.sum()
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+        figures = {"micro-AP": float((precision * hit).sum() / hit.sum()), "best F1": float(f1.max())}
+        rows.append({"one cut-off by": way, **{name: round(value, 4) for name, value in figures.items()}})
+    return rows
+
+
+def nonsense(count: int) -> list[str]:
+    """*Pure.* Texts about nothing that emoji show: half are letters, half are words of law, finance and mathematics."""
+    random = np.random.default_rng(SEED)
+    letters = list("bcdfghjklmnpqrstvwxz aeiou")
+    made = ["".join(random.choice(letters, random.integers(4, 15))).strip() or "zq" for _ in range(count // 2)]
+    return made + [" ".join(random.choice(ABSTRACT, random.integers(1, 4))) for _ in range(count - len(made))]
+
+
+def relevance(folder: Path, pictures: Set, texts: Set) -> list[dict[str, Any]]:
+    """What --relevant cuts: nonsense that still returns something, and right hits of true queries that are lost.
+
+    Half of the texts have taught; the true queries are those of the other half that are right for some picture.
+    """
+    order = np.random.default_rng(SEED).permutation(len(texts.vectors))
+    taught, asked = order[: len(order) // 2], order[len(order) // 2 :]
+    searcher = built(folder, pictures, texts.some(taught), "relevance")
+    right = right_tags(pictures, texts).T[asked]
+    true, right = texts.vectors[asked][right.any(axis=1)], right[right.any(axis=1)]
+    empty = np.stack([searcher.embed_text(text) for text in nonsense(500)])
+    whole = searcher.search_positions(true, Wanted(k=10), kind="text")[1]
+    hits = np.take_along_axis(right, whole, 1).sum()
+    rows = []
+    for level in (0.5, 0.8, 0.9, 0.95):
+        wanted = Wanted(k=10, relevant=level)
+        returned = (searcher.search_positions(empty, wanted, kind="text")[1] >= 0).any(axis=1).mean()
+        kept = searcher.search_positions(true, wanted, kind="text")[1]
+        left = (np.take_along_axis(right, np.maximum(kept, 0), 1) & (kept >= 0)).sum()
+        lost = {"nonsense that returns something": returned, "right hits lost": 1 - left / hits}
+        rows.append({"--relevant": level, **{name: round(float(value), 4) for name, value in lost.items()}})
+    return rows
+
+
 def shown(rows: list[dict[str, Any]]) -> str:
     """*Pure.* Rows as a table of Markdown."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     lines = [columns, ["---"] * len(columns), *([str(row.get(name, "")) for name in columns] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+MEASURES = (tags, pictures_by_name, attack, one_cutoff, relevance)
 
 
 def main() -> None:
@@ -241,7 +301,7 @@ def main() -> None:
     given = parser.parse_args()
     pictures, texts = (Set.read(f"{given.demo}/{name}-embeddings") for name in ("image", "ngram"))
     with tempfile.TemporaryDirectory() as folder:
-        tables = [measure(Path(folder), pictures, texts) for measure in (tags, pictures_by_name, attack)]
+        tables = [measure(Path(folder), pictures, texts) for measure in MEASURES]
     print("\n\n".join(map(shown, tables)))
     if given.json:
         Path(given.json).write_text(json.dumps(tables, indent=1))

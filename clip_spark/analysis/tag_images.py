@@ -102,7 +102,7 @@ def tag_block(searcher: Searcher, records: pa.Table, vectors: np.ndarray, wanted
         vectors: float32 (m, d).
         wanted: the tags of an image are the hits of all of these, ranked together.
     """
-    ranked, positions = best_of_all([searcher.search_ranked(vectors, each, kind="image") for each in wanted])
+    ranked, positions = best_of_all([searcher.search_ranked(vectors, each, kind="image")[:2] for each in wanted])
     scores = searcher.ranking(wanted[0], "image").cosines(ranked, positions)
     found = positions != MISSING
     picture, column = np.nonzero(found)  # row by row, so best first within each image

@@ -22,8 +22,12 @@ SHOWN = (*NAMING, *(f"{PREFIX}{name}" for name in NAMING), "n", "count")
 def hits_table(hits: Hits, wanted: Sequence[str] = ()) -> Table:
     """*Pure.* Hits for a terminal: the wanted columns, or those that people look at; empty ones are left out."""
     columns = [name for name in wanted or SHOWN if any(hit.record.get(name) not in (None, "") for hit in hits)]
-    rows = [(hit.rank, hit.score, *(hit.record.get(name) for name in columns)) for hit in hits]
-    return Table(hits.query, ("rank", "score", *map(hit_column, columns)), rows)
+    known = any(hit.chance is not None for hit in hits)
+    rows = [
+        (hit.rank, hit.score, *([f"{hit.chance:.1g}"] if known else []), *(hit.record.get(name) for name in columns))
+        for hit in hits
+    ]
+    return Table(hits.query, ("rank", "score", *(["chance"] if known else []), *map(hit_column, columns)), rows)
 
 
 def shown(hits: Hits, wanted: Sequence[str] = ()) -> tuple[Table, str]:

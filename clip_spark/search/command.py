@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,9 +15,11 @@ from clip_spark.datasets import schema
 from clip_spark.errors import InputError, Rejected, SpecError
 from clip_spark.index.open.selection import check_where
 from clip_spark.search.expression import Term, parse_expression
-from clip_spark.search.hits import Hits
+from clip_spark.search.hits import Hits, Wanted
 from clip_spark.search.searcher import Searcher
 from clip_spark.search.spec import ONE_OF, SearchSpec
+
+log = logging.getLogger(__name__)
 
 SHEET_COLUMNS = ("uri", "caption", "text", "offset", "size")
 """What a contact sheet needs of a record."""
@@ -45,7 +48,20 @@ def answer(searcher: Searcher, spec: SearchSpec, columns: tuple[str, ...]) -> li
     found = searcher.search(
         np.stack([vector for _, vector in asked]), wanted, kind=kind_asked(spec, searcher.info.modality)
     )
+    for (name, vector), hits in zip(asked, found, strict=True):
+        if wanted.relevant and not hits:
+            _tell_best(searcher, spec, name, vector)
     return [replace(hits, query=name) for (name, _), hits in zip(asked, found, strict=True)]
+
+
+def _tell_best(searcher: Searcher, spec: SearchSpec, name: str, vector: np.ndarray) -> None:
+    """Say what a query for which nothing is relevant has found best."""
+    best = Wanted(k=1, where=spec.where, columns=(schema.RECORD_ID,))
+    for hit in searcher.search(vector[None], best, kind=kind_asked(spec, searcher.info.modality))[0]:
+        log.warning(
+            "nothing is relevant to '%s': the best has the cosine %.3f, and %.2g of unrelated pairs score as high",
+            *(name, hit.score, hit.chance),
+        )
 
 
 def named_queries(searcher: Searcher, spec: SearchSpec) -> list[tuple[str, np.ndarray]]:

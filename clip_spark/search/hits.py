@@ -13,7 +13,7 @@ from clip_spark.errors import SpecError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-HIT_COLUMNS = ("query", "query_id", "rank", "score")
+HIT_COLUMNS = ("query", "query_id", "rank", "score", "chance")
 """What a hit says itself; n-grams have a `score` of their own."""
 
 
@@ -25,6 +25,11 @@ class HitOptions:
     threshold: float = option("least score (cosine) of a hit; -1 takes all", -1.0)
     where: str = option("condition on the records' columns, such as \"n = 2 and text like '%dog%'\"", "")
     unique: float = option("drop hits whose cosine with a better one is at least this, such as 0.95; 0 keeps all", 0.0)
+    relevant: float = option(
+        "only hits that a query about nothing would not get with this probability, such as 0.95; 0 takes all",
+        0.0,
+        later=True,
+    )
     raw: bool = option("rank by cosine alone, hubs first, where the index is calibrated", False, later=True)
     quarantine_hubs: bool = option(
         "leave out what answers too many queries that have nothing to do with each other, where the index is calibrated",
@@ -50,6 +55,8 @@ class Wanted(HitOptions):
             raise SpecError(f"k is {self.k}; it must be at least 1.")
         if self.offset < 0:
             raise SpecError(f"The offset is {self.offset}; it must be at least 0.")
+        if not (self.relevant == 0 or 0.5 <= self.relevant <= 0.99):
+            raise SpecError(f"relevant is {self.relevant:g}; it must be 0 or from 0.5 to 0.99.")
 
 
 @dataclass(frozen=True)
@@ -61,16 +68,20 @@ class Hit:
         score: cosine.
         record: the columns of the record; empty where they were not asked for.
         position: row number in the index; what clip-retrieval calls an id.
+        chance: how often an unrelated pair scores as high; None where the index has not learnt it of such queries.
     """
 
     rank: int
     score: float
     record: dict[str, Any]
     position: int = -1
+    chance: float | None = None
 
     def row(self) -> dict[str, Any]:
-        """*Pure.* Rank, score and all columns of the record; a score of the record's own is its `record_score`."""
-        return {"rank": self.rank, "score": round(self.score, 6), **record_columns(self.record)}
+        """*Pure.* Rank, score, chance if it is known, and all columns of the record; a score of the record's own is its
+        `record_score`."""
+        known = {} if self.chance is None else {"chance": float(f"{self.chance:.3g}")}
+        return {"rank": self.rank, "score": round(self.score, 6), **known, **record_columns(self.record)}
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,8 @@ class Hits(Sequence[Hit]):
         if self.schema is None:
             return pa.Table.from_pylist(self.rows())
         own = [("query", pa.string()), ("rank", pa.int64()), ("score", pa.float64())]
+        if any(hit.chance is not None for hit in self.found):
+            own.append(("chance", pa.float64()))
         columns = [field.with_name(hit_column(field.name)) for field in self.schema]
         return pa.Table.from_pylist(self.rows(), pa.schema([*own, *columns]))
 

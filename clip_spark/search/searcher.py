@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import islice, zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,10 @@ from clip_spark.datasets.condition.evaluate import SECONDS
 from clip_spark.datasets.embeddings import UNIT_TOLERANCE
 from clip_spark.datasets.manifest import MANIFEST, Manifest, read_manifest
 from clip_spark.errors import ClipSparkError, InputError, SpecError
+from clip_spark.index.files.calibration import Calibration
 from clip_spark.index.files.layout import Effort, IndexInfo, check_same_encoder, read_index
 from clip_spark.index.files.local_copy import verify_files
+from clip_spark.index.open.meaning import BEST, chances, line, own_best, relative
 from clip_spark.index.open.parts import MISSING, PartSet, open_parts
 from clip_spark.index.open.ranking import RankedParts, open_ranking
 from clip_spark.index.open.records import RecordReader
@@ -31,6 +33,20 @@ from clip_spark.search.hits import Hit, Hits, Wanted
 log = logging.getLogger(__name__)
 
 LATEST_CONDITIONS = 16
+
+
+class Ranked(NamedTuple):
+    """What a search found.
+
+    Attributes:
+        scores: that decide the ranking, float32 (n, m), falling.
+        positions: int64 (n, m), MISSING where there is no hit.
+        best: the mean of each query's best scores, float32 (n,), whatever page was asked for.
+    """
+
+    scores: np.ndarray
+    positions: np.ndarray
+    best: np.ndarray
 
 
 class Searcher:
@@ -161,11 +177,16 @@ class Searcher:
         Raises:
             SpecError: a query or the condition cannot be used.
         """
-        scores, positions = self.search_positions(embeddings, wanted, without, kind)
+        ranked = self.search_ranked(embeddings, wanted, without, kind)
+        positions, chances = ranked.positions, self.chances(ranked, wanted, kind)
+        scores = self.ranking(wanted, kind).cosines(ranked.scores, positions)
         records = self.records.take(positions[positions != MISSING], wanted.columns)
         rows = iter(records.to_pylist())
         found = (
-            hits_of(scores[row, there], positions[row, there], wanted.offset, islice(rows, int(there.sum())))
+            with_chances(
+                hits_of(scores[row, there], positions[row, there], wanted.offset, islice(rows, int(there.sum()))),
+                None if chances is None else chances[row, there],
+            )
             for row, there in enumerate(positions != MISSING)
         )
         return [Hits(tuple(hits), schema=records.schema) for hits in found]
@@ -175,16 +196,20 @@ class Searcher:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The same as cosines float32 (n, m) and positions int64 (n, m), best first, MISSING where there is no hit."""
         found = self.search_ranked(embeddings, wanted, without, kind)
-        return self.ranking(wanted, kind).cosines(*found), found[1]
+        return self.ranking(wanted, kind).cosines(found.scores, found.positions), found.positions
 
     def search_ranked(
         self, embeddings: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = ""
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The same with the scores that decide the ranking: they fall, and those of several searches compare."""
+    ) -> Ranked:
+        """The same with the scores that decide the ranking: they fall, and those of several searches compare.
+
+        Raises:
+            SpecError: relevance is asked for, and the index has not learnt it of queries of this kind.
+        """
         check_queries(embeddings, self.info.dim)
-        selection = self._selection(wanted)
+        selection, learnt = self._selection(wanted), self._learnt(wanted, kind)
         last = wanted.offset + wanted.k
-        most = last + (without != MISSING)
+        most = (max(last, BEST) if learnt else last) + (without != MISSING)
         ranking = self.ranking(wanted, kind)
 
         def ask(rows: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -198,7 +223,27 @@ class Searcher:
         else:
             scores, positions = ask(embeddings, most)
         scores, positions = leave_out(scores, positions, without)
-        return scores[:, wanted.offset : last], positions[:, wanted.offset : last]
+        best = own_best(scores)
+        if learnt and wanted.relevant:
+            near = relative(scores, best) >= line(learnt, wanted.relevant)
+            positions = np.where(near, positions, MISSING)
+        return Ranked(scores[:, wanted.offset : last], positions[:, wanted.offset : last], best)
+
+    def chances(self, found: Ranked, wanted: Wanted, kind: str) -> np.ndarray | None:
+        """How often an unrelated pair scores as high as each hit, float64 (n, m); None where that is not known."""
+        learnt = self._learnt(wanted, kind)
+        return chances(learnt, relative(found.scores, found.best)) if learnt else None
+
+    def _learnt(self, wanted: Wanted, kind: str) -> Calibration | None:
+        """What is known of the scores of queries of a kind, ranked as `wanted` says."""
+        learnt = self.info.calibration
+        known = learnt is not None and bool(learnt.pairs) and kind == learnt.asked_by and not wanted.raw
+        if wanted.relevant and not known:
+            raise SpecError(
+                f"'{self.manifest.uri}' has not learnt what is relevant to such queries; calibrate-index teaches an "
+                "index of pictures by texts, and one of texts by pictures. Leave relevant out, or use threshold."
+            )
+        return learnt if known else None
 
     def ranking(self, wanted: Wanted, kind: str) -> PartSet | RankedParts:
         """What queries of a kind are ranked by: cosines, or those of an index that knows its hubs, minus penalties."""
@@ -279,6 +324,13 @@ def hits_of(
     """*Pure.* The hits of one query, float32 (m,) and int64 (m,), best first; the first ones with their records."""
     rows = zip_longest(scores.tolist(), positions.tolist(), records)
     return [Hit(rank, score, record or {}, at) for rank, (score, at, record) in enumerate(rows, offset + 1)]
+
+
+def with_chances(hits: list[Hit], chances: np.ndarray | None) -> list[Hit]:
+    """*Pure.* The same hits with how often an unrelated pair scores as high, float64 (m,), where that is known."""
+    if chances is None:
+        return hits
+    return [replace(hit, chance=chance) for hit, chance in zip(hits, chances.tolist(), strict=True)]
 
 
 def leave_out(scores: np.ndarray, positions: np.ndarray, without: int) -> tuple[np.ndarray, np.ndarray]:

@@ -66,6 +66,8 @@ class SearchSpec(Wanted):
             raise SpecError(f"--both-weight is {self.both_weight:g}; it is a share, from 0 to 1.")
         if self.both_weight and not self.pair:
             raise SpecError("--both-weight mixes two indices; name the other one with --pair.")
+        if self.relevant and self.pair:
+            raise SpecError("--relevant knows one index; leave it or --pair out.")
         if self.both_weight and self.unique:
             raise SpecError("--unique knows one index; leave it or --both-weight out.")
 

@@ -72,6 +72,7 @@ class Found:
     more: bool
     recall: float | None
     facets: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The answer but for its seconds."""
@@ -83,7 +84,8 @@ class Found:
             "recall_expected": self.recall,
             "query_kind": self.asked.kind,
         }
-        return {**answer, "facets": self.facets} if self.facets else answer
+        more = {"facets": self.facets, "best": self.best}
+        return {**answer, **{name: value for name, value in more.items() if value}}
 
 
 def check_page(index: ServedIndex, page: Page) -> None:
@@ -103,13 +105,22 @@ def find(index: ServedIndex, asked: Asked, page: Page) -> Found:
     wider = replace(wanted, k=wanted.k + 1, columns=shown_columns(index, columns))  # one more, to know of more
     depth = max(wanted.offset + wanted.k, min(FACETED, page.max_k)) if page.facets else 0
     all_of_it = replace(wider, offset=0, k=max(depth, wanted.offset + wider.k)) if depth else wider
-    scores, positions = index.search(asked.vector, all_of_it, asked.own, asked.kind)
+    found = index.search(asked.vector, all_of_it, asked.own, asked.kind)
     mine = slice(wanted.offset, wanted.offset + wider.k) if depth else slice(None)
-    hits = index.hits(scores[mine], positions[mine], wider)
+    hits = index.hits(found.page(mine), wider)
     more = page.has_next(len(hits))
     recall = index.recall_expected(all_of_it, asked.kind)
-    facets = _facets(index, positions[:depth], page.facets)
-    return Found(index, asked, columns, tuple(hits[: wanted.k]), more, recall, facets)
+    facets = _facets(index, found.positions[:depth], page.facets)
+    best = {} if hits or not wanted.relevant else _best(index, asked, wanted)
+    return Found(index, asked, columns, tuple(hits[: wanted.k]), more, recall, facets, best)
+
+
+def _best(index: ServedIndex, asked: Asked, wanted: Wanted) -> dict[str, Any]:
+    """What a query for which nothing is relevant has found best."""
+    found = index.search(asked.vector, replace(wanted, relevant=0.0, offset=0, k=1), asked.own, asked.kind)
+    if found.chances is None or not len(found.scores):
+        return {}
+    return {"score": round(float(found.scores[0]), 6), "chance": float(f"{found.chances[0]:.3g}")}
 
 
 def shown_columns(index: ServedIndex, columns: Sequence[str]) -> tuple[str, ...]:

@@ -55,6 +55,9 @@ class HitAnswer(RecordAnswer):
 
     rank: int = Field(description="from 1, over all pages")
     score: float = Field(description="cosine")
+    chance: float | None = Field(
+        None, description="how often an unrelated pair scores as high, where the index is calibrated for such queries"
+    )
 
 
 class ValueCount(Strict):
@@ -72,6 +75,13 @@ class Facet(Strict):
     others: int = Field(description="hits with other values")
 
 
+class BestAnswer(Strict):
+    """What a query for which nothing is relevant has found best."""
+
+    score: float = Field(description="cosine")
+    chance: float = Field(description="how often an unrelated pair scores as high")
+
+
 class SearchAnswer(Strict):
     """One page of hits."""
 
@@ -87,6 +97,7 @@ class SearchAnswer(Strict):
     seconds: float | None = Field(None, description="that the server worked on it, encoding the query included")
     query: RecordAnswer | None = Field(None, description="the record that was searched for")
     facets: dict[str, Facet] | None = Field(None, description="by column, where they were asked for")
+    best: BestAnswer | None = Field(None, description="where `relevant` has left no hit: the best of what there is")
 
 
 class QueryAnswer(Strict):
@@ -136,6 +147,7 @@ class QueryRequest(Asking):
     k: int = Field(10, ge=1, description="hits of each answer")
     offset: int = Field(0, ge=0, description="hits to leave out at the beginning")
     threshold: float = Field(-2.0, ge=-2, le=2, description="least score (cosine) of a hit")
+    relevant: float = Field(0.0, ge=0, le=0.99, description="only hits that a query about nothing would not get")
     where: str = Field("", max_length=MOST_TEXT, description="condition on the columns of the records")
     unique: float = Field(0.0, ge=0, le=1, description="drop hits whose cosine with a better one is at least this")
     columns: list[Name] = Field([], max_length=1000, description="columns of the records; empty is all")

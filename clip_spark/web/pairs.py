@@ -16,7 +16,7 @@ from clip_spark.web.models import QueryTerms
 from clip_spark.web.picture_of import inline_thumbnails
 from clip_spark.web.pictures import PictureCache
 from clip_spark.web.results import record_json
-from clip_spark.web.served import ServedIndex
+from clip_spark.web.served import Answered, ServedIndex
 
 LOOKED_AT = 8
 """Records of an index that are looked for in another: if one is there, the two are a pair."""
@@ -44,8 +44,8 @@ def beside(catalog: Catalog, index: ServedIndex, page: Page, name: str, weight: 
     other = catalog.get(name)
     if other is index:
         raise SpecError(f"'{name}' is the index that is searched; 'pair' names another one.")
-    if weight and (page.wanted.unique or page.facets):
-        raise SpecError("'both_weight' goes neither with 'unique' nor with 'facets'.")
+    if weight and (page.wanted.unique or page.facets or page.wanted.relevant):
+        raise SpecError("'both_weight' goes neither with 'unique' nor with 'facets' nor with 'relevant'.")
     if weight:
         other.allowed(page.wanted.where)  # the condition must hold on both sides
     return Beside(other, weight)
@@ -77,7 +77,7 @@ def find_both(index: ServedIndex, other: Beside, ask: Callable[[ServedIndex], As
     sides = (Side(index.searcher, None), Side(other.index.searcher, None))
     vectors, one_more = (asked.vector, twin.vector), replace(wanted, k=wanted.k + 1)
     positions, scores = best_of_both(sides, vectors, one_more, other.weight, asked.own)
-    hits = index.hits(scores, positions, wanted)
+    hits = index.hits(Answered(scores, positions), wanted)
     more = page.has_next(len(hits))
     exact = all(side.recall_expected(most, asked.kind) == 1.0 for side in (index, other.index))
     return Found(index, asked, page.wanted.columns, tuple(hits[: wanted.k]), more, 1.0 if exact else None)

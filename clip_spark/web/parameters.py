@@ -52,6 +52,15 @@ async def page_wanted(
     threshold: Annotated[
         float, Query(ge=-2, le=2, allow_inf_nan=False, description="least score (cosine) of a hit")
     ] = -2.0,
+    relevant: Annotated[
+        float,
+        Query(
+            ge=0,
+            le=0.99,
+            allow_inf_nan=False,
+            description="only hits that a query about nothing would not get with this probability, 0.5 to 0.99; 0 takes all",
+        ),
+    ] = 0.0,
     where: Where = "",
     unique: Annotated[
         float,
@@ -63,7 +72,15 @@ async def page_wanted(
     """*Server.* The hits that a request wants; raises SpecError if they are too many."""
     max_k = request.app.state.max_k
     check_count(max_k, k + offset)
-    wanted = Wanted(k=k, offset=offset, threshold=threshold, where=where.strip(), unique=unique, columns=names(columns))
+    wanted = Wanted(
+        k=k,
+        offset=offset,
+        threshold=threshold,
+        relevant=relevant,
+        where=where.strip(),
+        unique=unique,
+        columns=names(columns),
+    )
     return Page(wanted, names(facets), max_k)
 
 

@@ -58,6 +58,7 @@ def _answers(catalog: Catalog, asked: QueryRequest, max_k: int) -> list[tuple[Fo
         k=asked.k,
         offset=asked.offset,
         threshold=asked.threshold,
+        relevant=asked.relevant,
         where=asked.where.strip(),
         unique=asked.unique,
         columns=tuple(asked.columns),

@@ -18,7 +18,8 @@ def hit_json(index: ServedIndex, hit: Hit, columns: Sequence[str] = ()) -> dict[
     shown = record_json(index, hit.record)
     if columns:
         shown["record"] = {name: shown["record"][name] for name in columns}
-    return {"rank": hit.rank, "score": round(hit.score, 6), **shown}
+    known = {} if hit.chance is None else {"chance": float(f"{hit.chance:.3g}")}
+    return {"rank": hit.rank, "score": round(hit.score, 6), **known, **shown}
 
 
 def record_json(index: ServedIndex, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
@@ -15,7 +15,7 @@ from clip_spark.datasets import schema
 from clip_spark.errors import InputError
 from clip_spark.index.open.parts import MISSING
 from clip_spark.search.hits import Hit, Wanted
-from clip_spark.search.searcher import hits_of
+from clip_spark.search.searcher import hits_of, with_chances
 from clip_spark.web.errors import NotFound
 from clip_spark.web.latest import Latest
 from clip_spark.web.metrics import Timings
@@ -38,6 +38,24 @@ WHERE_SECONDS = 5.0
 
 encoding = Together()
 """One for all indices: two passes at once would only take turns."""
+
+
+class Answered(NamedTuple):
+    """What one query found, best first.
+
+    Attributes:
+        scores: cosines, float32 (m,).
+        positions: int64 (m,).
+        chances: how often an unrelated pair scores as high, float64 (m,); None where that is not known.
+    """
+
+    scores: np.ndarray
+    positions: np.ndarray
+    chances: np.ndarray | None = None
+
+    def page(self, part: slice) -> Answered:
+        """*Pure.* Some of the hits."""
+        return Answered(*(None if values is None else values[part] for values in self))
 
 
 class ServedIndex:
@@ -116,8 +134,7 @@ class ServedIndex:
             records: how many hits, from the first on, get their records; None is all.
             kind: of the query.
         """
-        scores, positions = self.search(vector, wanted, kind=kind)
-        return self.hits(scores, positions, wanted, records)
+        return self.hits(self.search(vector, wanted, kind=kind), wanted, records)
 
     async def nearest_soon(self, vector: np.ndarray, wanted: Wanted, records: int, kind: str = "") -> list[Hit]:
         """The same for the event loop: a plain search goes with those of others, anything else into a thread."""
@@ -130,8 +147,8 @@ class ServedIndex:
 
     def search(
         self, vector: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = ""
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Cosines float32 (m,) and positions int64 (m,) of the hits of one query, best first; no record is read.
+    ) -> Answered:
+        """The hits of one query, best first; no record is read.
 
         Args:
             vector: float32 (d,), of length 1.
@@ -140,14 +157,17 @@ class ServedIndex:
             kind: of the query.
         """
         with self.timings("knn_index_time"):
-            scores, positions = self.searcher.search_positions(vector[None], wanted, without, kind)
-        there = positions[0] != MISSING
-        return scores[0][there], positions[0][there]
+            ranked = self.searcher.search_ranked(vector[None], wanted, without, kind)
+            scores = self.searcher.ranking(wanted, kind).cosines(ranked.scores, ranked.positions)
+        there, chances = ranked.positions[0] != MISSING, self.searcher.chances(ranked, wanted, kind)
+        return Answered(
+            scores[0][there], ranked.positions[0][there], None if chances is None else chances[0][there]
+        )
 
-    def hits(self, scores: np.ndarray, positions: np.ndarray, wanted: Wanted, records: int | None = None) -> list[Hit]:
+    def hits(self, found: Answered, wanted: Wanted, records: int | None = None) -> list[Hit]:
         """What a search found as hits: ranks behind the offset, the wanted columns of so many first records."""
-        found = self._read(positions[:records], wanted.columns)
-        return hits_of(scores, positions, wanted.offset, found)
+        read = self._read(found.positions[:records], wanted.columns)
+        return with_chances(hits_of(found.scores, found.positions, wanted.offset, read), found.chances)
 
     def recall_expected(self, wanted: Wanted, kind: str) -> float | None:
         """The share of the true nearest that these hits are, as the build measured it; 1 where a search is exact.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from clip_spark.datasets.manifest import read_manifest
-from clip_spark.errors import InputError
+from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.build import build_index, preview
 from clip_spark.index.build.references import read_references
 from clip_spark.index.build.round_trip import RAW, weakest_of_good
@@ -137,6 +137,41 @@ def test_a_text_that_all_pictures_find_is_told_and_may_be_left_out(folder: Path)
     assert 120 not in left and (left != MISSING).all()
     tables = {table.title: table for table in preview(read_manifest(str(folder / "index")))}
     assert tables["greatest hubs"].rows[0][0] == "a hub"
+
+
+def test_each_hit_says_how_often_an_unrelated_pair_scores_as_high(folder: Path) -> None:
+    searcher = opened(folder)
+    hits = searcher.search(pictures[240:], Wanted(k=121), kind="image")
+    chances = np.array([[hit.chance for hit in one] for one in hits])
+    assert (np.diff(chances, axis=1) >= 0).all() and 0 < chances.min() and chances.max() <= 1
+    shares = [(chances <= level).mean() for level in (0.02, 0.1, 0.5)]  # most pairs are unrelated
+    assert np.allclose(shares, (0.02, 0.1, 0.5), rtol=0.3)
+    deep = searcher.search(pictures[240:], Wanted(k=3, offset=2), kind="image")
+    assert [[hit.chance for hit in one] for one in deep] == [[hit.chance for hit in one[2:5]] for one in hits]
+    assert "chance" in hits[0].to_arrow().column_names
+    assert all(hit.chance is None for hit in searcher.search(pictures[240:241], Wanted(), kind="text")[0])
+
+
+def test_relevance_cuts_queries_about_nothing_and_not_those_about_something(folder: Path) -> None:
+    searcher, random = opened(folder), np.random.default_rng(8)
+    nothing = unit(pictures[random.integers(0, PICTURES, (400, 5))].sum(axis=1))
+    near = unit(texts[:120].reshape(40, 3, DIM).mean(axis=1))  # what each topic's texts are about
+    wanted = Wanted(k=10, relevant=0.95)
+    returned = [float((searcher.search_positions(asked, wanted, kind="image")[1] != MISSING).any(axis=1).mean())
+                for asked in (nothing, near)]  # fmt: skip
+    assert returned[0] <= 0.08 and returned[1] >= 0.9
+    whole = searcher.search_positions(near, Wanted(k=10), kind="image")[1]
+    cut = searcher.search_positions(near, wanted, kind="image")[1]
+    assert ((cut == whole) | (cut == MISSING)).all() and (cut == MISSING).any()
+
+
+def test_relevance_is_refused_where_the_index_has_not_learnt_it(folder: Path) -> None:
+    build(folder, output=str(folder / "plain"))
+    for searcher, kind in ((Searcher.open(str(folder / "plain")), "image"), (opened(folder), "text")):
+        with pytest.raises(SpecError, match="calibrate-index"):
+            searcher.search(pictures[:1], Wanted(relevant=0.9), kind=kind)
+    with pytest.raises(SpecError, match="0 or from 0.5 to 0.99"):
+        Wanted(relevant=1.0)
 
 
 def test_what_is_appended_is_corrected_too_by_the_queries_that_the_index_has_kept(folder: Path) -> None:

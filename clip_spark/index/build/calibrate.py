@@ -14,6 +14,7 @@ from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
 from clip_spark.index.build.choose_key import is_exact
 from clip_spark.index.build.hub_audit import AT, Hub, audit
+from clip_spark.index.build.null_tables import null_tables
 from clip_spark.index.build.penalties import PenaltyWriter, pieces, write_penalties
 from clip_spark.index.build.references import (
     draw_references,
@@ -122,9 +123,12 @@ class Calibrator:
         info = replace(info, penalties=(*before, *files), calibration=replace(learnt, least=least))
         parts = self._open(info)
         references, ranking = read_references(self.uri, info.references, info.dim), open_ranking(self.uri, info, parts)
+        pairs, nothing = null_tables(parts, ranking, references)
+        learnt = replace(learnt, least=least, pairs=pairs, nothing=nothing)
+        info = replace(info, calibration=learnt)
         if ranking is not None and not is_exact(info.key):
             figures = {**learnt.figures, f"recall_at_{AT}": self._recall(info, ranking, references[:: len(references) // 64])}
-            info = replace(info, calibration=replace(learnt, least=least, figures=figures))
+            info = replace(info, calibration=replace(learnt, figures=figures))
         return info, audit(parts, ranking, references)
 
     def _recall(self, info: IndexInfo, ranking: RankedParts, queries: np.ndarray) -> float:

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+LISTS = ("hubs", "quarantined", "pairs", "nothing")
+
+
 @dataclass(frozen=True)
 class Calibration:
     """How an index corrects for hubs; penalties and references are files of it.
@@ -25,6 +28,8 @@ class Calibration:
         figures: what was measured to choose `strength` and `nearest`.
         hubs: the items that answer most queries, for people.
         quarantined: positions of those that answer queries which have nothing to do with each other.
+        pairs: relative scores that unrelated pairs reach, for `meaning.PROBABILITIES`, rising.
+        nothing: relative scores that the best hits of queries about nothing stay below, for `meaning.LEVELS`, rising.
     """
 
     asked_by: str
@@ -35,15 +40,17 @@ class Calibration:
     figures: dict[str, Any] = field(default_factory=dict)
     hubs: tuple[dict[str, Any], ...] = ()
     quarantined: tuple[int, ...] = ()
+    pairs: tuple[float, ...] = ()
+    nothing: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """*Pure.* Ready for JSON."""
-        return {**dataclasses.asdict(self), "hubs": list(self.hubs), "quarantined": list(self.quarantined)}
+        return {**dataclasses.asdict(self), **{name: list(getattr(self, name)) for name in LISTS}}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Calibration:
         """*Pure.* The inverse of `to_json`; keys of other versions are ignored."""
         known = {f.name for f in dataclasses.fields(Calibration)}
         plain = {key: item for key, item in value.items() if key in known}
-        lists = {name: tuple(plain.get(name, ())) for name in ("hubs", "quarantined")}
+        lists = {name: tuple(plain.get(name, ())) for name in LISTS}
         return Calibration(**{**plain, **lists})
