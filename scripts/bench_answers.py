@@ -39,12 +39,12 @@ from clip_spark.search.searcher import Searcher
 SEED, DEEP = 0, 200
 WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 LISTED = Wanted(k=DEEP)
-ABSTRACT = (
-    "mortgage quarterly derivative tax clause bureaucracy ontology syntax amortised hypotenuse electron jurisprudence "
-    "inflation regression theorem warranty pagination subsidy invoice compiler tariff logarithm firmware epistemology "
-    "polynomial liability audit dividend enzyme hydrolysis covenant allele isotope plaintiff metaphysics bandwidth "
-    "gradient tensor hegemony liquidity"
-).split()
+ABSTRACT = """
+mortgage quarterly derivative tax clause bureaucracy ontology syntax amortised hypotenuse electron jurisprudence
+inflation regression theorem warranty pagination subsidy invoice compiler tariff logarithm firmware epistemology
+polynomial liability audit dividend enzyme hydrolysis covenant allele isotope plaintiff metaphysics bandwidth
+gradient tensor hegemony liquidity
+""".split()  # noqa: SIM905
 
 
 @dataclass(frozen=True)
@@ -208,12 +208,14 @@ def made_hub(pictures: np.ndarray, texts: np.ndarray) -> np.ndarray:
 
 
 def attack(folder: Path, pictures: Set, texts: Set) -> list[dict[str, Any]]:
-    """A made hub among the texts: how many pictures have it among their first ten tags, and what honest tags are lost."""
+    """A made hub among the texts: how many pictures have it among their first ten, and which honest tags are lost."""
     order = np.random.default_rng(SEED).permutation(len(pictures.vectors))
     half = len(order) // 2
     taught, asked = pictures.some(order[:half]), pictures.vectors[order[half:]]
     hub = made_hub(taught.vectors, texts.vectors)
-    row = pa.table({**{name: [None] for name in texts.records.column_names}, "record_id": ["0" * 32], "text": ["a hub"]})
+    row = pa.table(
+        {**{name: [None] for name in texts.records.column_names}, "record_id": ["0" * 32], "text": ["a hub"]}
+    )
     records = pa.concat_tables([texts.records, row.cast(texts.records.schema)])
     searcher = built(folder, Set(texts.manifest, records, np.vstack([texts.vectors, hub])), taught, "attack")
     own, ten = len(texts.vectors), Wanted(k=10)

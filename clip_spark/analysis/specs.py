@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from clip_spark.datasets.spec import COLUMN, URI, Spec, check_at_least, check_choice, check_not_empty, one_or_more, option
+from clip_spark.datasets.spec import (
+    COLUMN,
+    URI,
+    Spec,
+    check_at_least,
+    check_choice,
+    check_not_empty,
+    one_or_more,
+    option,
+)
 from clip_spark.errors import SpecError
 from clip_spark.search.hits import HitOptions
 
@@ -74,9 +83,7 @@ class ScoreSpec(Spec):
     head: tuple[str, ...] = option(
         "safetensors file of linear layers, whose name is that of the column; or NAME=FILE", content=False, holds=URI
     )
-    activation: str = option(
-        "between the layers: linear, relu or gelu; empty takes what the file's metadata says", ""
-    )
+    activation: str = option("between the layers: linear, relu or gelu; empty takes what the file's metadata says", "")
     scores: str = option("outputs as they are (plain), or through sigmoid or softmax; empty as the metadata says", "")
 
     def __post_init__(self) -> None:

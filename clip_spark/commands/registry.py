@@ -219,7 +219,10 @@ _ENTRIES = (
         spec="clip_spark.index.specs:CalibrateSpec",
         page="docs/answers.md",
         examples=(
-            ("texts, by pictures like those to tag", "clip-spark calibrate-index --index texts-index/ --queries images/"),
+            (
+                "texts, by pictures like those to tag",
+                "clip-spark calibrate-index --index texts-index/ --queries images/",
+            ),
             ("pictures, by texts as people type them", "clip-spark calibrate-index --index index/ --queries texts/"),
         ),
     ),

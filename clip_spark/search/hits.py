@@ -32,7 +32,7 @@ class HitOptions:
     )
     raw: bool = option("rank by cosine alone, hubs first, where the index is calibrated", False, later=True)
     quarantine_hubs: bool = option(
-        "leave out what answers too many queries that have nothing to do with each other, where the index is calibrated",
+        "leave out what answers too many unrelated queries, where the index is calibrated",
         False,
         later=True,
     )

@@ -198,9 +198,7 @@ class Searcher:
         found = self.search_ranked(embeddings, wanted, without, kind)
         return self.ranking(wanted, kind).cosines(found.scores, found.positions), found.positions
 
-    def search_ranked(
-        self, embeddings: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = ""
-    ) -> Ranked:
+    def search_ranked(self, embeddings: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = "") -> Ranked:
         """The same with the scores that decide the ranking: they fall, and those of several searches compare.
 
         Raises:
@@ -296,9 +294,7 @@ def _search_with(
     return parts.search(queries, k, selection=selection)
 
 
-def _select(
-    records: RecordReader, parts: PartSet, condition: str, hubs: tuple[int, ...], seconds: float
-) -> Selection:
+def _select(records: RecordReader, parts: PartSet, condition: str, hubs: tuple[int, ...], seconds: float) -> Selection:
     allowed = (
         select_where(records, parts.rows, condition, parts.allowed(None), seconds)
         if condition

@@ -58,7 +58,7 @@ async def page_wanted(
             ge=0,
             le=0.99,
             allow_inf_nan=False,
-            description="only hits that a query about nothing would not get with this probability, 0.5 to 0.99; 0 takes all",
+            description="only hits that a query about nothing would not get so often, 0.5 to 0.99; 0 takes all",
         ),
     ] = 0.0,
     where: Where = "",

@@ -145,9 +145,7 @@ class ServedIndex:
             found = await search_soon(ranking, vector, wanted.k, records, self._read)
         return hits_of(ranking.cosines(found[0], found[1]), found[1], 0, found[2])
 
-    def search(
-        self, vector: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = ""
-    ) -> Answered:
+    def search(self, vector: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = "") -> Answered:
         """The hits of one query, best first; no record is read.
 
         Args:
@@ -160,9 +158,7 @@ class ServedIndex:
             ranked = self.searcher.search_ranked(vector[None], wanted, without, kind)
             scores = self.searcher.ranking(wanted, kind).cosines(ranked.scores, ranked.positions)
         there, chances = ranked.positions[0] != MISSING, self.searcher.chances(ranked, wanted, kind)
-        return Answered(
-            scores[0][there], ranked.positions[0][there], None if chances is None else chances[0][there]
-        )
+        return Answered(scores[0][there], ranked.positions[0][there], None if chances is None else chances[0][there])
 
     def hits(self, found: Answered, wanted: Wanted, records: int | None = None) -> list[Hit]:
         """What a search found as hits: ranks behind the offset, the wanted columns of so many first records."""

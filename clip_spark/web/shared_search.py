@@ -69,7 +69,9 @@ class _SearchAndRead:
 
 def is_plain(wanted: Wanted) -> bool:
     """*Pure.* Whether a query wants the nearest and nothing else, and not too many of them."""
-    limited = wanted.where or wanted.unique or wanted.offset or wanted.columns or wanted.threshold > -1 or wanted.relevant
+    limited = (
+        wanted.where or wanted.unique or wanted.offset or wanted.columns or wanted.threshold > -1 or wanted.relevant
+    )
     return not limited and wanted.k <= MOST_HITS
 
 

@@ -1,4 +1,4 @@
-"""score-embeddings: heads are read without running code, refused if they do not fit, and their scores can be searched."""
+"""score-embeddings: heads are read without running code, refused if they do not fit, and scores can be searched."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from safetensors.numpy import save
 from clip_spark.analysis.heads.head import read_head, read_tensors
 from clip_spark.analysis.heads.step import plan_tasks, preview, score_embeddings
 from clip_spark.analysis.specs import ScoreSpec
-from clip_spark.datasets.embeddings import read_embeddings
 from clip_spark.datasets.manifest import read_manifest
 from clip_spark.errors import InputError, SpecError, UserError
 from clip_spark.index.build.build import build_index
@@ -40,7 +39,9 @@ DEEP = {
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Embeddings of three shards, the last one smaller, and a linear head."""
-    monkeypatch.setattr("clip_spark.analysis.heads.step.run_shards", lambda *given, **_: [given[3](one) for one in given[2]])
+    monkeypatch.setattr(
+        "clip_spark.analysis.heads.step.run_shards", lambda *given, **_: [given[3](one) for one in given[2]]
+    )
     write_embeddings(tmp_path / "emb", VECTORS, numbered(ROWS), shard_rows=40)
     (tmp_path / "aesthetic.safetensors").write_bytes(save({"weight": WEIGHT, "bias": BIAS}))
     return tmp_path
@@ -87,7 +88,10 @@ def test_layers_follow_the_numbers_in_their_names(activation: str, between: Any)
 
 
 def test_metadata_says_what_options_do_not_and_bf16_is_read() -> None:
-    header = {"w.weight": {"dtype": "BF16", "shape": [1, 2], "data_offsets": [0, 4]}, "__metadata__": {"output": "sigmoid"}}
+    header = {
+        "w.weight": {"dtype": "BF16", "shape": [1, 2], "data_offsets": [0, 4]},
+        "__metadata__": {"output": "sigmoid"},
+    }
     text = json.dumps(header).encode()
     data = len(text).to_bytes(8, "little") + text + bytes([0x80, 0x3F, 0x00, 0xC0])  # 1 and -2
     head = read_head(data, "h", "h", "", "")

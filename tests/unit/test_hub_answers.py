@@ -46,7 +46,7 @@ def bundled() -> tuple[list[bytes], list[set[str]]]:
 
 @pytest.fixture(scope="module")
 def tagged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Searcher, np.ndarray, np.ndarray, np.ndarray]:
-    """An index of words that one half of the pictures has taught; both halves, and which words are right for the other."""
+    """An index of words that half of the pictures has taught; both halves, and which words are right for the other."""
     folder: Path = tmp_path_factory.mktemp("answers")
     pictures, right = bundled()
     texts = sorted(set().union(*right))

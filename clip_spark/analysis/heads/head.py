@@ -100,7 +100,9 @@ def read_head(data: bytes, uri: str, name: str, activation: str, output: str) ->
             raise InputError(f"'{uri}' has the {what} '{value}'; known are {', '.join(known)}.")
     outputs = len(layers[-1][1])
     if outputs > MOST_OUTPUTS or (output == SOFTMAX and outputs == 1):
-        raise InputError(f"'{uri}' ends in {outputs} outputs; 1 to {MOST_OUTPUTS} become columns, and softmax needs two.")
+        raise InputError(
+            f"'{uri}' ends in {outputs} outputs; 1 to {MOST_OUTPUTS} become columns, and softmax needs two."
+        )
     return Head(name, layers, activation or LINEAR, output)
 
 
@@ -140,12 +142,14 @@ def chain(tensors: Mapping[str, np.ndarray], uri: str) -> tuple[tuple[np.ndarray
         bias = np.atleast_1d(tensors.get(f"{prefix}bias", np.zeros(len(weight), np.float32)))
         layers.append((weight, bias))
     left = tensors.keys() - {f"{prefix}{what}" for prefix in prefixes for what in ("weight", "bias")}
-    fits = all(w.ndim == 2 and b.shape == (len(w),) and np.isfinite(w).all() and np.isfinite(b).all() for w, b in layers)
+    fits = all(
+        w.ndim == 2 and b.shape == (len(w),) and np.isfinite(w).all() and np.isfinite(b).all() for w, b in layers
+    )
     ends = [(len(first[0]), second[0].shape[1]) for first, second in zip(layers, layers[1:], strict=False)]
     if left or not layers or not fits or any(out != into for out, into in ends):
         raise InputError(
-            f"'{uri}' holds {', '.join(sorted(tensors)[:6]) or 'nothing'}; a head is a chain of finite linear layers, each "
-            "a weight (outputs, inputs) and perhaps a bias, in the order of the numbers in their names."
+            f"'{uri}' holds {', '.join(sorted(tensors)[:6]) or 'nothing'}; a head is a chain of finite linear layers, "
+            "each a weight (outputs, inputs) and perhaps a bias, in the order of the numbers in their names."
         )
     return tuple(layers)
 

@@ -69,9 +69,7 @@ class ScoreTask:
                     count_rows(block.num_rows)
                 return writer.finish()
 
-    def _scored(
-        self, records: pq.ParquetFile, embeddings: str, rows: int, writer: ShardWriter
-    ) -> Iterator[pa.Table]:
+    def _scored(self, records: pq.ParquetFile, embeddings: str, rows: int, writer: ShardWriter) -> Iterator[pa.Table]:
         """Blocks of records with their scores."""
         if not rows:
             return
@@ -165,7 +163,7 @@ def head_bytes(uri: str) -> bytes:
 
 
 def check_heads(heads: list[Head], found: Manifest) -> None:
-    """*Driver.* Refuse heads that do not fit: other vectors, or columns that are there; raises InputError, SpecError."""
+    """*Driver.* Raise InputError for a head of other vectors, SpecError for one whose column is there already."""
     dim = int(found.extra["dim"])
     taken = set[str]()
     for uri in found.files("records")[:1]:

@@ -127,7 +127,10 @@ class Calibrator:
         learnt = replace(learnt, least=least, pairs=pairs, nothing=nothing)
         info = replace(info, calibration=learnt)
         if ranking is not None and not is_exact(info.key):
-            figures = {**learnt.figures, f"recall_at_{AT}": self._recall(info, ranking, references[:: len(references) // 64])}
+            figures = {
+                **learnt.figures,
+                f"recall_at_{AT}": self._recall(info, ranking, references[:: len(references) // 64]),
+            }
             info = replace(info, calibration=replace(learnt, figures=figures))
         return info, audit(parts, ranking, references)
 

@@ -1,4 +1,4 @@
-"""*Worker.* How high scores are where nothing is related: of random pairs, and of the best hits of queries about nothing.
+"""*Worker.* How high scores are where nothing is related: of random pairs, and of best hits of queries about nothing.
 
 A query about nothing is a mixture of five that have nothing to do with each other: it lies where queries of its kind
 lie, and means no item.

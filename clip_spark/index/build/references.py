@@ -1,4 +1,4 @@
-"""*Driver and worker.* The queries that an index is calibrated with: a sample, kept with it so that it can grow."""
+"""*Worker.* The queries that an index is calibrated with: a sample, kept with it so that it can grow."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ QUESTIONS, CANDIDATES = 512, 64
 LEAST_REFERENCES = 64
 """Fewer queries teach nothing."""
 ENOUGH, SURE = 0.8, 1.0
-"""The share of the best gain that is enough; and a gain of fewer standard errors may be none, so nothing is corrected."""
+"""The share of the best gain that is enough; a gain of fewer standard errors may be none: then nothing is corrected."""
 
 Setting = tuple[float, int]
 """Strength, nearest."""
@@ -70,9 +70,7 @@ def _means(parts: PartSet, found: np.ndarray, teaching: np.ndarray) -> dict[int,
     return {nearest: best[:, :nearest].mean(axis=1)[at].reshape(found.shape) for nearest in NEAREST}
 
 
-def first_items(
-    cosines: np.ndarray, found: np.ndarray, means: Mapping[int, np.ndarray]
-) -> dict[Setting, np.ndarray]:
+def first_items(cosines: np.ndarray, found: np.ndarray, means: Mapping[int, np.ndarray]) -> dict[Setting, np.ndarray]:
     """*Pure.* The first item of each query with each setting, int64 (n,); all arrays are (n, candidates)."""
     rows = np.arange(len(found))
     firsts = {RAW: found[:, 0]}

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
 LISTS = ("hubs", "quarantined", "pairs", "nothing")
 
 

@@ -1,7 +1,7 @@
 """*Pure.* What a score means: how often an unrelated pair scores as high, and where relevance ends.
 
-Cosines of different queries do not compare: 0.3 is much for one and nothing for another. So a score is taken relative to
-what the query finds best in this index: less half of the mean of its four best scores.
+Cosines of different queries do not compare: 0.3 is much for one and nothing for another. So a score is taken relative
+to what the query finds best in this index: less half of the mean of its four best scores.
 """
 
 from __future__ import annotations
