@@ -1,4 +1,4 @@
-"""*Worker.* What each item loses for being a hub: the mean cosine of the queries that are nearest to it.
+"""*Driver.* What each item loses for being a hub: the mean cosine of the queries that are nearest to it.
 
 It is one number for an item, whatever is asked (CSLS: Conneau et al. 2018; NNN: Chowdhury et al. 2024). Less is better:
 the mean of all cosines, centred vectors and scores divided by their spread all rank worse than plain cosines do.
