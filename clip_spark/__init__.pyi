@@ -91,7 +91,7 @@ def build_index(
         max_build_memory: memory of each task and of the driver while it is built.
         metric: ip (inner product, which is the cosine) or l2.
         index_key: Faiss index factory key; empty chooses from size and memory.
-        queries: embeddings of the other kind to tune cross-modal recall with.
+        queries: embeddings of the other kind: cross-modal recall is tuned with them, and hubs are corrected for them.
         seed: seed of the training sample and the test queries.
         append: add the embeddings to the index in output, without training again.
         overwrite: replace what another run left in output.
@@ -156,6 +156,7 @@ def describe_set(
     top: int = 20,
     examples: int = 3,
     where: Text = "",
+    raw: bool = False,
     overwrite: bool = False,
 ) -> Dataset:
     """Image embeddings + text index -> what the set as a whole shows, by class of text: table and page.
@@ -168,6 +169,7 @@ def describe_set(
         top: tags listed per class.
         examples: pictures shown per tag.
         where: condition on the texts' columns that says which may be tags.
+        raw: rank by cosine alone, hubs first, where the index is calibrated.
         overwrite: replace what another run left in output.
 
     Returns:
@@ -464,6 +466,33 @@ def make_records(
         TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
     """
 
+def score_embeddings(
+    *,
+    embeddings: Text,
+    head: Texts,
+    output: Text,
+    activation: Text = "",
+    scores: Text = "",
+    overwrite: bool = False,
+) -> Dataset:
+    """Embeddings + small models (safetensors) -> the same embeddings, whose records have a column for each score.
+
+    Args:
+        embeddings: dataset of embeddings.
+        head: safetensors file of linear layers, whose name is that of the column; or NAME=FILE.
+        output: folder of the dataset to write.
+        activation: between the layers: linear, relu or gelu; empty takes what the file's metadata says.
+        scores: outputs as they are (plain), or through sigmoid or softmax; empty as the metadata says.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
 def search_index(
     *,
     queries: Text,
@@ -474,6 +503,9 @@ def search_index(
     threshold: float = -1.0,
     where: Text = "",
     unique: float = 0.0,
+    relevant: float = 0.0,
+    raw: bool = False,
+    quarantine_hubs: bool = False,
     overwrite: bool = False,
 ) -> Dataset:
     """Embeddings as queries + index -> hits, for millions of queries on Spark.
@@ -487,6 +519,9 @@ def search_index(
         threshold: least score (cosine) of a hit; -1 takes all.
         where: condition on the records' columns, such as "n = 2 and text like '%dog%'".
         unique: drop hits whose cosine with a better one is at least this, such as 0.95; 0 keeps all.
+        relevant: only hits that a query about nothing would not get with this probability, such as 0.95; 0 takes all.
+        raw: rank by cosine alone, hubs first, where the index is calibrated.
+        quarantine_hubs: leave out what answers too many unrelated queries, where the index is calibrated.
         overwrite: replace what another run left in output.
 
     Returns:
@@ -509,6 +544,9 @@ def tag_images(
     threshold: float = -1.0,
     where: Text = "",
     unique: float = 0.0,
+    relevant: float = 0.0,
+    raw: bool = False,
+    quarantine_hubs: bool = False,
     overwrite: bool = False,
 ) -> Dataset:
     """Image embeddings + text index -> tags, and .knn files beside the pictures with --sidecars.
@@ -524,6 +562,9 @@ def tag_images(
         threshold: least score (cosine) of a hit; -1 takes all.
         where: condition on the records' columns, such as "n = 2 and text like '%dog%'".
         unique: drop hits whose cosine with a better one is at least this, such as 0.95; 0 keeps all.
+        relevant: only hits that a query about nothing would not get with this probability, such as 0.95; 0 takes all.
+        raw: rank by cosine alone, hubs first, where the index is calibrated.
+        quarantine_hubs: leave out what answers too many unrelated queries, where the index is calibrated.
         overwrite: replace what another run left in output.
 
     Returns:

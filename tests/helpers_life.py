@@ -17,10 +17,11 @@ from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.index.build.build import build_index
+from clip_spark.index.change.calibrate import calibrate_index
 from clip_spark.index.change.remove import remove_records
-from clip_spark.index.specs import IndexSpec, RemoveSpec
+from clip_spark.index.specs import CalibrateSpec, IndexSpec, RemoveSpec
 from tests.helpers_disturbed import Command
-from tests.helpers_embeddings import ENCODER, FakeSpec, numbered, unit_vectors
+from tests.helpers_embeddings import ENCODER, FakeSpec, numbered, unit_vectors, write_embeddings
 
 SETS, INDICES, VERSIONS, EACH = ("a", "b", "c"), ("index", "second"), (0, 1), 4
 COLUMNS = {"a": pa.schema([]), "b": pa.schema([("year", pa.int64())]), "c": pa.schema([("author", pa.string())])}
@@ -28,6 +29,7 @@ COLUMNS = {"a": pa.schema([]), "b": pa.schema([("year", pa.int64())]), "c": pa.s
 TEXTS = numbered(len(SETS) * len(VERSIONS) * EACH)
 VECTORS = unit_vectors(len(TEXTS), dim=8)
 QUERY = unit_vectors(1, dim=8, seed=5)[0]
+ASKED, ASKING = "asked", unit_vectors(64, dim=8, seed=9)
 Source = tuple[str, int]
 """A set of embeddings and its version: --overwrite replaces one by the other, with other rows."""
 
@@ -179,6 +181,22 @@ def clean(folder: str) -> None:
     list(delete_each(find_leftovers(folder, older_than_hours=0, unfinished=True)))
 
 
+def calibrating(index: str) -> Command:
+    """What an index has learnt of its hubs changes neither what it holds nor what its own kind finds."""
+
+    def run(folder: str) -> object:
+        spec = CalibrateSpec(index=storage.join(folder, index), queries=storage.join(folder, ASKED))
+        return calibrate_index(no_spark, spec)
+
+    return Command(f"calibrate {index}", run, lambda world: world)
+
+
+def write_asked(folder: str) -> None:
+    """The pictures that teach."""
+    names = [f"{row}.jpg" for row in range(len(ASKING))]
+    write_embeddings(storage.join(folder, ASKED), ASKING, names, modality="image")
+
+
 CLEAN = Command("clean", clean, lambda world: world)
 _indices, _names = st.sampled_from(INDICES), st.sampled_from(SETS)
 COMMANDS = st.one_of(
@@ -186,6 +204,7 @@ COMMANDS = st.one_of(
     st.builds(building, _indices, _names, append=st.just(True)),
     st.builds(removing, _indices, st.sampled_from(range(len(TEXTS))), where=st.booleans(), compact=st.booleans()),
     st.builds(compacting, _indices),
+    st.builds(calibrating, _indices),
     st.builds(writing, _names, st.sampled_from(VERSIONS)),
     st.just(CLEAN),
 )

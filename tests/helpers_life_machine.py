@@ -15,9 +15,11 @@ from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.index.build import build as build_module
 from clip_spark.index.files.layout import index_info
 from clip_spark.index.open.records import RecordReader
+from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
 from tests.helpers_disturbed import Command, disturbed
 from tests.helpers_life import (
+    ASKING,
     COMMANDS,
     INDICES,
     QUERY,
@@ -27,6 +29,7 @@ from tests.helpers_life import (
     World,
     columns_of,
     rows_of_set,
+    write_asked,
     write_set,
 )
 
@@ -43,6 +46,7 @@ class Life(disturbed(COMMANDS, writes=14)):
         self.folder = self.new_folder()
         for name in SETS:
             write_set(self.folder, name, 0, overwrite=False)
+        write_asked(self.folder)
         self.world = World()
         self.foreign: dict[str, bytes] = {}
         self.reader: tuple[Searcher, State, str] | None = None
@@ -134,6 +138,14 @@ class Life(disturbed(COMMANDS, writes=14)):
     def a_search_is_brute_force(self) -> None:
         for index, state in zip(INDICES, self.world.states, strict=True):
             assert self.answer(index) == state.answer()
+
+    @invariant()
+    def a_corrected_search_finds_the_same(self) -> None:
+        for index, state in zip(INDICES, self.world.states, strict=True):
+            if self.official(index) is not None:
+                with Searcher.open(self.place(index)) as searcher:
+                    hits = searcher.search(ASKING[:1], Wanted(k=len(TEXTS)), kind="image")[0]
+                    assert sorted(TEXTS.index(hit.record["text"]) for hit in hits) == sorted(state.answer())
 
     @invariant()
     def nothing_that_is_named_is_missing(self) -> None:

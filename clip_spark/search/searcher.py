@@ -268,7 +268,7 @@ class Searcher:
     def hold(self) -> Searcher:
         """Map all files now, so that they can be read even after a rebuild has deleted them; returns itself."""
         self.records.hold()
-        for store in (self.parts.store, self._ranked and self._ranked.penalties):
+        for store in (self.parts.store, self._ranked.penalties if self._ranked is not None else None):
             if store is not None:
                 store.hold()
         return self

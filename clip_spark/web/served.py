@@ -55,7 +55,8 @@ class Answered(NamedTuple):
 
     def page(self, part: slice) -> Answered:
         """*Pure.* Some of the hits."""
-        return Answered(*(None if values is None else values[part] for values in self))
+        chances = None if self.chances is None else self.chances[part]
+        return Answered(self.scores[part], self.positions[part], chances)
 
 
 class ServedIndex:

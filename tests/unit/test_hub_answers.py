@@ -21,7 +21,7 @@ from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
 from tests.helpers_embeddings import write_embeddings
 
-EVERY = 3
+EVERY = 4
 
 
 def no_spark() -> Any:
@@ -29,7 +29,7 @@ def no_spark() -> Any:
 
 
 def bundled() -> tuple[list[bytes], list[set[str]]]:
-    """Every third bundled picture, and the words that are right for it."""
+    """Every fourth bundled picture, and the words that are right for it."""
     members: dict[str, dict[str, bytes]] = {}
     for tar in sorted(path for path in (files("clip_spark.demo") / "pictures").iterdir() if path.name.endswith(".tar")):
         with tarfile.open(fileobj=io.BytesIO(tar.read_bytes())) as archive:
@@ -73,8 +73,8 @@ def test_corrected_tags_are_better_and_their_greatest_hub_is_smaller(tagged: Any
     searcher, _, asked, truth = tagged
     raw, ours = (searcher.search_positions(asked, Wanted(k=10), kind=kind)[1] for kind in ("", "image"))
     hit = [np.take_along_axis(truth, found, 1) for found in (raw, ours)]
-    assert hit[1][:, 0].mean() > hit[0][:, 0].mean() + 0.03
-    assert hit[1][:, :5].mean() >= hit[0][:, :5].mean()
+    assert hit[1][:, 0].mean() > hit[0][:, 0].mean() + 0.05
+    assert hit[1][:, :5].mean() > hit[0][:, :5].mean() - 0.02  # words alone: lists stay as good, first tags get better
     assert np.bincount(ours.ravel()).max() < np.bincount(raw.ravel()).max()
 
 

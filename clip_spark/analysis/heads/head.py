@@ -19,7 +19,12 @@ PLAIN, SIGMOID, SOFTMAX = "plain", "sigmoid", "softmax"
 OUTPUTS = (PLAIN, SIGMOID, SOFTMAX)
 MOST_HEADER = 1 << 20
 MOST_OUTPUTS = 16
-KINDS = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+KINDS: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+}
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,8 @@ def _tensor(body: memoryview, one: Mapping[str, Any]) -> np.ndarray:
     start, end = one["data_offsets"]
     if not 0 <= start <= end <= len(body):
         raise ValueError("cut short")
-    found = np.frombuffer(body[start:end], KINDS[one["dtype"]]).reshape(one["shape"])
+    kind = KINDS[str(one["dtype"])]
+    found = np.frombuffer(body[start:end], kind).reshape(one["shape"])
     if one["dtype"] == "BF16":
         found = (found.astype("<u4") << 16).view("<f4")
     return np.ascontiguousarray(found, np.float32)

@@ -23,7 +23,7 @@ from clip_spark.index.build.references import (
     read_references,
     write_numbers,
 )
-from clip_spark.index.build.round_trip import LEAST_REFERENCES, choose
+from clip_spark.index.build.round_trip import LEAST_REFERENCES, NO_CHOICE, choose
 from clip_spark.index.build.tune import recalls
 from clip_spark.index.files.calibration import Calibration
 from clip_spark.index.files.layout import IndexInfo, check_same_encoder
@@ -80,7 +80,8 @@ class Calibrator:
         """From a sample of a dataset that `check_queries` lets in."""
         rows, references = draw_references(queries, info.dim, seed)
         info = self._with_references(info, references)
-        choice = choose(self._open(info), references.astype(np.float32))
+        parts = self._open(info)
+        choice = choose(parts, references.astype(np.float32)) if parts.live_rows else NO_CHOICE
         log.info(
             "hubs: queries find themselves back at %.3f, at %.3f without %g of the mean over %d",
             *(choice.corrected, choice.raw, choice.strength, choice.nearest),
@@ -123,7 +124,7 @@ class Calibrator:
         info = replace(info, penalties=(*before, *files), calibration=replace(learnt, least=least))
         parts = self._open(info)
         references, ranking = read_references(self.uri, info.references, info.dim), open_ranking(self.uri, info, parts)
-        pairs, nothing = null_tables(parts, ranking, references)
+        pairs, nothing = null_tables(parts, ranking, references) if parts.live_rows else ((), ())
         learnt = replace(learnt, least=least, pairs=pairs, nothing=nothing)
         info = replace(info, calibration=learnt)
         if ranking is not None and not is_exact(info.key):

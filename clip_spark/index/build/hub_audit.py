@@ -68,9 +68,10 @@ def audit(parts: PartSet, ranking: RankedParts | None, references: np.ndarray) -
             break
         asked = np.flatnonzero((plain == position).any(axis=1))
         related = (_among(references[asked]) - any_two) / max(neighbours - any_two, 1e-6)
-        shares = (round(number / len(references), 4) for number in (count, corrected.get(position, 0)))
+        share, after = (round(number / len(references), 4) for number in (count, corrected.get(position, 0)))
         spread = asked[:: max(1, len(asked) // EXAMPLES)][:EXAMPLES]
-        hubs.append(Hub(position, *shares, AT / parts.rows, round(float(related), 3), tuple(spread.tolist())))
+        fair = AT / parts.rows
+        hubs.append(Hub(position, share, after, fair, round(float(related), 3), tuple(spread.tolist())))
     return hubs
 
 

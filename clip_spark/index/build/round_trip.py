@@ -41,6 +41,10 @@ class Choice:
     raw: float
 
 
+NO_CHOICE = Choice(*RAW, 0.0, 0.0)
+"""Of an index in which nothing can be found."""
+
+
 def choose(parts: PartSet, references: np.ndarray) -> Choice:
     """*Worker.* The weakest correction of an index that has most of what the best one gains.
 
