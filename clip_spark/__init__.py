@@ -28,6 +28,7 @@ _STEPS = (
     "filter_ngrams",
     "make_map",
     "make_records",
+    "score_embeddings",
     "search_index",
     "tag_images",
 )
@@ -78,6 +79,7 @@ __all__ = [
     "open_index",
     "open_map",
     "open_pair",
+    "score_embeddings",
     "search_index",
     "session",
     "stop",

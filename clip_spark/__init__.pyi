@@ -57,6 +57,7 @@ __all__ = [
     "open_index",
     "open_map",
     "open_pair",
+    "score_embeddings",
     "search_index",
     "session",
     "stop",
@@ -475,7 +476,7 @@ def score_embeddings(
     scores: Text = "",
     overwrite: bool = False,
 ) -> Dataset:
-    """Embeddings + small models (safetensors) -> the same embeddings, whose records have a column for each score.
+    """Embeddings + heads (safetensors) -> the same embeddings, with a column for each score.
 
     Args:
         embeddings: dataset of embeddings.

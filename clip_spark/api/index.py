@@ -32,6 +32,9 @@ class Options(TypedDict, total=False):
     threshold: float
     where: str
     unique: float
+    relevant: float
+    raw: bool
+    quarantine_hubs: bool
     offset: int
     columns: str | Sequence[str]
 

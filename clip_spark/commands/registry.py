@@ -169,8 +169,8 @@ _ENTRIES = (
     Command(
         "score-embeddings",
         group=EMBEDDINGS,
-        takes="embeddings + small models (safetensors)",
-        gives="the same embeddings, whose records have a column for each score",
+        takes="embeddings + heads (safetensors)",
+        gives="the same embeddings, with a column for each score",
         spec="clip_spark.analysis.specs:ScoreSpec",
         step="clip_spark.analysis.heads.step:score_embeddings",
         tasks="clip_spark.analysis.heads.step:plan_tasks",
@@ -215,7 +215,7 @@ _ENTRIES = (
         "calibrate-index",
         group=INDICES,
         takes="an index + embeddings of the other kind",
-        gives="the same index, in which what is near to everything comes first no more",
+        gives="the same index, ranked without its hubs",
         spec="clip_spark.index.specs:CalibrateSpec",
         page="docs/answers.md",
         examples=(
