@@ -450,7 +450,7 @@ _ENTRIES = (
         "shard",
         group=AROUND,
         takes="a dataset + the number of a shard",
-        gives="the receipt of that task, run here without Spark, for a debugger",
+        gives="the receipt of that task, run here, for a debugger",
         spark=False,
         examples=(
             ("the first task of a dataset once more", "clip-spark shard out/embeddings 0 --output one/"),
