@@ -431,7 +431,7 @@ _ENTRIES = (
         "submit",
         group=AROUND,
         takes="a step and a platform",
-        gives="the exact request for EMR, Dataproc or a standalone cluster; `--send` sends it",
+        gives="the request for EMR, Dataproc or a standalone cluster; `--send` sends it",
         page="docs/cluster.md",
         examples=(
             (
