@@ -90,7 +90,7 @@ def test_searches_find_the_true_nearest_of_the_other_kind(folder: Path, over: st
 
 def test_tags_are_the_true_nearest_texts(spark: Any, folder: Path) -> None:
     tagged = {"embeddings": str(folder / "some"), "index": str(folder / "text-index"), "output": str(folder / "tags")}
-    manifest = tag_images(lambda: spark, TagSpec(k=10, **tagged))
+    manifest = tag_images(lambda: spark, TagSpec(k=10, raw=True, **tagged))
     tags = pa.concat_tables([pq.read_table(uri) for uri in manifest.files("tags")])
     number = {schema.record_id(name): row for row, name in enumerate(TEXTS)}
     found = np.array([number[one] for one in tags.column("tag_id").to_pylist()]).reshape(2000, 10)
