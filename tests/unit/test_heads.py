@@ -133,3 +133,20 @@ def test_other_weights_under_the_same_name_are_another_plan(folder: Path) -> Non
     assert plan_tasks(spec).plan.fingerprint != first
     with pytest.raises(SpecError, match="--head is empty"):
         ScoreSpec(embeddings="e", head=(), output="x")
+
+
+def test_a_run_that_was_killed_goes_on_with_the_other_shards(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+
+    def until_killed(_spark: Any, _step: str, items: Any, work: Any, **_: Any) -> None:
+        for item in items:
+            if len(done) == 2:
+                done.append(-1)
+                raise KeyboardInterrupt
+            done.append(item[0])
+            work(item)
+
+    monkeypatch.setattr("clip_spark.analysis.heads.step.run_shards", until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        scored(folder)
+    assert scored(folder).rows == ROWS and done == [0, 1, -1, 2]
