@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
+import json
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlparse
 
 import pytest
 
@@ -173,6 +178,89 @@ def test_texts_stay_text(page: Any, url: str) -> None:
     ask(page, HOSTILE)
     assert titles(page)[0] == HOSTILE
     assert page.locator("#results img").count() == 0 and "broken" not in page.title().removeprefix(HOSTILE)
+
+
+def test_terms_are_added_and_taken_away(page: Any, url: str, client: Any) -> None:
+    open_page(page, f"{url}?q=cat")
+    page.fill(".more-words input", "dog")
+    page.click(".more-words [aria-label='Take these words away']")
+    expect(page.locator(".chip.minus")).to_contain_text("dog")
+    answered(page)
+    card = page.locator(".card:not(.ghost)").first
+    (liked,) = parse_qs(urlparse(str(card.locator("a").get_attribute("href"))).query)["like"]
+    card.hover()
+    card.locator(".signs button").first.click()
+    expect(page.locator(".chip")).to_have_count(2)
+    page.locator(".chip").nth(1).locator("a", has_text="+").click()
+    expect(page.locator(".chip").nth(1)).to_contain_text("+1.5")
+    answered(page)
+    terms = [{"text": "cat"}, {"text": "dog", "weight": -1}, {"like": liked, "weight": 1.5}]
+    body = {"queries": [{"terms": terms}], "k": 40}
+    (expected,) = client.post("/query", json=body).json()["answers"]
+    assert titles(page)[:40] == [hit["title"] for hit in expected["hits"]]
+    page.go_back()
+    expect(page.locator(".chip b").nth(1)).to_have_text("+1")
+    page.locator(".chip").nth(1).locator("a", has_text="×").click()
+    expect(page.locator(".chip")).to_have_count(1)
+
+
+def test_hits_are_filtered_by_the_values_of_their_columns(page: Any, url: str, client: Any) -> None:
+    open_page(page, f"{url}?q=cat&index=words")
+    page.locator(".facet summary", has_text="n").first.click()
+    asked = {"q": "cat", "index": "words", "facets": "n"}
+    counts = client.get("/search", params=asked).json()["facets"]["n"]["values"]
+    value, count = counts[-1]["value"], counts[-1]["count"]
+    link = page.locator(".facet a").nth(len(counts) - 1)
+    expect(link).to_have_text(f"{value}{count}")
+    link.click()
+    expect(page.locator("#results > li:not(.ghost)")).to_have_count(count)
+    assert page.locator(".condition input").input_value() == f"n = {value}"
+    page.fill(".condition input", "nothing = 1")
+    page.press(".condition input", "Enter")
+    expect(page.locator("#error")).to_contain_text("there is no such column")
+    assert page.locator("#results > li:not(.ghost)").count() == count, "what was found stays"
+
+
+def test_chosen_hits_are_exported(page: Any, url: str, client: Any) -> None:
+    open_page(page, f"{url}?q=cat")
+    hits = client.get("/search", params={"q": "cat"}).json()["hits"][:2]
+    for number in (0, 1):
+        page.locator(".choice").nth(number).check(force=True)
+    expect(page.locator("#chosen b")).to_have_text("2 hits chosen")
+
+    def saved(button: str) -> bytes:
+        with page.expect_download() as download:
+            page.locator("#chosen button", has_text=button).click()
+        return Path(download.value.path()).read_bytes()
+
+    rows = list(csv.DictReader(io.StringIO(saved("CSV").decode())))
+    assert [row["record_id"] for row in rows] == [hit["record"]["record_id"] for hit in hits]
+    assert [row["caption"] for row in json.loads(saved("JSON"))] == [hit["record"]["caption"] for hit in hits]
+    with tarfile.open(fileobj=io.BytesIO(saved("Pictures"))) as tar:
+        found = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    assert found == {
+        **{f"{hit['record']['record_id']}.png": client.get(f"/{hit['picture']}").content for hit in hits},
+        "hits.json": found["hits.json"],
+    }
+
+
+def test_back_leads_to_the_same_place_and_arrows_lead_through_the_grid(page: Any, url: str) -> None:
+    open_page(page, f"{url}?q=cat")
+    page.mouse.wheel(0, 9000)
+    expect(page.locator("#results > li")).to_have_count(48)
+    page.locator(".card > a").nth(45).scroll_into_view_if_needed()
+    place = page.evaluate("scrollY")
+    page.locator(".card > a").nth(45).click()
+    page.wait_for_selector("#query:not([hidden])")
+    page.go_back()
+    expect(page.locator("#results > li:not(.ghost)")).to_have_count(48)
+    assert abs(page.evaluate("scrollY") - place) < 40
+    page.locator(".card > a").first.focus()
+    across = page.evaluate("getComputedStyle(document.querySelector('#results')).gridTemplateColumns.split(' ').length")
+    for key, expected in (("ArrowRight", 1), ("ArrowDown", 1 + across), ("ArrowLeft", across), ("ArrowUp", 0)):
+        page.keyboard.press(key)
+        focused = "[...document.querySelectorAll('.card > a')].indexOf(document.activeElement)"
+        assert page.evaluate(focused) == expected
 
 
 def test_mistakes_are_said_on_the_page(page: Any, url: str) -> None:

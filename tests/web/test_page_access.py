@@ -80,7 +80,7 @@ def test_a_browser_that_stores_nothing_shows_the_page(page: Any, url: str) -> No
 VIEWS = [
     ("", "light"),
     ("?q=cat", "light"),
-    ("?q=cat", "dark"),
+    ("?q=cat&also=[[-1,%22text%22,%22dog%22],[2,%22text%22,%22red%22]]&where=width>1", "dark"),
     ("?q=cat&index=words", "dark"),
     ("?like=nothing", "light"),
 ]

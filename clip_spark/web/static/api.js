@@ -1,5 +1,7 @@
 // The server's JSON API. Paths are relative, so that the page also works below a proxy's path.
 
+import { queryOf } from "./terms.js";
+
 /** An answer; the server's sentence as the error's message. */
 export async function send(path, options = {}) {
   let response;
@@ -31,13 +33,14 @@ async function logIn() {
   return true; // a wrong one leads to the same question
 }
 
-const PAGE = 40;
+export const PAGE = 40;
+export const MOST_AT_ONCE = 400; // hits that Back asks for in one request
 export const IN_SIGHT = 12; // their pictures come with the answer, not each in a request of its own
 export const listIndices = () => ask("indices");
 export const sample = (index, signal) => ask("sample", { index, k: 24, thumbnails: IN_SIGHT }, { signal });
 
 /** Parameters of a view (see state.js); `pair` is the index of the other side, whose records come along. */
-const wanted = ({ index, unique, both }, pair) => ({ index, unique, pair, both_weight: pair ? both : null });
+const wanted = ({ index, unique, both, where }, pair) => ({ index, unique, where, pair, both_weight: pair ? both : null });
 
 /** Where the API answers a view that has words or a record. */
 export function address(view, pair) {
@@ -46,8 +49,23 @@ export function address(view, pair) {
 }
 
 /** One page of hits for a view. */
-export function search(view, pair, offset, signal) {
-  const page = { ...wanted(view, pair), k: PAGE, offset, thumbnails: offset ? null : IN_SIGHT };
-  if (view.file) return ask("search", page, { method: "POST", body: view.file, headers: { "Content-Type": "application/octet-stream" }, signal });
-  return ask("search", { q: view.q, like: view.like, of: view.of, ...page }, { signal });
+export function search(view, pair, offset, signal, k = PAGE) {
+  return page(view, pair, { k, offset, thumbnails: offset ? null : IN_SIGHT }, signal);
+}
+
+/** The values of a column among the best hits of a view: {column: {values: [{value, count}], others}}. */
+export const facetsOf = async (view, pair, column) => (await page(view, pair, { k: 1, facets: column })).facets;
+
+function page(view, pair, wants, signal) {
+  const given = { ...wanted(view, pair), ...wants };
+  if (view.also) return pageOfTerms(view, given, signal);
+  if (view.file) return ask("search", given, { method: "POST", body: view.file, headers: { "Content-Type": "application/octet-stream" }, signal });
+  return ask("search", { q: view.q, like: view.like, of: view.of, ...given }, { signal });
+}
+
+async function pageOfTerms(view, { index, k, offset, facets, unique, where, both_weight: weight, pair }, signal) {
+  const body = { queries: [{ terms: await queryOf(view) }], indices: index ? [index] : [], k, offset: offset || 0, unique: Number(unique || 0),
+    where: where || "", facets: facets ? [facets] : [], pair: pair || "", both_weight: Number(weight || 0) };
+  const { answers, seconds } = await ask("query", {}, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" }, signal });
+  return { ...answers[0], seconds };
 }

@@ -1,17 +1,22 @@
 // One hit: a card with a picture, or a row of text. Each is a link to "more like this", so that the keyboard, a middle
 // click and a copied address work by themselves.
 
+import { choice } from "./chosen.js";
 import { el, icon, number, plural } from "./dom.js";
+import { edgeColour } from "./edges.js";
 import { href } from "./state.js";
 
 const SMALL_PIXELS = 200;
 const INFO = ["M12 11v5.500", "M12 7.600v.1", "M12 3.500a8.500 8.500 0 1 0 0 17a8.500 8.500 0 1 0 0-17z"];
 
-/** The list item of a hit; `show` opens its details. Hits of the start page have no score. */
-export function hitItem(hit, index, best, show) {
+/** The list item of a hit; `show` opens its details, `more` searches for more or less of it. Hits of the start page have no score. */
+export function hitItem(hit, index, best, show, more) {
   const item = index.kind === "image" ? pictureCard(hit, index) : textRow(hit, index, best);
   const info = el("button", { type: "button", class: "info", "aria-label": `Details of ${nameOf(hit, index)}`, title: "Details", onclick: () => show(hit) }, icon(...INFO));
-  item.append(info);
+  const name = nameOf(hit, index);
+  const sign = (words, weight, title) => el("button", { type: "button", title, "aria-label": `${title}: ${name}`, onclick: () => more(hit, weight) }, words);
+  item.append(info, choice(hit, name));
+  if (more) item.append(el("span", { class: "signs" }, sign("+", 1, "More of this"), sign("−", -1, "Less of this")));
   return item;
 }
 
@@ -33,13 +38,26 @@ function pictureCard(hit, index) {
 /** The picture of a hit, or a note in its place. Small ones keep their size: enlarged they look broken. */
 export function picture(hit, size) {
   const note = (text) => el("span", { class: "gone" }, text);
-  if (!hit.picture) return note(hit.link ? "The picture is on the web" : "No picture");
+  if (!hit.picture) return note(hit.link ? hostOf(hit.link) : "No picture");
   const here = size === 256 ? hit.thumbnail : null;
   const lazy = here ? {} : { loading: "lazy", decoding: "async" };
   const image = el("img", { src: here || `${hit.picture}&size=${size}`, alt: hit.title, ...lazy });
-  image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth < SMALL_PIXELS));
+  image.addEventListener("load", () => {
+    image.classList.toggle("small", image.naturalWidth < SMALL_PIXELS);
+    const colour = edgeColour(image);
+    if (colour) image.parentElement?.style.setProperty("background", colour);
+  });
   image.addEventListener("error", () => image.replaceWith(note("The picture cannot be shown")));
   return image;
+}
+
+/** Where a picture is that this server does not open. */
+function hostOf(link) {
+  try {
+    return `On ${new URL(link).hostname.replace(/^www\./, "")}`;
+  } catch {
+    return "On the web";
+  }
 }
 
 function textRow(hit, index, best) {

@@ -13,7 +13,7 @@ export function showDetails(hit, index, indices) {
     el("a", { href: href(view), "data-view": "" }, "More like this"),
     ...indices.filter((other) => other.name !== index.name && other.model === index.model).map((other) =>
       el("a", { href: href(inIndex(view, other.name)), "data-view": "" }, across(index, other))),
-    index.kind === "text" ? null : original(hit));
+    caption(hit, index), index.kind === "text" ? null : original(hit));
   const side = el("div", { class: "side" },
     el("h2", { id: "details-title" }, nameOf(hit, index)), links, columns(hit));
   const shown = index.kind === "image" ? hit : hit.pair;
@@ -28,17 +28,32 @@ function across(index, other) {
   return `${what} for this ${index.kind === "text" ? "text" : "picture"} (${other.name})`;
 }
 
+/** The caption of a picture, and the text of any record, as words to search for. */
+function caption(hit, index) {
+  const words = hit.record.caption || hit.record.text;
+  if (!words) return null;
+  const what = index.kind === "image" ? "Search with this caption" : "Search with these words";
+  return el("a", { href: href({ q: words, index: index.name }), "data-view": "" }, what);
+}
+
 function original(hit) {
   const address = hit.link || hit.picture;
   return address ? el("a", { href: address, target: "_blank", rel: "noreferrer" }, "Original") : null;
 }
 
+const TECHNICAL = ["record_id", "kind", "uri", "offset", "size", "width", "height", "parent_id"];
+
+/** What people wrote first, what the machine needs behind a fold. */
 function columns(hit) {
-  const score = hit.score === undefined ? [] : [["score", hit.score.toFixed(4)]];
   const known = Object.entries(unpacked(hit.record)).filter(([, value]) => value !== null && value !== "");
-  return el("dl", {}, ...[...score, ...known].flatMap(([name, value]) => [
-    el("dt", {}, name), el("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))]));
+  const similarity = hit.score === undefined ? [] : [["similarity", hit.score.toFixed(4)]];
+  const technical = known.filter(([name]) => TECHNICAL.includes(name));
+  return el("div", {}, list([...similarity, ...known.filter(([name]) => !TECHNICAL.includes(name))]),
+    el("details", { class: "technical" }, el("summary", {}, "Where it is from"), list(technical)));
 }
+
+const list = (pairs) => el("dl", {}, ...pairs.flatMap(([name, value]) => [
+  el("dt", {}, name), el("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))]));
 
 /** The JSON that lay beside a picture is one column of text; its keys are shown as columns. */
 function unpacked(record) {

@@ -26,7 +26,7 @@ const isExample = (title) => title.length <= LONGEST_EXAMPLE && !/\.(jpe?g|png|w
 /** The picture or record that is the query; words stand in the search field already. */
 export function showQuery(view, answer) {
   const box = $("query");
-  box.hidden = !view.file && !view.like;
+  box.hidden = !view.file && !answer.query;
   if (box.hidden) return;
   const [title, source] = view.file ? [view.file.name || "Your picture", URL.createObjectURL(view.file)] : ofRecord(answer.query);
   const image = source ? el("img", { src: source, alt: "" }) : null;
@@ -50,7 +50,7 @@ export function showOptions(view, index) {
   const toggle = (words, on, next) => el("a", { href: href({ ...rest, ...next }), "data-view": "", "data-keep": "", role: "button", "aria-pressed": String(Boolean(on)) }, words);
   const alike = toggle("Hide near-duplicates", view.unique, { unique: view.unique ? null : SAME, both: null });
   const both = pair ? toggle("Rank by picture and text", view.both, { both: view.both ? null : HALF, unique: null }) : null;
-  const json = file ? null : el("a", { href: address(rest, pair), target: "_blank" }, "JSON");
+  const json = file || view.also ? null : el("a", { href: address(rest, pair), target: "_blank" }, "JSON");
   $("options").replaceChildren(...[alike, both, json].filter(Boolean));
   $("options").hidden = false;
 }

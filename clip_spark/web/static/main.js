@@ -1,24 +1,28 @@
 // The page: reads the view from the address, asks the server, shows the hits, and follows what people do.
 
-import { IN_SIGHT, listIndices, sample, search } from "./api.js";
+import { IN_SIGHT, MOST_AT_ONCE, PAGE, listIndices, sample, search } from "./api.js";
 import { ghosts, hitItem } from "./cards.js";
 import { showDetails } from "./details.js";
 import { $, el, number, plural } from "./dom.js";
+import { showFilters } from "./filters.js";
 import { showHero, showIndices, showOptions, showQuery } from "./hero.js";
 import { currentView, go, href, inIndex, mapView } from "./state.js";
 import { watchInput } from "./input.js";
+import { watchKeys } from "./keys.js";
+import { showTerms, withTerm } from "./terms.js";
 
 let indices = [];
 let view = {};
 let shown = { hits: 0, best: 0, more: false };
 let request = new AbortController();
+let before = []; // the hits of the last view, which an error brings back
 
 /** What a map needs, asked for all at once when one is opened; most visits open none. */
 const MAP_PARTS = ["map_page.js", "map.js", "map_arrow.js", "map_camera.js", "map_card.js", "map_colours.js", "map_flat.js", "map_gl.js", "map_lasso.js", "map_names.js", "map_panel.js", "map_source.js", "map_sprites.js", "map_tiles.js"];
 
 const chosenIndex = () => indices.find((index) => index.name === view.index) || indices[0];
 const pair = () => chosenIndex().pairs[0]; // the other side of these records, such as their prompts
-const asked = () => Boolean(view.q || view.like || view.file);
+const asked = () => Boolean(view.q || view.like || view.file || view.also);
 
 /** Show the view that the address names. */
 async function render() {
@@ -63,6 +67,8 @@ function frame(map) {
   $("title").hidden = !asked(); // the start page has a heading of its own
   $("hero").hidden = $("query").hidden = $("options").hidden = $("error").hidden = $("more").hidden = true;
   $("status").textContent = "";
+  for (const name of ["terms", "filters"]) $(name).hidden = true;
+  if (!$("results").querySelector(".ghost")) before = [$("results").className, ...$("results").children];
   $("results").className = index.kind === "image" ? "pictures" : "texts";
   $("results").replaceChildren(...(map ? [] : ghosts(index.kind, 12)));
   if (!map) $("results").setAttribute("aria-busy", "true");
@@ -80,9 +86,13 @@ async function startPage(signal) {
 }
 
 async function firstPage(signal) {
-  const answer = await search(view, pair(), 0, signal);
+  const { hits, top } = history.state ?? {};
+  const answer = await search(view, pair(), 0, signal, hits);
   showQuery(view, answer);
   showOptions(view, chosenIndex());
+  shown.title = answer.query?.title;
+  showTerms(view, shown.title, show);
+  showFilters(view, pair(), answer.hits, show);
   shown.best = answer.hits[0]?.score ?? 0;
   put(answer.hits, true);
   shown.more = answer.more;
@@ -91,6 +101,7 @@ async function firstPage(signal) {
   $("status").textContent = answer.hits.length
     ? `The nearest of ${plural(chosenIndex().rows, chosenIndex().kind === "image" ? "picture" : "text")} · ${number(milliseconds)} ms`
     : "Nothing found.";
+  if (top) window.scrollTo(0, top);
 }
 
 async function nextPage() {
@@ -112,7 +123,7 @@ async function nextPage() {
 
 function put(hits, first) {
   const index = chosenIndex();
-  const items = hits.map((hit) => hitItem(hit, index, shown.best, (one) => showDetails(one, index, indices)));
+  const items = hits.map((hit) => hitItem(hit, index, shown.best, (one) => showDetails(one, index, indices), moreOf));
   items.forEach((item, place) => { // what nobody sees does not move: each that does is a layer to draw
     if (place < IN_SIGHT) item.style.animationDelay = `${place * 12}ms`;
     else item.style.animation = "none";
@@ -123,8 +134,19 @@ function put(hits, first) {
   $("results").removeAttribute("aria-busy");
 }
 
+/** A search for more of a hit, or for less of it, beside what is searched for now. */
+function moreOf(hit, weight) {
+  const { name } = chosenIndex();
+  show(withTerm(view, [weight, "like", hit.record.record_id, name, hit.title], shown.title));
+}
+
 function fail(error) {
-  if (!shown.hits) $("results").replaceChildren();
+  if (!shown.hits) {
+    const [className, ...hits] = mapView() ? [] : before;
+    $("results").className = className ?? "";
+    $("results").replaceChildren(...hits);
+    if (asked() && !mapView()) showTerms(view, "", show), showFilters(view, pair(), [], show); // where the mistake may be mended
+  }
   $("results").removeAttribute("aria-busy");
   $("more").hidden = true;
   $("error").textContent = error.message;
@@ -137,8 +159,14 @@ function onMap() {
   return { map, colour };
 }
 
+/** Back leads to the same hits, and to the same place among them. */
+function remember() {
+  history.replaceState({ ...history.state, hits: shown.hits > PAGE ? Math.min(shown.hits, MOST_AT_ONCE) : undefined, top: Math.round(window.scrollY) }, "");
+}
+
 function show(next) {
   $("details").close();
+  remember();
   go(next);
   window.scrollTo(0, 0);
   render();
@@ -154,12 +182,22 @@ function follow(event) {
   $("results").focus({ preventScroll: true }); // the link that had the focus is gone
 }
 
+let scrolled = 0;
+
+function onScroll() {
+  document.body.classList.toggle("scrolled", window.scrollY > 8);
+  clearTimeout(scrolled);
+  scrolled = setTimeout(() => shown.hits && remember(), 200);
+}
+
 const watcher = new IntersectionObserver(([end]) => end.isIntersecting && nextPage(), { rootMargin: "600px" });
 
 async function start() {
   document.addEventListener("click", follow);
   window.addEventListener("popstate", render);
-  window.addEventListener("scroll", () => document.body.classList.toggle("scrolled", window.scrollY > 8), { passive: true });
+  history.scrollRestoration = "manual";
+  window.addEventListener("scroll", onScroll, { passive: true });
+  watchKeys();
   $("more").addEventListener("click", nextPage);
   watchInput({
     words: (q) => show({ ...onMap(), q, index: view.index }),

@@ -1,0 +1,25 @@
+// Arrow keys in the hits: left and right to the next, up and down by rows; Home and End.
+
+import { $ } from "./dom.js";
+
+export function watchKeys() {
+  $("results").addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || event.target.matches("input")) return;
+    const links = [...$("results").querySelectorAll("li > a")];
+    const at = links.indexOf(event.target.closest("li")?.querySelector("a"));
+    const next = links[placeAfter(event.key, at, links)];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+  });
+}
+
+function placeAfter(key, at, links) {
+  const across = at < 0 ? 1 : links.filter((link) => top(link) === top(links[0])).length;
+  if (key === "Home") return 0;
+  if (key === "End") return links.length - 1;
+  const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across }[key];
+  return step === undefined ? -1 : at < 0 ? 0 : at + step;
+}
+
+const top = (link) => Math.round(link.getBoundingClientRect().top);
