@@ -98,7 +98,7 @@ def test_a_search_lands_with_its_hits_and_back_is_where_one_was(page: Any, url: 
         expect(page.locator(".map-list h3")).to_have_text(f"Hits for “{words}”")
         until(page, STILL)
         until(page, "location.search.includes('at=')")
-    assert page.evaluate(f"{VIEW}.lit.length") == 48
+    assert page.evaluate(f"{VIEW}.lit.length") == 30
     landed = page.evaluate(f"{VIEW}.trail.landed.at(-1)")
     left, top = page.evaluate(f"{VIEW}.camera.toScreen({landed['x']}, {landed['y']})")
     assert 0 < left < 1200 and 0 < top < 800

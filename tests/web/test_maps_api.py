@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+import clip_spark as cs
 from clip_spark.analysis.map.tiles import TILES_LIST
 from clip_spark.datasets.manifest import read_manifest
 from clip_spark.errors import InputError, ModelError
@@ -107,6 +109,20 @@ def test_a_query_lands_where_the_step_would_put_it_and_its_hits_lie_where_they_a
     row = points["image", like]
     landed = client.post("/maps/emoji/search", json={"like": like}).json()
     assert (landed["x"], landed["y"], landed["hits"]) == (row["x"], row["y"], [])
+
+
+def test_a_notebook_places_texts_where_the_server_does(client: TestClient, map_uri: str) -> None:
+    pytest.importorskip("anywidget", reason="needs anywidget: pip install anywidget")
+    opened = cs.open_map(map_uri)
+    assert opened.rows == client.get("/maps").json()[0]["rows"]
+    landed = client.post("/maps/emoji/search", json={"text": "cat"}).json()
+    assert np.allclose(opened.place(["cat"])[0], [landed["x"], landed["y"]], atol=1e-4)
+    shown = opened.widget
+    assert "map_widget.render" in shown._esm and gzip.decompress(shown.data) and opened.selected == []
+    answers: list[dict[str, Any]] = []
+    shown.send = answers.append
+    shown._handle_custom_msg({"id": "1", "text": "cat"}, [])
+    assert answers[0]["id"] == "1" and (answers[0]["x"], answers[0]["y"]) == tuple(opened.place(["cat"])[0].tolist())
 
 
 def test_a_polygon_holds_what_lies_in_it_whatever_the_zoom(client: TestClient, points: dict[Any, Any]) -> None:

@@ -17,7 +17,8 @@ import { Tiles } from "./map_tiles.js";
 const WIDTHS = [256, 362, 512, 724, 1024];
 const SLOW_MS = 42, QUICK_MS = 14, JUDGED = 8;
 const THUMBS_FROM = 1.9; // zoom from which pictures are shown
-const NEAR_PIXELS = 12, LIT = 400, STILL_MS = 150;
+const NEAR_PIXELS = 12, STILL_MS = 150;
+const LEAST_LIT = 30, MOST_LIT = 400, LIT_SHARE = 0.02; // hits of a search: a fiftieth of the points
 const STRENGTH = { image: 0.85, text: 0.6 }, DIM = 0.22;
 const KINDS = ["text", "image"]; // in the order of drawing
 
@@ -284,7 +285,9 @@ export class MapView {
    */
   async land(query, signal) {
     this.panel.say(`Searching for ${query.words} …`);
-    const found = await this.source.land({ ...query, k: Math.min(LIT, this.map.max_k ?? LIT) }, signal).finally(() => this.panel.say(""));
+    const points = Object.values(this.map.rows).reduce((sum, count) => sum + count, 0);
+    const k = Math.min(Math.max(Math.round(LIT_SHARE * points), LEAST_LIT), MOST_LIT, this.map.max_k ?? MOST_LIT);
+    const found = await this.source.land({ ...query, k }, signal).finally(() => this.panel.say(""));
     const words = found.query?.title || query.words;
     this.trail.add({ words, x: found.x, y: found.y });
     const best = found.hits[0]?.score ?? 0, least = found.hits.at(-1)?.score ?? 0;
