@@ -44,7 +44,7 @@ from tests.helpers_web import make_indices  # noqa: E402
 from tests.web.browser import CHROMIUM, FLAGS  # noqa: E402
 
 GOALS = {"first_paint_ms": 600, "pan_fps": 25, "pan_with_thumbnails_fps": 18}
-SOFTWARE = "--use-angle=swiftshader --enable-unsafe-swiftshader --enable-precise-memory-info"
+SOFTWARE = "--enable-unsafe-swiftshader"
 VIEW = "document.querySelector('.clip-map')?.mapView"
 FIRST = f"""() => new Promise((done) => {{
   const look = () => {VIEW}?.drawnPoints > 0 ? setTimeout(() => done(performance.now())) : requestAnimationFrame(look);
@@ -193,8 +193,7 @@ def main() -> int:
         ids = [row["record_id"] for row in catalog.get("images").spread(48)]
         with_tiles(served, big, write_big_map(big, options.points, ids))
         with running(catalog) as url, sync_playwright() as playwright:
-            flags = [flag for flag in FLAGS.split() if flag != "--disable-gpu"]
-            flags += ["--disable-3d-apis"] if options.canvas else SOFTWARE.split()
+            flags = [*FLAGS.split(), "--disable-3d-apis" if options.canvas else SOFTWARE]
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
             found = {"points": options.points, "tiles": len(served.tiles), **measure(browser, url)}
             browser.close()

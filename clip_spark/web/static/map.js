@@ -16,6 +16,7 @@ import { Tiles } from "./map_tiles.js";
 /** Pixels of a tile, from the most points to the fewest: software that draws slowly gets fewer. */
 const WIDTHS = [256, 362, 512, 724, 1024];
 const SLOW_MS = 42, QUICK_MS = 14, JUDGED = 8;
+const FEW = 12_000; // so few points are not what takes the time
 const THUMBS_FROM = 1.9; // zoom from which pictures are shown
 const NEAR_PIXELS = 12, STILL_MS = 150;
 const LEAST_LIT = 30, MOST_LIT = 400, LIT_SHARE = 0.02; // hits of a search: a fiftieth of the points
@@ -216,12 +217,12 @@ export class MapView {
 
   /** While something moves, the time between frames says how many points this machine can draw. */
   judge(now) {
-    if (this.moving && this.before && now - this.before < 400) this.frames.push(now - this.before);
+    if (this.moving && this.before) this.frames.push(now - this.before);
     this.before = this.moving ? now : 0;
     if (this.frames.length < JUDGED) return;
     const usual = this.frames.sort((one, other) => one - other)[JUDGED >> 1];
     this.frames = [];
-    if (usual > SLOW_MS) this.width = Math.min(this.width + 1, WIDTHS.length - 1);
+    if (usual > SLOW_MS && this.drawnPoints > FEW) this.width = Math.min(this.width + 1, WIDTHS.length - 1);
     else if (usual < QUICK_MS && this.drawnPoints > 20_000) this.width = Math.max(this.width - 1, 0);
   }
 

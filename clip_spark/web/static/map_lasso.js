@@ -1,6 +1,6 @@
 // The lasso: a line that is drawn around points, with the button for it or with Shift held.
 
-import { shape } from "./map_names.js";
+import { draw, shape } from "./map_names.js";
 
 const MOST_CORNERS = 400, LEAST_PIXELS = 5;
 
@@ -54,6 +54,6 @@ export class Lasso {
   /** Draw what is being drawn, or what was selected. */
   lay() {
     const pixels = this.path ?? this.view.polygon?.map((place) => this.view.camera.toScreen(...place)) ?? [];
-    this.line.setAttribute("points", pixels.map((pair) => pair.map((value) => value.toFixed(1)).join(",")).join(" "));
+    draw(this.line, pixels);
   }
 }

@@ -81,6 +81,12 @@ export function shape(tag, properties) {
   return node;
 }
 
+/** Lead a line through pixels; one that stays as it is costs nothing. */
+export function draw(line, pixels) {
+  const points = pixels.map((pair) => pair.map((value) => value.toFixed(1)).join(",")).join(" ");
+  if (points !== (line.getAttribute("points") ?? "")) line.setAttribute("points", points);
+}
+
 const EARLIER = 8;
 
 /** Texts that were typed: the last one is marked, a line leads to it from those before. */
@@ -94,22 +100,15 @@ export class Trail {
   /** @param {{words: string, x: number, y: number}} one; the same words again are moved to the end */
   add(one) {
     this.landed = [...this.landed.filter(({ words }) => words !== one.words), one].slice(-EARLIER);
-  }
-
-  clear() {
-    this.landed = [];
+    this.host.replaceChildren(...this.landed.map(({ words }, place) =>
+      el("span", { class: place === this.landed.length - 1 ? "landed" : "landed earlier" }, el("b", {}, words))));
   }
 
   /** Draw it; returns the boxes that its words take, in pixels. */
   lay(camera) {
     const at = this.landed.map(({ x, y }) => camera.toScreen(x, y));
-    this.line.setAttribute("points", at.map((pair) => pair.map((value) => value.toFixed(1)).join(",")).join(" "));
-    const marks = this.landed.map(({ words }, place) => {
-      const node = el("span", { class: place === this.landed.length - 1 ? "landed" : "landed earlier" }, el("b", {}, words));
-      node.style.transform = `translate(${at[place][0]}px, ${at[place][1]}px)`;
-      return node;
-    });
-    this.host.replaceChildren(...marks);
+    draw(this.line, at);
+    at.forEach(([left, top], place) => (this.host.children[place].style.transform = `translate(${left}px, ${top}px)`));
     return this.landed.map(({ words }, place) => [at[place][0] - 8, at[place][1] - 12, at[place][0] + 30 + words.length * 8, at[place][1] + 12]);
   }
 }
