@@ -55,8 +55,10 @@ export class Names {
   }
 
   box(camera, { name, x, y, level }) {
-    const size = LETTERS[Math.min(level, LETTERS.length - 1)], [left, top] = camera.toScreen(x, y);
+    const size = LETTERS[Math.min(level, LETTERS.length - 1)], [middle, top] = camera.toScreen(x, y);
     const width = this.width(name, size) / 2 + PADDING, height = size * 0.65 + PADDING;
+    const seen = middle >= 0 && middle <= camera.width;  // then its name is not cut by the edge of a narrow map
+    const left = seen ? Math.max(width, Math.min(middle, camera.width - width)) : middle;
     return [left - width, top - height, left + width, top + height];
   }
 
