@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clip_spark import storage
+from clip_spark.datasets.sources import SOURCES
 from clip_spark.runtime.session import session_source
 from scripts.package import make_zip
 from scripts.standalone import Cluster, standalone_cluster
@@ -112,11 +113,15 @@ class Bench:
 
 def stop_application() -> None:
     """End the application of this process, if there is one; the next run starts another."""
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
-    active = SparkSession.getActiveSession()
-    if active is not None:
-        active.stop()
+    with (
+        SparkContext._lock
+    ):  # the active session is a thread's own: scenarios of two threads left one that was not seen
+        running = SparkContext._active_spark_context
+    if running is not None:
+        SparkSession(running).stop()
 
 
 def is_moment(moment: str, name: str, shards: int) -> bool:
@@ -125,7 +130,7 @@ def is_moment(moment: str, name: str, shards: int) -> bool:
         return name == "manifest.json"
     if moment == "middle":
         return shards == 2
-    return not name.endswith(".json")
+    return not name.endswith((".json", SOURCES))  # what the driver puts before it starts tasks
 
 
 @contextlib.contextmanager
