@@ -116,10 +116,7 @@ def stop_application() -> None:
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
-    with (
-        SparkContext._lock
-    ):  # the active session is a thread's own: scenarios of two threads left one that was not seen
-        running = SparkContext._active_spark_context
+    running = SparkContext._active_spark_context  # the active session is a JVM thread's own; this may have got another
     if running is not None:
         SparkSession(running).stop()
 
