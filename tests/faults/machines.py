@@ -87,7 +87,9 @@ def late_worker(running: Bench, scenario: Scenario, output: str) -> str:
         wait_until("a task on the late worker", lambda: has_task(running, late[0].pid), 60)
         return late[0].pid
 
-    with running.application({"spark.cores.max": str(2 * WORKER_CORES)}):  # cores are left for the late one
+    cores = {"spark.cores.max": str(2 * WORKER_CORES)}  # some are left for the late one
+    one_task = {"spark.executor.cores": str(WORKER_CORES), "spark.task.cpus": str(WORKER_CORES)}  # and a shard is, too
+    with running.application(cores | one_task):
         lose_worker(running)
         with running.when("first shard", output, join) as happened:
             running.run(scenario.step, output)
