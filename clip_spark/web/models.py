@@ -36,6 +36,36 @@ class IndexAnswer(Strict):
     model: str
     pairs: list[str] = Field(description="indices of the other kind that have the same records, such as the prompts")
     maps: list[str] = Field(description="maps that show its records")
+    most_hits: int = Field(description="that this server gives to one query")
+
+
+class RecallAtK(Strict):
+    """What a search for k hits finds."""
+
+    k: int
+    recall: float = Field(description="share of the true nearest k")
+
+
+class CardAnswer(Strict):
+    """What an index is, and how to name it."""
+
+    name: str
+    kind: str = Field(description="image or text")
+    rows: int = Field(description="records that can be found")
+    removed: int = Field(description="records that were taken down or erased and have not been compacted away")
+    model: str
+    weights_sha256: str | None = Field(description="of the model's weights, where it is known")
+    dim: int = Field(description="numbers in an embedding")
+    key: str = Field(description="kind of the index, as Faiss writes it")
+    generation: str
+    built: str = Field(description="when this generation was made, UTC")
+    calibrated: bool = Field(description="whether hits of queries of the other kind say their chance")
+    recall: list[RecallAtK] = Field(description="as the build measured it")
+    recall_cross: float | None = Field(description="of the first ten, for queries of the other kind, where measured")
+    rejects: dict[str, int] = Field(description="records that the build dropped, by reason")
+    columns: list[str]
+    licence_columns: list[str] = Field(description="columns that say under which terms a record may be used")
+    cite: str = Field(description="one line that names exactly what was searched")
 
 
 class RecordAnswer(Strict):

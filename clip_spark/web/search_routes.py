@@ -50,7 +50,8 @@ Wants = Annotated[Page, Depends(page_wanted)]
 def indices(request: Request) -> JSONResponse:
     """What is served."""
     catalog = _catalog(request)
-    return JSONResponse([_index_json(catalog, index) for index in catalog.indices.values()])
+    most = request.app.state.max_k
+    return JSONResponse([{**_index_json(catalog, index), "most_hits": most} for index in catalog.indices.values()])
 
 
 def _index_json(catalog: Catalog, index: ServedIndex) -> dict[str, Any]:

@@ -171,6 +171,66 @@ def test_the_keyboard_is_enough(page: Any, url: str) -> None:
     assert page.locator("dialog[open]").count() == 0
 
 
+def test_details_stand_beside_the_hits_and_arrows_lead_on(page: Any, url: str) -> None:
+    open_page(page, f"{url}?q=cat")
+    names, heading = titles(page), page.locator("#details h2")
+    page.locator(".card .info").first.click(force=True)
+    assert page.locator("#details:modal").count() == 0
+    page.keyboard.press("ArrowRight")
+    expect(heading).to_have_text(names[1])
+    page.locator(".card > a").nth(2).focus()  # the keys of the grid take them along
+    page.keyboard.press("ArrowRight")
+    expect(heading).to_have_text(names[3])
+    page.keyboard.press("Escape")
+    focused = page.locator(":focus").get_attribute("aria-label")
+    assert page.locator("dialog[open], .shown").count() == 0 and focused == f"Details of {names[3]}"
+    page.locator(".card .info").first.click(force=True)
+    page.set_viewport_size({"width": 800, "height": 900})
+    expect(page.locator("dialog[open]")).to_have_count(0)  # no room beside the hits any more
+    page.locator(".card .info").first.click(force=True)
+    assert page.locator("#details:modal").count() == 1
+    page.keyboard.press("ArrowDown")
+    expect(heading).to_have_text(names[1])
+
+
+def test_the_card_says_how_to_cite_an_index(page: Any, url: str, client: Any) -> None:
+    open_page(page, f"{url}?index=words")
+    page.locator(".about").click()
+    expect(page.locator("#card .cite")).to_have_text(client.get("/card?index=words").json()["cite"])
+    assert page.locator("#card dd").first.inner_text() == str(client.get("/indices").json()[1]["rows"])
+
+
+def test_hits_say_how_sure_they_are_where_that_is_known(page: Any, url: str) -> None:
+    def calibrated(route: Any) -> None:
+        answer = route.fetch().json()
+        for hit, chance in zip(answer["hits"], (0.00025, 0.3), strict=False):
+            hit["chance"] = chance
+        route.fulfill(json=answer)
+
+    page.route("**/search?*", calibrated)
+    open_page(page, f"{url}?q=cat")
+    sure = page.locator(".card .sure")
+    assert sure.all_inner_texts() == ["very likely", "hardly"]
+    assert sure.first.get_attribute("title") == "1 of 4,000 unrelated pairs scores as high"
+    assert page.locator(".card").nth(2).locator("b").get_attribute("title") == "cosine similarity"
+    page.locator(".card .info").nth(1).click(force=True)
+    assert page.locator("#details dd").all_inner_texts()[0] == "30 of 100 unrelated pairs score as high"
+
+
+def test_json_is_all_that_is_seen(page: Any, url: str, client: Any) -> None:
+    open_page(page, f"{url}?q=cat&where=width%20%3E%201")
+    path = str(page.locator("#options a", has_text="JSON").get_attribute("href"))
+    expected = client.get("/search", params={"q": "cat", "where": "width > 1", "k": 100}).json()["hits"]
+    assert page.request.get(f"{url}{path}").json()["hits"] == expected and len(expected) == 48
+    open_page(page, f'{url}?q=cat&also=[[-1,"text","dog"]]')
+    with page.expect_download() as download:
+        page.locator("#options button", has_text="JSON").click()
+    body = {"queries": [{"terms": [{"text": "cat"}, {"text": "dog", "weight": -1}]}], "k": 100}
+    (expected,) = client.post("/query", json=body).json()["answers"]
+    found = json.loads(Path(download.value.path()).read_text())
+    assert [hit["record"] for hit in found["hits"]] == [hit["record"] for hit in expected["hits"]]
+
+
 def test_texts_stay_text(page: Any, url: str) -> None:
     open_page(page, url)
     page.locator("#indices a", has_text="words").click()

@@ -84,6 +84,11 @@ VIEWS = [
     ("?q=cat&index=words", "dark"),
     ("?like=nothing", "light"),
 ]
+OPENED = {
+    "details": [".card .info >> nth=0"],
+    "a facet and chosen hits": [".facet summary >> nth=0", ".choice >> nth=1"],
+    "the card": [".about"],
+}
 LONG = [("", "dark"), ("?q=cat&index=words", "light"), ("?like=nothing", "dark")]
 
 
@@ -94,5 +99,23 @@ def test_axe_finds_nothing(page: Any, url: str, view: str, theme: str) -> None:
     page.goto(url + view)
     page.wait_for_selector(SHOWN)
     page.wait_for_timeout(1000)  # half-shown cards have less contrast
+    no_violations(page)
+
+
+@pytest.mark.parametrize("state", OPENED)
+def test_axe_finds_nothing_in_what_is_opened(page: Any, url: str, state: str) -> None:
+    answer_prompts(page, TOKEN)
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{url}?q=cat")
+    page.wait_for_selector(SHOWN)
+    for place in OPENED[state]:
+        page.click(place, force=True)
+    page.wait_for_selector("#details .side, .facet small, #card .cite")
+    no_violations(page)
+    page.emulate_media(forced_colors="active", reduced_motion="reduce")
+    no_violations(page)
+
+
+def no_violations(page: Any) -> None:
     found = axe.Axe().run(page).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"][:200], one["nodes"][0].get("failureSummary")) for one in found] == []

@@ -22,7 +22,7 @@ from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import NotFound
 from clip_spark.web.guard import Rules
-from clip_spark.web.models import ErrorAnswer, IndexAnswer, MetadataAnswer, SampleAnswer, SearchAnswer
+from clip_spark.web.models import CardAnswer, ErrorAnswer, IndexAnswer, MetadataAnswer, SampleAnswer, SearchAnswer
 from clip_spark.web.origins import names_on
 
 
@@ -193,6 +193,14 @@ def test_what_is_served(client: TestClient) -> None:
     assert len({one["record"]["record_id"] for one in records}) == 5
 
 
+def test_the_card_of_an_index_says_what_it_was_built_from(client: TestClient, catalog: Catalog) -> None:
+    card, info = client.get("/card").json(), catalog.get("images").searcher.info
+    assert (card["rows"], card["removed"], card["model"], card["calibrated"]) == (48, 0, "demo", False)
+    assert card["recall"] == [{"k": 10, "recall": 1.0}] and card["licence_columns"] == []
+    assert info.generation in card["cite"] and info.encoder["weights_sha256"][:12] in card["cite"]
+    assert client.get("/card?index=none").status_code == 404
+
+
 def test_many_threads_get_the_same_answers(client: TestClient) -> None:
     words = ["a cat", "red heart", "flag", "a person"]
     expected = [hits(client, q=q, k=5) for q in words]
@@ -216,6 +224,7 @@ def test_a_text_is_encoded_once_for_all_pages(catalog: Catalog, monkeypatch: pyt
         ("get", "/search?q=&k=3", None, ErrorAnswer),
         ("get", "/sample?k=3", None, SampleAnswer),
         ("get", "/indices", None, list[IndexAnswer]),
+        ("get", "/card?index=words", None, CardAnswer),
         ("post", "/metadata", {"ids": [1, 2], "indice_name": "words"}, list[MetadataAnswer]),
         ("post", "/metadata", {"ids": "1"}, ErrorAnswer),
     ],

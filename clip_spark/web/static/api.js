@@ -37,16 +37,20 @@ export const PAGE = 40;
 export const MOST_AT_ONCE = 400; // hits that Back asks for in one request
 export const IN_SIGHT = 12; // their pictures come with the answer, not each in a request of its own
 export const listIndices = () => ask("indices");
+export const cardOf = (index) => ask("card", { index });
 export const sample = (index, signal) => ask("sample", { index, k: 24, thumbnails: IN_SIGHT }, { signal });
 
 /** Parameters of a view (see state.js); `pair` is the index of the other side, whose records come along. */
 const wanted = ({ index, unique, both, where }, pair) => ({ index, unique, where, pair, both_weight: pair ? both : null });
 
-/** Where the API answers a view that has words or a record. */
-export function address(view, pair) {
+/** Where the API answers a view that has words or a record with its first k hits. */
+export function address(view, pair, k) {
   const { q, like, of } = view;
-  return `search?${new URLSearchParams(Object.entries({ q, like, of, ...wanted(view, pair) }).filter(([, value]) => value))}`;
+  return `search?${new URLSearchParams(Object.entries({ q, like, of, ...wanted(view, pair), k }).filter(([, value]) => value))}`;
 }
+
+/** The first k hits of any view, without small pictures. */
+export const all = (view, pair, k) => page(view, pair, { k });
 
 /** One page of hits for a view. */
 export function search(view, pair, offset, signal, k = PAGE) {

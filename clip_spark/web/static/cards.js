@@ -2,17 +2,17 @@
 // click and a copied address work by themselves.
 
 import { choice } from "./chosen.js";
-import { el, icon, number, plural } from "./dom.js";
+import { INFO, el, icon, number, plural } from "./dom.js";
 import { edgeColour } from "./edges.js";
 import { href } from "./state.js";
+import { sureness } from "./sure.js";
 
 const SMALL_PIXELS = 200;
-const INFO = ["M12 11v5.500", "M12 7.600v.1", "M12 3.500a8.500 8.500 0 1 0 0 17a8.500 8.500 0 1 0 0-17z"];
 
 /** The list item of a hit; `show` opens its details, `more` searches for more or less of it. Hits of the start page have no score. */
 export function hitItem(hit, index, best, show, more) {
   const item = index.kind === "image" ? pictureCard(hit, index) : textRow(hit, index, best);
-  const info = el("button", { type: "button", class: "info", "aria-label": `Details of ${nameOf(hit, index)}`, title: "Details", onclick: () => show(hit) }, icon(...INFO));
+  const info = el("button", { type: "button", class: "info", "aria-label": `Details of ${nameOf(hit, index)}`, title: "Details", onclick: () => show(hit, item) }, icon(...INFO));
   const name = nameOf(hit, index);
   const sign = (words, weight, title) => el("button", { type: "button", title, "aria-label": `${title}: ${name}`, onclick: () => more(hit, weight) }, words);
   item.append(info, choice(hit, name));
@@ -26,7 +26,7 @@ export const nameOf = (hit, index) => (index.kind === "image" && hit.pair ? hit.
 const likeThis = (hit, index) => href({ like: hit.record.record_id, index: index.name });
 
 function pictureCard(hit, index) {
-  const score = hit.score === undefined ? null : el("b", { title: "cosine similarity" }, hit.score.toFixed(3));
+  const score = hit.score === undefined ? null : sureness(hit) ?? el("b", { title: "cosine similarity" }, hit.score.toFixed(3));
   const name = nameOf(hit, index);
   return el("li", { class: "card" },
     el("a", { href: likeThis(hit, index), "data-view": "", title: `More like “${name}”` },
@@ -64,7 +64,9 @@ function textRow(hit, index, best) {
   const { n, count } = hit.record;
   const facts = [n ? plural(n, "word") : null, count ? `${number(count)}×` : null].filter(Boolean).join(" · ");
   const score = el("span");
-  if (hit.score !== undefined) {
+  const sure = sureness(hit);
+  if (sure) score.append(sure);
+  else if (hit.score !== undefined) {
     const meter = el("span", { class: "meter", "aria-hidden": "true" });
     meter.style.setProperty("--part", `${Math.max(2, Math.min(100, (100 * hit.score) / Math.max(best, 1e-6)))}%`);
     score.append(meter, el("b", { title: "cosine similarity" }, hit.score.toFixed(3)));

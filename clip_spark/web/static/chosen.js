@@ -71,7 +71,8 @@ async function savePictures(hits, button) {
   }
 }
 
-function save(name, parts, type) {
+/** Give a file to the person. */
+export function save(name, parts, type) {
   const link = el("a", { href: URL.createObjectURL(new Blob(parts, { type })), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

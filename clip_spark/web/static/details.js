@@ -1,13 +1,15 @@
-// The dialog with everything about one hit, and the ways on from it.
+// Everything about one hit, and the ways on from it: beside the hits where there is room, else in a dialog above them.
 
-import { $, el, icon } from "./dom.js";
 import { nameOf, picture } from "./cards.js";
+import { $, CROSS, el, icon } from "./dom.js";
 import { href, inIndex } from "./state.js";
+import { told } from "./sure.js";
 
-const CROSS = ["M6 6l12 12", "M18 6L6 18"];
+const WIDE = window.matchMedia("(min-width: 1200px)"); // as in results.css
+let shown = null; // the item in the list whose details are open
 
-/** Open the dialog. Links that lead to another view close it (main.js follows them). */
-export function showDetails(hit, index, indices) {
+/** Open the details, or show another hit in them; `item` is the hit's in the list. Links to another view close them (main.js). */
+export function showDetails(hit, index, indices, item = null) {
   const view = { like: hit.record.record_id, index: index.name };
   const links = el("p", { class: "links" },
     el("a", { href: href(view), "data-view": "" }, "More like this"),
@@ -20,7 +22,7 @@ export function showDetails(hit, index, indices) {
   const figure = shown ? el("figure", {}, picture(shown, 1024)) : null;
   const close = el("button", { type: "button", class: "plain close", "aria-label": "Close", onclick: () => $("details").close() }, icon(...CROSS));
   $("details").replaceChildren(el("article", { class: figure ? "" : "flat" }, figure, side), close);
-  $("details").showModal();
+  open(item);
 }
 
 function across(index, other) {
@@ -46,7 +48,8 @@ const TECHNICAL = ["record_id", "kind", "uri", "offset", "size", "width", "heigh
 /** What people wrote first, what the machine needs behind a fold. */
 function columns(hit) {
   const known = Object.entries(unpacked(hit.record)).filter(([, value]) => value !== null && value !== "");
-  const similarity = hit.score === undefined ? [] : [["similarity", hit.score.toFixed(4)]];
+  const sure = hit.chance === undefined || hit.chance === null ? [] : [["how sure", told(hit.chance)]];
+  const similarity = hit.score === undefined ? [] : [...sure, ["similarity", hit.score.toFixed(4)]];
   const technical = known.filter(([name]) => TECHNICAL.includes(name));
   return el("div", {}, list([...similarity, ...known.filter(([name]) => !TECHNICAL.includes(name))]),
     el("details", { class: "technical" }, el("summary", {}, "Where it is from"), list(technical)));
@@ -69,6 +72,46 @@ function unpacked(record) {
 
 const present = (record) => Object.fromEntries(Object.entries(record).filter(([, value]) => value !== null));
 
-document.addEventListener("click", (event) => {
-  if (event.target === $("details")) $("details").close(); // a click beside it, on the backdrop
+const isBeside = () => $("details").open && !$("details").matches(":modal");
+
+function open(item) {
+  const box = $("details");
+  const had = !box.open || box.contains(document.activeElement) || document.activeElement === document.body;
+  shown?.classList.remove("shown");
+  shown = item;
+  shown?.classList.add("shown");
+  if (!box.open && item && WIDE.matches) box.show();
+  else if (!box.open) box.showModal();
+  document.body.classList.toggle("beside", isBeside());
+  if (had) box.querySelector(".close").focus({ preventScroll: true }); // what had the focus has been replaced
+  box.scrollTop = 0;
+  item?.scrollIntoView({ block: "nearest" });
+}
+
+/** Show the next hit, or the one before. */
+function step(event) {
+  const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  if (!by || !shown || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+  const next = by > 0 ? shown.nextElementSibling : shown.previousElementSibling;
+  event.preventDefault();
+  next?.querySelector(".info")?.click();
+}
+
+$("details").addEventListener("keydown", step);
+$("details").addEventListener("close", () => {
+  document.body.classList.remove("beside");
+  shown?.classList.remove("shown");
+  if (shown?.isConnected) shown.querySelector(".info").focus();
+  shown = null;
 });
+$("results").addEventListener("focusin", (event) => { // the arrows of the grid lead the details along
+  const item = event.target.closest("li");
+  if (isBeside() && item && item !== shown && event.target.matches("a")) item.querySelector(".info").click();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && isBeside()) $("details").close(); // a browser does so for modal ones alone
+});
+document.addEventListener("click", (event) => {
+  if (event.target.matches("dialog:modal")) event.target.close(); // a click beside it, on the backdrop
+});
+WIDE.addEventListener("change", () => isBeside() && $("details").close());

@@ -13,6 +13,9 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
+export const CROSS = ["M6 6l12 12", "M18 6L6 18"];
+export const INFO = ["M12 11v5.500", "M12 7.600v.1", "M12 3.500a8.500 8.500 0 1 0 0 17a8.500 8.500 0 1 0 0-17z"];
+
 /** A drawing from the paths of an icon. */
 export function icon(...paths) {
   const space = "http://www.w3.org/2000/svg";

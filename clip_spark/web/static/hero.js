@@ -1,6 +1,8 @@
 // What is shown before a search: what can be searched, examples from the index itself, and the query that led here.
 
-import { address } from "./api.js";
+import { address, all } from "./api.js";
+import { cardButton } from "./card.js";
+import { save } from "./chosen.js";
 import { $, el, number } from "./dom.js";
 import { href } from "./state.js";
 
@@ -40,6 +42,7 @@ function ofRecord(hit) {
   return [hit.title, hit.picture ? `${hit.picture}&size=256` : null];
 }
 
+const MOST_HITS = 10_000;
 const SAME = "0.95";
 const HALF = "0.5";
 
@@ -50,17 +53,33 @@ export function showOptions(view, index) {
   const toggle = (words, on, next) => el("a", { href: href({ ...rest, ...next }), "data-view": "", "data-keep": "", role: "button", "aria-pressed": String(Boolean(on)) }, words);
   const alike = toggle("Hide near-duplicates", view.unique, { unique: view.unique ? null : SAME, both: null });
   const both = pair ? toggle("Rank by picture and text", view.both, { both: view.both ? null : HALF, unique: null }) : null;
-  const json = file || view.also ? null : el("a", { href: address(rest, pair), target: "_blank" }, "JSON");
-  $("options").replaceChildren(...[alike, both, json].filter(Boolean));
+  $("options").replaceChildren(...[alike, both, json(view, pair, Math.min(index.most_hits, MOST_HITS))].filter(Boolean));
   $("options").hidden = false;
 }
 
-/** The choice of index, and the maps; hidden when there is none to make. `chosen` is the name of an index, `map` that of a map. */
+/** The hits as JSON, up to so many: an address where one can say what is seen, else a file. */
+function json(view, pair, most) {
+  const title = `Up to ${number(most)} hits as JSON`;
+  if (!view.file && !view.also) return el("a", { href: address(view, pair, most), target: "_blank", title }, "JSON");
+  const button = el("button", { type: "button", title, onclick: async () => {
+    try {
+      save("hits.json", [JSON.stringify(await all(view, pair, most))], "application/json");
+    } catch (error) {
+      button.textContent = error.message;
+    }
+  } }, "JSON");
+  return button;
+}
+
+/** The choice of index, with the way to its card, and the maps. `chosen` is the name of an index, `map` that of a map. */
 export function showIndices(indices, chosen, map, linkTo) {
   const maps = [...new Set(indices.flatMap((index) => index.maps))];
   const way = (link, here, ...words) => el("a", { href: link, "data-view": "", "data-keep": "", "aria-current": here ? "page" : null }, ...words);
-  $("indices").hidden = indices.length + maps.length < 2;
+  $("indices").hidden = false;
   $("indices").replaceChildren(
-    ...indices.map((index) => way(linkTo({ index: index.name }), !map && index.name === chosen, index.name, el("small", {}, number(index.rows)))),
+    ...indices.flatMap((index) => {
+      const here = !map && index.name === chosen;
+      return [way(linkTo({ index: index.name }), here, index.name, el("small", {}, number(index.rows))), ...(here ? [cardButton(index.name)] : [])];
+    }),
     ...maps.map((name) => way(linkTo({ map: name }), name === map, maps.length > 1 ? `Map ${name}` : "Map")));
 }

@@ -123,7 +123,7 @@ async function nextPage() {
 
 function put(hits, first) {
   const index = chosenIndex();
-  const items = hits.map((hit) => hitItem(hit, index, shown.best, (one) => showDetails(one, index, indices), moreOf));
+  const items = hits.map((hit) => hitItem(hit, index, shown.best, (one, item) => showDetails(one, index, indices, item), moreOf));
   items.forEach((item, place) => { // what nobody sees does not move: each that does is a layer to draw
     if (place < IN_SIGHT) item.style.animationDelay = `${place * 12}ms`;
     else item.style.animation = "none";
@@ -166,6 +166,7 @@ function remember() {
 
 function show(next) {
   $("details").close();
+  $("card").close();
   remember();
   go(next);
   window.scrollTo(0, 0);

@@ -1,0 +1,49 @@
+// The card of an index: what a person should know before trusting what it finds, and how to name it.
+
+import { cardOf } from "./api.js";
+import { $, CROSS, INFO, el, icon, number } from "./dom.js";
+
+/** The button beside the tab of an index that opens its card. */
+export const cardButton = (name) =>
+  el("button", { type: "button", class: "plain about", "aria-label": `About the index ${name}`, title: "About this index", onclick: () => showCard(name) }, icon(...INFO));
+
+async function showCard(name) {
+  const box = $("card");
+  const close = el("button", { type: "button", class: "plain close", "aria-label": "Close", onclick: () => box.close() }, icon(...CROSS));
+  const side = el("div", { class: "side" }, el("h2", { id: "card-title" }, name), el("p", { role: "status" }, "…"));
+  box.replaceChildren(side, close);
+  box.showModal();
+  try {
+    side.lastChild.replaceWith(...told(await cardOf(name)));
+  } catch (error) {
+    side.lastChild.textContent = error.message;
+  }
+}
+
+function told(card) {
+  const facts = factsOf(card).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
+  const copy = el("button", { type: "button", onclick: async () => {
+    await navigator.clipboard.writeText(card.cite);
+    copy.textContent = "Copied";
+  } }, "Copy");
+  const cite = [el("h3", {}, "How to cite"), el("p", { class: "cite" }, card.cite)];
+  return [el("dl", {}, ...facts), ...cite, ...(navigator.clipboard ? [el("p", { class: "links" }, copy)] : [])];
+}
+
+const percent = (share) => `${number(Math.round(1000 * share) / 10)} %`;
+
+function factsOf({ kind, rows, removed, model, weights_sha256: weights, dim, key, generation, built, recall, recall_cross: cross, calibrated, rejects, licence_columns: licences, columns }) {
+  const dropped = Object.entries(rejects).map(([reason, count]) => `${number(count)} ${reason}`).join(", ");
+  const found = recall.map(({ k, recall: share }) => `${percent(share)} of the true nearest ${number(k)}`).join(", ");
+  return [
+    [kind === "image" ? "Pictures" : "Texts", number(rows) + (removed ? `, and ${number(removed)} that were taken down` : "")],
+    ["Model", `${model}, ${number(dim)} numbers${weights ? `, weights ${weights.slice(0, 12)}` : ""}`],
+    ["Built", `${built.slice(0, 16).replace("T", " ")} UTC, generation ${generation || "first"}`],
+    ["Faiss key", key],
+    ["Finds", found ? found + (cross === null ? "" : `; ${percent(cross)} of ten for ${kind === "image" ? "words" : "pictures"}`) : "not measured"],
+    ["Says how sure", calibrated ? `yes, for ${kind === "image" ? "words" : "pictures"}` : "no (calibrate-index teaches it)"],
+    ["Left out", dropped || "nothing when it was built"],
+    ["Licence", licences.length ? `said by each record (${licences.join(", ")})` : "the records do not say"],
+    ["Columns", columns.join(", ")],
+  ];
+}
