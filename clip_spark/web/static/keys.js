@@ -22,4 +22,4 @@ function placeAfter(key, at, links) {
   return step === undefined ? -1 : at < 0 ? 0 : at + step;
 }
 
-const top = (link) => Math.round(link.getBoundingClientRect().top);
+const top = (link) => link.closest("li").offsetTop; // where it stands, however far its animation is
