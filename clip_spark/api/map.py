@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from clip_spark.analysis.map.frame import Frame, frame_base, open_frame
+from clip_spark.analysis.map.frame import Frame, open_frame
 from clip_spark.analysis.map.script import script, static_file
-from clip_spark.analysis.map.shards import FRAME_SHARD
+from clip_spark.analysis.map.shards import frame_of
 from clip_spark.analysis.map.stored import stored_map
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.errors import ClipSparkError, UserError
@@ -45,8 +45,7 @@ class Map:
 
     @cached_property
     def _frame(self) -> Frame:
-        shard = next(one for one in self.manifest.receipts if one.shard == FRAME_SHARD)
-        return open_frame(frame_base(self.manifest.uri, shard))
+        return open_frame(frame_of(self.manifest))
 
     def place(self, texts: Sequence[str]) -> np.ndarray:
         """Where texts lie on the map, float32 (n, 2): where it would put those of a dataset."""

@@ -80,7 +80,7 @@ class Hit:
     def row(self) -> dict[str, Any]:
         """*Pure.* Rank, score, chance if it is known, and all columns of the record; a score of the record's own is its
         `record_score`."""
-        known = {} if self.chance is None else {"chance": float(f"{self.chance:.3g}")}
+        known = {} if self.chance is None else {"chance": rounded_chance(self.chance)}
         return {"rank": self.rank, "score": round(self.score, 6), **known, **record_columns(self.record)}
 
 
@@ -136,6 +136,11 @@ class Hits(Sequence[Hit]):
         from clip_spark.search.contact_sheet import hits_section
 
         return hits_section(self)
+
+
+def rounded_chance(chance: float) -> float:
+    """*Pure.* Three digits of it: more are noise."""
+    return float(f"{chance:.3g}")
 
 
 def hit_column(name: str) -> str:

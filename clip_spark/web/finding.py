@@ -12,7 +12,7 @@ import pyarrow as pa
 from clip_spark.datasets import schema
 from clip_spark.errors import SpecError
 from clip_spark.index.open.parts import MISSING
-from clip_spark.search.hits import Hit, Wanted
+from clip_spark.search.hits import Hit, Wanted, rounded_chance
 from clip_spark.search.plain_values import plain
 from clip_spark.web.results import hit_json
 from clip_spark.web.served import ServedIndex
@@ -120,7 +120,7 @@ def _best(index: ServedIndex, asked: Asked, wanted: Wanted) -> dict[str, Any]:
     found = index.search(asked.vector, replace(wanted, relevant=0.0, offset=0, k=1), asked.own, asked.kind)
     if found.chances is None or not len(found.scores):
         return {}
-    return {"score": round(float(found.scores[0]), 6), "chance": float(f"{found.chances[0]:.3g}")}
+    return {"score": round(float(found.scores[0]), 6), "chance": rounded_chance(found.chances[0])}
 
 
 def shown_columns(index: ServedIndex, columns: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from clip_spark.datasets import schema
 from clip_spark.pictures.stored import has_picture, is_web_address
-from clip_spark.search.hits import Hit
+from clip_spark.search.hits import Hit, rounded_chance
 from clip_spark.search.plain_values import plain
 from clip_spark.web.served import ServedIndex
 
@@ -18,7 +18,7 @@ def hit_json(index: ServedIndex, hit: Hit, columns: Sequence[str] = ()) -> dict[
     shown = record_json(index, hit.record)
     if columns:
         shown["record"] = {name: shown["record"][name] for name in columns}
-    known = {} if hit.chance is None else {"chance": float(f"{hit.chance:.3g}")}
+    known = {} if hit.chance is None else {"chance": rounded_chance(hit.chance)}
     return {"rank": hit.rank, "score": round(hit.score, 6), **known, **shown}
 
 

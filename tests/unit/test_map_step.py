@@ -20,8 +20,9 @@ from clip_spark.analysis.map.export_spec import ExportMapSpec
 from clip_spark.analysis.map.fitting import FitFrame
 from clip_spark.analysis.map.naming import FindNearTexts
 from clip_spark.analysis.map.points import PlacePoints
-from clip_spark.analysis.map.sheets import CELL, SIDE, cut_sheet, draw_sheets
+from clip_spark.analysis.map.sheets import SIDE, cut_sheet, draw_sheets
 from clip_spark.analysis.map.spec import MapSpec
+from clip_spark.analysis.map.sprites import CELL
 from clip_spark.analysis.map.step import make_map
 from clip_spark.analysis.map.tiles import WriteTiles
 from clip_spark.datasets.manifest import Manifest

@@ -16,7 +16,8 @@ from clip_spark import storage
 from clip_spark.analysis.map.boxes import Boxes, around, to_pixels
 from clip_spark.analysis.map.levels import Square
 from clip_spark.analysis.map.regions import blurred
-from clip_spark.analysis.map.sheets import CELL, SIDE, cut_sheet
+from clip_spark.analysis.map.sheets import SIDE, cut_sheet
+from clip_spark.analysis.map.sprites import CELL
 
 log = logging.getLogger(__name__)
 

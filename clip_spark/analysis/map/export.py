@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.analysis.map.export_spec import CSV, ExportMapSpec
-from clip_spark.analysis.map.frame import PICTURE, Frame, frame_base, open_frame
+from clip_spark.analysis.map.frame import PICTURE, Frame, open_frame
 from clip_spark.analysis.map.points import POINTS
-from clip_spark.analysis.map.shards import FRAME_SHARD
+from clip_spark.analysis.map.shards import frame_of
 from clip_spark.datasets import schema
 from clip_spark.datasets.manifest import Manifest, file_of, read_manifest
 from clip_spark.datasets.receipt import Receipt
@@ -92,7 +92,7 @@ def _as_json(value: Any) -> str | None:
 
 
 def _write_atlas(stream: IO[bytes], manifest: Manifest, columns: pa.Schema, pictures: bool) -> int:
-    frame = open_frame(frame_base(manifest.uri, manifest.receipts[FRAME_SHARD]))
+    frame = open_frame(frame_of(manifest))
     vectors, row_of = _vector_blocks(manifest), _rows_of_anchors(manifest, frame)
     wanted = pa.schema([*columns, ("neighbors", NEIGHBORS), *([("image", THUMBNAIL)] if pictures else [])])
     rows = 0

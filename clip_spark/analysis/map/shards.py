@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clip_spark import storage
-from clip_spark.analysis.map.frame import KINDS
+from clip_spark.analysis.map.frame import KINDS, frame_base
 from clip_spark.datasets.manifest import Manifest, file_of
 
 FRAME_SHARD, NAMES_SHARD, FIRST_POINTS = 0, 1, 2
@@ -50,6 +50,11 @@ class NamesShard:
     """The names of a map that was made without texts."""
 
     number: int
+
+
+def frame_of(manifest: Manifest) -> str:
+    """*Pure.* URI of the files of a map's frame without their endings."""
+    return frame_base(manifest.uri, next(one for one in manifest.receipts if one.shard == FRAME_SHARD))
 
 
 def point_shards(sets: Sequence[Manifest], first: int = FIRST_POINTS) -> list[PointShard]:

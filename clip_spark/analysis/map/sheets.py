@@ -9,20 +9,21 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
+from clip_spark.analysis.map.sprites import CELL, SMALL, sheet_of
 from clip_spark.pictures.stored import has_picture
 from clip_spark.runtime.ahead import map_ordered
 from clip_spark.search.contact_sheet import thumbnail
 
 log = logging.getLogger(__name__)
 
-CELL, SIDE = 64, 32
+SIDE = 32
 FIRST, LATER = 4096, 256
 """Pictures of the tile of zoom 0, and of each other one, that get a thumbnail: those that a page shows first."""
 THREADS, AHEAD = 8, 64
 """Pictures are mostly waited for."""
-QUALITY = 80
 
 
 def rows_with_thumbnails(zoom: int) -> int:
@@ -36,22 +37,15 @@ def draw_sheets(records: Sequence[Mapping[str, Any]]) -> list[bytes]:
     The cell of a picture that cannot be read is transparent; so is what a picture leaves free of its own.
     """
     try:
-        from PIL import Image
+        import PIL  # noqa: F401
     except ImportError:
         log.info("thumbnails are left out: pillow is missing; pip install pillow brings it.")
         return []
-    sheets, found = [], 0
-    small = map_ordered(_cell, records, THREADS, AHEAD)
-    for start in range(0, len(records), SIDE * SIDE):
-        count = min(SIDE * SIDE, len(records) - start)
-        sheet = Image.new("RGBA", (SIDE * CELL, -(-count // SIDE) * CELL))
-        for cell in range(count):
-            if (picture := next(small)) is not None:
-                row, column = divmod(cell, SIDE)
-                left, upper = (CELL - picture.width) // 2, (CELL - picture.height) // 2
-                sheet.paste(picture, (column * CELL + left, row * CELL + upper))
-                found += 1
-        sheets.append(_webp(sheet))
+    sheets, found = [], False
+    small = map_ordered(_small, records, THREADS, AHEAD)
+    while pictures := list(islice(small, SIDE * SIDE)):
+        found |= any(picture is not None for picture in pictures)
+        sheets.append(sheet_of(pictures, SIDE, SMALL))
     return sheets if found else []
 
 
@@ -67,14 +61,8 @@ def cut_sheet(data: bytes) -> Iterator[Any]:
             yield cell.crop(box) if box else None
 
 
-def _cell(record: Mapping[str, Any]) -> Any:
+def _small(record: Mapping[str, Any]) -> Any:
     small = thumbnail(record) if has_picture(record) else None
     if small is not None:
         small.thumbnail((CELL, CELL))
     return small
-
-
-def _webp(sheet: Any) -> bytes:
-    data = io.BytesIO()
-    sheet.save(data, "WEBP", quality=QUALITY)
-    return data.getvalue()

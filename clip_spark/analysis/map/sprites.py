@@ -12,23 +12,25 @@ if TYPE_CHECKING:
 CELL, ACROSS = 64, 8
 """Pixels of a picture's longer side, and pictures in a row."""
 MOST_PICTURES = ACROSS * ACROSS
+QUICK, SMALL = 2, 4
+"""How long WebP may think: for a sheet that somebody waits for, and for one that is kept."""
 
 
-def sheet_of(pictures: Sequence[Image | None]) -> bytes:
-    """*Pure.* At most MOST_PICTURES pictures row by row, each in the middle of its cell, as WebP.
+def sheet_of(pictures: Sequence[Image | None], across: int = ACROSS, method: int = QUICK) -> bytes:
+    """*Pure.* Pictures row by row, so many in each, every one in the middle of its cell, as WebP.
 
     The cells of pictures that there are not stay transparent: what cannot be shown must not look like something.
     """
     from PIL import Image
 
-    rows = max(-(-len(pictures) // ACROSS), 1)
-    sheet = Image.new("RGBA", (ACROSS * CELL, rows * CELL))
+    rows = max(-(-len(pictures) // across), 1)
+    sheet = Image.new("RGBA", (across * CELL, rows * CELL))
     for at, picture in enumerate(pictures):
         if picture is not None:
             small = picture.copy()
             small.thumbnail((CELL, CELL))
-            left, top = at % ACROSS * CELL, at // ACROSS * CELL
+            left, top = at % across * CELL, at // across * CELL
             sheet.paste(small, (left + (CELL - small.width) // 2, top + (CELL - small.height) // 2))
     data = io.BytesIO()
-    sheet.save(data, "WEBP", quality=80, method=2)
+    sheet.save(data, "WEBP", quality=80, method=method)
     return data.getvalue()

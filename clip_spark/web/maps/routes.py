@@ -21,7 +21,7 @@ from clip_spark.search.plain_values import csv_bytes
 from clip_spark.web.bodies import json_response, parsed_as
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import NotFound
-from clip_spark.web.finding import Asked, Page, find
+from clip_spark.web.finding import Asked
 from clip_spark.web.formats import TYPES, wanted_format
 from clip_spark.web.maps.models import (
     MOST_LIT,
@@ -38,7 +38,7 @@ from clip_spark.web.maps.served_map import ServedMap, parse_points
 from clip_spark.web.maps.sprites import sprite_sheet
 from clip_spark.web.models import ERRORS, body_of
 from clip_spark.web.parameters import check_count, known_parameters, seconds_since
-from clip_spark.web.results import record_json, title
+from clip_spark.web.results import hit_json, record_json, title
 from clip_spark.web.search_routes import PICTURE_HEADERS
 from clip_spark.web.served import ServedIndex
 from clip_spark.web.terms import asked_for
@@ -141,14 +141,15 @@ def _landing(served: ServedMap, target: ServedIndex, query: MapQuery, asked: Ask
     if not query.k:
         return body
     wanted = Wanted(k=query.k, where=query.where.strip(), columns=(schema.RECORD_ID,))
-    hits = find(target, asked, Page(wanted)).hits
+    found = target.search(asked.vector, wanted, asked.own, asked.kind)
+    hits = target.hits(found, wanted)
     places = served.places.of(target.kind, [hit.record[schema.RECORD_ID] for hit in hits])
     body["hits"] = [
         {"record_id": hit.record[schema.RECORD_ID], "score": round(hit.score, 6), "x": at and at[0], "y": at and at[1]}
         for hit, at in zip(hits, places, strict=True)
     ]
-    whole = find(target, asked, Page(replace(wanted, k=min(BEST, query.k), columns=()))).to_json()
-    return {**body, "best": whole["hits"]}
+    best = target.hits(found.page(slice(BEST)), replace(wanted, columns=()))
+    return {**body, "best": [hit_json(target, hit) for hit in best]}
 
 
 def _own_place(served: ServedMap, target: ServedIndex, query: MapQuery) -> tuple[float, float] | None:

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from clip_spark import storage
 from clip_spark.analysis.map.draw import read_tile
-from clip_spark.analysis.map.frame import PICTURE, TEXT, Frame, frame_base, open_frame
-from clip_spark.analysis.map.shards import FRAME_SHARD
+from clip_spark.analysis.map.frame import PICTURE, TEXT, Frame, open_frame
+from clip_spark.analysis.map.shards import frame_of
 from clip_spark.analysis.map.tiles import REGIONS, TILES_LIST
 from clip_spark.datasets import schema
 from clip_spark.datasets.manifest import Manifest, read_manifest
@@ -58,7 +58,7 @@ class ServedMap:
         self.regions: list[Any] = storage.read_json(manifest.locate(REGIONS))
         self.tiles = {tile["tile"]: tile for tile in self.listed["tiles"]}
         self.version = version_of(manifest)
-        self.frame: Frame = open_frame(_frame_of(manifest))
+        self.frame: Frame = open_frame(frame_of(manifest))
         self.places = PointPlaces.read(manifest)
         self.columns = self._columns()
         self._records = Latest[str, pa.Table](HELD_TILES)
@@ -170,10 +170,6 @@ def _some_ids(manifest: Manifest, kind: str) -> list[str]:
     if first is None:
         return []
     return read_tile(manifest.uri, first, "records.arrow")[schema.RECORD_ID].slice(0, LOOKED_AT).to_pylist()
-
-
-def _frame_of(manifest: Manifest) -> str:
-    return frame_base(manifest.uri, next(one for one in manifest.receipts if one.shard == FRAME_SHARD))
 
 
 def version_of(manifest: Manifest) -> str:

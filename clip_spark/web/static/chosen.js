@@ -1,6 +1,6 @@
 // Hits that a person chooses: a bar counts them and exports them as CSV, JSON, or a tar of the original pictures.
 
-import { $, el, plural } from "./dom.js";
+import { $, el, plural, save } from "./dom.js";
 import { tarOf } from "./tar.js";
 
 const chosen = new Map(); // record_id -> hit
@@ -26,8 +26,8 @@ function showBar() {
   const pictures = hits.filter((hit) => hit.picture);
   const button = (words, onclick) => el("button", { type: "button", onclick }, words);
   bar.replaceChildren(el("b", {}, `${plural(chosen.size, "hit")} chosen`),
-    button("CSV", () => save("hits.csv", [csv(hits)], "text/csv")),
-    button("JSON", () => save("hits.json", [JSON.stringify(hits.map(plain), null, 1)], "application/json")),
+    button("CSV", () => save("hits.csv", new Blob([csv(hits)], { type: "text/csv" }))),
+    button("JSON", () => save("hits.json", new Blob([JSON.stringify(hits.map(plain), null, 1)], { type: "application/json" }))),
     ...(pictures.length ? [button("Pictures", (event) => savePictures(pictures, event.target))] : []),
     button("Choose none", () => {
       chosen.clear();
@@ -62,18 +62,11 @@ async function savePictures(hits, button) {
       files.push([`${hit.record.record_id}.${ending}`, new Uint8Array(await answer.arrayBuffer())]);
     }
     files.push(["hits.json", new TextEncoder().encode(JSON.stringify(hits.map(plain), null, 1))]);
-    save("pictures.tar", tarOf(files), "application/x-tar");
+    save("pictures.tar", new Blob(tarOf(files), { type: "application/x-tar" }));
     button.textContent = "Pictures";
   } catch (error) {
     button.textContent = error.message;
   } finally {
     button.disabled = false;
   }
-}
-
-/** Give a file to the person. */
-export function save(name, parts, type) {
-  const link = el("a", { href: URL.createObjectURL(new Blob(parts, { type })), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

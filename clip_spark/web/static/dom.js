@@ -32,3 +32,10 @@ export function icon(...paths) {
 
 export const number = (value) => Number(value).toLocaleString("en");
 export const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
+
+/** Give a file to the person. */
+export function save(name, data) {
+  const link = el("a", { href: URL.createObjectURL(data), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

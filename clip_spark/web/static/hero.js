@@ -2,8 +2,7 @@
 
 import { address, all } from "./api.js";
 import { cardButton } from "./card.js";
-import { save } from "./chosen.js";
-import { $, el, number } from "./dom.js";
+import { $, el, number, save } from "./dom.js";
 import { href } from "./state.js";
 
 const EXAMPLES = 6;
@@ -63,7 +62,7 @@ function json(view, pair, most) {
   if (!view.file && !view.also) return el("a", { href: address(view, pair, most), target: "_blank", title }, "JSON");
   const button = el("button", { type: "button", title, onclick: async () => {
     try {
-      save("hits.json", [JSON.stringify(await all(view, pair, most))], "application/json");
+      save("hits.json", new Blob([JSON.stringify(await all(view, pair, most))], { type: "application/json" }));
     } catch (error) {
       button.textContent = error.message;
     }

@@ -1,7 +1,7 @@
 // Beside the map: what colours mean, and a list: regions, the hits of a search, or what was selected. All of the map that one
 // cannot see or point at is here too.
 
-import { el, number, plural } from "./dom.js";
+import { el, number, plural, save } from "./dom.js";
 import { css } from "./map_colours.js";
 
 const LISTED = 60;
@@ -113,9 +113,7 @@ export class Panel {
   async save(format) {
     try {
       const { data, most } = await this.view.source.save(this.view.polygon, this.view.shownKind(), format);
-      const link = el("a", { href: URL.createObjectURL(data), download: `selection.${format}` });
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+      save(`selection.${format}`, data);
       if (this.count > most) this.say(`The first ${number(most)} of ${number(this.count)} points were saved.`);
     } catch (error) {
       this.say(error.message);
