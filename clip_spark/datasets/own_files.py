@@ -1,4 +1,4 @@
-"""*Driver.* Which files of a folder a run wrote: by the names that only clip-spark gives.
+"""*Anywhere.* Which files of a folder a run wrote: by the names that only clip-spark gives.
 
 A run that has not committed has no manifest to ask, and a folder that others use too must not lose a file of theirs.
 """
@@ -6,9 +6,10 @@ A run that has not committed has no manifest to ask, and a folder that others us
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from clip_spark import storage
+from clip_spark.errors import DatasetError
 
 NUMBER = r"\d{5}(\d{3})?"
 OF_A_RUN = re.compile(
@@ -18,7 +19,7 @@ OF_A_RUN = re.compile(
     | (counts|records|embeddings|images|tags|hits|best|rejects|points)/{NUMBER}\.parquet
     | images/{NUMBER}\.tar
     | frame/{NUMBER}\.(parquet|index|json) | names/{NUMBER}\.json
-    | tiles/{NUMBER}\.(json|(image|text)-\d+-\d+-\d+(\.records)?\.arrow)
+    | tiles/{NUMBER}\.(json|(image|text)-\d+-\d+-\d+((\.records)?\.arrow|\.\d+\.webp))
     | (jsonl|manifest)/{NUMBER}\.jsonl | receipts/{NUMBER}\.json
     | _work/([0-9a-f]{{32}}/.+|growth\.json)
     """,
@@ -41,6 +42,16 @@ def own_files(output: str, paths: Iterator[str]) -> Iterator[str]:
         elif OF_A_RUN.fullmatch(path) or ASIDE.fullmatch(path):
             yield uri
     yield from last
+
+
+def check_known(paths: Iterable[str]) -> None:
+    """*Anywhere.* Raise DatasetError where a step writes what this file does not know: `clean` would leave it for ever.
+
+    A killed run would then leave files that no later run of the same command may delete, and so cannot go on from.
+    """
+    for path in paths:
+        if not OF_A_RUN.fullmatch(path):
+            raise DatasetError(f"'{path}' is no name of a file of clip-spark's; own_files.py must know it.")
 
 
 def files_of_run(place: str) -> list[str]:

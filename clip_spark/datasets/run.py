@@ -21,7 +21,7 @@ from clip_spark.datasets.claim import another_run, check_kind, claimed
 from clip_spark.datasets.commit import TIME, Head, lost_to, make_official, read_head, read_open_head
 from clip_spark.datasets.growth import GROWTH, AllAgain, Grow, Growth, told
 from clip_spark.datasets.manifest import GENERATIONS, REPORT, Manifest, inside, report, versions
-from clip_spark.datasets.own_files import files_of_run
+from clip_spark.datasets.own_files import check_known, files_of_run
 from clip_spark.datasets.plan import PLAN, Plan, check_plan, differences, found_plan, same_places
 from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.receipt_files import ReadMany, ReceiptReader, read_many
@@ -139,6 +139,7 @@ class Run:
         storage.write_json(storage.join(self.output, REPORT), refine(found) if refine else found)
         check_plan(self.output, self.plan.fingerprint)
         beside = (PLAN, REPORT, SOURCES, *beside)
+        check_known(beside)
         official = self._make_official(dataclasses.replace(manifest, beside=self._sizes(beside)))
         return dataclasses.replace(official, news=self.again or told(official.extra.get(GROWTH, {})))
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.datasets import schema
+from clip_spark.datasets.own_files import check_known
 from clip_spark.datasets.plan import check_plan
 from clip_spark.datasets.receipt import Receipt, shard_name, write_receipt
 from clip_spark.datasets.stopwatch import Stopwatch
@@ -94,7 +95,7 @@ class ShardWriter:
         """Make the shard official: close the files, write the rejects, then the receipt.
 
         Raises:
-            DatasetError: the folders do not have the same number of rows.
+            DatasetError: the folders do not have the same number of rows, or a file has a name that nobody knows.
             OutputError: another run has taken the output folder meanwhile.
         """
         check_plan(self.output, self.plan)
@@ -105,6 +106,7 @@ class ShardWriter:
             self._files.close()
             files = {self._path(folder): storage.file_size(self._uri(folder)) for folder in self._schemas}
             files |= self._attached | self._write_rejects()
+            check_known(files)
         receipt = Receipt(
             shard=self.number,
             plan=self.plan,
