@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clip_spark.analysis.map.boxes import Boxes, around, to_pixels
+from clip_spark.analysis.map.fit import TSNE, UMAP, fit, graph_size
 from clip_spark.analysis.map.levels import DEEPEST, TILE_POINTS, Levels, Square, make_levels
 from clip_spark.analysis.map.measures import drift, neighbour_recall, share_within
 from clip_spark.analysis.map.names import best_names
@@ -186,3 +187,17 @@ def test_measures_equal_what_they_say() -> None:
 def test_a_new_fit_is_due_where_much_is_far_or_much_has_come(far: int, rows: int, due: bool) -> None:
     found = drift({"placed_image": 200, "far_image": far}, {"image": 1000, "text": 0}, {"image": rows, "text": 0})
     assert found["due"] == due and found["far"]["image"] == far / 200
+
+
+@pytest.mark.parametrize("method", [TSNE, pytest.param(UMAP, marks=pytest.mark.long)])  # numba compiles for 15 seconds
+def test_a_fit_keeps_clusters_and_is_the_same_again(method: str) -> None:
+    pytest.importorskip("openTSNE" if method == TSNE else "umap", reason="needs pip install 'clip-spark[map]'")
+    of = np.arange(160) % 8
+    vectors = unit_vectors(8, seed=2)[of] + 0.3 * unit_vectors(160, seed=3)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = graph(build_lists(vectors, 0), vectors, graph_size(method, len(vectors)))
+    places = fit(method, vectors, found, 0)
+    assert places.tobytes() == fit(method, vectors, found, 0).tobytes()
+    away = ((places[:, None] - places) ** 2).sum(axis=2)
+    np.fill_diagonal(away, np.inf)
+    assert (of[away.argsort(axis=1)[:, :5]] == of[:, None]).mean() > 0.99

@@ -16,7 +16,7 @@ from clip_spark import storage
 from clip_spark.analysis.map.boxes import Boxes, around, to_pixels
 from clip_spark.analysis.map.levels import Square
 from clip_spark.analysis.map.regions import blurred
-from clip_spark.analysis.map.sheets import SIDE, cut_sheet
+from clip_spark.analysis.map.sheets import thumbnails_of, trimmed
 from clip_spark.analysis.map.sprites import CELL
 
 log = logging.getLogger(__name__)
@@ -131,10 +131,9 @@ def thumbnails(uri: str, square: Square, tiles: Sequence[Mapping[str, Any]]) -> 
     for tile in (one for one in tiles if one.get("thumbnails")):
         places = places_in(square, tile["tile"], read_tile(uri, tile, "arrow"))
         count = min(tile["thumbnails"], left)
-        for number in range(-(-count // SIDE**2)):
-            data = storage.read_bytes(storage.join(uri, f"{tile['file']}.{number}.webp"))
-            shown = places[number * SIDE**2 : min((number + 1) * SIDE**2, count)]
-            yield from ((at, small) for at, small in zip(shown, cut_sheet(data), strict=False) if small is not None)
+        for at, small in zip(places[:count], thumbnails_of(uri, tile), strict=False):
+            if small is not None:
+                yield at, trimmed(small)
         left -= count
         if left <= 0:
             return

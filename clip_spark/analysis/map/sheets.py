@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from clip_spark import storage
 from clip_spark.analysis.map.sprites import CELL, SMALL, sheet_of
 from clip_spark.pictures.stored import has_picture
 from clip_spark.runtime.ahead import map_ordered
@@ -49,16 +50,36 @@ def draw_sheets(records: Sequence[Mapping[str, Any]]) -> list[bytes]:
     return sheets if found else []
 
 
-def cut_sheet(data: bytes) -> Iterator[Any]:
-    """*Worker.* The pictures (PIL, RGBA) of a sheet's cells without what is transparent around them; None for none."""
+def thumbnails_of(uri: str, tile: Mapping[str, Any]) -> Iterator[Any]:
+    """*Worker.* The cells (PIL, RGBA) of the first rows of a tile of the map at `uri`; None for empty ones.
+
+    Args:
+        uri: of the map.
+        tile: as tiles.json lists it.
+    """
+    for first in range(0, tile.get("thumbnails", 0), SIDE * SIDE):
+        sheet = open_sheet(uri, tile, first // SIDE**2)
+        yield from (cell_of(sheet, at) for at in range(min(SIDE * SIDE, tile["thumbnails"] - first)))
+
+
+def open_sheet(uri: str, tile: Mapping[str, Any], number: int) -> Any:
+    """*Worker.* One sheet of a tile (PIL, RGBA)."""
     from PIL import Image
 
-    sheet = Image.open(io.BytesIO(data)).convert("RGBA")
-    for row in range(sheet.height // CELL):
-        for column in range(SIDE):
-            cell = sheet.crop((column * CELL, row * CELL, (column + 1) * CELL, (row + 1) * CELL))
-            box = cell.getchannel("A").getbbox()
-            yield cell.crop(box) if box else None
+    data = storage.read_bytes(storage.join(uri, f"{tile['file']}.{number}.webp"))
+    return Image.open(io.BytesIO(data)).convert("RGBA")
+
+
+def cell_of(sheet: Any, at: int) -> Any:
+    """*Worker.* A cell, CELL pixels wide and high, with its picture in the middle; None for an empty one."""
+    left, top = at % SIDE * CELL, at // SIDE * CELL
+    cell = sheet.crop((left, top, left + CELL, top + CELL))
+    return cell if cell.getchannel("A").getbbox() else None
+
+
+def trimmed(cell: Any) -> Any:
+    """*Worker.* A cell that is not empty without what is transparent around its picture."""
+    return cell.crop(cell.getchannel("A").getbbox())
 
 
 def _small(record: Mapping[str, Any]) -> Any:

@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -20,12 +21,13 @@ import pyarrow as pa
 from clip_spark import storage
 from clip_spark.analysis.map.draw import first_tiles, read_tile
 from clip_spark.analysis.map.frame import unreadable
+from clip_spark.analysis.map.sheets import thumbnails_of
 from clip_spark.analysis.map.sprites import MOST_PICTURES, sheet_of
 from clip_spark.analysis.map.tiles import RECORD_COLUMNS, REGIONS, TILES_LIST, arrow_file
 from clip_spark.datasets import schema
 from clip_spark.datasets.manifest import Manifest
-from clip_spark.pictures.stored import has_picture, is_web_address
-from clip_spark.search.contact_sheet import file_name, thumbnail
+from clip_spark.pictures.stored import is_web_address
+from clip_spark.search.contact_sheet import file_name
 
 log = logging.getLogger(__name__)
 
@@ -99,26 +101,18 @@ def _sheets(uri: str, tiles: Sequence[Mapping[str, Any]]) -> Iterator[tuple[list
     except ImportError:
         log.info("pictures are left out: pillow is missing; pip install pillow brings it.")
         return
-    names, pictures, made = list[str](), list[Any](), 0
-    for name, record in _with_pictures(uri, tiles):
-        if (small := thumbnail(record)) is not None:
-            names.append(name)
-            pictures.append(small)
-        if len(names) == MOST_PICTURES:
-            yield names, sheet_of(pictures)
-            names, pictures, made = [], [], made + 1
-        if made == MOST_SHEETS:
-            return
-    if names:
-        yield names, sheet_of(pictures)
+    shown = islice(_thumbnails(uri, tiles), MOST_SHEETS * MOST_PICTURES)
+    while part := list(islice(shown, MOST_PICTURES)):
+        yield [name for name, _ in part], sheet_of([small for _, small in part])
 
 
-def _with_pictures(uri: str, tiles: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _thumbnails(uri: str, tiles: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """*Worker.* Points with the thumbnails that the step made of them; the originals may be gone, or far away."""
+    if not any(tile.get("thumbnails") for tile in tiles):
+        log.info("pictures are left out: the map '%s' has no thumbnails.", uri)
     for tile in tiles:
-        if tile["tile"].startswith("image-"):
-            for row, record in enumerate(read_tile(uri, tile, "records.arrow").to_pylist()):
-                if has_picture(record):
-                    yield f"{tile['tile']}.{row}", record
+        found = enumerate(thumbnails_of(uri, tile))
+        yield from ((f"{tile['tile']}.{row}", small) for row, small in found if small is not None)
 
 
 def _packed(head: Mapping[str, Any], data: bytes) -> bytes:

@@ -90,8 +90,9 @@ def points(request: Request, name: str, points: Points, version: Version = "") -
 def sprites(request: Request, name: str, points: Points, version: Version = "") -> Response:
     """The pictures of at most 64 points in one: cells of 64 pixels, 8 in a row; empty where there is none."""
     catalog, served = _catalog(request), _map(request, name, version)
-    records = _live(catalog, served, served.records_of(parse_points(points, MOST_PICTURES)))
-    media = sprite_sheet(catalog, _home(catalog, served), records, request.app.state.pictures)
+    wanted = parse_points(points, MOST_PICTURES)
+    records = _live(catalog, served, served.records_of(wanted))
+    media = sprite_sheet(catalog, served, wanted, records, request.app.state.pictures)
     return Response(media.data, media_type=media.type, headers=PICTURE_HEADERS)
 
 
@@ -224,10 +225,6 @@ def _map(request: Request, name: str, version: str = "") -> ServedMap:
     if version and version != maps[name].version:
         raise NotFound(f"The map '{name}' has been made anew; load the page again.")
     return maps[name]
-
-
-def _home(catalog: Catalog, served: ServedMap) -> ServedIndex:
-    return catalog.get(served.homes["image"])
 
 
 def _catalog(request: Request) -> Catalog:

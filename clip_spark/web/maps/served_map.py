@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 16
 """Records of a map that are looked for in an index: if one is there, the map is of it."""
-HELD_TILES = 32
-"""Tiles whose records stay in memory; a megabyte each."""
+HELD_TILES, HELD_SHEETS = 32, 4
+"""Tiles whose records stay in memory, a megabyte each; sheets of thumbnails as pixels, 16 MB each at most."""
 POINT = re.compile(r"([a-z]+-\d{1,2}-\d{1,7}-\d{1,7})\.(\d{1,9})")
 
 
@@ -50,6 +50,7 @@ class ServedMap:
         regions: content of regions.json.
         homes: kind of point -> the name of the index that has its records; texts may have none.
         version: tells two generations apart, in addresses and ETags.
+        sheets: of thumbnails, by tile and number (see sprites.py).
     """
 
     def __init__(self, name: str, manifest: Manifest, homes: Mapping[str, str]) -> None:
@@ -62,6 +63,7 @@ class ServedMap:
         self.places = PointPlaces.read(manifest)
         self.columns = self._columns()
         self._records = Latest[str, pa.Table](HELD_TILES)
+        self.sheets = Latest[str, Any](HELD_SHEETS)
 
     @staticmethod
     def open(name: str, uri: str, indices: Mapping[str, ServedIndex]) -> ServedMap:
