@@ -12,7 +12,7 @@ from clip_spark import storage
 from clip_spark.commands.estimate_spec import PlanSpec
 from clip_spark.commands.options import read_yaml
 from clip_spark.datasets.manifest import read_manifest
-from clip_spark.datasets.sizes import size_bytes
+from clip_spark.datasets.sizes import human, size_bytes
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, SpecError, nearest
 from clip_spark.index.build.choose_key import bytes_per_vector, choose_key, choose_parts
@@ -158,12 +158,3 @@ def short(count: int) -> str:
         if count >= factor:
             return f"{count / factor:.3g}{unit}"
     return str(count or "")
-
-
-def human(size: float) -> str:
-    """*Pure.* 1.6 TB; powers of ten."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} PB"

@@ -428,6 +428,21 @@ _ENTRIES = (
         ),
     ),
     Command(
+        "report",
+        group=AROUND,
+        takes="folders of datasets, Spark's event log",
+        gives="what it all did and cost; tables, JSON, a page",
+        spark=False,
+        page="docs/sizing.md",
+        examples=(
+            ("a page that opens from a disk", "clip-spark report out/ --output report.html"),
+            (
+                "with what Spark's executors held and did, your own prices, as JSON",
+                "clip-spark report s3://bucket/out --event-log s3://bucket/logs --rates rates.yaml --json",
+            ),
+        ),
+    ),
+    Command(
         "submit",
         group=AROUND,
         takes="a step and a platform",

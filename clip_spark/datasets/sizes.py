@@ -38,3 +38,12 @@ def amount(option: str, text: str) -> int:
     if not found:
         raise SpecError(f"--{option} is '{text}'; give a number such as 400M or 1.5G.")
     return int(float(found[1]) * 1000 ** THOUSANDS[found[2]])
+
+
+def human(size: float) -> str:
+    """*Pure.* 1.6 TB; powers of ten."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} PB"

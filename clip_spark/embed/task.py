@@ -19,7 +19,7 @@ from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.errors import ModelError
-from clip_spark.runtime.devices import use_threads
+from clip_spark.runtime.devices import CPU, use_threads
 
 if TYPE_CHECKING:
     from clip_spark.encoders.protocol import Encoder
@@ -29,6 +29,8 @@ ENCODER = "encoder.json"
 """Created by the first task that has loaded the encoder; all others, and every resumed run, follow it."""
 IDENTITY = ("model", "weights_sha256", "preprocess", "precision", "dim", "context_length")
 """What must be the same on all nodes."""
+GPU_MS = "gpu milliseconds"
+"""Counter of a receipt: how long its task held a GPU; a machine with one costs a hundred times as much as a core."""
 RATES = "rates"
 """In ENCODER beside the identity: billions of operations a second by tower and precision, where those decided."""
 
@@ -153,4 +155,7 @@ class Usage:
             if more := count - self._before.counters.get(name, 0):  # pictures have no tokens
                 writer.counters[name] += more
         writer.watch.seconds["load"] += self._load_seconds
-        writer.watch.seconds["task"] += time.perf_counter() - self._start
+        seconds = time.perf_counter() - self._start
+        writer.watch.seconds["task"] += seconds
+        if after.device != CPU:
+            writer.counters[GPU_MS] += round(seconds * 1000)

@@ -128,7 +128,8 @@ class OpenClipEncoder(Encoder):
 
     def stats(self) -> Stats:
         """Seconds of the forward pass; tokens read, token states computed and texts cut; the batch of pictures."""
-        return Stats(dict(self._watch.seconds), dict(self._counters), self._rates, self._pictures.size)
+        done = (dict(self._watch.seconds), dict(self._counters), self._rates, self._pictures.size)
+        return Stats(*done, self._forward.device)
 
     def encode_texts(self, texts: Sequence[str] | Tokenised, per_pass: int = 0) -> np.ndarray:
         """Embed n texts, or what `tokenise` has made of them, float32 (n, d), rows of length 1, in their order."""

@@ -36,12 +36,14 @@ class Stats:
         counters: anything else that it sums up: tokens, token states, texts cut.
         rates: tower -> precision -> billions of operations a second, where those decided its precision.
         pictures_per_pass: how many prepared pictures it computes at once now.
+        device: that it computes on, `cpu` or such as `cuda:0`.
     """
 
     seconds: Mapping[str, float] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
     rates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     pictures_per_pass: int = 32
+    device: str = "cpu"
 
 
 class Tokenise(Protocol):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from clip_spark.commands.estimate import Sizes, estimate, human, measure, read_rates, short
+from clip_spark.commands.estimate import Sizes, estimate, measure, read_rates, short
 from clip_spark.commands.estimate_spec import PlanSpec
+from clip_spark.datasets.sizes import human
 from clip_spark.errors import SpecError
 from clip_spark.jobs import plan as command
 
