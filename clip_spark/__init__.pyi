@@ -50,6 +50,7 @@ __all__ = [
     "embed_images",
     "embed_text",
     "filter_ngrams",
+    "find_duplicates",
     "load_encoder",
     "make_map",
     "make_records",
@@ -379,6 +380,37 @@ def filter_ngrams(
         matching: keep only n-grams in which this regular expression is found.
         keep_list: file of n-grams, one per line; only these are kept.
         drop_list: file of n-grams, one per line; these are dropped.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
+def find_duplicates(
+    *,
+    embeddings: Text,
+    output: Text,
+    threshold: float = 0.95,
+    keep: Text = "first",
+    examples: int = 30,
+    remove: Text = "",
+    task_memory: Text = "256M",
+    overwrite: bool = False,
+) -> Dataset:
+    """Embeddings, of pictures or texts -> groups of near-duplicates, one of each kept; a page.
+
+    Args:
+        embeddings: dataset of embeddings, pictures or texts.
+        output: folder of the dataset to write.
+        threshold: least cosine of two near-duplicates; every two records of a group have it.
+        keep: which of a group stays: first, largest (most pixels), oldest or oldest:COLUMN, or an expression in columns of the records, such as 'aesthetic' or '-length(text)', whose greatest value stays.
+        examples: groups that report.html and the contact sheet show, the largest.
+        remove: index from which all but the kept are taken down, as remove-records does it.
+        task_memory: about how much one task may hold.
         overwrite: replace what another run left in output.
 
     Returns:

@@ -1,4 +1,4 @@
-"""As much of Spark's RDDs as make-map uses, in this process: tasks run one by one, and a test may kill one."""
+"""As much of Spark's RDDs as make-map and find-duplicates use, in this process: tasks run one by one, and a test may kill one."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ class Partitions:
 
     def mapPartitionsWithIndex(self, function: Callable[[int, Any], Any]) -> Partitions:
         return Partitions([list(function(number, iter(part))) for number, part in enumerate(self.parts)])
+
+    def union(self, other: Partitions) -> Partitions:
+        return Partitions([*self.parts, *other.parts])
 
     def treeReduce(self, function: Callable[[Any, Any], Any]) -> Any:
         return reduce(function, self.collect())

@@ -192,6 +192,33 @@ _ENTRIES = (
         next_command="clip-spark build-index --embeddings {output} --output index/",
     ),
     Command(
+        "find-duplicates",
+        group=EMBEDDINGS,
+        takes="embeddings, of pictures or texts",
+        gives="groups of near-duplicates, one of each kept; a page",
+        spec="clip_spark.analysis.duplicates.spec:DuplicatesSpec",
+        step="clip_spark.analysis.duplicates.step:find_duplicates",
+        kind="duplicates",
+        preview="clip_spark.analysis.duplicates.step:preview",
+        page="docs/answers.md",
+        examples=(
+            (
+                "groups in which every two have a cosine of 0.95; the picture with most pixels is kept",
+                "clip-spark find-duplicates --embeddings images/ --keep largest --output duplicates/",
+            ),
+            (
+                "the others are found no more in an index of these pictures",
+                "clip-spark find-duplicates --embeddings images/ --keep oldest:taken --remove index/ "
+                "--output duplicates/",
+            ),
+            (
+                "the shortest of texts that say nearly the same",
+                "clip-spark find-duplicates --embeddings texts/ --threshold 0.97 --keep '-length(text)' "
+                "--output duplicates/",
+            ),
+        ),
+    ),
+    Command(
         "build-index",
         group=INDICES,
         takes="embeddings",

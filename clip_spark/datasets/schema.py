@@ -33,6 +33,19 @@ TAGS = pa.schema(
 """One row per (image, tag), images in the order of their shard, tags best first; `n` is null for other texts."""
 
 
+DUPLICATES = pa.schema(
+    [
+        (RECORD_ID, pa.string()),
+        ("group", pa.string()),
+        ("keep", pa.bool_()),
+        ("cosine", pa.float32()),
+        ("group_size", pa.int32()),
+    ]
+)
+"""One row for each record that has a near-duplicate, in the order of the records; `group` is the id of the one that is
+kept, and `cosine` that with it."""
+
+
 def record_id(text_or_uri: str) -> str:
     """*Pure.* 32 hex digits (128 bits) of BLAKE2b; 64 bits would collide with a few per cent chance at 1e9 records."""
     return hashlib.blake2b(text_or_uri.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

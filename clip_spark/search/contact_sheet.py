@@ -38,10 +38,10 @@ PIECE = """.clip-spark .grid{display:flex;flex-wrap:wrap;gap:12px;margin-top:6px
 """The style of hits inside a page that is not ours, such as a notebook."""
 
 
-def sheet_page(answers: Sequence[Hits]) -> str:
+def sheet_page(answers: Sequence[Hits], title: str = "clip-spark search") -> str:
     """*Worker.* One HTML page with the hits of all queries; pictures are inside it as thumbnails."""
     sections = [f"<section><h2>{html.escape(hits.query)}</h2>{hits_grid(hits)}</section>" for hits in answers]
-    return PAGE.format(title="clip-spark search", body="".join(sections))
+    return PAGE.format(title=html.escape(title), body="".join(sections))
 
 
 def hits_section(hits: Hits) -> str:

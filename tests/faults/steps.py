@@ -64,5 +64,8 @@ MAP = FaultStep(
     "map",
     {"embeddings": "{base}/image-embeddings", "texts": "{base}/text-embeddings", "fit-rows": "30"},
 )
-STEPS = (COUNT, FILTER, TEXT, IMAGES, INDEX, TAGS, MAP, DOWNLOAD)
+DUPLICATES = FaultStep(
+    "find-duplicates", "duplicates", {"embeddings": "{base}/image-embeddings", "threshold": "0.85", "keep": "largest"}
+)
+STEPS = (COUNT, FILTER, TEXT, IMAGES, INDEX, TAGS, MAP, DUPLICATES, DOWNLOAD)
 """In the order in which they feed each other; what feeds none comes last, for all before a step are run first."""

@@ -87,6 +87,21 @@ def bind(condition: str, schema: pa.Schema) -> Bound:
     return Bound(found.sql, tuple(binder.columns), tuple(binder.patterns))
 
 
+def bind_value(expression: str, schema: pa.Schema) -> Bound:
+    """*Pure.* A number that is computed of each record; of a time its microseconds, and 1 for what is true.
+
+    Raises:
+        SpecError: it cannot be used; the message says where, and which columns there are.
+    """
+    binder = _Binder(expression, schema)
+    root = parse_condition(expression)
+    found = binder.value(root)
+    if found.family not in (NUMBER, BOOLEAN, *TIMES):
+        raise binder.wrong(root, f"this is a {found.family}, and a number or a time is needed.")
+    sql = f"epoch_us(CAST({found.sql} AS TIMESTAMP))" if found.family in TIMES else found.sql
+    return Bound(f"CAST({sql} AS DOUBLE)", tuple(binder.columns), tuple(binder.patterns))
+
+
 @dataclass
 class _Binder:
     condition: str

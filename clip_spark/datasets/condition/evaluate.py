@@ -91,6 +91,32 @@ def rows_that_fit(bound: Bound, table: pa.Table) -> pa.Array:
     return pa.array(mask)
 
 
+def check_value(bound: Bound, schema: pa.Schema) -> None:
+    """*Driver.* Raise SpecError unless DuckDB takes an expression; reads no row."""
+    values_of(bound, pa.schema([schema.field(name.split(".")[0]) for name in bound.columns]).empty_table())
+
+
+def values_of(bound: Bound, table: pa.Table) -> np.ndarray:
+    """*Worker.* What an expression (`bind_value`) is for each row of a table, float64 (n,); -inf where it has no value.
+
+    Raises:
+        SpecError: it takes too much memory, or cannot be computed on a row.
+    """
+    import duckdb
+
+    values: np.ndarray = np.full(table.num_rows, -np.inf)
+    with _database(os.getpid()).cursor() as cursor:
+        for batch in table.combine_chunks().to_batches():
+            cursor.register("records", pa.Table.from_batches([numbered(bound, table.schema, batch, 0)]))
+            try:
+                found = cursor.execute(f"SELECT {POSITION}, {bound.sql} AS v FROM records").fetchnumpy()
+            except (duckdb.Error, RuntimeError) as error:
+                raise SpecError(_reason(error).replace("condition", "expression")) from None
+            computed = np.ma.filled(found["v"].astype(np.float64), -np.inf)
+            values[found[POSITION]] = np.where(np.isnan(computed), -np.inf, computed)
+    return values
+
+
 def numbered(bound: Bound, schema: pa.Schema, batch: pa.RecordBatch, start: int) -> pa.RecordBatch:
     """*Pure.* The columns of a condition as DuckDB gets them, and the numbers of the rows from `start`."""
     kinds = {name: type_at(schema, name) for name in bound.columns}
