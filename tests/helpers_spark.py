@@ -1,4 +1,4 @@
-"""As much of Spark's RDDs as make-map and find-duplicates use, in this process: tasks run one by one, and a test may kill one."""
+"""As much of Spark's RDDs as steps use here, in this process: tasks run one by one, and a test may kill one."""
 
 from __future__ import annotations
 
