@@ -51,7 +51,7 @@ def difference(uri: str, reference: str) -> str:
         return "" if np.allclose(*vectors, atol=1e-5) else "other vectors"
     if found.kind == "images":
         return _other_pictures(found, wanted)
-    if found.kind == "map":
+    if found.kind in ("map", "duplicates"):
         return _other_bytes(found, wanted)
     folders = {path.split("/", 1)[0] for receipt in wanted.receipts for path in receipt.files}
     return next((f"other {name}" for name in sorted(folders) if rows_of(found, name) != rows_of(wanted, name)), "")

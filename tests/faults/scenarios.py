@@ -19,11 +19,11 @@ from tests.faults.compare import difference
 from tests.faults.machines import decommission, full_disk, late_worker, nothing_outlives, straggler
 from tests.faults.pairs import clean_beside, overwrite_beside, rebuild_beside_a_server
 from tests.faults.poison import only_poison_is_missing, poison
-from tests.faults.steps import COUNT, DOWNLOAD, IMAGES, INDEX, MAP, TAGS, TEXT, FaultStep
+from tests.faults.steps import COUNT, DOWNLOAD, DUPLICATES, IMAGES, INDEX, MAP, TAGS, TEXT, FaultStep
 from tests.faults.victims import KILLS
 from tests.services.proxy import every
 
-ALL = (DOWNLOAD, COUNT, TEXT, IMAGES, INDEX, TAGS, MAP)
+ALL = (DOWNLOAD, COUNT, TEXT, IMAGES, INDEX, TAGS, MAP, DUPLICATES)
 
 
 @dataclass(frozen=True)
