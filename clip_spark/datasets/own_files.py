@@ -15,9 +15,10 @@ NUMBER = r"\d{5}(\d{3})?"
 OF_A_RUN = re.compile(
     rf"""
     (plan|report|encoder|summary|tiles|regions)\.json | sources\.parquet | (describe|report)\.html
-    | (rank-frequency|vocabulary-growth|map|poster)\.png
-    | (counts|records|embeddings|images|tags|hits|best|rejects|points)/{NUMBER}\.parquet
+    | (rank-frequency|vocabulary-growth|map|poster|contact-sheet)\.png
+    | (counts|records|embeddings|images|tags|hits|best|rejects|points|duplicates)/{NUMBER}\.parquet
     | images/{NUMBER}\.tar
+    | cells/{NUMBER}\.npz
     | frame/{NUMBER}\.(parquet|index|json) | names/{NUMBER}\.json
     | tiles/{NUMBER}\.(json|(image|text)-\d+-\d+-\d+((\.records)?\.arrow|\.\d+\.webp))
     | (jsonl|manifest)/{NUMBER}\.jsonl | receipts/{NUMBER}\.json
