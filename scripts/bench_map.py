@@ -20,8 +20,7 @@ from clip_spark.analysis.map.fit import METHODS
 from clip_spark.analysis.map.fitting import FitFrame
 from clip_spark.analysis.map.frame import Frame
 from clip_spark.analysis.map.measures import neighbour_recall, share_within
-from clip_spark.analysis.map.names import best_names
-from clip_spark.analysis.map.naming import best_of, scores_without_hubs
+from clip_spark.analysis.map.naming import best_of, region_list, scores_without_hubs
 from clip_spark.analysis.map.regions import find_regions
 from clip_spark.analysis.map.sample import hashes, smallest
 from clip_spark.datasets.manifest import read_manifest
@@ -86,21 +85,32 @@ def region_names(records: pa.Table, vectors: np.ndarray, texts: pa.Table, of: np
     """How well names say what is in their regions, against what people wrote of each picture.
 
     F1 of two sets: the pictures of the region, and those whose name, keywords, group or subgroup has the words of the
-    name; the mean over pictures.
+    name; the mean over pictures. How regions are made and named was chosen on the pictures with an even number.
     """
     keys = scores_without_hubs(vectors, of) + hashes(texts["record_id"], SEED)
     near = best_of(keys, np.broadcast_to(np.arange(len(of)), keys.shape), texts["text"].to_pylist())
     said = [words(" ".join(map(str, json.loads(each).values()))) for each in records["metadata"].to_pylist()]
+    zooms = find_regions(frame.square, frame.places, vectors)
+    parts = {"chosen_on": np.arange(len(said)) % 2 == 0, "held_out": np.arange(len(said)) % 2 == 1}
     found = []
-    for regions in find_regions(frame.square, frame.places):
-        region = regions.of(frame.square, frame.places)
-        total = 0.0
-        for number, names in enumerate(best_names(region, near.numbers, near.texts)):
-            inside = region == number
-            has = np.array([bool(names) and words(near.texts[names[0]]) <= each for each in said])
-            total += 2 * (inside & has).sum() / max(inside.sum() + has.sum(), 1) * inside.sum()
-        found.append({"regions": len(regions.peaks), "f1": round(total / len(region), 3)})
+    for regions, described in zip(zooms, region_list(frame.square, zooms, frame.places, near), strict=True):
+        region, names = regions.of(frame.square, frame.places), [words(one["name"]) for one in described["regions"]]
+        has = np.array([[bool(name) and name <= each for each in said] for name in names])
+        scores = {what: round(mean_f1(region[part], has[:, part]), 3) for what, part in parts.items()}
+        found.append({"regions": len(names), "f1": round(mean_f1(region, has), 3), **scores})
     return {"zooms": found, "goals": [0.5, 0.45, 0.28]}
+
+
+def mean_f1(region: np.ndarray, has: np.ndarray) -> float:
+    """The mean over pictures of the F1 of their region.
+
+    Args:
+        region: of each picture, int32 (n,).
+        has: for each region, whether people said its name of each picture, bool (regions, n).
+    """
+    inside = region == np.arange(len(has))[:, None]
+    both, sizes = (inside & has).sum(axis=1), inside.sum(axis=1)
+    return float((2 * both / np.maximum(sizes + has.sum(axis=1), 1) * sizes).sum() / len(region))
 
 
 def unmoved(frame: Frame, vectors: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from clip_spark.analysis.map.measures import drift, neighbour_recall, share_with
 from clip_spark.analysis.map.names import best_names
 from clip_spark.analysis.map.neighbours import build_lists, graph, nearest
 from clip_spark.analysis.map.place import place
-from clip_spark.analysis.map.regions import blurred, find_regions
+from clip_spark.analysis.map.regions import CELLS, Regions, blurred, find_regions, put_together
 from clip_spark.analysis.map.sample import hashes, share_to_take, smallest
 from clip_spark.analysis.map.tiles import Tile, arrow_file, by_hash, tiles_of
 from tests.helpers_embeddings import unit_vectors
@@ -134,26 +134,48 @@ def test_every_point_has_a_region_and_clusters_have_their_own() -> None:
     centres = np.array([[0, 0], [40, 0], [0, 40], [40, 40], [20, 20]])
     places = (centres[of] + RANDOM.normal(size=(len(of), 2))).astype(np.float32)
     square = Square.around(places)
-    zooms = find_regions(square, places)
+    zooms = find_regions(square, places, unit_vectors(5)[of])
     assert [len(regions.peaks) for regions in zooms] == sorted({len(regions.peaks) for regions in zooms})
     first = zooms[0].of(square, places)
     assert len(zooms[0].peaks) >= 5 and first.min() >= 0
     assert all(np.bincount(first[of == one]).max() > 0.9 * (of == one).sum() for one in range(5))
 
 
+def test_coarse_regions_are_fine_ones_that_are_alike() -> None:
+    """Twenty-four clusters in a ring, of which each eight neighbours, one kind, are nearly the same vector."""
+    of = np.repeat(np.arange(24), 60)
+    angle = of * 2 * np.pi / 24
+    places = np.stack([np.cos(angle), np.sin(angle)], axis=1) * 30 + RANDOM.normal(size=(len(of), 2)) * 0.5
+    kinds = unit_vectors(3)[of // 8] + 0.1 * unit_vectors(24, seed=5)[of]
+    square = Square.around(places.astype(np.float32))
+    zooms = find_regions(square, places.astype(np.float32), kinds.astype(np.float32))
+    assert [len(one.peaks) for one in zooms][:2] == [6, 16]
+    coarse, middle = (one.of(square, places.astype(np.float32)) for one in zooms[:2])
+    for one in range(6):
+        assert len(set(of[coarse == one] // 8)) == 1, "a region is of one kind"
+    assert all(len(set(coarse[middle == one])) == 1 for one in range(16)), "regions lie in those of the zoom before"
+    islands = Regions(np.full((CELLS, CELLS), -1, np.int32), np.array([[9, 9], [90, 90], [200, 9]]))
+    for number, (column, row) in enumerate(islands.peaks):
+        islands.of_cell[column, row] = number
+    (two,) = put_together(islands, islands.peaks, np.array([[0, 1], [1, 0], [0.9, 0]], np.float32), [2])
+    assert two.of_cell[90, 90] == two.of_cell[200, 9] == 0 != two.of_cell[9, 9] and two.of_cell[0, 0] == -1
+
+
 def test_a_region_is_named_by_what_its_pictures_share_and_others_lack() -> None:
     texts = ["thing", "dog", "cat", "dogs and cats", "a dog"]
     near = np.array([[0, 1, 4]] * 9 + [[0, 1, 3]] + [[0, 2, 3]] * 10)
     names = best_names(np.repeat(np.array([0, 1], np.int32), 10), near, texts)
-    assert [[texts[number] for number in each] for each in names] == [
-        ["dog", "dogs and cats", "thing"],
-        ["cat", "dogs and cats", "thing"],
+    assert [[texts[number] for number in each[:2]] for each in names] == [
+        ["dog", "dogs and cats"],
+        ["cat", "dogs and cats"],
     ]
+    nearer = best_names(np.repeat(np.array([0, 1], np.int32), 10), np.array([[1, 3]] * 10 + [[2, 0]] * 10), texts)
+    assert [texts[each[0]] for each in nearer] == ["dog", "cat"], "the nearest counts most"
 
 
 def test_between_equal_names_the_order_of_texts_does_not_decide() -> None:
     for texts in (["oak", "ash"], ["ash", "oak"]):
-        names = best_names(np.array([0, 0, 1], np.int32), np.array([[0, 1], [0, 1], [-1, -1]]), texts)
+        names = best_names(np.array([0, 0, 1], np.int32), np.array([[0, 1], [1, 0], [-1, -1]]), texts)
         assert texts[names[0][0]] == "ash"
 
 

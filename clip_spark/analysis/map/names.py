@@ -1,7 +1,7 @@
 """*Pure.* Names of regions: the texts that are near to many pictures of a region and to few elsewhere.
 
-tf is the share of a region's pictures that have a text among their nearest, idf says how few pictures of the whole map
-do. Its root: names are to be words that many pictures share, not those of a handful.
+tf is the share of a region's pictures that have a text among their nearest, the nearest counting most; idf says how few
+pictures of the whole map do. Its fourth root: names are to be words that many pictures share, not those of a handful.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-NEAREST = 20
-"""Texts of each picture that count."""
+NEAREST, OF_FINEST = 60, 20
+"""Texts of each picture that count: for large regions, whose names say more in general, and for the finest."""
+IDF_POWER = 0.25
 NAMES = 3
 """Of each region: the one that is shown, and the next best."""
 
@@ -27,14 +28,17 @@ def best_names(region: np.ndarray, near: np.ndarray, texts: Sequence[str]) -> li
     Returns:
         numbers of at most NAMES texts for each region; none of them says what one before it says.
     """
+    weight_of = np.broadcast_to(1 - np.arange(near.shape[1]) / max(near.shape[1], 1), near.shape)[near >= 0]
     pictures, _ = np.nonzero(near >= 0)
     found = near[near >= 0]
-    pairs, counts = np.unique(region[pictures].astype(np.int64) * len(texts) + found, return_counts=True)
+    keys = region[pictures].astype(np.int64) * len(texts) + found
+    pairs, at = np.unique(keys, return_inverse=True)
     regions, numbers = np.divmod(pairs, max(len(texts), 1))
-    everywhere = np.bincount(found, minlength=len(texts))
+    everywhere = np.bincount(found, weight_of, minlength=len(texts))
     sizes = np.bincount(region)
     idf = np.log(len(region) / np.maximum(everywhere, 1)).clip(0)
-    scores = counts / sizes[regions] * np.sqrt(idf[numbers])
+    shares = np.bincount(at, weight_of, minlength=len(pairs)) / sizes[regions]
+    scores = np.round(shares * idf[numbers] ** IDF_POWER, 9)  # sums of the same weights in another order are equal
     place = {
         text: rank for rank, text in enumerate(sorted(texts))
     }  # decides between equals, in whatever order they come

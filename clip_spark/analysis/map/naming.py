@@ -6,7 +6,7 @@ nearest to is taken off.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from clip_spark import storage
 from clip_spark.analysis.map.frame import open_frame
 from clip_spark.analysis.map.levels import Square
-from clip_spark.analysis.map.names import NEAREST, best_names
+from clip_spark.analysis.map.names import NEAREST, OF_FINEST, best_names
 from clip_spark.analysis.map.regions import Regions, find_regions
 from clip_spark.analysis.map.sample import hashes, share_to_take
 from clip_spark.analysis.map.shards import PointShard
@@ -28,7 +28,7 @@ PICTURES = 10_000
 """Anchors that are asked, those with the smallest hashes."""
 MOST_TEXTS = 1_000_000
 """More texts are not asked: a sample of them names regions as well."""
-HUB, HUB_PICTURES = 0.5, 10
+HUB, HUB_PICTURES = 0.5, 5
 STEPS_OF_SCORE = 65_536
 """Cosines are compared in such steps; between equals a text's hash decides, not the last bits."""
 BLOCK_ROWS = 2048
@@ -54,6 +54,10 @@ class NearTexts:
         return best_of(
             np.hstack([self.keys, other.keys]), np.hstack([self.numbers, numbers]), [*self.texts, *other.texts]
         )
+
+    def first(self, count: int) -> NearTexts:
+        """*Pure.* The first so many of each picture."""
+        return NearTexts(self.keys[:, :count], self.numbers[:, :count], self.texts)
 
 
 def best_of(keys: np.ndarray, numbers: np.ndarray, texts: list[str]) -> NearTexts:
@@ -120,17 +124,27 @@ def _vectors(index: Any, count: int) -> np.ndarray:
     return found
 
 
-def region_list(square: Square, places: np.ndarray, near: NearTexts | None) -> list[dict[str, Any]]:
+def regions_of(base: str) -> list[Regions]:
+    """*Worker.* The regions of each zoom of the frame at `<base>.*`."""
+    frame = open_frame(base)
+    return find_regions(frame.square, frame.places, _vectors(frame.index, len(frame.places)))
+
+
+def region_list(
+    square: Square, zooms: Sequence[Regions], places: np.ndarray, near: NearTexts | None
+) -> list[dict[str, Any]]:
     """*Pure.* The regions of each zoom for `regions.json`.
 
     Args:
         square: of zoom 0.
+        zooms: regions, coarse to fine.
         places: of all anchors, float32 (n, 2).
         near: the nearest texts of the first of them; None leaves regions without names.
     """
+    looked = [NEAREST] * (len(zooms) - 1) + [OF_FINEST]
     return [
-        {"zoom": zoom, "regions": _described(square, regions, places, near)}
-        for zoom, regions in enumerate(find_regions(square, places))
+        {"zoom": zoom, "regions": _described(square, regions, places, near and near.first(count))}
+        for zoom, (regions, count) in enumerate(zip(zooms, looked, strict=True))
     ]
 
 

@@ -1,10 +1,13 @@
-"""*Pure.* Regions of a map: a blurred grid of counts, of which every cell climbs to a peak; coarse to fine.
+"""*Pure.* Regions of a map: a blurred grid of counts, of which every cell climbs to a peak; and those put together.
 
-Every point is in one region at each zoom. Methods that find clusters leave up to half of the points without one.
+Every point is in one region at each zoom. Methods that find clusters leave up to half of the points without one. The
+finest regions follow the valleys of the map; coarser ones are neighbours whose pictures are alike, by their vectors and
+not by where the map had room for them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +17,7 @@ from clip_spark.analysis.map.levels import Square
 CELLS = 256
 """Along each side of the grid."""
 WANTED = (6, 16, 52)
-"""Regions at each zoom, at most; the blur is chosen for it."""
+"""Regions at each zoom, at most; the blur is chosen for the last."""
 WIDEST, NARROWEST = CELLS / 6, 1.0
 """Blurs, in cells."""
 TRIALS = 12
@@ -39,17 +42,81 @@ class Regions:
         return self.of_cell[cells[:, 0], cells[:, 1]]
 
 
-def find_regions(square: Square, places: np.ndarray) -> list[Regions]:
-    """*Pure.* Regions of places (float32 (n, 2)) for each zoom; zooms that would repeat the one before are left out."""
+def find_regions(square: Square, places: np.ndarray, vectors: np.ndarray) -> list[Regions]:
+    """*Pure.* Regions of places for each zoom, coarse to fine; zooms that would repeat the one before are left out.
+
+    Args:
+        square: of zoom 0.
+        places: float32 (n, 2).
+        vectors: what lies there, float32 (n, d).
+    """
     cells = _cells(square, places)
     counts = np.zeros((CELLS, CELLS))
     np.add.at(counts, (cells[:, 0], cells[:, 1]), 1.0)
-    found: list[Regions] = []
-    for wanted in WANTED:
-        regions = _with_at_most(counts, cells, wanted)
-        if not found or len(regions.peaks) > len(found[-1].peaks):
-            found.append(regions)
+    finest = _with_at_most(counts, cells, WANTED[-1])
+    coarser = put_together(finest, cells, vectors, [wanted for wanted in WANTED if wanted < len(finest.peaks)])
+    return [*coarser, finest]
+
+
+def put_together(finest: Regions, cells: np.ndarray, vectors: np.ndarray, wanted: Sequence[int]) -> list[Regions]:
+    """*Pure.* Regions joined by twos until so many are left, for each number of `wanted` (rising), coarse to fine.
+
+    Always the two neighbours whose joining adds least to the squared distances of pictures from the mean of their
+    region (Ward); islands, which have no neighbours, are joined when nothing else is left.
+
+    Args:
+        finest: the regions to join.
+        cells: of the pictures, int (n, 2).
+        vectors: of the pictures, float32 (n, d).
+        wanted: numbers of regions, fewer than there are.
+    """
+    of, count = finest.of_cell[cells[:, 0], cells[:, 1]], len(finest.peaks)
+    sizes = np.bincount(of, minlength=count).astype(np.float64)
+    means = np.stack([vectors[of == each].mean(axis=0, dtype=np.float64) for each in range(count)])
+    beside, group, found = _beside(finest.of_cell, count), np.arange(count), list[Regions]()
+    for left in range(count, min(wanted, default=count), -1):
+        keep, goes = _cheapest(means, sizes, beside, group)
+        means[keep] = (means[keep] * sizes[keep] + means[goes] * sizes[goes]) / (sizes[keep] + sizes[goes])
+        sizes[keep] += sizes[goes]
+        beside[keep] |= beside[goes]
+        beside[:, keep] |= beside[:, goes]
+        group[group == goes] = keep
+        if left - 1 in wanted:
+            found.insert(0, _grouped(finest, group, sizes))
     return found
+
+
+def _cheapest(means: np.ndarray, sizes: np.ndarray, beside: np.ndarray, group: np.ndarray) -> tuple[int, int]:
+    """*Pure.* The two groups to join, the lower number first."""
+    alive = np.unique(group)
+    mean, size = means[alive], sizes[alive]
+    far = ((mean[:, None] - mean) ** 2).sum(axis=2)
+    cost = np.round(far * size[:, None] * size / (size[:, None] + size), 9)  # not the last bits decide
+    allowed = beside[np.ix_(alive, alive)]
+    np.fill_diagonal(allowed, False)
+    if not allowed.any():
+        allowed = ~np.eye(len(alive), dtype=bool)
+    first, second = np.unravel_index(np.where(allowed, cost, np.inf).argmin(), cost.shape)
+    return int(alive[min(first, second)]), int(alive[max(first, second)])
+
+
+def _beside(of_cell: np.ndarray, count: int) -> np.ndarray:
+    """*Pure.* Which regions have cells side by side, bool (count, count)."""
+    found = np.zeros((count, count), bool)
+    for one, other in ((of_cell[:-1], of_cell[1:]), (of_cell[:, :-1], of_cell[:, 1:])):
+        both = (one >= 0) & (other >= 0) & (one != other)
+        found[one[both], other[both]] = found[other[both], one[both]] = True
+    return found
+
+
+def _grouped(finest: Regions, group: np.ndarray, sizes: np.ndarray) -> Regions:
+    """*Pure.* Groups of regions as regions, numbered by how many points they have; each has its first one's peak."""
+    alive = np.unique(group)
+    order = alive[np.lexsort((alive, -sizes[alive]))]
+    number = np.full(len(group), -1, np.int32)
+    number[order] = np.arange(len(order), dtype=np.int32)
+    of_cell = np.where(finest.of_cell >= 0, number[group][finest.of_cell], -1).astype(np.int32)
+    return Regions(of_cell, finest.peaks[order])
 
 
 def _cells(square: Square, places: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from clip_spark.analysis.map.growth import names_of
 from clip_spark.analysis.map.levels import Square
 from clip_spark.analysis.map.listing import NAMES, listed_tiles, tiles_list
 from clip_spark.analysis.map.measures import drift
-from clip_spark.analysis.map.naming import FindNearTexts, merge, region_list
+from clip_spark.analysis.map.naming import FindNearTexts, merge, region_list, regions_of
 from clip_spark.analysis.map.points import POINTS, PlacePoints
 from clip_spark.analysis.map.shards import FRAME_SHARD, NamesShard, PointShard, TileShard
 from clip_spark.analysis.map.spec import MapSpec
@@ -101,8 +101,9 @@ class MapWork:
         if self.texts:
             task = FindNearTexts(base, self.pictures.extra["dim"], sum(each.rows for each in self.texts))
             near = reduce_items(self.get_spark(), STEP, self.texts, task, merge)
+        (zooms,) = map_items(self.get_spark(), STEP, [base], regions_of)
         with ShardWriter(self.run.output, self._plan, shard.number, {}) as writer:
-            writer.attach(NAMES, "json", json.dumps(region_list(square, places, near)).encode())
+            writer.attach(NAMES, "json", json.dumps(region_list(square, zooms, places, near)).encode())
             writer.finish()
 
     def _receipts(self) -> list[tuple[str, Receipt]]:
