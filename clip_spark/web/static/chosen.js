@@ -3,15 +3,15 @@
 import { $, el, plural, save } from "./dom.js";
 import { tarOf } from "./tar.js";
 
-const chosen = new Map(); // record_id -> hit
+const chosen = new Map(); // index and record_id -> {hit, index}
 
 /** The box of a hit that chooses it. */
-export function choice(hit, name) {
-  const id = hit.record.record_id;
+export function choice(hit, name, index) {
+  const id = `${index.name} ${hit.record.record_id}`;
   const box = el("input", { type: "checkbox", class: "choice", "aria-label": `Choose ${name}`, title: "Choose" });
   box.checked = chosen.has(id);
   box.addEventListener("change", () => {
-    if (box.checked) chosen.set(id, hit);
+    if (box.checked) chosen.set(id, { hit, index });
     else chosen.delete(id);
     showBar();
   });
@@ -22,7 +22,7 @@ function showBar() {
   const bar = $("chosen");
   bar.hidden = !chosen.size;
   document.body.classList.toggle("choosing", chosen.size > 0);
-  const hits = [...chosen.values()];
+  const hits = [...chosen.values()].map(({ hit }) => hit);
   const pictures = hits.filter((hit) => hit.picture);
   const button = (words, onclick) => el("button", { type: "button", onclick }, words);
   bar.replaceChildren(el("b", {}, `${plural(chosen.size, "hit")} chosen`),

@@ -104,7 +104,7 @@ $("details").addEventListener("close", () => {
   if (shown?.isConnected) shown.querySelector(".info").focus();
   shown = null;
 });
-$("results").addEventListener("focusin", (event) => { // the arrows of the grid lead the details along
+$("columns").addEventListener("focusin", (event) => { // the arrows of the grid lead the details along
   const item = event.target.closest("li");
   if (isBeside() && item && item !== shown && event.target.matches("a")) item.querySelector(".info").click();
 });

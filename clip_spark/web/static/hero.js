@@ -2,6 +2,7 @@
 
 import { address, all } from "./api.js";
 import { cardButton } from "./card.js";
+import { compareHref, comparedTo } from "./compare.js";
 import { $, el, number, save } from "./dom.js";
 import { href } from "./state.js";
 
@@ -45,14 +46,18 @@ const MOST_HITS = 10_000;
 const SAME = "0.95";
 const HALF = "0.5";
 
-/** What can be done with the hits: without near-duplicates, ranked by picture and text together, or as JSON. */
-export function showOptions(view, index) {
+/** What can be done with the hits: without near-duplicates, ranked by picture and text together, beside those of others, or as JSON. */
+export function showOptions(view, index, indices) {
   const { file, ...rest } = view;
   const [pair] = index.pairs;
   const toggle = (words, on, next) => el("a", { href: href({ ...rest, ...next }), "data-view": "", "data-keep": "", role: "button", "aria-pressed": String(Boolean(on)) }, words);
   const alike = toggle("Hide near-duplicates", view.unique, { unique: view.unique ? null : SAME, both: null });
   const both = pair ? toggle("Rank by picture and text", view.both, { both: view.both ? null : HALF, unique: null }) : null;
-  $("options").replaceChildren(...[alike, both, json(view, pair, Math.min(index.most_hits, MOST_HITS))].filter(Boolean));
+  const beside = indices.filter((other) => other !== index).map((other) => {
+    const on = comparedTo(view, index, [other]).length > 0;
+    return el("a", { href: compareHref(view, other.name), "data-view": "", "data-keep": "", role: "button", "aria-pressed": String(on), title: "The same question to both indices" }, `Side by side with ${other.name}`);
+  });
+  $("options").replaceChildren(...[alike, both, ...beside, json(view, pair, Math.min(index.most_hits, MOST_HITS))].filter(Boolean));
   $("options").hidden = false;
 }
 

@@ -3,9 +3,9 @@
 import { $ } from "./dom.js";
 
 export function watchKeys() {
-  $("results").addEventListener("keydown", (event) => {
+  $("columns").addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || event.target.matches("input")) return;
-    const links = [...$("results").querySelectorAll("li > a")];
+    const links = [...(event.target.closest("ol") ?? $("results")).querySelectorAll("li > a")];
     const at = links.indexOf(event.target.closest("li")?.querySelector("a"));
     const next = links[placeAfter(event.key, at, links)];
     if (!next) return;

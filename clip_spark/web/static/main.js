@@ -2,6 +2,7 @@
 
 import { IN_SIGHT, MOST_AT_ONCE, PAGE, listIndices, sample, search } from "./api.js";
 import { ghosts, hitItem } from "./cards.js";
+import { clearCompared, moreOfOthers, othersHaveMore, showCompared, tellShared } from "./compare.js";
 import { showDetails } from "./details.js";
 import { $, el, number, plural } from "./dom.js";
 import { showFilters } from "./filters.js";
@@ -58,6 +59,7 @@ function stopPictures() {
 function frame(map) {
   const index = chosenIndex();
   stopPictures();
+  clearCompared();
   document.body.classList.toggle("mapped", Boolean(map));
   $("map").hidden = !map;
   document.title = view.q ? `${view.q} · clip-spark` : "clip-spark";
@@ -87,33 +89,38 @@ async function startPage(signal) {
 
 async function firstPage(signal) {
   const { hits, top } = history.state ?? {};
+  const own = chosenIndex(), others = showCompared(view, own, indices, waysOf, signal);
   const answer = await search(view, pair(), 0, signal, hits);
   showQuery(view, answer);
-  showOptions(view, chosenIndex());
+  showOptions(view, own, indices);
   shown.title = answer.query?.title;
   showTerms(view, shown.title, show);
   showFilters(view, pair(), answer.hits, show);
   shown.best = answer.hits[0]?.score ?? 0;
   put(answer.hits, true);
   shown.more = answer.more;
-  $("more").hidden = !answer.more;
+  others.then(() => signal.aborted || compared(own));
   const milliseconds = Math.max(1, Math.round(1000 * answer.seconds));
   $("status").textContent = answer.hits.length
-    ? `The nearest of ${plural(chosenIndex().rows, chosenIndex().kind === "image" ? "picture" : "text")} · ${number(milliseconds)} ms`
+    ? `The nearest of ${plural(own.rows, own.kind === "image" ? "picture" : "text")} · ${number(milliseconds)} ms`
     : "Nothing found.";
   if (top) window.scrollTo(0, top);
 }
 
+/** What is said of all columns, once they have their hits. */
+function compared(own) {
+  tellShared(own);
+  $("more").hidden = !shown.more && !othersHaveMore();
+}
+
 async function nextPage() {
-  if (!shown.more) return;
-  shown.more = false; // until the answer is here
+  if (!shown.more && !othersHaveMore()) return;
+  const { signal } = request, others = moreOfOthers(signal);
   $("more").disabled = true;
   try {
-    const answer = await search(view, pair(), shown.hits, request.signal);
-    put(answer.hits, false);
-    shown.more = answer.more;
-    $("more").hidden = !answer.more;
-    if (answer.more) watcher.unobserve($("end")), watcher.observe($("end")); // it may still be in sight
+    await (shown.more ? nextHits(signal) : null);
+    await others;
+    if (!signal.aborted) compared(chosenIndex());
   } catch (error) {
     if (error.name !== "AbortError") fail(error);
   } finally {
@@ -121,9 +128,18 @@ async function nextPage() {
   }
 }
 
+async function nextHits(signal) {
+  shown.more = false; // until the answer is here
+  const answer = await search(view, pair(), shown.hits, signal);
+  put(answer.hits, false);
+  shown.more = answer.more;
+  if (answer.more) watcher.unobserve($("end")), watcher.observe($("end")); // it may still be in sight
+}
+
 function put(hits, first) {
   const index = chosenIndex();
-  const items = hits.map((hit) => hitItem(hit, index, shown.best, (one, item) => showDetails(one, index, indices, item), moreOf));
+  const ways = waysOf(index);
+  const items = hits.map((hit) => hitItem(hit, index, shown.best, ways.details, ways.more));
   items.forEach((item, place) => { // what nobody sees does not move: each that does is a layer to draw
     if (place < IN_SIGHT) item.style.animationDelay = `${place * 12}ms`;
     else item.style.animation = "none";
@@ -134,10 +150,12 @@ function put(hits, first) {
   $("results").removeAttribute("aria-busy");
 }
 
-/** A search for more of a hit, or for less of it, beside what is searched for now. */
-function moreOf(hit, weight) {
-  const { name } = chosenIndex();
-  show(withTerm(view, [weight, "like", hit.record.record_id, name, hit.title], shown.title));
+/** What hits of an index lead to: their details, and a search for more of one, or for less, beside what is searched for now. */
+function waysOf(index) {
+  return {
+    details: (hit, item) => showDetails(hit, index, indices, item),
+    more: (hit, weight) => show(withTerm(view, [weight, "like", hit.record.record_id, index.name, hit.title], shown.title)),
+  };
 }
 
 function fail(error) {
@@ -153,10 +171,10 @@ function fail(error) {
   $("error").hidden = false;
 }
 
-/** What a new search keeps of the map that is shown: it goes to where the search lands. */
-function onMap() {
+/** What a new search keeps: the indices, and the map that is shown, which goes to where the search lands. */
+function kept() {
   const { map, colour } = mapView() ?? {};
-  return { map, colour };
+  return { map, colour, index: view.index, compare: view.compare };
 }
 
 /** Back leads to the same hits, and to the same place among them. */
@@ -191,7 +209,7 @@ function onScroll() {
   scrolled = setTimeout(() => shown.hits && remember(), 200);
 }
 
-const watcher = new IntersectionObserver(([end]) => end.isIntersecting && nextPage(), { rootMargin: "600px" });
+const watcher = new IntersectionObserver(([end]) => end.isIntersecting && !document.body.classList.contains("compared") && nextPage(), { rootMargin: "600px" });
 
 async function start() {
   document.addEventListener("click", follow);
@@ -201,8 +219,8 @@ async function start() {
   watchKeys();
   $("more").addEventListener("click", nextPage);
   watchInput({
-    words: (q) => show({ ...onMap(), q, index: view.index }),
-    picture: (file) => show({ ...onMap(), file, index: view.index }),
+    words: (q) => show({ ...kept(), q }),
+    picture: (file) => show({ ...kept(), file }),
     refuse: (message) => fail(new Error(message)),
   });
   try {

@@ -1,14 +1,14 @@
-// What the page shows is in its address: ?q=words, ?like=RECORD_ID&of=INDEX, &index=NAME, &unique and &both. An uploaded picture
+// What the page shows is in its address: ?q=words, ?like=RECORD_ID&of=INDEX, &index=NAME, &unique, &both and &compare. An uploaded picture
 // cannot be in an address; it is kept here while the page is open, under a number in the history entry. A map adds &map, &at and &colour.
 
 const uploads = new Map();
 
-/** {q, like, of, index, unique, both, where, also, file}: at most one of q, like and file is set; none is the start page. */
+/** {q, like, of, index, unique, both, where, also, compare, file}: at most one of q, like and file is set; none is the start page. */
 export function currentView() {
   const given = new URLSearchParams(location.search);
   const get = (name) => given.get(name) || null;
   const file = uploads.get(history.state?.upload) || null;
-  return { q: file ? null : get("q"), like: get("like"), of: get("of"), index: get("index"), unique: get("unique"), both: get("both"), where: get("where"), also: get("also"), file };
+  return { q: file ? null : get("q"), like: get("like"), of: get("of"), index: get("index"), unique: get("unique"), both: get("both"), where: get("where"), also: get("also"), compare: get("compare"), file };
 }
 
 /** {map, at, colour} where the address names a map: its name, what of it is seen, and what its colours say; else null. */
@@ -42,8 +42,8 @@ export function go(view) {
 
 /** The same question to another index. A record is named together with the index that it lies in. */
 export function inIndex(view, index, first) {
-  const { q, like, unique, both, also } = view; // another index has other columns: no `where`
-  if (!like) return { q, index, unique, both, also };
+  const { q, like, unique, both, also, compare } = view; // another index has other columns: no `where`
+  if (!like) return { q, index, unique, both, also, compare };
   const home = view.of || view.index || first;
-  return { like, of: home === index ? null : home, index, unique, both, also };
+  return { like, of: home === index ? null : home, index, unique, both, also, compare };
 }
