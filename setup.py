@@ -20,6 +20,7 @@ PLOT = ["matplotlib>=3.8"]
 S3 = ["s3fs>=2025.2"]
 DELTA = ["deltalake"]
 NOTEBOOK = ["anywidget>=0.9"]
+MCP = ["mcp>=2.3,<3", "httpx2"]  # the official SDK; its second generation has other names than the first
 DOWNLOAD = ["aiohttp>=3.10", "protego>=0.3"]  # protego reads robots.txt as RFC 9309 has it
 TSNE = ["openTSNE>=1.0"]
 UMAP = ["umap-learn>=0.5.7"]  # brings numba and llvmlite, 200 MB: only where --method umap is wanted
@@ -82,9 +83,10 @@ setup(
         "download": DOWNLOAD,
         "map": TSNE + UMAP,
         "notebook": NOTEBOOK,
+        "mcp": WEB + MCP,
         "submit": SUBMIT,
         "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3 + DELTA + DOWNLOAD + TSNE,
-        "test": TEST + TEST_WEB + PICTURES + NOTEBOOK,
+        "test": TEST + TEST_WEB + PICTURES + NOTEBOOK + MCP,
         "check": CHECK,
         "bench": BENCH,
         "fuzz": ["schemathesis"],

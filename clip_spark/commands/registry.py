@@ -403,6 +403,19 @@ _ENTRIES = (
         ),
     ),
     Command(
+        "mcp",
+        group=SEARCH,
+        takes="indices, maps",
+        gives="search, tags and regions as tools for agents (Model Context Protocol)",
+        spec="clip_spark.web.agent_spec:AgentSpec",
+        spark=False,
+        page="docs/serving.md",
+        examples=(
+            ("what an agent's settings name as its command", "clip-spark mcp --index images/ --index words=texts/"),
+            ("with a map of both", "clip-spark mcp --index images/ --index texts/ --map map/"),
+        ),
+    ),
+    Command(
         "export-map",
         group=SEARCH,
         takes="a map",
