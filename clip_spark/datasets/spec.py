@@ -101,6 +101,13 @@ def check_choice(name: str, value: T, allowed: tuple[T, ...]) -> None:
         raise SpecError(f"--{name} is '{value}'; it must be one of {listed}.{nearest(str(value), map(str, allowed))}")
 
 
+def check_ending(name: str, uri: str, endings: tuple[str, ...]) -> None:
+    """*Pure.* Raise SpecError unless a file that is to be written has a name with one of some endings (`csv`)."""
+    if uri.rpartition(".")[2] not in endings:
+        listed = ", ".join(f".{one}" for one in endings)
+        raise SpecError(f"--{name} is '{uri}'; it must be a file whose name ends in one of {listed}.")
+
+
 def check_at_least(name: str, value: float, least: float) -> None:
     """*Pure.* Raise SpecError unless `value >= least`."""
     if value < least:

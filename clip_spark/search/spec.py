@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clip_spark.datasets.spec import URI, check_at_least, check_choice, check_not_empty, option
+from clip_spark.datasets.spec import URI, check_at_least, check_ending, check_not_empty, option
 from clip_spark.errors import SpecError
 from clip_spark.search.hits import Wanted
 
@@ -52,9 +52,9 @@ class SearchSpec(Wanted):
             raise SpecError(f"{ONE_OF} found {' and '.join(f'--{name}' for name in self.asked)}.")
         self._check_pair()
         if self.save:
-            check_choice("save", self.save.rsplit(".", 1)[-1], SAVED)
+            check_ending("save", self.save, SAVED)
         if self.show:
-            check_choice("show", self.show.rsplit(".", 1)[-1], SHEETS)
+            check_ending("show", self.show, SHEETS)
 
     @property
     def shown_columns(self) -> tuple[str, ...]:
