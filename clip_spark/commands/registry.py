@@ -167,6 +167,34 @@ _ENTRIES = (
         next_command="clip-spark build-index --embeddings {output} --output index/",
     ),
     Command(
+        "import-embeddings",
+        group=EMBEDDINGS,
+        takes="vectors that other tools have made",
+        gives="embeddings + records, bit by bit, without a model",
+        spec="clip_spark.embed.imported.spec:ImportSpec",
+        step="clip_spark.embed.imported.step:import_embeddings",
+        tasks="clip_spark.embed.imported.step:plan_tasks",
+        kind="embeddings",
+        preview="clip_spark.embed:preview",
+        page="docs/publishing.md",
+        examples=(
+            (
+                "clip-retrieval's folder with img_emb/ and metadata/; its texts with --modality text",
+                "clip-spark import-embeddings --embeddings embeddings/ --model ViT-B/32 --output emb/",
+            ),
+            (
+                "clip-grams' folder with emb*.npy and entries.txt",
+                "clip-spark import-embeddings --embeddings index_dir/ --model ViT-B/16 --output emb/",
+            ),
+            (
+                "parquet with vectors of any length, as fondant writes them",
+                "clip-spark import-embeddings --embeddings s3://bucket/embedded/ --id-column id --normalise "
+                "--model ViT-B-32:laion2b_s34b_b79k --output emb/",
+            ),
+        ),
+        next_command="clip-spark build-index --embeddings {output} --output index/",
+    ),
+    Command(
         "score-embeddings",
         group=EMBEDDINGS,
         takes="embeddings + heads (safetensors)",

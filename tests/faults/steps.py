@@ -67,5 +67,10 @@ MAP = FaultStep(
 DUPLICATES = FaultStep(
     "find-duplicates", "duplicates", {"embeddings": "{base}/image-embeddings", "threshold": "0.85", "keep": "largest"}
 )
-STEPS = (COUNT, FILTER, TEXT, IMAGES, INDEX, TAGS, MAP, DUPLICATES, DOWNLOAD)
+IMPORT = FaultStep(
+    "import-embeddings",
+    "imported",
+    {"embeddings": "{base}/text-embeddings/embeddings", "modality": "text", "model": "demo", "shard-rows": "200"},
+)
+STEPS = (COUNT, FILTER, TEXT, IMAGES, INDEX, TAGS, MAP, DUPLICATES, IMPORT, DOWNLOAD)
 """In the order in which they feed each other; what feeds none comes last, for all before a step are run first."""
