@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 WORK   ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz help install demo serve test test-unit test-spark test-failed release test-spark35 install-spark35 test-long fuzz-pictures
+.PHONY: fuzz fuzz-index help install demo serve test test-unit test-spark test-failed release test-spark35 install-spark35 test-long fuzz-pictures
 .PHONY: serve-load fuzz-api fuzz-conditions fault-suite faulty-web life check docs format bench clean
 
 help:  ## this list
@@ -72,6 +72,9 @@ test-long: $(STAMP) $(SPARK35)/.installed  ## variants that CI leaves out, and a
 
 fuzz-pictures: $(STAMP)  ## 25,000 damaged pictures, 10,000 damaged archives and 15,000 odd tars (an hour)
 	@MUTATIONS=5000 $(BIN)/python -m pytest --timeout 7200 tests/unit/test_picture_fuzz.py
+
+fuzz-index: $(STAMP)  ## 5,000 damaged Faiss files, as import-index reads them (half an hour)
+	@MUTATIONS=5000 $(BIN)/python -m pytest --timeout 7200 tests/unit/test_imported_index.py -k damaged
 
 fuzz-conditions: $(STAMP)  ## 10,000 random and 10,000 hostile conditions against DuckDB (10 minutes)
 	@CONDITIONS=10000 $(BIN)/python -m pytest --timeout 3600 tests/unit/test_conditions_fuzz.py

@@ -52,6 +52,7 @@ __all__ = [
     "filter_ngrams",
     "find_duplicates",
     "import_embeddings",
+    "import_index",
     "load_encoder",
     "make_map",
     "make_records",
@@ -412,15 +413,26 @@ def find_duplicates(
         examples: groups that report.html and the contact sheet show, the largest.
         remove: index from which all but the kept are taken down, as remove-records does it.
         task_memory: about how much one task may hold.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
 def import_embeddings(
     *,
     embeddings: Text,
-    model: Text,
     output: Text,
+    model: Text,
     layout: Text = "auto",
+    embedding_column: Text = "",
+    overwrite: bool = False,
     modality: Text = "auto",
     metadata: Text = "",
-    embedding_column: Text = "",
     id_column: Text = "",
     uri_column: Text = "",
     text_column: Text = "",
@@ -428,18 +440,18 @@ def import_embeddings(
     shard_rows: int = 50000,
     prune: bool = False,
     max_rejects: float = 1.0,
-    overwrite: bool = False,
 ) -> Dataset:
     """Vectors that other tools have made -> embeddings + records, bit by bit, without a model.
 
     Args:
         embeddings: folder (or one file) of vectors that another tool has made.
-        model: the model that made them, by which queries will be encoded: ViT-B/32, ARCH:PRETRAINED, ....
         output: folder of the dataset to write.
+        model: the model that made them, by which queries will be encoded: ViT-B/32, ARCH:PRETRAINED, ....
         layout: clip-retrieval, clip-grams, ids (npy beside npy of ids, as prompt-search), parquet (as fondant) or npy; auto tells by the files.
-        modality: image or text; auto tells by the layout and the columns.
-        metadata: parquet files with a row for each vector, one beside each npy file in the order of names.
         embedding_column: column of parquet that holds the vectors; empty finds it.
+        overwrite: replace what another run left in output.
+        modality: image or text; auto tells by the layout and the columns.
+        metadata: parquet files with a row for each vector, in the order of names (and one beside each npy file).
         id_column: column that tells records apart, as of make-records; empty takes the place of the row.
         uri_column: column of the picture's path or link; empty finds it.
         text_column: column of the text, or of the picture's caption; empty finds it.
@@ -447,7 +459,47 @@ def import_embeddings(
         shard_rows: most rows of a shard.
         prune: of an input that has changed since: take out what vanished, and do again what changed.
         max_rejects: fail in the end if more than this share is rejected; 1 never does.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
+def import_index(
+    *,
+    index: Text,
+    output: Text,
+    model: Text,
+    overwrite: bool = False,
+    modality: Text = "auto",
+    metadata: Text = "",
+    id_column: Text = "",
+    uri_column: Text = "",
+    text_column: Text = "",
+    normalise: bool = False,
+    shard_rows: int = 50000,
+    prune: bool = False,
+    max_rejects: float = 1.0,
+) -> Dataset:
+    """A Faiss index that another tool has made -> its vectors as embeddings + records.
+
+    Args:
+        index: a Faiss file, or a folder with image.index or text.index and metadata/, as clip-retrieval has it.
+        output: folder of the dataset to write.
+        model: the model that made them, by which queries will be encoded: ViT-B/32, ARCH:PRETRAINED, ....
         overwrite: replace what another run left in output.
+        modality: image or text; auto tells by the layout and the columns.
+        metadata: parquet files with a row for each vector, in the order of names (and one beside each npy file).
+        id_column: column that tells records apart, as of make-records; empty takes the place of the row.
+        uri_column: column of the picture's path or link; empty finds it.
+        text_column: column of the text, or of the picture's caption; empty finds it.
+        normalise: divide vectors of another length than 1 by it; without, they are rejected.
+        shard_rows: most rows of a shard.
+        prune: of an input that has changed since: take out what vanished, and do again what changed.
+        max_rejects: fail in the end if more than this share is rejected; 1 never does.
 
     Returns:
         The finished dataset. What an earlier run with the same options has done is not done again.

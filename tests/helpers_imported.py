@@ -14,6 +14,8 @@ import pytest
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.embed.imported import step
 from clip_spark.embed.imported.spec import ImportSpec
+from clip_spark.index.imported import step as index_step
+from clip_spark.index.imported.spec import ImportIndexSpec
 from tests.helpers_colours import know_colours
 
 
@@ -65,3 +67,9 @@ def metadata(folder: Path, number: int, rows: int) -> None:
     }
     table |= {"url": [f"https://example.org/{name}.jpg" for name in names], "NSFW": ["UNLIKELY"] * rows}
     pq.write_table(pa.table(table), folder / f"metadata/metadata_{number}.parquet")
+
+
+def take_index(index: Path, output: Path, **options: Any) -> Manifest:
+    """import-index, in shards of fifty rows."""
+    given = {"shard_rows": 50, "model": "colours:rgb", "output": str(output), **options}
+    return index_step.import_index(SimpleNamespace, ImportIndexSpec(index=str(index), **given))

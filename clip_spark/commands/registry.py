@@ -195,6 +195,30 @@ _ENTRIES = (
         next_command="clip-spark build-index --embeddings {output} --output index/",
     ),
     Command(
+        "import-index",
+        group=EMBEDDINGS,
+        takes="a Faiss index that another tool has made",
+        gives="its vectors as embeddings + records",
+        spec="clip_spark.index.imported.spec:ImportIndexSpec",
+        step="clip_spark.index.imported.step:import_index",
+        tasks="clip_spark.index.imported.step:plan_tasks",
+        kind="embeddings",
+        preview="clip_spark.embed:preview",
+        page="docs/publishing.md",
+        examples=(
+            (
+                "clip-retrieval's folder with image.index and metadata/",
+                "clip-spark import-index --index index_folder/ --model ViT-B/32 --output emb/",
+            ),
+            (
+                "fondant's: faiss beside id_mapping/",
+                "clip-spark import-index --index published/faiss --modality image "
+                "--model ViT-B-32:laion2b_s34b_b79k --output emb/",
+            ),
+        ),
+        next_command="clip-spark build-index --embeddings {output} --output index/",
+    ),
+    Command(
         "score-embeddings",
         group=EMBEDDINGS,
         takes="embeddings + heads (safetensors)",

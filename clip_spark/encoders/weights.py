@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
 
 from clip_spark import storage
 from clip_spark.errors import ModelError
 from clip_spark.runtime import devices
-from clip_spark.storage.local_cache import cache_folder
+from clip_spark.storage.local_cache import fetched
 
 CHUNK_BYTES = 8 << 20
 
@@ -21,9 +18,6 @@ def local_weights(uri: str) -> str:
     """*Worker.* A local path with the content of `uri`; a remote one is fetched once per node.
 
     A local path may be the driver's alone: then the file of its name is taken that `spark-submit --files` has brought.
-
-    The first process takes a lock and downloads, the others wait for it; the file appears under its name only when
-    it is whole, and the name holds a hash of URI, size and stamp, so that rewritten weights are fetched again.
 
     Raises:
         ModelError: nothing is there, or it cannot be read.
@@ -40,29 +34,10 @@ def local_weights(uri: str) -> str:
     listed = storage.list_files(uri)
     if not listed:
         raise ModelError(f"The weights '{uri}' do not exist.")
-    key = hashlib.blake2b(repr(listed[0]).encode(), digest_size=12).hexdigest()
-    place = cache_folder() / f"{key}-{storage.name(uri)}"
-    if not place.exists():
-        _fetch_locked(uri, place)
-    return str(place)
-
-
-def _fetch_locked(uri: str, place: Path) -> None:
-    import filelock
-
-    with filelock.FileLock(f"{place}.lock"):
-        if place.exists():  # another process was faster
-            return
-        temporary = place.with_name(f"{place.name}.{os.getpid()}{storage.TEMPORARY}")
-        try:
-            with storage.open_read(uri) as source, open(temporary, "wb") as target:
-                shutil.copyfileobj(source, target, CHUNK_BYTES)
-            os.replace(temporary, place)
-        except OSError as error:
-            raise ModelError(f"The weights '{uri}' cannot be read: {error}.") from error
-        finally:
-            with suppress(FileNotFoundError):
-                temporary.unlink()
+    try:
+        return fetched(listed[0])
+    except OSError as error:
+        raise ModelError(f"The weights '{uri}' cannot be read: {error}.") from error
 
 
 @lru_cache(maxsize=8)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable
@@ -13,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from clip_spark.errors import InputError
-from clip_spark.storage.files import write_json
+from clip_spark.storage.files import TEMPORARY, FileInfo, name, open_read, write_json
 
 CACHE_VARIABLE = "CLIP_SPARK_CACHE"
+CHUNK_BYTES = 8 << 20
 log = logging.getLogger(__name__)
 
 
@@ -74,3 +77,35 @@ def remember(name: str, make: Callable[[], Any], is_whole: Callable[[Any], bool]
     except OSError as error:
         log.warning("the cache folder cannot be used (%s); '%s' is not kept", error, name)
     return made[0] if made else make()
+
+
+def fetched(file: FileInfo) -> str:
+    """*Anywhere.* A local path with the content of a remote file, which is fetched once per node.
+
+    The first process takes a lock and downloads, the others wait for it; the file appears under its name only when
+    it is whole, and the name holds a hash of URI, size and stamp, so that a rewritten file is fetched again.
+
+    Raises:
+        OSError: it cannot be read, or there is no room.
+    """
+    import filelock
+
+    key = hashlib.blake2b(repr(file).encode(), digest_size=12).hexdigest()
+    place = cache_folder() / f"{key}-{name(file.uri)}"
+    if place.exists():
+        return str(place)
+    with filelock.FileLock(f"{place}.lock"):
+        if not place.exists():  # another process was not faster
+            _fetch(file.uri, place)
+    return str(place)
+
+
+def _fetch(uri: str, place: Path) -> None:
+    temporary = place.with_name(f"{place.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        with open_read(uri) as source, open(temporary, "wb") as target:
+            shutil.copyfileobj(source, target, CHUNK_BYTES)
+        os.replace(temporary, place)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()

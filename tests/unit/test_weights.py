@@ -18,6 +18,7 @@ from clip_spark import storage
 from clip_spark.encoders import loading, weights
 from clip_spark.errors import ModelError
 from clip_spark.runtime import devices
+from clip_spark.storage import local_cache
 from clip_spark.storage.local_cache import CACHE_VARIABLE, cache_folder
 
 URI = "memory://models/b32.pt"
@@ -35,7 +36,7 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
         reads.append(uri)
         return open_read(uri, *others)
 
-    monkeypatch.setattr(storage, "open_read", noted)
+    monkeypatch.setattr(local_cache, "open_read", noted)
     yield reads
     fsspec.filesystem("memory").rm("/models", recursive=True)
 
@@ -66,7 +67,7 @@ def test_a_download_that_breaks_leaves_nothing(remote: list[str], monkeypatch: p
         raise OSError("connection reset")
 
     with monkeypatch.context() as patch:
-        patch.setattr(weights.shutil, "copyfileobj", broken)
+        patch.setattr(local_cache.shutil, "copyfileobj", broken)
         with pytest.raises(ModelError, match="connection reset"):
             weights.local_weights(URI)
     assert not [path for path in cache_folder().iterdir() if path.suffix != ".lock"]

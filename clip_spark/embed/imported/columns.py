@@ -10,7 +10,7 @@ from pyarrow import types
 
 from clip_spark.datasets.record_schema import shaped, unify
 from clip_spark.datasets.schema import RECORD_ID, own_name, record_id
-from clip_spark.embed.imported.spec import AUTO, PICTURE, TEXT, ImportSpec
+from clip_spark.embed.imported.spec import AUTO, PICTURE, TEXT, TakeOverSpec
 from clip_spark.errors import InputError, SpecError, nearest
 from clip_spark.texts.corpus.plain_types import plain_table, plain_type
 
@@ -82,7 +82,7 @@ class Columns:
 
 
 def plan_columns(
-    schemas: Sequence[tuple[str, pa.Schema]], spec: ImportSpec, modality: str, *, parquet: bool
+    schemas: Sequence[tuple[str, pa.Schema]], spec: TakeOverSpec, modality: str, vectors: str = ""
 ) -> Columns:
     """*Pure.* The columns of the records.
 
@@ -90,19 +90,18 @@ def plan_columns(
         schemas: columns of the files, with the name of each; one with LINES or IDS where those lie beside the vectors.
         spec: what the user wants.
         modality: of the vectors; AUTO takes what the columns tell.
-        parquet: whether the vectors are in these files too.
+        vectors: the column of vectors, where they are in these files too.
 
     Raises:
-        InputError: a file has no column of vectors, or columns of different files do not fit together.
+        InputError: columns of different files do not fit together.
         SpecError: a column that was named is in none; or nothing tells whether these are images or texts.
     """
-    vectors = _vector_column(schemas, spec.embedding_column) if parquet else ""
     plain = [(owner, _plain(columns, vectors)) for owner, columns in schemas]
     found, names = unify(plain), [name for _, columns in plain for name in columns.names]
     _check_named(spec, names)
     uri = spec.uri_column or _first(found, URI_NAMES)
     text = spec.text_column or (LINES if LINES in found.names else _first(found, TEXT_NAMES))
-    identity = spec.id_column or (IDS if IDS in found.names and not parquet else "")
+    identity = spec.id_column or (IDS if IDS in found.names and not vectors else "")
     if modality == AUTO:
         modality = _modality(vectors, uri, text)
     kept = _kept(found, modality, uri, text)
@@ -123,7 +122,8 @@ def _plain(columns: pa.Schema, vectors: str) -> pa.Schema:
     return pa.schema([field for field in fields if not types.is_binary(field.type) and not is_vector(field.type)])
 
 
-def _vector_column(schemas: Sequence[tuple[str, pa.Schema]], wanted: str) -> str:
+def vector_column(schemas: Sequence[tuple[str, pa.Schema]], wanted: str) -> str:
+    """*Pure.* The wanted column, or the one that holds vectors; raises InputError where a file has none."""
     owner, columns = schemas[0]
     found = [field.name for field in columns if is_vector(field.type)]
     name = wanted or next((name for name in EMBEDDING_NAMES if name in found), found[0] if len(found) == 1 else "")
@@ -149,7 +149,7 @@ def _first(found: pa.Schema, names: Sequence[str]) -> str:
     return next((texts[name] for name in names if name in texts), "")
 
 
-def _check_named(spec: ImportSpec, names: Sequence[str]) -> None:
+def _check_named(spec: TakeOverSpec, names: Sequence[str]) -> None:
     named = {"id-column": spec.id_column, "uri-column": spec.uri_column, "text-column": spec.text_column}
     for option, name in named.items():
         if name and name not in names:

@@ -16,7 +16,12 @@ from clip_spark.embed.pending import of_one_encoder
 
 
 def grow(
-    parts: Sequence[Source], shard_rows: int, prune: bool, before: Manifest | None, finished: Sequence[FinishedShard]
+    parts: Sequence[Source],
+    shard_rows: int,
+    option: str,
+    prune: bool,
+    before: Manifest | None,
+    finished: Sequence[FinishedShard],
 ) -> Growth:
     """*Driver.* What becomes of a dataset when these are the parts of its input now.
 
@@ -27,7 +32,7 @@ def grow(
     """
     now = as_sources([ImportShard(0, tuple(parts))])
     nothing = (SCHEMA.empty_table(), compare(now[:0], now))
-    old, changes = changes_since(before, now, "embeddings") if before else nothing
+    old, changes = changes_since(before, now, option) if before else nothing
     gone = np.union1d(changes.vanished, changes.outdated) if prune else np.zeros(0, np.int64)
     stay, hit = shards_without(before, old, gone) if before else ([], [])
     numbers = {receipt.shard for receipt in stay}

@@ -142,12 +142,12 @@ def _npy(npy: Sequence[FileInfo], spec: ImportSpec) -> Found:
 
 def _paired(vectors: Sequence[FileInfo], beside: Sequence[FileInfo], layout: str, kind: str) -> Found:
     """*Driver.* Each file of vectors with its metadata, which must have as many rows."""
-    footers = _footers(beside)
+    looked = footers(beside)
     files = [_source(file, beside=other.uri, more=other.stamp) for file, other in zip(vectors, beside, strict=True)]
     found = _measured(layout, kind, files)
-    for file, (rows, _) in zip(found.files, footers, strict=True):
+    for file, (rows, _) in zip(found.files, looked, strict=True):
         _check_as_many(file, file.beside, rows)
-    schemas = tuple((file.uri, columns) for file, (_, columns) in zip(beside, footers, strict=True))
+    schemas = tuple((file.uri, columns) for file, (_, columns) in zip(beside, looked, strict=True))
     return Found(found.layout, found.modality, found.files, found.dtypes, found.dims, schemas)
 
 
@@ -158,7 +158,7 @@ def _with_lines(npy: Sequence[FileInfo], listed: Sequence[FileInfo], spec: Impor
     found = _measured(WITH_LINES, TEXT, [_source(file, lines=entries.uri, more=entries.stamp) for file in npy])
     files, at = [], 0
     for file in found.files:
-        files.append(replace(file, first_line=at))
+        files.append(replace(file, first=at))
         at += file.rows
     return Found(found.layout, found.modality, tuple(files), found.dtypes, found.dims)
 
@@ -188,9 +188,9 @@ def _with_ids(npy: Sequence[FileInfo], spec: ImportSpec) -> Found:
 def _parquet(parquet: Sequence[FileInfo], spec: ImportSpec) -> Found:
     if not parquet:
         raise InputError(f"--embeddings '{spec.embeddings}' holds no .parquet file.")
-    footers = _footers(parquet)
-    files = [replace(_source(file), parquet=True, rows=rows) for file, (rows, _) in zip(parquet, footers, strict=True)]
-    schemas = tuple((file.uri, columns) for file, (_, columns) in zip(parquet, footers, strict=True))
+    looked = footers(parquet)
+    files = [replace(_source(file), parquet=True, rows=rows) for file, (rows, _) in zip(parquet, looked, strict=True)]
+    schemas = tuple((file.uri, columns) for file, (_, columns) in zip(parquet, looked, strict=True))
     return Found(PARQUET, spec.modality, tuple(files), schemas=schemas)
 
 
@@ -210,7 +210,8 @@ def _measured(layout: str, kind: str, files: Sequence[Source]) -> Found:
     return Found(layout, kind, tuple(with_rows), dtypes, dims)
 
 
-def _footers(files: Sequence[FileInfo]) -> list[tuple[int, pa.Schema]]:
+def footers(files: Sequence[FileInfo]) -> list[tuple[int, pa.Schema]]:
+    """*Driver.* Rows and columns of parquet files; raises InputError for one that is none."""
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(lambda file: _footer(file.uri), files))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -38,15 +38,26 @@ class Block:
     beside: pa.Table
 
 
-def read_blocks(source: Source, vectors: str, dim: int) -> Iterator[Block]:
+Vectors = Callable[[Source], AbstractContextManager[Iterator[np.ndarray]]]
+"""What gives the vectors of a source, at most BLOCK_ROWS at a time, as long as its block lasts."""
+
+
+@contextmanager
+def npy_vectors(source: Source) -> Iterator[Iterator[np.ndarray]]:
+    """*Worker.* Those of a .npy file."""
+    yield open_vectors(source.uri, source.bytes).blocks(source.start, source.stop, BLOCK_ROWS)
+
+
+def read_blocks(source: Source, column: str, dim: int, vectors: Vectors = npy_vectors) -> Generator[Block]:
     """*Worker.* The rows that a source means.
 
     Args:
         source: where they are.
-        vectors: the column of vectors, where they are in parquet.
+        column: the one of vectors, where they are in parquet.
         dim: numbers of a vector.
+        vectors: what reads them elsewhere.
     """
-    yield from _of_parquet(source, vectors, dim) if source.parquet else _of_npy(source)
+    yield from _of_parquet(source, column, dim) if source.parquet else _beside_each_other(source, vectors)
 
 
 def _of_parquet(source: Source, column: str, dim: int) -> Iterator[Block]:
@@ -68,13 +79,13 @@ def matrix(column: pa.ChunkedArray, dim: int) -> np.ndarray:
     return vectors
 
 
-def _of_npy(source: Source) -> Iterator[Block]:
+def _beside_each_other(source: Source, vectors: Vectors) -> Iterator[Block]:
     with ExitStack() as files:
         beside = _beside(source, files)
         first = source.start
-        for vectors in open_vectors(source.uri, source.bytes).blocks(source.start, source.stop, BLOCK_ROWS):
-            yield Block(first, vectors, beside(len(vectors)))
-            first += len(vectors)
+        for block in files.enter_context(vectors(source)):
+            yield Block(first, block, beside(len(block)))
+            first += len(block)
 
 
 def _beside(source: Source, files: ExitStack) -> Any:

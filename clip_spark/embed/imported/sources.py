@@ -19,7 +19,7 @@ class Source:
     """Some rows of one file of vectors; picklable.
 
     Attributes:
-        uri: a .npy file, or a parquet file that has everything.
+        uri: a .npy file, a parquet file that has everything, or a Faiss index.
         bytes: of the file.
         rows: of the whole file.
         stamp: of the content of all files that it is read from.
@@ -28,7 +28,7 @@ class Source:
         ids: .npy with an id for each vector; empty if there is none.
         ids_bytes: of that file.
         lines: a file of texts, one a line, of which a run of lines belongs to these vectors; empty if there is none.
-        first_line: number of the line of the file's first vector.
+        first: of the lines, or of the vectors of a Faiss index: number of the one that belongs to the first row.
         start, stop: the rows that are meant.
         line_at: byte of the line of row `start`.
     """
@@ -42,7 +42,7 @@ class Source:
     ids: str = ""
     ids_bytes: int = 0
     lines: str = ""
-    first_line: int = 0
+    first: int = 0
     start: int = 0
     stop: int = 0
     line_at: int = 0
@@ -50,7 +50,7 @@ class Source:
     @property
     def name(self) -> str:
         """*Pure.* By which it is known the next time; other rows of the file have other names."""
-        return f"{self.uri}#rows={self.start}-{self.stop}"
+        return f"{self.beside or self.uri}#rows={self.start}-{self.stop}"
 
     def row_name(self, row: int) -> str:
         """*Pure.* Where a row comes from; pictures and captions of one line of metadata have one name."""
@@ -96,7 +96,7 @@ def find_lines(parts: Sequence[Source]) -> list[Source]:
         InputError: it has more or fewer lines than there are vectors.
     """
     files = {part.lines for part in parts if part.lines}
-    places = {uri: line_starts(uri, [p.first_line + p.start for p in parts if p.lines == uri]) for uri in files}
+    places = {uri: line_starts(uri, [p.first + p.start for p in parts if p.lines == uri]) for uri in files}
     for uri, (_, lines) in places.items():
         vectors = sum(part.stop - part.start for part in parts if part.lines == uri)
         if lines != vectors:

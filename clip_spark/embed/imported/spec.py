@@ -24,21 +24,14 @@ PICTURE, TEXT = "image", "text"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportSpec(Spec):
-    """import-embeddings: vectors of another tool -> embeddings."""
+class TakeOverSpec(Spec):
+    """What import-embeddings and import-index share."""
 
-    embeddings: str = option("folder (or one file) of vectors that another tool has made", content=False, holds=URI)
     model: str = option("the model that made them, by which queries will be encoded: ViT-B/32, ARCH:PRETRAINED, ...")
-    layout: str = option(
-        "clip-retrieval, clip-grams, ids (npy beside npy of ids, as prompt-search), parquet (as fondant) or npy; auto "
-        "tells by the files",
-        AUTO,
-    )
     modality: str = option("image or text; auto tells by the layout and the columns", AUTO)
     metadata: str = option(
-        "parquet files with a row for each vector, one beside each npy file in the order of names", "", holds=URI
+        "parquet files with a row for each vector, in the order of names (and one beside each npy file)", "", holds=URI
     )
-    embedding_column: str = option("column of parquet that holds the vectors; empty finds it", "", holds=COLUMN)
     id_column: str = option(
         "column that tells records apart, as of make-records; empty takes the place of the row", "", holds=COLUMN
     )
@@ -50,8 +43,6 @@ class ImportSpec(Spec):
     max_rejects: float = option("fail in the end if more than this share is rejected; 1 never does", 1.0, content=False)
 
     def __post_init__(self) -> None:
-        check_not_empty("embeddings", self.embeddings)
-        check_choice("layout", self.layout, LAYOUTS)
         check_choice("modality", self.modality, (AUTO, PICTURE, TEXT))
         check_at_least("shard-rows", self.shard_rows, 1)
         check_at_least("max-rejects", self.max_rejects, 0)
@@ -60,3 +51,21 @@ class ImportSpec(Spec):
     def encoder(self) -> EncoderSpec:
         """The encoder of queries; others look at pictures as open_clip does, and in what precision is not known."""
         return EncoderSpec(self.model, "fp32", AS_STORED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportSpec(TakeOverSpec):
+    """import-embeddings: vectors of another tool -> embeddings."""
+
+    embeddings: str = option("folder (or one file) of vectors that another tool has made", content=False, holds=URI)
+    layout: str = option(
+        "clip-retrieval, clip-grams, ids (npy beside npy of ids, as prompt-search), parquet (as fondant) or npy; auto "
+        "tells by the files",
+        AUTO,
+    )
+    embedding_column: str = option("column of parquet that holds the vectors; empty finds it", "", holds=COLUMN)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_not_empty("embeddings", self.embeddings)
+        check_choice("layout", self.layout, LAYOUTS)

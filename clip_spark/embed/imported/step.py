@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,13 +22,13 @@ from clip_spark.datasets.shards import REJECTS
 from clip_spark.datasets.sources import write_sources
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.embed.facts import facts
-from clip_spark.embed.imported.columns import IDS, LINES, Columns, plan_columns
+from clip_spark.embed.imported.columns import IDS, LINES, Columns, plan_columns, vector_column
 from clip_spark.embed.imported.growth import as_sources, grow
 from clip_spark.embed.imported.layouts import Found, find
 from clip_spark.embed.imported.rows import read_blocks
-from clip_spark.embed.imported.sources import Source, cut, find_lines, pack
+from clip_spark.embed.imported.sources import ImportShard, Source, cut, find_lines, pack
 from clip_spark.embed.imported.spec import IDS as IDS_LAYOUT
-from clip_spark.embed.imported.spec import PARQUET, WITH_LINES, ImportSpec
+from clip_spark.embed.imported.spec import PARQUET, WITH_LINES, ImportSpec, TakeOverSpec
 from clip_spark.embed.imported.task import ImportTask, checked
 from clip_spark.embed.pending import MakeOrCopy
 from clip_spark.embed.task import ENCODER, adopt_encoder, check_agrees, note_encoder, noted_encoder
@@ -41,10 +43,20 @@ IMPORTED = "imported"
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """What is decided before any folder is taken: the parts of all files, and the tasks."""
+class TakeOver:
+    """What is decided before any folder is taken.
 
-    parts: list[Source]
+    Attributes:
+        step: name for the Spark UI and the progress line.
+        option: that gave what is taken over, for messages.
+        parts: of all files.
+        dim: numbers of a vector.
+        planned: the tasks.
+    """
+
+    step: str
+    option: str
+    parts: Sequence[Source]
     dim: int
     planned: Planned
 
@@ -58,28 +70,7 @@ def import_embeddings(get_spark: SessionSource, spec: ImportSpec) -> Manifest:
         SpecError: a column is not there, or no vector is of length 1 and `--normalise` was not given.
         ResultError: no vector could be used, or more were rejected than may be; all is kept.
     """
-    plan = _plan(spec)
-    run = begin_run(
-        spec.output,
-        plan.planned.plan,
-        overwrite=spec.overwrite,
-        read=read_on_executors(get_spark),
-        grow=partial(grow, plan.parts, spec.shard_rows, spec.prune),
-        prune=spec.prune,
-    )
-    if run.manifest:
-        return _accepted(run.manifest, spec.max_rejects)
-    if run.growth is None:
-        write_sources(run.output, as_sources(plan.planned.items))
-    _note_model(run, spec, plan.dim)
-    if items := run.todo(plan.planned.items):
-        work = MakeOrCopy(run.output, run.plan.fingerprint, plan.planned.work(run.output, 0))
-        run_shards(get_spark(), STEP, items, work)
-    if spec.id_column or plan.planned.extra[IMPORTED]["layout"] == IDS_LAYOUT:
-        _check_ids(run)
-    extra = dict(plan.planned.extra)
-    manifest = run.commit({**facts(run, extra.pop("modality"), 0), **extra}, None, (ENCODER,))
-    return _accepted(manifest, spec.max_rejects)
+    return take_over(get_spark, spec, _plan(spec))
 
 
 def plan_tasks(spec: ImportSpec) -> Planned:
@@ -87,24 +78,63 @@ def plan_tasks(spec: ImportSpec) -> Planned:
     return _plan(spec).planned
 
 
-def _plan(spec: ImportSpec) -> _Plan:
+def _plan(spec: ImportSpec) -> TakeOver:
     check_model(spec.model)
     found = find(spec)
     parts = find_lines(cut(found.files, spec.shard_rows))
     if not parts:
         raise InputError(f"--embeddings '{spec.embeddings}' holds no vectors.")
-    columns = plan_columns(_schemas(found), spec, found.modality, parquet=found.layout == PARQUET)
+    schemas = _schemas(found)
+    vectors = vector_column(schemas, spec.embedding_column) if found.layout == PARQUET else ""
+    columns = plan_columns(schemas, spec, found.modality, vectors)
     dim = found.dims[0] if found.dims else _length_of_first(parts, columns)
-    _check_unit(parts[0], columns, dim, spec.normalise)
-    shards = pack(parts, spec.shard_rows)
-    plan = Plan.of("embeddings", spec, _inputs(spec, parts), len(shards))
-
-    def work(output: str, threads: int) -> ImportTask:
-        return ImportTask(output, plan.fingerprint, columns, dim, spec.normalise)
-
     told = {"layout": found.layout, "dtypes": list(found.dtypes), "left_out": list(columns.left_out)}
-    extra = {"modality": columns.modality, "columns": columns.schema.names, IMPORTED: told}
-    return _Plan(parts, dim, Planned(plan, shards, work, extra))
+    shards = pack(parts, spec.shard_rows)
+    plan = Plan.of("embeddings", spec, {"embeddings": as_input(spec.embeddings, parts)}, len(shards))
+    task = ImportTask("", plan.fingerprint, columns, dim, spec.normalise)
+    return TakeOver(STEP, "embeddings", parts, dim, planned_tasks(plan, shards, task, told))
+
+
+def planned_tasks(plan: Plan, shards: Sequence[ImportShard], task: ImportTask, told: Mapping[str, Any]) -> Planned:
+    """*Driver.* Tasks that all are one but for their output; the first block tells whether they can do anything.
+
+    Raises:
+        SpecError: no vector of it can be used.
+    """
+    check_unit(shards[0].parts[0], task)
+    extra = {"modality": task.columns.modality, "columns": task.columns.schema.names, IMPORTED: dict(told)}
+    return Planned(plan, shards, lambda output, threads: replace(task, output=output), extra)
+
+
+def as_input(uri: str, parts: Sequence[Source]) -> dict[str, Any]:
+    """*Pure.* How a plan names what is taken over."""
+    content = fingerprint([[part.name, part.stamp] for part in parts])
+    return {"uri": storage.absolute(uri), "fingerprint": content}
+
+
+def take_over(get_spark: SessionSource, spec: TakeOverSpec, plan: TakeOver) -> Manifest:
+    """*Driver.* Do what was planned; raises what `import_embeddings` raises."""
+    run = begin_run(
+        spec.output,
+        plan.planned.plan,
+        overwrite=spec.overwrite,
+        read=read_on_executors(get_spark),
+        grow=partial(grow, plan.parts, spec.shard_rows, plan.option, spec.prune),
+        prune=spec.prune,
+    )
+    if run.manifest:
+        return _accepted(run.manifest, spec.max_rejects)
+    if run.growth is None:
+        write_sources(run.output, as_sources(plan.planned.items))
+    _note_model(run, spec, plan)
+    if items := run.todo(plan.planned.items):
+        work = MakeOrCopy(run.output, run.plan.fingerprint, plan.planned.work(run.output, 0))
+        run_shards(get_spark(), plan.step, items, work)
+    if spec.id_column or plan.planned.extra[IMPORTED]["layout"] == IDS_LAYOUT:
+        _check_ids(run)
+    extra = dict(plan.planned.extra)
+    manifest = run.commit({**facts(run, extra.pop("modality"), 0), **extra}, None, (ENCODER,))
+    return _accepted(manifest, spec.max_rejects)
 
 
 def _schemas(found: Found) -> list[tuple[str, pa.Schema]]:
@@ -113,12 +143,7 @@ def _schemas(found: Found) -> list[tuple[str, pa.Schema]]:
     return list(found.schemas) or [(found.files[0].uri, pa.schema(beside))]
 
 
-def _inputs(spec: ImportSpec, parts: list[Source]) -> dict[str, dict[str, Any]]:
-    content = fingerprint([[part.name, part.stamp] for part in parts])
-    return {"embeddings": {"uri": storage.absolute(spec.embeddings), "fingerprint": content}}
-
-
-def _length_of_first(parts: list[Source], columns: Columns) -> int:
+def _length_of_first(parts: Sequence[Source], columns: Columns) -> int:
     """*Driver.* Numbers of the first vector that parquet has."""
     for part in parts:
         with storage.open_read(part.uri) as stream:
@@ -129,32 +154,34 @@ def _length_of_first(parts: list[Source], columns: Columns) -> int:
     raise InputError(f"The column '{columns.vectors}' of '{parts[0].uri}' holds no vectors.")
 
 
-def _check_unit(part: Source, columns: Columns, dim: int, normalise: bool) -> None:
+def check_unit(part: Source, task: ImportTask) -> None:
     """*Driver.* Raise SpecError where no vector of the first block would be kept, before any work."""
-    block = next(read_blocks(part, columns.vectors, dim))
-    _, reasons = checked(block.vectors, normalise)
+    blocks = read_blocks(part, task.columns.vectors, task.dim, task.vectors)
+    with closing(blocks):
+        block = next(blocks)
+    _, reasons = checked(block.vectors, task.normalise)
     if not (reasons == "").any():
         why, count = Counter(reasons.tolist()).most_common(1)[0]
         with np.errstate(over="ignore", invalid="ignore"):
             length = float(np.linalg.norm(block.vectors[0].astype(np.float64)))
-        advice = "" if normalise else "; --normalise divides each vector by its length"
+        advice = "" if task.normalise else "; --normalise divides each vector by its length"
         raise SpecError(
             f"None of the first {len(reasons):,} vectors of '{part.uri}' can be used: {count:,} are {why} (the first "
             f"has length {length:.4g}){advice}."
         )
 
 
-def _note_model(run: Run, spec: ImportSpec, dim: int) -> None:
+def _note_model(run: Run, spec: TakeOverSpec, plan: TakeOver) -> None:
     """*Driver.* Note who encodes queries; of a dataset that grows, the model that it names already."""
     if run.grown_from:
         adopt_encoder(run.output, run.grown_from.extra["encoder"])
     encoder = load_encoder(spec.encoder)
     noted = noted_encoder(run.output) or note_encoder(run.output, run.plan.fingerprint, encoder)
     check_agrees(run.output, encoder.info(), noted)
-    if noted["dim"] != dim:
+    if noted["dim"] != plan.dim:
         run.abandon()
         raise ModelError(
-            f"The vectors of '{spec.embeddings}' have {dim} numbers and those of '{spec.model}' {noted['dim']}; "
+            f"The vectors of --{plan.option} have {plan.dim} numbers and those of '{spec.model}' {noted['dim']}; "
             "name the model that made them."
         )
 

@@ -12,7 +12,7 @@ from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.schema import EMBEDDINGS, RECORD_ID
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.embed.imported.columns import Columns
-from clip_spark.embed.imported.rows import Block, read_blocks
+from clip_spark.embed.imported.rows import Block, Vectors, npy_vectors, read_blocks
 from clip_spark.embed.imported.sources import ImportShard, Source
 from clip_spark.embed.task import timed
 from clip_spark.runtime.row_counts import count_rows
@@ -37,6 +37,7 @@ class ImportTask:
         columns: how records are made.
         dim: numbers of a vector.
         normalise: whether vectors of another length than 1 are divided by it.
+        vectors: what reads them where they are not in parquet.
     """
 
     output: str
@@ -44,13 +45,15 @@ class ImportTask:
     columns: Columns
     dim: int
     normalise: bool
+    vectors: Vectors = npy_vectors
 
     def __call__(self, shard: ImportShard) -> Receipt:
         """Write the shard."""
         folders = {"embeddings": EMBEDDINGS, "records": self.columns.schema}
         with ShardWriter(self.output, self.plan, shard.number, folders) as writer:
             for source in shard.parts:
-                for block in timed(read_blocks(source, self.columns.vectors, self.dim), writer.watch, "read"):
+                blocks = read_blocks(source, self.columns.vectors, self.dim, self.vectors)
+                for block in timed(blocks, writer.watch, "read"):
                     self._write(writer, source, block)
                     count_rows(len(block.vectors))
             return writer.finish()

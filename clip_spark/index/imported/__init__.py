@@ -1,0 +1,1 @@
+"""import-index: Faiss indices that other tools have made."""
