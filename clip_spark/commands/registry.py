@@ -484,6 +484,22 @@ _ENTRIES = (
         ),
     ),
     Command(
+        "publish",
+        group=SEARCH,
+        takes="an index",
+        gives="a folder as fondant or clip-retrieval has it, with a card and checksums",
+        spec="clip_spark.analysis.publish.spec:PublishSpec",
+        spark=False,
+        page="docs/publishing.md",
+        examples=(
+            ("as a data set on a hub", "clip-spark publish --index index/ --output hf://datasets/me/my-index"),
+            (
+                "for clip-retrieval's server",
+                "clip-spark publish --index index/ --layout clip-retrieval --output served/",
+            ),
+        ),
+    ),
+    Command(
         "demo",
         group=PIPELINES,
         takes="bundled or your own words and pictures",
@@ -566,6 +582,16 @@ _ENTRIES = (
                 "clip-spark shard out/embeddings 0 --records elsewhere/records --output one/ --json",
             ),
         ),
+    ),
+    Command(
+        "verify-dataset",
+        group=AROUND,
+        takes="what was published, or a dataset",
+        gives="whether all of it is there, byte by byte where hashes are known",
+        spec="clip_spark.analysis.publish.spec:VerifySpec",
+        spark=False,
+        page="docs/publishing.md",
+        examples=(("a copy", "clip-spark verify-dataset --dataset s3://bucket/copy"),),
     ),
     Command(
         "clean",

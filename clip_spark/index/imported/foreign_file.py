@@ -60,7 +60,12 @@ def answer(asked: Asked) -> Look | np.ndarray:
     """*Worker.* In the child: a look at the file, or vectors float32 (n, d)."""
     path, ids = asked
     index, by_id = _opened(path, os.stat(path).st_mtime_ns)
-    return look_at(index) if ids is None else by_id(*ids)
+    if ids is None:
+        return look_at(index)
+    found = by_id(*ids)
+    if found.shape != (ids[1] - ids[0], index.d):  # the parts of a damaged file may differ in what they say
+        raise ValueError(f"it gives vectors of shape {found.shape} where {(ids[1] - ids[0], index.d)} was due")
+    return found
 
 
 @lru_cache(maxsize=1)
