@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,7 +27,10 @@ from clip_spark.index.build.build import build_index
 from clip_spark.index.change.remove import remove_records
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.specs import IndexSpec, RemoveSpec
+from clip_spark.storage import files
+from clip_spark.storage.local_cache import CACHE_VARIABLE
 from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
+from tests.services.hub import running_hub
 
 ROWS, GONE = 260, (3, 100, 259)
 VECTORS = unit_vectors(ROWS)
@@ -185,3 +190,25 @@ def test_an_output_of_somebody_else_is_refused(index: str, tmp_path: Path) -> No
         publish(PublishSpec(index=index, output=str(tmp_path / "mine")))
     with pytest.raises(ClipSparkError, match="inside|contains|lies"):
         publish(PublishSpec(index=index, output=f"{index}/out"))
+
+
+def test_to_a_hub_it_goes_in_one_commit_and_comes_back(
+    index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    with running_hub() as hub:
+        monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": hub.url, "token": "mine"})
+        files.forget_clients()
+        spec = PublishSpec(index=index, output="hf://datasets/me/pictures", file_rows=100)
+        assert publish(spec) == len(LEFT)
+        assert len(hub.commits) == 1 and CHECKSUMS in hub.commits[0] and "Bearer mine" in hub.tokens
+        assert verify_dataset(VerifySpec(dataset=spec.output)) == "10 files have the bytes that were published"
+        assert 'load_dataset("me/pictures"' in hub.files["me/pictures"]["README.md"].decode()
+        with pytest.raises(OutputError, match="holds another publication"):
+            publish(replace(spec, layout="clip-retrieval"))
+        publish(replace(spec, layout="clip-retrieval", overwrite=True))
+        assert "faiss" not in hub.files["me/pictures"] and "image.index" in hub.files["me/pictures"]
+        assert not list((tmp_path / "cache").glob("publish-*"))
+        with pytest.raises(InputError, match="is no data set on a hub"):
+            publish(replace(spec, output="hf://me/pictures"))
+    files.forget_clients()
