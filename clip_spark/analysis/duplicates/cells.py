@@ -1,8 +1,9 @@
-"""*Pure.* Cells: parts of the sphere with about as many records each, so that near records share at least one.
+"""*Pure.* Cells: parts of the sphere with about as many records each, in several tables.
 
-Two layers of centres. A record is in the cell of its nearest centres, and in those of others that are hardly farther:
-the margins are those that keep pairs together which are exactly as near as the threshold asks, and lie as the set does.
-So a record lies in two to four cells, and what is compared grows with the number of records, not with its square.
+A table cuts the sphere by two layers of centres; a record lies in one cell of each. Near records share a cell of most
+tables, and a table that cuts between two of them is made good by another: as many are trained as are needed, for pairs
+that are exactly as near as the threshold asks and that lie as the set does. So what is compared grows with the number
+of records, not with its square.
 
 A hub is the middle of a crowd of records that are all but equal, too many for a cell: those around it are one.
 """
@@ -10,12 +11,12 @@ A hub is the middle of a crowd of records that are all but equal, too many for a
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-CELL_ROWS = 256
-"""Records whose nearest centre is that of a cell, on average."""
+CELL_ROWS = 512
+"""Records of a cell, on average."""
 MOST_CROWD = 8192
 """So many records within the core of a hub make one."""
 CORE = 8
@@ -23,10 +24,34 @@ CORE = 8
 SAMPLE_PER_CELL, LEAST_SAMPLE, MOST_SAMPLE = 16, 20_000, 131_072
 ROUNDS = 8
 PAIRS = 8192
-TOGETHER = 0.999
-"""Share of the pairs that each layer keeps together."""
+TOGETHER = 0.995
+"""Share of the pairs that all tables together must keep together; at most MOST_TABLES are tried."""
+MOST_TABLES = 8
 BLOCK = 2048
 """Rows whose scores are computed at once, always so many: the last bits of a product depend on its shape."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One way to cut the sphere.
+
+    Attributes:
+        coarse: centres of the first layer, float32 (c, d).
+        fine: those of the second, float32 (k, d); cell i is that of fine[i].
+        first: the centres below coarse[i] are fine[first[i]:first[i + 1]], int64 (c + 1,).
+    """
+
+    coarse: np.ndarray
+    fine: np.ndarray
+    first: np.ndarray
+
+    def of(self, vectors: np.ndarray) -> np.ndarray:
+        """*Pure.* The cell of each unit vector, float32 (n, d): int64 (n,)."""
+        cells = np.empty(len(vectors), np.int64)
+        for parent, rows in split_by(scores(vectors, self.coarse).argmax(axis=1), np.arange(len(vectors))):
+            inside = slice(self.first[parent], self.first[parent + 1])
+            cells[rows] = self.first[parent] + scores(vectors[rows], self.fine[inside]).argmax(axis=1)
+        return cells
 
 
 @dataclass(frozen=True)
@@ -34,47 +59,45 @@ class Cells:
     """What decides where a record lies.
 
     Attributes:
-        coarse: centres of the first layer, float32 (c, d).
-        fine: those of the second, float32 (k, d); cell i is that of fine[i].
-        first: the centres below coarse[i] are fine[first[i]:first[i + 1]], int64 (c + 1,).
-        margins: how much less than the best a score may be, float64 (2,).
-        expected: records of each cell, float64 (k,).
+        tables: each record has a cell in every one of them.
         hubs: float32 (h, d).
         core: cosine with a hub from which on a record is in its core.
+        together: share of the pairs that was measured.
     """
 
-    coarse: np.ndarray
-    fine: np.ndarray
-    first: np.ndarray
-    margins: np.ndarray
-    expected: np.ndarray
+    tables: tuple[Table, ...]
     hubs: np.ndarray
     core: float
+    together: float
+
+    @property
+    def count(self) -> int:
+        """Cells of all tables."""
+        return sum(len(table.fine) for table in self.tables)
 
     def to_bytes(self) -> bytes:
         """*Pure.* As a file of numpy."""
-        data = io.BytesIO()
-        np.savez(data, **vars(self))
+        data, tables = (
+            io.BytesIO(),
+            {f"{at}.{k}": v for at, one in enumerate(self.tables) for k, v in vars(one).items()},
+        )
+        np.savez(data, **tables, hubs=self.hubs, facts=np.array([self.core, self.together]))
         return data.getvalue()
 
     @staticmethod
     def from_bytes(data: bytes) -> Cells:
         """*Pure.* The inverse."""
         with np.load(io.BytesIO(data), allow_pickle=False) as found:
-            return Cells(**{name: found[name] for name in found.files if name != "core"}, core=float(found["core"]))
+            count = sum(name.endswith(".first") for name in found.files)
+            names = ("coarse", "fine", "first")
+            tables = tuple(Table(*(found[f"{at}.{name}"] for name in names)) for at in range(count))
+            core, together = found["facts"].tolist()
+            return Cells(tables, found["hubs"], core, together)
 
-    def of(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """*Pure.* The cells of unit vectors, float32 (n, d): rows and cells, int64 (m,) each, by cell and row."""
-        rows, parents = near_best(scores(vectors, self.coarse), self.margins[0])
-        found = []
-        for parent, mine in split_by(parents, rows):
-            inside = slice(self.first[parent], self.first[parent + 1])
-            at, child = near_best(scores(vectors[mine], self.fine[inside]), self.margins[1])
-            found.append((mine[at], child + self.first[parent]))
-        cells = np.concatenate([cell for _, cell in found] or [np.empty(0, np.int64)])
-        rows = np.concatenate([row for row, _ in found] or [np.empty(0, np.int64)])
-        order = np.lexsort((rows, cells))
-        return rows[order], cells[order]
+    def of(self, vectors: np.ndarray) -> np.ndarray:
+        """*Pure.* The cells of unit vectors, float32 (n, d): one of each table, int64 (n, tables)."""
+        starts = np.cumsum([0, *(len(table.fine) for table in self.tables)])
+        return np.stack([table.of(vectors) + start for table, start in zip(self.tables, starts, strict=False)], axis=1)
 
     def hub_of(self, vectors: np.ndarray) -> np.ndarray:
         """*Pure.* The hub in whose core each vector lies, int64 (n,); -1 for most."""
@@ -94,12 +117,6 @@ def scores(vectors: np.ndarray, centres: np.ndarray) -> np.ndarray:
         padded[: len(block)] = block
         found[start : start + len(block)] = (padded @ centres.T)[: len(block)]
     return found
-
-
-def near_best(found: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
-    """*Pure.* Rows and columns, int64 (m,), of the scores float32 (n, c) that are hardly less than their row's best."""
-    rows, columns = np.nonzero(found >= found.max(axis=1, keepdims=True) - np.float32(margin))
-    return rows.astype(np.int64), columns.astype(np.int64)
 
 
 def split_by(owners: np.ndarray, values: np.ndarray) -> list[tuple[int, np.ndarray]]:
@@ -124,20 +141,28 @@ def train_cells(sample: np.ndarray, rows: int, threshold: float) -> Cells:
         rows: records of the set.
         threshold: cosine of near-duplicates.
     """
-    angle, weight = float(np.arccos(threshold)), rows / len(sample)
-    core, count = float(np.cos(angle / CORE)), max(1, min(rows // CELL_ROWS, len(sample) // SAMPLE_PER_CELL))
+    angle, core = float(np.arccos(threshold)), float(np.cos(np.arccos(threshold) / CORE))
+    count = max(1, min(rows // CELL_ROWS, len(sample) // SAMPLE_PER_CELL))
+    tables, one, two = [train_table(sample, count)], *pairs_at(sample, angle)
+    owners = scores(sample, tables[0].coarse).argmax(axis=1)
+    hubs = find_hubs(sample, owners, rows / len(sample), core)
+    kept = tables[0].of(one) == tables[0].of(two)
+    while kept.size and kept.mean() < TOGETHER and len(tables) < MOST_TABLES:
+        tables.append(train_table(np.roll(sample, len(tables) * len(sample) // MOST_TABLES, axis=0), count))
+        kept |= tables[-1].of(one) == tables[-1].of(two)
+    return Cells(tuple(tables), hubs, core, float(kept.mean()) if kept.size else 1.0)
+
+
+def train_table(sample: np.ndarray, count: int) -> Table:
+    """*Pure.* A table of about so many cells, of a sample float32 (m, d) whose first rows are where it starts."""
     coarse = k_means(sample, max(1, round(count**0.5)))
     owners = scores(sample, coarse).argmax(axis=1)
-    hubs = find_hubs(sample, owners, weight, core)
     fine, first = [], [0]
     for parent in range(len(coarse)):
         mine = sample[owners == parent]
         fine.append(k_means(mine, max(1, round(count * len(mine) / len(sample)))) if len(mine) else coarse[[parent]])
         first.append(first[-1] + len(fine[-1]))
-    cells = Cells(coarse, np.concatenate(fine), np.array(first), np.zeros(2), np.zeros(first[-1]), hubs, core)
-    cells = replace(cells, margins=np.array(margins(cells, sample, owners, angle)))
-    lone = sample[cells.hub_of(sample) < 0]
-    return replace(cells, expected=np.bincount(cells.of(lone)[1], minlength=first[-1]) * weight)
+    return Table(coarse, np.concatenate(fine), np.array(first))
 
 
 def k_means(vectors: np.ndarray, count: int) -> np.ndarray:
@@ -176,34 +201,21 @@ def find_hubs(sample: np.ndarray, owners: np.ndarray, weight: float, core: float
     return np.concatenate(found)
 
 
-def margins(cells: Cells, sample: np.ndarray, owners: np.ndarray, angle: float) -> tuple[float, float]:
-    """*Pure.* The least margins with which pairs at an angle share a cell of each layer.
+def pairs_at(sample: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """*Pure.* Pairs at an angle, float32 (m, d) each: a row of the sample, and what lies beside it towards another row.
 
-    A pair is a row of the sample (float32 (m, d)) and what lies at the angle from it in the direction of another row,
-    in every second case one of its coarse cell: near-duplicates differ in what the records around them differ in.
+    Every second is beside it towards one of its 16 nearest among some others: near-duplicates differ in what records
+    like them differ in.
     """
-    one = sample[:PAIRS]
-    other = sample[np.roll(np.arange(len(one)), 1)]
-    for _, rows in split_by(owners[: len(one)], np.arange(len(one))):
-        other[rows[::2]] = one[np.roll(rows, 1)[::2]]
+    one, other = sample[:PAIRS], sample[np.roll(np.arange(min(PAIRS, len(sample))), 1)]
+    some = sample[:BLOCK]
+    near = np.argsort(-(one[::2] @ some.T), axis=1)[:, 1:17]
+    if near.shape[1]:
+        picked = near[np.arange(len(near)), np.arange(len(near)) % near.shape[1]]
+        other = other.copy()
+        other[::2] = some[picked]
     across = other - (other * one).sum(axis=1, keepdims=True) * one
     lengths = np.linalg.norm(across, axis=1)
-    some = lengths > 1e-3
-    if not some.any():
-        return 0.0, 0.0
-    one, across = one[some], across[some] / lengths[some, None]
-    two = np.asarray(np.cos(angle) * one + np.sin(angle) * across, np.float32)
-    lost, shared = shortfall(one, two, cells.coarse)
-    inner = np.zeros(len(one))
-    for parent, rows in split_by(shared, np.arange(len(one))):
-        inside = cells.fine[cells.first[parent] : cells.first[parent + 1]]
-        inner[rows] = shortfall(one[rows], two[rows], inside)[0]
-    return float(np.quantile(lost, TOGETHER)), float(np.quantile(inner, TOGETHER))
-
-
-def shortfall(one: np.ndarray, two: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """*Pure.* The margin that each pair of rows needs to share a centre, float32 (n,), and that centre, int64 (n,)."""
-    gaps = [found.max(axis=1, keepdims=True) - found for found in (scores(one, centres), scores(two, centres))]
-    worse = np.maximum(*gaps)
-    best = worse.argmin(axis=1)
-    return worse[np.arange(len(worse)), best], best
+    apart = lengths > 1e-3
+    across = across[apart] / lengths[apart, None]
+    return one[apart], np.asarray(np.cos(angle) * one[apart] + np.sin(angle) * across, np.float32)

@@ -64,10 +64,11 @@ class TrainCells:
         with ShardWriter(self.output, self.plan, self.number, {}) as writer:
             with writer.watch("train"):
                 cells = train_cells(sample, self.rows, self.threshold)
-            writer.counters.update(cells=len(cells.fine), crowds=len(cells.hubs))
+            writer.counters.update(cells=cells.count, tables=len(cells.tables), crowds=len(cells.hubs))
+            writer.counters["pairs_together_ppm"] = round(cells.together * 1e6)
             writer.attach(CELLS, "npz", cells.to_bytes())
             writer.finish()
-        yield len(cells.fine)
+        yield cells.count
 
 
 @lru_cache(1)

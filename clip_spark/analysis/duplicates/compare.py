@@ -59,23 +59,15 @@ class DealToCells:
     def __call__(self, task: int, known: Iterable[tuple[int, Thing | Taken]]) -> Iterator[tuple[int, InCells]]:
         """(Number of the task of a cell, records)."""
         cells = open_cells(self.cells)
-        owners = deal(cells.expected, self.tasks)
         taken = np.concatenate([np.empty(0, np.int64), *(one.positions for _, one in known if isinstance(one, Taken))])
         for shard in self.shards.of(task):
             for first, vectors in shard.reader(self.dim).blocks():
                 rows = np.flatnonzero(~np.isin(np.arange(first, first + len(vectors)), taken))
-                at, mine = cells.of(vectors[rows])
-                small = vectors.astype(np.float16)
-                for owner, some in split_by(owners[mine], np.arange(len(at))):
-                    chosen = rows[at[some]]
-                    yield owner, InCells(first + chosen, mine[some], small[chosen])
+                mine, small = cells.of(vectors[rows]), vectors[rows].astype(np.float16)
+                for table in mine.T:
+                    for owner, some in split_by(table * self.tasks // cells.count, np.arange(len(rows))):
+                        yield owner, InCells(first + rows[some], table[some], small[some])
                 count_rows(len(vectors))
-
-
-def deal(expected: np.ndarray, tasks: int) -> np.ndarray:
-    """*Pure.* The task of each cell, int64 (k,): runs of cells with about as many records, float64 (k,)."""
-    before = np.cumsum(expected) - expected
-    return np.minimum((before * tasks / max(expected.sum(), 1)).astype(np.int64), tasks - 1)
 
 
 @dataclass(frozen=True)

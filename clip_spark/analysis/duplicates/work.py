@@ -28,8 +28,8 @@ from clip_spark.runtime.tasks import MOST_TASKS, collect, map_items, spread
 STEP = "find-duplicates"
 SHARE = 4
 """A task holds this many times its vectors: as they came, side by side, and their products."""
-COPIES = 3
-"""Cells of a record, about."""
+COPIES = 4
+"""Tables, about: in each of them a record is sent to its cell."""
 KEY_ROW_BYTES = 200
 
 
@@ -120,6 +120,8 @@ class DuplicatesWork:
             "others": grouped - groups,
             "largest": largest,
             "cells": int(counters["cells"]),
+            "tables": int(counters["tables"]),
+            "pairs_together": counters["pairs_together_ppm"] / 1e6,
             "threshold": self.spec.threshold,
         }
         return self.run.commit(extra, partial(_with_figures, extra), beside=PAGES)
