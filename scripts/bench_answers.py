@@ -36,7 +36,7 @@ from clip_spark.index.specs import IndexSpec
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
 
-SEED, DEEP = 0, 200
+SEED, DEEP, SHOWN = 0, 200, 20
 WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 LISTED = Wanted(k=DEEP)
 ABSTRACT = """
@@ -292,7 +292,89 @@ def shown(rows: list[dict[str, Any]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-MEASURES = (tags, pictures_by_name, attack, one_cutoff, relevance)
+def asked_without(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """*Pure.* (A, B): texts such that "A without B" makes sense, int64 (m, 2), in a seeded order.
+
+    Half of the first 20 pictures for A show A, two or more of them B too, and ten of the set A alone; three of the
+    first five for B show B.
+
+    Args:
+        scores: cosines, float32 (texts, pictures).
+        right: which pictures show which text, bool (pictures, texts).
+    """
+    first = np.argsort(-scores, axis=1, kind="stable")[:, :SHOWN]
+    shows = [right[rows] for rows in first]
+    together = right.T.astype(np.float32) @ right.astype(np.float32)
+    counts = np.diag(together)
+    good = np.array([found[:, text].mean() >= 0.5 for text, found in enumerate(shows)])
+    known = np.array([found[:5, text].mean() >= 0.6 for text, found in enumerate(shows)]) & (counts >= 5)
+    pairs = [
+        (a, b)
+        for a in np.flatnonzero(good & (counts >= 15))
+        for b in np.flatnonzero(known & (together[a] >= 3) & (counts[a] - together[a] >= 10))
+        if a != b and shows[a][:, b].sum() >= 2
+    ]
+    return np.random.default_rng(SEED).permutation(np.array(pairs, np.int64).reshape(-1, 2))
+
+
+def without(folder: Path, pictures: Set, texts: Set) -> list[dict[str, Any]]:
+    """Pictures for "A without B": how many of the first 20 show B, and how many of A's that do not are kept."""
+    right = right_tags(pictures, texts)
+    pairs = asked_without(texts.vectors @ pictures.vectors.T, right)
+    output = str(folder / "without-index")
+    embeddings = pictures.write(folder / "without-items")
+    build_index(no_spark, IndexSpec(embeddings=(embeddings,), output=output, index_key="Flat"))
+    searcher, rows = Searcher.open(output), list[dict[str, Any]]()
+    a, b = texts.vectors[pairs[:, 0]], texts.vectors[pairs[:, 1]]
+    alike, wanted = (a * b).sum(axis=1), Wanted(k=SHOWN)
+    plain = searcher.search_positions(a, wanted)[1]
+    ways = {f"minus {weight:g} times B": unit(a - weight * b) for weight in (0.1, 0.25, 0.5, 1.0)}
+    ways["A's part across B"] = unit(a - alike[:, None] * b)
+    found = {"A alone": plain, **{name: searcher.search_positions(query, wanted)[1] for name, query in ways.items()}}
+    for line in (0.4, 0.45):
+        near = [
+            [row for row in best_of if pictures.vectors[row] @ two < line]
+            for best_of, two in zip(plain, b, strict=True)
+        ]
+        found[f"A's 20 but for cosines of {line:g} with B"] = np.array([[*one, *[-1] * SHOWN][:SHOWN] for one in near])
+    for weight in (0.9, 1.0, 1.5, 2.0):
+        name = "clip-spark" if weight == 1 else f"clip-spark, B weighs {weight:g}"
+        found[name] = searcher.search_positions(a, wanted, less=list(weight * b[:, None]))[1]
+    learnt, different = np.arange(len(pairs)) < len(pairs) // 2, alike < 0.5
+    for which, some in (
+        ("pairs it was settled on", learnt),
+        ("other pairs", ~learnt),
+        ("of all, cosine < 0.5", different),
+    ):
+        for name, listed in found.items():
+            parts = [_of_pair(plain[at], listed[at], right[:, pairs[at, 1]]) for at in np.flatnonzero(some)]
+            forbidden, kept = np.mean(parts, axis=0)
+            rows.append(
+                {
+                    "A without B": name,
+                    "pairs": f"{which} ({some.sum()})",
+                    "B in the first 20": round(float(forbidden), 4),
+                    "others kept": round(float(kept), 4),
+                }
+            )
+    return rows
+
+
+def _of_pair(plain: np.ndarray, found: np.ndarray, shows: np.ndarray) -> tuple[float, float]:
+    """*Pure.* The share of what was found that shows B; and of A's hits that do not, how many were found."""
+    there = found[found >= 0]
+    others = plain[~shows[plain]]
+    return float(shows[there].mean()) if len(there) else 0.0, float(np.isin(others, there).mean()) if len(
+        others
+    ) else 1.0
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """*Pure.* The same of length 1, float32."""
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+MEASURES = (tags, pictures_by_name, attack, one_cutoff, relevance, without)
 
 
 def main() -> None:

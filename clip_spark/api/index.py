@@ -16,6 +16,8 @@ from clip_spark.errors import SpecError
 from clip_spark.search.command import combine, embed, kind_of
 from clip_spark.search.expression import Term, parse_expression
 from clip_spark.search.hits import Hits, Wanted
+from clip_spark.search.negatives import Sought
+from clip_spark.search.plain_words import terms_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -83,7 +85,7 @@ class Index:
         """The hits of one query: give one of `text`, `image`, `like`, `query` and `embedding`.
 
         Args:
-            text: words to search for.
+            text: words to search for, such as `a beach without people`; in double quotes they are taken to the letter.
             image: a picture: a path or URI, the bytes of a file, or a PIL image.
             like: record_id of a record of the index, which is itself no hit.
             query: a weighted mixture, such as `'"beach" + 0.5 * sea.jpg - "people"'`.
@@ -99,8 +101,8 @@ class Index:
             wanted = self._wanted(options)
             if name == "like":
                 return replace(self.searcher.search_like_wanted(value, wanted), query=f"like {value}")
-            vector, kind = vector_of(self.searcher, name, value), kind_given(name, value, self.kind)
-            hits = self.searcher.search(vector[None], wanted, kind=kind)[0]
+            asked, kind = asked_of(self.searcher, name, value), kind_given(name, value, self.kind)
+            hits = self.searcher.search(asked.vector[None], wanted, kind=kind, less=[asked.less])[0]
         return replace(hits, query=value if name in ("text", "query") else "")
 
     def embed(self, text: str) -> np.ndarray:
@@ -118,8 +120,9 @@ class Index:
                 return self.searcher.search(queries.astype(np.float32, copy=False), wanted)
             if not len(queries):
                 return []
-            vectors = np.stack([self.searcher.embed_text(text) for text in queries])
-            found = self.searcher.search(vectors, wanted, kind="text")
+            asked = [asked_of(self.searcher, "text", text) for text in queries]
+            vectors, less = np.stack([one.vector for one in asked]), [one.less for one in asked]
+            found = self.searcher.search(vectors, wanted, kind="text", less=less)
         return [replace(hits, query=text) for hits, text in zip(found, queries, strict=True)]
 
     def _wanted(self, options: Options) -> Wanted:
@@ -137,8 +140,8 @@ class Index:
         return f"{head}<br><code>{html.escape(self.uri)}</code><br>columns: {html.escape(', '.join(self.columns))}"
 
 
-def vector_of(searcher: Searcher, name: str, value: Any) -> np.ndarray:
-    """*Driver.* A query as an index understands it, float32 (d,).
+def asked_of(searcher: Searcher, name: str, value: Any) -> Sought:
+    """*Driver.* A query as an index understands it.
 
     Args:
         searcher: of the index.
@@ -146,14 +149,12 @@ def vector_of(searcher: Searcher, name: str, value: Any) -> np.ndarray:
         value: what was given under that name.
     """
     if name == "embedding":
-        return np.asarray(value, np.float32)
-    if name == "query":
-        return combine(searcher, parse_expression(value))
-    if name == "text":
-        return embed(searcher, Term(1.0, "text", value))
+        return Sought(np.asarray(value, np.float32))
+    if name in ("query", "text"):
+        return combine(searcher, parse_expression(value) if name == "query" else terms_of(value))
     if isinstance(value, (str, os.PathLike)):
-        return embed(searcher, Term(1.0, "image", os.fspath(value)))
-    return searcher.embed_picture(value)
+        return Sought(embed(searcher, Term(1.0, "image", os.fspath(value))))
+    return Sought(searcher.embed_picture(value))
 
 
 def kind_given(name: str, value: Any, own: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from clip_spark.api.index import Index, Options, kind_given, the_one, vector_of
+from clip_spark.api.index import Index, Options, asked_of, kind_given, the_one
 from clip_spark.api.options import in_python_words, plain, with_options
 from clip_spark.commands.options import make_spec
 from clip_spark.errors import SpecError
@@ -85,7 +85,7 @@ class Pair:
             self._pair.check(wanted)
             if name == "like":
                 return self._pair.search_like(value, wanted, weight)
-            vectors = self._pair.vectors(lambda searcher: vector_of(searcher, name, value))
+            vectors = self._pair.vectors(lambda searcher: asked_of(searcher, name, value))
             words = value if name in ("text", "query") else name
             return self._pair.search(vectors, wanted, weight, words, kind_given(name, value, ""))
 

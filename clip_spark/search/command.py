@@ -16,6 +16,8 @@ from clip_spark.errors import InputError, Rejected, SpecError
 from clip_spark.index.open.selection import check_where
 from clip_spark.search.expression import Term, parse_expression
 from clip_spark.search.hits import Hits, Wanted
+from clip_spark.search.negatives import Sought, sought
+from clip_spark.search.plain_words import terms_of
 from clip_spark.search.searcher import Searcher
 from clip_spark.search.spec import ONE_OF, SearchSpec
 
@@ -46,11 +48,14 @@ def answer(searcher: Searcher, spec: SearchSpec, columns: tuple[str, ...]) -> li
         return [replace(searcher.search_like_wanted(spec.like, wanted), query=f"like {spec.like}")]
     asked = named_queries(searcher, spec)
     found = searcher.search(
-        np.stack([vector for _, vector in asked]), wanted, kind=kind_asked(spec, searcher.info.modality)
+        np.stack([one.vector for _, one in asked]),
+        wanted,
+        kind=kind_asked(spec, searcher.info.modality),
+        less=[one.less for _, one in asked],
     )
-    for (name, vector), hits in zip(asked, found, strict=True):
+    for (name, one), hits in zip(asked, found, strict=True):
         if wanted.relevant and not hits:
-            _tell_best(searcher, spec, name, vector)
+            _tell_best(searcher, spec, name, one.vector)
     return [replace(hits, query=name) for (name, _), hits in zip(asked, found, strict=True)]
 
 
@@ -64,10 +69,11 @@ def _tell_best(searcher: Searcher, spec: SearchSpec, name: str, vector: np.ndarr
         )
 
 
-def named_queries(searcher: Searcher, spec: SearchSpec) -> list[tuple[str, np.ndarray]]:
-    """*Worker.* The queries of a command but for --like: how they are called, and their vectors, float32 (d,)."""
+def named_queries(searcher: Searcher, spec: SearchSpec) -> list[tuple[str, Sought]]:
+    """*Worker.* The queries of a command but for --like: how they are called, and what they are."""
     if spec.batch.endswith(".npy"):
-        return [(f"{storage.name(spec.batch)} row {row}", one) for row, one in enumerate(read_vectors(spec.batch))]
+        rows = enumerate(read_vectors(spec.batch))
+        return [(f"{storage.name(spec.batch)} row {row}", Sought(one)) for row, one in rows]
     return [(name, combine(searcher, terms)) for name, terms in queries_of(spec)]
 
 
@@ -84,8 +90,8 @@ def kind_asked(spec: SearchSpec, own: str) -> str:
 
 
 def kind_of(terms: Sequence[Term], own: str) -> str:
-    """*Pure.* What a weighted sum is: the kind that all of its terms have, or nothing; `own` is that of records."""
-    kinds = {own if term.kind == "like" else term.kind for term in terms}
+    """*Pure.* What a weighted sum is: the kind that all of its wanted terms have, or nothing; `own` is of records."""
+    kinds = {own if term.kind == "like" else term.kind for term in terms if term.weight > 0}
     return kinds.pop() if len(kinds) == 1 else ""
 
 
@@ -114,7 +120,7 @@ def read_vectors(uri: str) -> np.ndarray:
 def queries_of(spec: SearchSpec) -> list[tuple[str, list[Term]]]:
     """*Worker.* The queries of a command: how they are called, and their terms."""
     if spec.text:
-        return [(spec.text, [Term(1.0, "text", spec.text)])]
+        return [(spec.text, terms_of(spec.text))]
     if spec.image:
         return [(spec.image, [Term(1.0, "image", spec.image)])]
     if spec.query:
@@ -123,23 +129,15 @@ def queries_of(spec: SearchSpec) -> list[tuple[str, list[Term]]]:
     if "\0" in text:
         raise InputError(f"'{spec.batch}' is no text; write one query per line, or embeddings as .npy with numpy.save.")
     lines = [line.strip() for line in text.splitlines()]
-    found = [(line, [Term(1.0, "text", line)]) for line in lines if line]
+    found = [(line, terms_of(line)) for line in lines if line]
     if not found:
         raise InputError(f"'{spec.batch}' holds no queries; write one text per line.")
     return found
 
 
-def combine(searcher: Searcher, terms: list[Term]) -> np.ndarray:
-    """*Worker.* The unit vector of the weighted sum of terms, float32 (d,).
-
-    Raises:
-        SpecError: the terms cancel each other out.
-    """
-    total = sum(term.weight * embed(searcher, term).astype(np.float64) for term in terms)
-    length = float(np.linalg.norm(total))
-    if length < 1e-6:
-        raise SpecError("The terms of this query cancel each other out; nothing is left to search for.")
-    return (np.asarray(total) / length).astype(np.float32)
+def combine(searcher: Searcher, terms: Sequence[Term]) -> Sought:
+    """*Worker.* What some terms ask for; raises SpecError where what is wanted cancels itself out."""
+    return sought([term.weight for term in terms], [embed(searcher, term) for term in terms])
 
 
 def embed(searcher: Searcher, term: Term) -> np.ndarray:

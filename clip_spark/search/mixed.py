@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from clip_spark.index.open.parts import MISSING
 from clip_spark.search.hits import Wanted
+from clip_spark.search.negatives import FETCHED, NOTHING
 from clip_spark.search.sides import Side
 
 LEAST_DEPTH, MOST_DEPTH = 256, 1 << 18
@@ -18,12 +21,9 @@ def best_of_both(
     wanted: Wanted,
     weight: float,
     without: int = MISSING,
+    less: np.ndarray = NOTHING,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """*Worker.* The records that are on both sides, by `(1 - weight) * score here + weight * score there`.
-
-    Fagin's threshold algorithm (Fagin, Lotem and Naor 2003): what neither side has among its best so many can have no
-    more than the mixture of the two worst scores seen, so once the last hit has that much, the ranking is the true one
-    (as far as each side's own search is).
+    """*Worker.* The records that are on both sides, by a mixture of both scores, but for those that are not wanted.
 
     Args:
         sides: the two indices.
@@ -31,9 +31,36 @@ def best_of_both(
         wanted: which hits; the threshold is one of mixed scores.
         weight: above 0 to 1.
         without: a position on the first side that is no hit: that of the record which is the query.
+        less: what is not wanted, float32 (m, d), each as long as its weight: the first side knows what that is.
 
     Returns:
         Positions on the first side, int64 (n,), and scores, float64 (n,), best first, without those before the offset.
+    """
+    if not len(less):
+        return _best_of_both(sides, vectors, wanted, weight, without)
+    last, searcher = wanted.offset + wanted.k, sides[0].searcher
+    exclusion = searcher.exclusion(vectors[0], less)
+    for times in FETCHED:
+        wider = replace(wanted, offset=0, k=times * last)
+        positions, scores = _best_of_both(sides, vectors, wider, weight, without)
+        kept = ~exclusion.excludes(searcher.parts.vectors.take(positions).astype(np.float32))
+        if kept.sum() >= last or len(positions) < wider.k:
+            break
+    return positions[kept][wanted.offset : last], scores[kept][wanted.offset : last]
+
+
+def _best_of_both(
+    sides: tuple[Side, Side],
+    vectors: tuple[np.ndarray, np.ndarray],
+    wanted: Wanted,
+    weight: float,
+    without: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """*Worker.* The records that are on both sides, by `(1 - weight) * score here + weight * score there`.
+
+    Fagin's threshold algorithm (Fagin, Lotem and Naor 2003): what neither side has among its best so many can have no
+    more than the mixture of the two worst scores seen, so once the last hit has that much, the ranking is the true one
+    (as far as each side's own search is).
     """
     mixture = Mixture(sides, vectors, (1 - weight, weight), wanted.where)
     last = wanted.offset + wanted.k

@@ -17,12 +17,13 @@ from clip_spark.index.open.selection import check_where
 from clip_spark.search.command import kind_asked, named_queries
 from clip_spark.search.hits import Hits, Wanted
 from clip_spark.search.mixed import best_of_both
+from clip_spark.search.negatives import Sought
 from clip_spark.search.searcher import Searcher
 from clip_spark.search.sides import Side, hits_of_both, told
 from clip_spark.search.spec import SearchSpec
 
-Vectors = tuple[np.ndarray, np.ndarray]
-"""A query for each side, float32 (d,)."""
+Both = tuple[Sought, Sought]
+"""A query as each side understands it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Pair:
         """Whether a vector of one side means the same on the other: both have one encoder."""
         return bool(self.main.info.encoder == self.other.info.encoder)
 
-    def vectors(self, embed: Callable[[Searcher], np.ndarray]) -> Vectors:
+    def vectors(self, embed: Callable[[Searcher], Sought]) -> Both:
         """A query as each side understands it; it is embedded once where both have one encoder."""
         first = embed(self.main)
         return first, first if self.has_one_space else embed(self.other)
@@ -61,20 +62,18 @@ class Pair:
         asked = named_queries(self.main, spec)
         again = asked if self.has_one_space else named_queries(self.other, spec)
         found = list[Hits]()
-        for (name, vector), (_, twin) in zip(asked, again, strict=True):
-            found += self.search((vector, twin), wanted, spec.both_weight, name, kind_asked(spec, ""))
+        for (name, one), (_, twin) in zip(asked, again, strict=True):
+            found += self.search((one, twin), wanted, spec.both_weight, name, kind_asked(spec, ""))
         return found
 
-    def search(
-        self, vectors: Vectors, wanted: Wanted, weight: float = 0.0, name: str = "", kind: str = ""
-    ) -> list[Hits]:
+    def search(self, asked: Both, wanted: Wanted, weight: float = 0.0, name: str = "", kind: str = "") -> list[Hits]:
         """The hits of both sides for one query, or with a weight above 0 one ranking of both, by cosines alone."""
         sides = self._sides(wanted)
         if weight:
-            return [_mixed(sides, vectors, wanted, weight, name)]
+            return [_mixed(sides, asked, wanted, weight, name)]
         return [
-            hits_of_both(both, vector, wanted, f"{name} in {both[0].name}", kind=kind)
-            for both, vector in zip((sides, sides[::-1]), vectors, strict=True)
+            hits_of_both(both, one, wanted, f"{name} in {both[0].name}", kind=kind)
+            for both, one in zip((sides, sides[::-1]), asked, strict=True)
         ]
 
     def search_like(self, record_id: str, wanted: Wanted, weight: float = 0.0) -> list[Hits]:
@@ -90,13 +89,13 @@ class Pair:
         if weight:
             if first is None or second is None:
                 raise InputError(f"The record '{record_id}' is on one side only; --both-weight needs it on both.")
-            return [_mixed(sides, (first, second), wanted, weight, f"like {record_id}", record_id)]
+            return [_mixed(sides, (Sought(first), Sought(second)), wanted, weight, f"like {record_id}", record_id)]
         found = list[Hits]()
         for home, vector in zip(sides, vectors, strict=True):
             for both in (sides, sides[::-1]):
                 if vector is not None and (both[0] is home or self.has_one_space):
                     name, kind = f"like {record_id} of {home.name} in {both[0].name}", home.searcher.info.modality
-                    found.append(hits_of_both(both, vector, wanted, name, record_id, kind))
+                    found.append(hits_of_both(both, Sought(vector), wanted, name, record_id, kind))
         return found
 
     def close(self) -> None:
@@ -128,11 +127,9 @@ def run_paired(spec: SearchSpec) -> list[Hits]:
     return pair.answer(spec)
 
 
-def _mixed(
-    sides: tuple[Side, Side], vectors: Vectors, wanted: Wanted, weight: float, name: str, without: str = ""
-) -> Hits:
+def _mixed(sides: tuple[Side, Side], asked: Both, wanted: Wanted, weight: float, name: str, without: str = "") -> Hits:
     own = sides[0].positions([without])[without] if without else MISSING
-    positions, scores = best_of_both(sides, vectors, wanted, weight, own)
+    positions, scores = best_of_both(sides, (asked[0].vector, asked[1].vector), wanted, weight, own, asked[0].less)
     return told(*sides, positions, scores, wanted.offset, f"{name} in both")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -29,6 +29,7 @@ from clip_spark.index.open.removals import Removals
 from clip_spark.index.open.selection import Selection, select_where
 from clip_spark.index.open.unique import search_unique
 from clip_spark.search.hits import Hit, Hits, Wanted
+from clip_spark.search.negatives import Ask, Exclusion, search_less
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +166,14 @@ class Searcher:
         vector = self.parts.vectors.take(np.array([position]))[0]
         return position, vector / np.linalg.norm(vector)
 
-    def search(self, embeddings: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = "") -> list[Hits]:
+    def search(
+        self,
+        embeddings: np.ndarray,
+        wanted: Wanted,
+        without: int = MISSING,
+        kind: str = "",
+        less: Sequence[np.ndarray] = (),
+    ) -> list[Hits]:
         """Hits with their records for each of several unit vectors, float32 (n, d).
 
         Args:
@@ -173,11 +181,12 @@ class Searcher:
             wanted: which hits, and which columns of their records.
             without: a position that is no hit, such as that of the record which is the query.
             kind: of the queries, `text` or `image`; anything else is not corrected for hubs.
+            less: what each query does not want (`negatives.Sought`), float32 (m, d); empty where none has any.
 
         Raises:
             SpecError: a query or the condition cannot be used.
         """
-        ranked = self.search_ranked(embeddings, wanted, without, kind)
+        ranked = self.search_ranked(embeddings, wanted, without, kind, less)
         positions, chances = ranked.positions, self.chances(ranked, wanted, kind)
         scores = self.ranking(wanted, kind).cosines(ranked.scores, positions)
         records = self.records.take(positions[positions != MISSING], wanted.columns)
@@ -192,13 +201,25 @@ class Searcher:
         return [Hits(tuple(hits), schema=records.schema) for hits in found]
 
     def search_positions(
-        self, embeddings: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = ""
+        self,
+        embeddings: np.ndarray,
+        wanted: Wanted,
+        without: int = MISSING,
+        kind: str = "",
+        less: Sequence[np.ndarray] = (),
     ) -> tuple[np.ndarray, np.ndarray]:
         """The same as cosines float32 (n, m) and positions int64 (n, m), best first, MISSING where there is no hit."""
-        found = self.search_ranked(embeddings, wanted, without, kind)
+        found = self.search_ranked(embeddings, wanted, without, kind, less)
         return self.ranking(wanted, kind).cosines(found.scores, found.positions), found.positions
 
-    def search_ranked(self, embeddings: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = "") -> Ranked:
+    def search_ranked(
+        self,
+        embeddings: np.ndarray,
+        wanted: Wanted,
+        without: int = MISSING,
+        kind: str = "",
+        less: Sequence[np.ndarray] = (),
+    ) -> Ranked:
         """The same with the scores that decide the ranking: they fall, and those of several searches compare.
 
         Raises:
@@ -216,16 +237,36 @@ class Searcher:
                 return scores, positions
             return scores, np.where(scores >= wanted.threshold, positions, MISSING)
 
-        if wanted.unique:
-            scores, positions = search_unique(ask, embeddings, most, self.parts.vectors, wanted.unique)
+        def found(ask: Ask, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            if wanted.unique:
+                return search_unique(ask, rows, most, self.parts.vectors, wanted.unique)
+            return ask(rows, most)
+
+        some = any(len(mine) for mine in less)
+        if some:
+            pairs = zip(embeddings, less, strict=True)
+            each = [found(self._less(ask, query, mine), query[None]) for query, mine in pairs]
+            scores = padded([row for row, _ in each], -np.inf)
+            positions = padded([row for _, row in each], MISSING)
         else:
-            scores, positions = ask(embeddings, most)
+            scores, positions = found(ask, embeddings)
         scores, positions = leave_out(scores, positions, without)
-        best = own_best(scores)
+        best = own_best(leave_out(*ask(embeddings, BEST + 1), without)[0] if some else scores)
         if learnt and wanted.relevant:
             near = relative(scores, best) >= line(learnt, wanted.relevant)
             positions = np.where(near, positions, MISSING)
         return Ranked(scores[:, wanted.offset : last], positions[:, wanted.offset : last], best)
+
+    def _less(self, ask: Ask, query: np.ndarray, less: np.ndarray) -> Ask:
+        """A search for one query, float32 (d,), without what it does not want, float32 (m, d)."""
+        if not len(less):
+            return ask
+        exclusion, take = self.exclusion(query, less), self.parts.vectors.take
+        return lambda _, most: search_less(ask, exclusion, most, take, self.parts.rows)
+
+    def exclusion(self, query: np.ndarray, less: np.ndarray) -> Exclusion:
+        """What a query, float32 (d,), does not want in this index (float32 (m, d))."""
+        return Exclusion.of(query, less, partial(self.search_with, self.parts))
 
     def chances(self, found: Ranked, wanted: Wanted, kind: str) -> np.ndarray | None:
         """How often an unrelated pair scores as high as each hit, float64 (n, m); None where that is not known."""
@@ -327,6 +368,14 @@ def with_chances(hits: list[Hit], chances: np.ndarray | None) -> list[Hit]:
     if chances is None:
         return hits
     return [replace(hit, chance=chance) for hit, chance in zip(hits, chances.tolist(), strict=True)]
+
+
+def padded(rows: Sequence[np.ndarray], nothing: float) -> np.ndarray:
+    """*Pure.* Rows (1, m) of several lengths below each other, filled up with `nothing`."""
+    found = np.full((len(rows), max(row.shape[1] for row in rows)), nothing, rows[0].dtype)
+    for at, row in enumerate(rows):
+        found[at, : row.shape[1]] = row
+    return found
 
 
 def leave_out(scores: np.ndarray, positions: np.ndarray, without: int) -> tuple[np.ndarray, np.ndarray]:

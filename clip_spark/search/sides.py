@@ -10,6 +10,7 @@ from clip_spark import storage
 from clip_spark.datasets import schema
 from clip_spark.index.open.parts import MISSING
 from clip_spark.search.hits import Hit, Hits, Wanted
+from clip_spark.search.negatives import Sought
 from clip_spark.search.searcher import Searcher
 from clip_spark.search.spec import PREFIX
 
@@ -49,12 +50,12 @@ class Side:
 
 
 def hits_of_both(
-    sides: tuple[Side, Side], vector: np.ndarray, wanted: Wanted, name: str, without: str = "", kind: str = ""
+    sides: tuple[Side, Side], asked: Sought, wanted: Wanted, name: str, without: str = "", kind: str = ""
 ) -> Hits:
     """*Worker.* The hits of the first side, each with the columns of the other's record; `kind` is the query's."""
     side, partner = sides
     own = side.positions([without]).get(without, MISSING) if without else MISSING
-    scores, positions = side.searcher.search_positions(vector[None], wanted, own, kind)
+    scores, positions = side.searcher.search_positions(asked.vector[None], wanted, own, kind, [asked.less])
     found = positions[0][positions[0] != MISSING]
     return told(side, partner, found, scores[0], wanted.offset, name)
 

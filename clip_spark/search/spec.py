@@ -23,10 +23,12 @@ class SearchSpec(Wanted):
     """search: query -> hits, in the terminal."""
 
     index: str = option("index to search, a folder that build-index made", holds=URI, kinds=("index",))
-    text: str = option("search for a text", "")
+    text: str = option(
+        "search for a text, also 'a beach without people'; words in double quotes are taken to the letter", ""
+    )
     image: str = option("search for a picture", "", holds=URI)
     like: str = option("search for what is like a record of the index (its record_id)", "")
-    query: str = option('weighted query, such as \'"beach" + 0.5 * sea.jpg - "people"\'', "")
+    query: str = option('weighted query, such as \'"beach" + 0.5 * sea.jpg - "people"\'; what - names is left out', "")
     batch: str = option(
         "file with one text to search for per line, or a .npy with one embedding per row", "", holds=URI
     )

@@ -13,6 +13,7 @@ from clip_spark.datasets import schema
 from clip_spark.errors import SpecError
 from clip_spark.index.open.parts import MISSING
 from clip_spark.search.hits import Hit, Wanted, rounded_chance
+from clip_spark.search.negatives import NOTHING
 from clip_spark.search.plain_values import plain
 from clip_spark.web.results import hit_json
 from clip_spark.web.served import ServedIndex
@@ -34,12 +35,14 @@ class Asked:
         kind: `text`, `image`, or `mixed` where it is several things, or a vector of unknown origin.
         own: its position, if it is a record of the index; it is no hit then.
         words: what it is called in tables of hits.
+        less: what it does not want, float32 (m, d), each as long as its weight.
     """
 
     vector: np.ndarray
     kind: str
     own: int = MISSING
     words: str = ""
+    less: np.ndarray = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def find(index: ServedIndex, asked: Asked, page: Page) -> Found:
     wider = replace(wanted, k=wanted.k + 1, columns=shown_columns(index, columns))  # one more, to know of more
     depth = max(wanted.offset + wanted.k, min(FACETED, page.max_k)) if page.facets else 0
     all_of_it = replace(wider, offset=0, k=max(depth, wanted.offset + wider.k)) if depth else wider
-    found = index.search(asked.vector, all_of_it, asked.own, asked.kind)
+    found = index.search(asked.vector, all_of_it, asked.own, asked.kind, asked.less)
     mine = slice(wanted.offset, wanted.offset + wider.k) if depth else slice(None)
     hits = index.hits(found.page(mine), wider)
     more = page.has_next(len(hits))
@@ -117,7 +120,7 @@ def find(index: ServedIndex, asked: Asked, page: Page) -> Found:
 
 def _best(index: ServedIndex, asked: Asked, wanted: Wanted) -> dict[str, Any]:
     """What a query for which nothing is relevant has found best."""
-    found = index.search(asked.vector, replace(wanted, relevant=0.0, offset=0, k=1), asked.own, asked.kind)
+    found = index.search(asked.vector, replace(wanted, relevant=0.0, offset=0, k=1), asked.own, asked.kind, asked.less)
     if found.chances is None or not len(found.scores):
         return {}
     return {"score": round(float(found.scores[0]), 6), "chance": rounded_chance(found.chances[0])}

@@ -160,7 +160,7 @@ class Term(Asking):
     image: str | None = Field(None, description="a picture's file in base64")
     image_url: str | None = Field(None, max_length=MOST_TEXT, description="where the server opens addresses")
     embedding: list[float] | None = Field(None, description="a vector of the index's length; its scale does not matter")
-    weight: float = Field(1.0, ge=-1000, le=1000)
+    weight: float = Field(1.0, ge=-1000, le=1000, description="below 0: what is like it is left out")
 
 
 class QueryTerms(Term):

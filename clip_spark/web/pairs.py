@@ -76,7 +76,7 @@ def find_both(index: ServedIndex, other: Beside, ask: Callable[[ServedIndex], As
     most = replace(wanted, offset=0, k=wanted.offset + wanted.k + 1)
     sides = (Side(index.searcher, None), Side(other.index.searcher, None))
     vectors, one_more = (asked.vector, twin.vector), replace(wanted, k=wanted.k + 1)
-    positions, scores = best_of_both(sides, vectors, one_more, other.weight, asked.own)
+    positions, scores = best_of_both(sides, vectors, one_more, other.weight, asked.own, asked.less)
     hits = index.hits(Answered(scores, positions), wanted)
     more = page.has_next(len(hits))
     exact = all(side.recall_expected(most, asked.kind) == 1.0 for side in (index, other.index))

@@ -15,6 +15,7 @@ from clip_spark.datasets import schema
 from clip_spark.errors import InputError
 from clip_spark.index.open.parts import MISSING
 from clip_spark.search.hits import Hit, Wanted
+from clip_spark.search.negatives import NOTHING
 from clip_spark.search.searcher import hits_of, with_chances
 from clip_spark.web.errors import NotFound
 from clip_spark.web.latest import Latest
@@ -146,7 +147,9 @@ class ServedIndex:
             found = await search_soon(ranking, vector, wanted.k, records, self._read)
         return hits_of(ranking.cosines(found[0], found[1]), found[1], 0, found[2])
 
-    def search(self, vector: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = "") -> Answered:
+    def search(
+        self, vector: np.ndarray, wanted: Wanted, without: int = MISSING, kind: str = "", less: np.ndarray = NOTHING
+    ) -> Answered:
         """The hits of one query, best first; no record is read.
 
         Args:
@@ -154,9 +157,10 @@ class ServedIndex:
             wanted: how many from where on, and which.
             without: a position that is no hit, such as that of the record which is the query.
             kind: of the query.
+            less: what it does not want, float32 (m, d), each as long as its weight.
         """
         with self.timings("knn_index_time"):
-            ranked = self.searcher.search_ranked(vector[None], wanted, without, kind)
+            ranked = self.searcher.search_ranked(vector[None], wanted, without, kind, [less])
             scores = self.searcher.ranking(wanted, kind).cosines(ranked.scores, ranked.positions)
         there, chances = ranked.positions[0] != MISSING, self.searcher.chances(ranked, wanted, kind)
         return Answered(scores[0][there], ranked.positions[0][there], None if chances is None else chances[0][there])

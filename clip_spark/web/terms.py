@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from clip_spark.errors import SpecError
+from clip_spark.search.negatives import sought
+from clip_spark.search.plain_words import terms_of
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.finding import Asked
 from clip_spark.web.models import QueryTerms, Term
 from clip_spark.web.served import ServedIndex
 
-LEAST_LENGTH = 1e-6
 MIXED = "mixed"
 """The kind of a query that is neither text nor picture alone."""
 
@@ -28,21 +29,27 @@ def asked_for(catalog: Catalog, target: ServedIndex, query: QueryTerms) -> Asked
         SpecError: it has no term, or its terms cancel each other out.
         NotFound, Rejected, ModelError: a term cannot be used.
     """
-    terms = query.terms if query.terms is not None else [query]
-    if not terms:
+    given = query.terms if query.terms is not None else [query]
+    if not given:
         raise SpecError("'terms' is empty; give at least one.")
+    terms = [part for term in given for part in _in_words(term)]
     found = [_term(catalog, target, term) for term in terms]
-    words = " ".join(_words(term) for term in terms)
+    words = " ".join(_words(term) for term in given)
     if len(found) == 1 and terms[0].weight == 1.0:
         return Asked(found[0].vector, found[0].kind, found[0].own, words)
-    total = np.sum(
-        [term.weight * one.vector.astype(np.float64) for term, one in zip(terms, found, strict=True)], axis=0
-    )
-    length = float(np.linalg.norm(total))
-    if not np.isfinite(length) or length < LEAST_LENGTH:
-        raise SpecError("The terms of this query cancel each other out; nothing is left to search for.")
-    kinds = {one.kind for one in found}
-    return Asked((total / length).astype(np.float32), kinds.pop() if len(kinds) == 1 else MIXED, words=words)
+    asked = sought([term.weight for term in terms], [one.vector for one in found])
+    kinds = {one.kind for one, term in zip(found, terms, strict=True) if term.weight > 0}
+    return Asked(asked.vector, kinds.pop() if len(kinds) == 1 else MIXED, words=words, less=asked.less)
+
+
+def _in_words(term: Term) -> list[Term]:
+    """What a wanted text says is wanted and what is not; any other term as it is."""
+    if not term.text or term.weight <= 0:
+        return [term]
+    return [
+        term.model_copy(update={"text": part.value, "weight": part.weight * term.weight})
+        for part in terms_of(term.text)
+    ]
 
 
 def _term(catalog: Catalog, target: ServedIndex, term: Term) -> Asked:

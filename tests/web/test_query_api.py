@@ -51,17 +51,28 @@ def test_a_weighted_query_is_the_sum_of_its_terms(client: TestClient, catalog: C
     picture = base64.b64encode(client.get(f"/{record['picture']}").content).decode()
     served = catalog.get("images")
     own = served.embedding_of(record["record"]["record_id"])
-    parts = [(1.0, served.embed_text("a cat")), (-0.5, served.embed_text("flag")), (0.25, own), (2.0, own)]
+    parts = [(1.0, served.embed_text("a cat")), (0.5, served.embed_text("flag")), (0.25, own), (2.0, own)]
     total = np.sum([weight * vector for weight, vector in parts], axis=0)
     terms = [
         {"text": "a cat"},
-        {"text": "flag", "weight": -0.5},
+        {"text": "flag", "weight": 0.5},
         {"like": record["record"]["record_id"], "weight": 0.25},
         {"image": picture, "weight": 2},
     ]
     (found,) = ask(client, queries=[{"terms": terms}], k=10)
     assert ids(found) == exact(catalog, "images", total / np.linalg.norm(total), 10)
     assert found["query_kind"] == "mixed"
+
+
+def test_what_is_not_wanted_is_left_out_in_every_way_to_ask(client: TestClient) -> None:
+    terms = [{"text": "animal"}, {"text": "insect", "weight": -1}]
+    (found,), (plain,) = (ask(client, queries=[one], k=20) for one in ({"terms": terms}, {"text": "animal"}))
+    assert found["query_kind"] == "text", "of what is wanted"
+    (typed,) = ask(client, queries=[{"text": "animal without insect"}], k=20)
+    searched = client.get("/search", params={"q": "animal, no insect", "k": 20}).json()
+    assert ids(found) == ids(typed) == ids(searched) and found["hits"] == typed["hits"]
+    kept = [one for one in ids(plain) if one in ids(found)]
+    assert ids(found)[: len(kept)] == kept and set(ids(found)) != set(ids(plain)), "the ranking stays"
 
 
 def test_an_embedding_is_a_query_of_any_length(client: TestClient, catalog: Catalog) -> None:
@@ -132,7 +143,7 @@ def test_several_indices_fit_into_one_table(client: TestClient) -> None:
         ({"queries": [{"text": "a", "like": "b"}]}, "found text and like"),
         ({"queries": [{"text": " "}]}, "is empty"),
         ({"queries": [{"terms": []}]}, "'terms' is empty"),
-        ({"queries": [{"terms": [{"text": "a"}, {"text": "a", "weight": -1}]}]}, "cancel each other out"),
+        ({"queries": [{"terms": [{"text": "a", "weight": -1}]}]}, "at least one term that is wanted"),
         ({"queries": [{"text": "a", "wieght": 2}]}, "There is no 'wieght' here."),
         ({"queries": [{"text": "\ud800"}]}, "not JSON"),
         ({"queries": [{"text": "a", "weight": "2"}]}, "'weight' is '2'"),

@@ -142,7 +142,7 @@ def _landing(served: ServedMap, target: ServedIndex, query: MapQuery, asked: Ask
     if not query.k:
         return body
     wanted = Wanted(k=query.k, where=query.where.strip(), columns=(schema.RECORD_ID,))
-    found = target.search(asked.vector, wanted, asked.own, asked.kind)
+    found = target.search(asked.vector, wanted, asked.own, asked.kind, asked.less)
     hits = target.hits(found, wanted)
     places = served.places.of(target.kind, [hit.record[schema.RECORD_ID] for hit in hits])
     body["hits"] = [
