@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 WORK   ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz fuzz-index help install demo serve test test-unit test-spark test-failed release test-spark35 install-spark35 test-long fuzz-pictures
+.PHONY: notebooks fuzz fuzz-index help install demo serve test test-unit test-spark test-failed release test-spark35 install-spark35 test-long fuzz-pictures
 .PHONY: serve-load fuzz-api fuzz-conditions fault-suite faulty-web life check docs format bench clean
 
 help:  ## this list
@@ -101,6 +101,10 @@ docs: $(STAMP)  ## the documentation as a site in build/site; a broken link is a
 format: $(STAMP)  ## put the code into shape, draw the map and the stub anew
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 	@$(BIN)/python scripts/draw_map.py && $(BIN)/python scripts/make_stub.py
+
+notebooks: $(STAMP)  ## run the notebooks over the demo and write what they show to docs/notebooks, after `make demo`
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks]'
+	@$(BIN)/python scripts/make_notebooks.py --demo $(WORK)
 
 fuzz: $(STAMP)  ## 5,000 mutated files of every format through the readers of texts and tables (an hour)
 	@$(BIN)/python scripts/fuzz_readers.py --files 5000

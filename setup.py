@@ -30,6 +30,7 @@ TEST_WEB = ["httpx2", "playwright", "axe-playwright-python"]
 BENCH = ["polars", "scikit-learn", "nltk", "psutil"]  # the peers of scripts/bench_ngrams.py
 CHECK = ["ruff==0.17.6", "mypy==2.4.1", "types-PyYAML", "pandas-stubs", "wheel"]
 DOCS = ["zensical>=0.0.70", "mkdocstrings-python>=2"]
+NOTEBOOKS = ["jupytext", "nbclient", "nbconvert", "ipykernel"]  # only for `make notebooks`, which renders them
 
 setup(
     name="clip-spark",
@@ -91,6 +92,7 @@ setup(
         "bench": BENCH,
         "fuzz": ["schemathesis"],
         "docs": DOCS,
+        "notebooks": NOTEBOOKS + NOTEBOOK + PLOT,
     },
     entry_points={"console_scripts": ["clip-spark = clip_spark.jobs.cli:main"]},
 )

@@ -51,7 +51,8 @@ class Broken(Exception):
 
 def pages() -> dict[Path, str]:
     """File of the repository -> name of its page."""
-    files = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / name for name in RENAMED)]
+    files = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "notebooks").glob("*.md"))]
+    files += [ROOT / name for name in RENAMED]
     found = {file: str(file.relative_to(ROOT)) for file in dict.fromkeys(files) if file.exists()}
     return {file: RENAMED.get(name, file.name) for file, name in found.items()}
 

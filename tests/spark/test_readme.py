@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
 
 from clip_spark.datasets.manifest import read_manifest
@@ -67,3 +68,15 @@ def test_the_python_of_the_readme_works(
     assert len(found["hits"]) == len(found["more"]) == 5 and found["ngrams"].rows == 200
     said = capsys.readouterr().out
     assert re.search(r"\| +n\|", said) and "caption" in said
+
+
+@pytest.mark.parametrize("name", [file.stem for file in sorted((ROOT / "notebooks").glob("*.py"))])
+def test_every_cell_of_a_notebook_runs(work: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(work)
+    matplotlib.use("Agg")
+    found: dict[str, Any] = {}
+    exec(compile((ROOT / "notebooks" / f"{name}.py").read_text(), name, "exec"), found)
+    if name == "classes_of_text":  # what the page says of the demo's pictures
+        assert (found["group"] == found["chosen"]).mean() > 0.7
+        sure = (found["group"] == found["chosen"]).groupby(found["parts"], observed=True).mean()
+        assert sure.is_monotonic_increasing
