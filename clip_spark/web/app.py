@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from clip_spark import __version__
 from clip_spark.errors import ClipSparkError
-from clip_spark.web import card, figures_routes, query_routes, search_routes, wire_routes
+from clip_spark.web import card, figures_routes, query_routes, search_routes, takedowns, wire_routes
 from clip_spark.web.access import COOKIE, is_token
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import add_handlers, refusal
@@ -39,12 +39,12 @@ def create_app(catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_00
     app.add_api_route("/health", _health, name="health")
     app.add_api_route("/ready", _ready, name="ready")
     app.include_router(search_routes.router)
-    for routes in (card, query_routes, maps_routes, wire_routes, figures_routes):
+    for routes in (card, query_routes, takedowns, maps_routes, wire_routes, figures_routes):
         app.include_router(routes.router)
     app.add_api_route("/token", _log_in, methods=["POST"], status_code=204, include_in_schema=False)
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
-    app.state.token = rules.token
+    app.state.token, app.state.takedowns = rules.token, rules.takedowns and bool(rules.token)
     app.add_middleware(Shortcut, endpoints={("GET", "/health"): _health, **wire_routes.PLAIN})
     app.add_middleware(Guard, rules=rules)
     if rules.origins:

@@ -35,6 +35,7 @@ class Rules:
         token: that callers must know; empty lets everybody in.
         rate: requests a second of one client; 0 is no limit.
         most_bytes: largest body.
+        takedowns: whether those who know the token may take records down; without a token nobody may.
     """
 
     hosts: Collection[str] = ()
@@ -42,6 +43,7 @@ class Rules:
     token: str = ""
     rate: float = 0.0
     most_bytes: int = 20 << 20
+    takedowns: bool = False
 
 
 EVERYBODY = Rules()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 MOST_TEXT, MOST_QUERIES, MOST_TERMS, MOST_INDICES = 10_000, 32, 16, 8
+MOST_TAKEN_DOWN = 1000
 
 
 Name = Annotated[str, Field(max_length=1000)]
@@ -37,6 +38,7 @@ class IndexAnswer(Strict):
     pairs: list[str] = Field(description="indices of the other kind that have the same records, such as the prompts")
     maps: list[str] = Field(description="maps that show its records")
     most_hits: int = Field(description="that this server gives to one query")
+    takedowns: bool = Field(description="whether this server takes records down (POST /takedown)")
 
 
 class RecallAtK(Strict):
@@ -184,6 +186,20 @@ class QueryRequest(Asking):
     facets: list[Name] = Field([], max_length=16, description="columns whose values are counted among the hits")
     pair: str = Field("", max_length=1000, description="index of the same records' other side, as in /search")
     both_weight: float = Field(0.0, ge=0, le=1, description="one ranking of both: the share of the other side's score")
+
+
+class TakedownRequest(Asking):
+    """Records of one index that are to be found no more."""
+
+    index: Name = Field(description="its name")
+    record_ids: list[Name] = Field(min_length=1, max_length=MOST_TAKEN_DOWN)
+
+
+class TakedownAnswer(Strict):
+    """What was taken down."""
+
+    index: str
+    removed: int = Field(description="records that were found before and are not any more")
 
 
 class KnnRequest(BaseModel):

@@ -50,8 +50,9 @@ Wants = Annotated[Page, Depends(page_wanted)]
 def indices(request: Request) -> JSONResponse:
     """What is served."""
     catalog = _catalog(request)
-    most = request.app.state.max_k
-    return JSONResponse([{**_index_json(catalog, index), "most_hits": most} for index in catalog.indices.values()])
+    state = request.app.state
+    same = {"most_hits": state.max_k, "takedowns": state.takedowns}
+    return JSONResponse([{**_index_json(catalog, index), **same} for index in catalog.indices.values()])
 
 
 def _index_json(catalog: Catalog, index: ServedIndex) -> dict[str, Any]:

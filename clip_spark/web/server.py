@@ -42,7 +42,8 @@ def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None
         UserError: an index cannot be opened, its model cannot be loaded, or the port is taken.
     """
     with listen(spec.host, spec.port) as listener:
-        rules = Rules(names_on(spec.host), spec.cors, spec.read_token(), spec.rate, spec.max_upload_bytes)
+        names, token = names_on(spec.host), spec.read_token()
+        rules = Rules(names, spec.cors, token, spec.rate, spec.max_upload_bytes, spec.takedowns)
         catalog = Catalog.open(named_uris(spec.index), named_uris(spec.map, "map"), fetches=spec.fetch_urls)
         app = create_app(catalog, rules, max_k=spec.max_k)
         # Requests have threads of their own; with those of BLAS beside them, eight did a twentieth of the work.

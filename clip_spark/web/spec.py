@@ -32,6 +32,7 @@ class ServeSpec:
     rate: float = option("requests a second of one client, on average; 0 is no limit", 0.0)
     proxy: tuple[str, ...] = option("addresses or networks of proxies that are believed when they say who asks", ())
     fetch_urls: bool = option("open pictures at public web addresses: of records, and those that requests name", False)
+    takedowns: bool = option("let those who know the token take records down, as remove-records does", False)
     log_requests: bool = option("write a line of JSON on stderr for each request", False)
 
     def __post_init__(self) -> None:
@@ -47,6 +48,8 @@ class ServeSpec:
             _check_network(place)
         if self.token and not self.token.startswith("@"):
             _check_token(self.token)
+        if self.takedowns and not self.token:
+            raise SpecError("--takedowns needs --token: else everybody who reaches the server could take records down.")
         named_uris(self.index)
         named_uris(self.map, "map")
 

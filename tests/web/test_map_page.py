@@ -173,6 +173,8 @@ def test_a_lasso_lists_and_saves_what_lies_inside(page: Any, url: str, tmp_path:
     with (tmp_path / "saved.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == count and {row["kind"] for row in rows} <= {"image", "text"}
+    page.locator(".map-ways button", has_text="Tags from words").click()
+    expect(page.locator(".tagged li")).to_have_count(sum(row["kind"] == "image" for row in rows))
 
 
 def test_colours_are_of_a_column_and_kinds_can_be_left_out(page: Any, url: str) -> None:

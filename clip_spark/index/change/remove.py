@@ -18,7 +18,7 @@ from clip_spark.index.change.generation import begin_change
 from clip_spark.index.change.verify import verify_erased
 from clip_spark.index.files.layout import read_index
 from clip_spark.index.open.records import RecordReader
-from clip_spark.index.open.removals import add_removed, merge_removed, read_removed
+from clip_spark.index.open.removals import merge_removed, take_down
 from clip_spark.index.open.selection import select_where
 from clip_spark.index.specs import RemoveSpec
 from clip_spark.runtime.session import SessionSource
@@ -41,11 +41,7 @@ def remove_records(get_spark: SessionSource, spec: RemoveSpec) -> Table:
     if len(wanted) == 0 and (asked or spec.where):
         raise InputError(f"No record of '{spec.index}' is meant by --ids, --ids-file or --where; nothing was removed.")
     ids = records.take(wanted, [schema.RECORD_ID]).column(0).drop_null().to_pylist() if len(wanted) else []
-    before = read_removed(head.uri)
-    new = sorted(set(ids).difference(before))
-    if new:
-        add_removed(head.uri, new)
-    everything = sorted({*before, *new})
+    new, everything = take_down(head.uri, ids)
     if spec.compact:
         try:
             compact(get_spark, head, plan_of(manifest), info, records.find_all(everything))

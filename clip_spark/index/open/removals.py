@@ -108,6 +108,15 @@ def read_removed(index_uri: str) -> list[str]:
             continue  # merged since the listing, into a file that was there before these were deleted
 
 
+def take_down(index_uri: str, record_ids: Iterable[str]) -> tuple[list[str], list[str]]:
+    """*Worker.* Take records of an index down; gives the ids that are new among them, and all that are removed."""
+    before = read_removed(index_uri)
+    new = sorted(set(record_ids).difference(before))
+    if new:
+        add_removed(index_uri, new)
+    return new, sorted({*before, *new})
+
+
 def add_removed(index_uri: str, record_ids: Iterable[str]) -> str:
     """*Worker.* Take records down, in a file of their own, so that takedowns at once do not meet; returns its URI."""
     uri = storage.join(index_uri, TAKEDOWNS, f"{uuid.uuid4().hex}.json")

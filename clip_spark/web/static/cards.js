@@ -15,7 +15,7 @@ export function hitItem(hit, index, best, show, more) {
   const info = el("button", { type: "button", class: "info", "aria-label": `Details of ${nameOf(hit, index)}`, title: "Details", onclick: () => show(hit, item) }, icon(...INFO));
   const name = nameOf(hit, index);
   const sign = (words, weight, title) => el("button", { type: "button", title, "aria-label": `${title}: ${name}`, onclick: () => more(hit, weight) }, words);
-  item.dataset.record = hit.record.record_id;
+  Object.assign(item.dataset, { record: hit.record.record_id, index: index.name });
   item.append(info, choice(hit, name, index));
   if (more) item.append(el("span", { class: "signs" }, sign("+", 1, "More of this"), sign("−", -1, "Less of this")));
   return item;

@@ -1,7 +1,16 @@
-// Hits that a person chooses: a bar counts them and exports them as CSV, JSON, or a tar of the original pictures.
+// Hits that a person chooses: a bar counts them, exports them as CSV, JSON, or a tar of the original pictures, tags pictures by
+// an index of texts, and takes records down where the server allows it.
 
+import { ask } from "./api.js";
 import { $, el, plural, save } from "./dom.js";
+import { csvOf } from "./table.js";
+import { showTags, taggers } from "./tags.js";
 import { tarOf } from "./tar.js";
+
+let indices = []; // all that are served
+
+/** Tell what is served, which says what can be done with chosen hits. */
+export const chooseFrom = (served) => (indices = served);
 
 const chosen = new Map(); // index and record_id -> {hit, index}
 
@@ -26,29 +35,58 @@ function showBar() {
   const pictures = hits.filter((hit) => hit.picture);
   const button = (words, onclick) => el("button", { type: "button", onclick }, words);
   bar.replaceChildren(el("b", {}, `${plural(chosen.size, "hit")} chosen`),
-    button("CSV", () => save("hits.csv", new Blob([csv(hits)], { type: "text/csv" }))),
+    button("CSV", () => save("hits.csv", new Blob([csvOf(hits.map(plain))], { type: "text/csv" }))),
     button("JSON", () => save("hits.json", new Blob([JSON.stringify(hits.map(plain), null, 1)], { type: "application/json" }))),
     ...(pictures.length ? [button("Pictures", (event) => savePictures(pictures, event.target))] : []),
-    button("Choose none", () => {
-      chosen.clear();
-      for (const box of document.querySelectorAll(".choice")) box.checked = false;
-      showBar();
-    }));
+    ...tagButtons(button), ...(takedowns() ? [button("Take down", takeDown)] : []),
+    button("Choose none", chooseNone));
 }
+
+function chooseNone() {
+  chosen.clear();
+  for (const box of document.querySelectorAll(".choice")) box.checked = false;
+  showBar();
+}
+
+/** The chosen hits by their index: [[index, hits]]. */
+function byIndex() {
+  const found = new Map();
+  for (const { hit, index } of chosen.values()) found.set(index, [...(found.get(index) ?? []), hit]);
+  return [...found];
+}
+
+/** A button for each index of texts that can tag what is chosen; pictures of several indices are tagged each for themselves. */
+function tagButtons(button) {
+  return byIndex().flatMap(([index, hits]) => taggers(index, indices).map((texts) => button(`Tags from ${texts.name}`, () => showTags(
+    hits.map((hit) => ({ id: hit.record.record_id, title: hit.title, picture: hit.picture })), index.name, texts.name))));
+}
+
+const takedowns = () => indices.some((index) => index.takedowns);
+
+/** Take the chosen records down for good, after a question. */
+async function takeDown(event) {
+  const parts = byIndex(), what = parts.map(([index, hits]) => `${plural(hits.length, "record")} of ${index.name}`).join(" and ");
+  if (!window.confirm(`Take down ${what}? Nobody will find them any more, and no rebuild brings them back.`)) return;
+  event.target.disabled = true;
+  try {
+    for (const [index, hits] of parts) {
+      const ids = hits.map((hit) => hit.record.record_id);
+      await ask("takedown", {}, { method: "POST", body: JSON.stringify({ index: index.name, record_ids: ids }), headers: { "Content-Type": "application/json" } });
+      for (const item of document.querySelectorAll("#columns li[data-record]")) {
+        if (item.dataset.index === index.name && ids.includes(item.dataset.record)) item.remove();
+      }
+      for (const id of ids) chosen.delete(`${index.name} ${id}`);
+    }
+    showBar();
+    $("status").textContent = `${what} ${chosenWords(parts)} taken down.`;
+  } catch (error) {
+    event.target.textContent = error.message;
+  }
+}
+
+const chosenWords = (parts) => (parts.length === 1 && parts[0][1].length === 1 ? "was" : "were");
 
 const plain = (hit) => ({ ...(hit.score === undefined ? {} : { similarity: hit.score }), ...hit.record });
-
-/** A table as CSV (RFC 4180). Texts that a spreadsheet would run as formulas get an apostrophe. */
-export function csv(hits) {
-  const rows = hits.map(plain);
-  const names = [...new Set(rows.flatMap(Object.keys))];
-  const cell = (value) => {
-    const text = value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
-    const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-  };
-  return [names, ...rows.map((row) => names.map((name) => row[name]))].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
-}
 
 async function savePictures(hits, button) {
   button.disabled = true;

@@ -2,6 +2,7 @@
 
 import { IN_SIGHT, MOST_AT_ONCE, PAGE, listIndices, sample, search } from "./api.js";
 import { ghosts, hitItem } from "./cards.js";
+import { chooseFrom } from "./chosen.js";
 import { clearCompared, moreOfOthers, othersHaveMore, showCompared, tellShared } from "./compare.js";
 import { showDetails } from "./details.js";
 import { $, el, number, plural } from "./dom.js";
@@ -185,6 +186,7 @@ function remember() {
 function show(next) {
   $("details").close();
   $("card").close();
+  $("tags").close();
   remember();
   go(next);
   window.scrollTo(0, 0);
@@ -225,6 +227,7 @@ async function start() {
   });
   try {
     indices = await listIndices();
+    chooseFrom(indices);
   } catch (error) {
     fail(error);
     return;

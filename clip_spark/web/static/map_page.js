@@ -5,6 +5,7 @@ import { showDetails } from "./details.js";
 import { MapView } from "./map.js";
 import { openServed } from "./map_source.js";
 import { href, mapView, seeOnMap } from "./state.js";
+import { showTags, taggers } from "./tags.js";
 
 let shown = null; // {name, view}
 let landed = ""; // the search that is lit
@@ -40,9 +41,20 @@ async function open(wanted, page) {
   const { map, source } = await openServed(wanted.map, page.signal);
   shown = { name: wanted.map, view: new MapView($("map"), map, source, {
     at: wanted.at, colour: wanted.colour, changed: seen(wanted.map), actions: (point) => ways(point, map, page),
-    cleared: () => page.show({ ...mapView(), q: null }) ?? true,
+    tags: (points) => tagButtons(points, map, page.indices), cleared: () => page.show({ ...mapView(), q: null }) ?? true,
   }) };
 }
+
+/** A button for each index of texts that can tag the pictures among some points. */
+function tagButtons(points, map, indices) {
+  const home = indices.find((index) => index.name === map.homes.image), pictures = points.filter(({ kind }) => kind === "image");
+  if (!home || !pictures.length) return [];
+  const listed = () => pictures.map((one) => ({ id: one.record_id, title: one.text || fileName(one.uri), picture: pictureOf(home, one) }));
+  return taggers(home, indices).map((texts) => el("button", { type: "button", onclick: () => showTags(listed(), home.name, texts.name) }, `Tags from ${texts.name}`));
+}
+
+const fileName = (uri) => (uri ?? "").split("::")[0].split("/").pop();
+const pictureOf = (home, { record_id: id }) => `picture/${encodeURIComponent(id)}?index=${encodeURIComponent(home.name)}`;
 
 function restore({ at, colour }) {
   const { view } = shown;

@@ -99,7 +99,7 @@ export class Panel {
     const more = count > rows.length ? el("p", {}, `and ${number(count - rows.length)} more`) : null;
     this.list.replaceChildren(...[el("h3", {}, `${plural(count, "point")} ${where}`), count ? el("p", { class: "map-ways" },
       el("button", { type: "button", onclick: () => save("csv") }, "Save as CSV"), el("button", { type: "button", onclick: () => save("json") }, "Save as JSON"),
-      el("button", { type: "button", onclick: () => view.clearSelection() }, "Clear")) : null, el("ul", { class: "map-items" }, ...rows), more].filter(Boolean));
+      ...(view.options.tags?.(points) ?? []), el("button", { type: "button", onclick: () => view.clearSelection() }, "Clear")) : null, el("ul", { class: "map-items" }, ...rows), more].filter(Boolean));
     view.options.selected?.({ count, points });
   }
 

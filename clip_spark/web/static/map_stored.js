@@ -4,6 +4,7 @@ import { readArrow, valueOf } from "./map_arrow.js";
 import { el } from "./dom.js";
 import { CELL, SHEET } from "./map_gl.js";
 import { MapView } from "./map.js";
+import { csvOf } from "./table.js";
 
 const MOST = 200_000; // the points of a file are no more
 
@@ -119,10 +120,7 @@ class StoredMap {
 
   async save(polygon, kind, format) {
     const { count, points } = await this.inside(polygon, kind);
-    const cell = (value) => (typeof value === "number" ? value : `"${String(value ?? "").replaceAll('"', '""')}"`);
-    const names = ["record_id", "kind", "x", "y", "text", "uri"];
-    const table = [names, ...points.map((one) => names.map((name) => one[name]))].map((row) => row.map(cell).join(",")).join("\r\n");
-    return { data: new Blob([format === "csv" ? table : JSON.stringify({ count, points })]), most: MOST };
+    return { data: new Blob([format === "csv" ? csvOf(points) : JSON.stringify({ count, points })]), most: MOST };
   }
 }
 
