@@ -94,7 +94,8 @@ const recordsOf = (list) => [...list.querySelectorAll("li[data-record]")].map((i
 /** Say how many hits of each column the page's own has too: two models agree, or a prompt and its picture are both found. */
 export function tellShared(own) {
   const mine = new Set(recordsOf($("results")));
-  for (const { list, note, shown } of columns) {
+  for (const { index, list, note, shown } of columns) {
+    if (index.kind !== own.kind && !own.pairs.includes(index.name)) continue; // texts are no pictures
     const both = recordsOf(list).filter((id) => mine.has(id)).length;
     if (shown && mine.size) note.textContent = both ? `${number(both)} of ${plural(shown, "hit")} are found in ${own.name} too` : `None of ${plural(shown, "hit")} is found in ${own.name}`;
   }
