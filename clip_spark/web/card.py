@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
+from clip_spark.datasets.receipt import sum_up
 from clip_spark.index.files.layout import IndexInfo
+from clip_spark.search.plain_values import plain
+from clip_spark.web.budget import check_budget
 from clip_spark.web.models import ERRORS, CardAnswer
 from clip_spark.web.parameters import Index, known_parameters
 from clip_spark.web.served import CROSS_RECALL, ServedIndex
 
 LICENCES = ("license", "licence", "rights")
 """Columns in which sets say under which terms a record may be used; case does not matter."""
+MOST_LICENCES = 8
+"""Terms of a column that are named; the others are counted together."""
 
 router = APIRouter(responses=ERRORS)
 
@@ -33,10 +41,42 @@ def card_of(index: ServedIndex) -> dict[str, Any]:
         **{"model": info.encoder["model"], "weights_sha256": info.encoder.get("weights_sha256"), "dim": info.dim},
         **{"key": info.key, "generation": info.generation, "built": manifest.created},
         **{"calibrated": info.calibration is not None, "recall": recalls(info), "recall_cross": _cross(info)},
-        **{"rejects": manifest.rejects, "columns": columns},
-        **{"licence_columns": [name for name in columns if name.lower() in LICENCES]},
+        **{"rejects": manifest.rejects, "lost": lost_of(manifest.inputs, info), "columns": columns},
+        **{"licences": {name: licences(index, name) for name in columns if name.lower() in LICENCES}},
         "cite": citation(index),
     }
+
+
+def lost_of(inputs: Mapping[str, Mapping[str, Any]], info: IndexInfo) -> dict[str, int] | None:
+    """*Pure.* What never came into the embeddings of an index, by reason; None where nobody wrote it down."""
+    sets = {one["uri"] for name, one in inputs.items() if name.startswith("embeddings")}
+    return (
+        {reason: int(count) for reason, count in sum_up(info.lost.values()).items()}
+        if sets <= info.lost.keys()
+        else None
+    )
+
+
+def licences(index: ServedIndex, column: str) -> list[dict[str, Any]]:
+    """*Server.* The terms that records say in a column, the most frequent first, with how many have each.
+
+    Raises:
+        TooSlow: the index has too many records to count them for one request.
+    """
+    allowed, counts = index.allowed(""), Counter[Any]()
+    for first, batch in index.searcher.records.batches():
+        check_budget()
+        if column not in batch.schema.names:
+            counts[None] += batch.num_rows
+            continue
+        values = batch.column(column)
+        if allowed is not None:
+            values = values.filter(pa.array(allowed.mask[first : first + len(values)]))
+        counts.update({one["values"]: one["counts"] for one in values.value_counts().to_pylist()})
+    named = sorted(counts.items(), key=lambda pair: (-pair[1], str(pair[0])))
+    others = sum(count for _, count in named[MOST_LICENCES:])
+    shown = [{"value": plain(value), "count": count} for value, count in named[:MOST_LICENCES]]
+    return [*shown, *([{"value": "others", "count": others}] if others else [])]
 
 
 def recalls(info: IndexInfo) -> list[dict[str, Any]]:

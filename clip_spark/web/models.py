@@ -48,6 +48,13 @@ class RecallAtK(Strict):
     recall: float = Field(description="share of the true nearest k")
 
 
+class ValueCount(Strict):
+    """A value of a column, and how many hits have it."""
+
+    value: Any
+    count: int
+
+
 class CardAnswer(Strict):
     """What an index is, and how to name it."""
 
@@ -65,8 +72,13 @@ class CardAnswer(Strict):
     recall: list[RecallAtK] = Field(description="as the build measured it")
     recall_cross: float | None = Field(description="of the first ten, for queries of the other kind, where measured")
     rejects: dict[str, int] = Field(description="records that the build dropped, by reason")
+    lost: dict[str, int] | None = Field(
+        description="what never came into its embeddings, such as unreadable pictures, by reason; null if unknown"
+    )
     columns: list[str]
-    licence_columns: list[str] = Field(description="columns that say under which terms a record may be used")
+    licences: dict[str, list[ValueCount]] = Field(
+        description="columns that say under which terms a record may be used, and how many records say what"
+    )
     cite: str = Field(description="one line that names exactly what was searched")
 
 
@@ -90,13 +102,6 @@ class HitAnswer(RecordAnswer):
     chance: float | None = Field(
         None, description="how often an unrelated pair scores as high, where the index is calibrated for such queries"
     )
-
-
-class ValueCount(Strict):
-    """A value of a column, and how many hits have it."""
-
-    value: Any
-    count: int
 
 
 class Facet(Strict):

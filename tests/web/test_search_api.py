@@ -7,7 +7,9 @@ import io
 import json
 import shutil
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from clip_spark.index.open.removals import add_removed
+from clip_spark.web import card as cards
 from clip_spark.web import picture_of
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
@@ -193,10 +196,19 @@ def test_what_is_served(client: TestClient) -> None:
     assert len({one["record"]["record_id"] for one in records}) == 5
 
 
-def test_the_card_of_an_index_says_what_it_was_built_from(client: TestClient, catalog: Catalog) -> None:
+def test_the_card_of_an_index_says_what_it_was_built_from(
+    client: TestClient, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cards, "LICENCES", ("group",))
     card, info = client.get("/card").json(), catalog.get("images").searcher.info
+    groups = Counter(hit["record"]["group"] for hit in hits(client, q="cat", k=48))
+    assert {one["value"]: one["count"] for one in card["licences"]["group"]} == groups and card["lost"] == {}
+    sets = {"embeddings": {"uri": "a"}, "embeddings-2": {"uri": "b"}, "queries": {"uri": "c"}}
+    known = replace(info, lost={"a": {"not a picture": 2}, "b": {"not a picture": 1, "too large": 4}})
+    assert cards.lost_of(sets, known) == {"not a picture": 3, "too large": 4}
+    assert cards.lost_of(sets, replace(info, lost={"a": {}})) is None, "an older version did not write it down"
     assert (card["rows"], card["removed"], card["model"], card["calibrated"]) == (48, 0, "demo", False)
-    assert card["recall"] == [{"k": 10, "recall": 1.0}] and card["licence_columns"] == []
+    assert card["recall"] == [{"k": 10, "recall": 1.0}]
     assert info.generation in card["cite"] and info.encoder["weights_sha256"][:12] in card["cite"]
     assert client.get("/card?index=none").status_code == 404
 

@@ -185,6 +185,7 @@ def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch:
         generation=writer.generation,
         train_rows=len(train),
         columns=to_text(plan.columns),
+        lost={one.uri: one.rejects for one in plan.sets},
     )
 
 

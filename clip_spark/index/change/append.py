@@ -83,7 +83,8 @@ def add_sets(get_spark: SessionSource, spec: IndexSpec, sets: Sequence[Manifest]
     watch = Stopwatch()
     with new_generation(head, Plan(manifest.kind, manifest.spec, inputs, 1)) as generation:
         writer = PartWriter(manifest.uri, generation)
-        info = dataclasses.replace(info, columns=to_text(columns))
+        lost = {**info.lost, **{one.uri: one.rejects for one in sets}}
+        info = dataclasses.replace(info, columns=to_text(columns), lost=lost)
         with watch("add"):
             embeddings, of_records = files_of_new(get_spark, info.key, new, writer, info.rows)
             reader = VectorReader(embeddings, info.dim)

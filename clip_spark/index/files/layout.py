@@ -107,6 +107,7 @@ class IndexInfo:
         columns: of the records of all files (record_schema.to_text); empty where an older version built the index.
         penalties: what each position loses for being a hub, in the order of positions; none where `calibration` is.
         references: the queries that these come from, numbered from 0.
+        lost: URI of each set of embeddings -> reason -> records that never came into it; older versions do not say.
         calibration: what queries of the other kind have taught; None where the index was never calibrated.
     """
 
@@ -126,6 +127,7 @@ class IndexInfo:
     columns: str = ""
     penalties: tuple[IndexFile, ...] = ()
     references: tuple[IndexFile, ...] = ()
+    lost: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     calibration: Calibration | None = None
 
     @property

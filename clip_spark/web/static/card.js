@@ -30,10 +30,14 @@ function told(card) {
   return [el("dl", {}, ...facts), ...cite, ...(navigator.clipboard ? [el("p", { class: "links" }, copy)] : [])];
 }
 
+/** [[what, how many]] in words. */
+const counted = (pairs) => pairs.map(([what, count]) => `${number(count)} ${what}`).join(", ");
+
 const percent = (share) => `${number(Math.round(1000 * share) / 10)} %`;
 
-function factsOf({ kind, rows, removed, model, weights_sha256: weights, dim, key, generation, built, recall, recall_cross: cross, calibrated, rejects, licence_columns: licences, columns }) {
-  const dropped = Object.entries(rejects).map(([reason, count]) => `${number(count)} ${reason}`).join(", ");
+function factsOf({ kind, rows, removed, model, weights_sha256: weights, dim, key, generation, built, recall, recall_cross: cross, calibrated, rejects, lost, licences, columns }) {
+  const dropped = counted([...Object.entries(rejects), ...Object.entries(lost ?? {})]);
+  const terms = Object.entries(licences).map(([column, values]) => `${column}: ${counted(values.map(({ value, count }) => [value ?? "not said", count]))}`).join("; ");
   const found = recall.map(({ k, recall: share }) => `${percent(share)} of the true nearest ${number(k)}`).join(", ");
   return [
     [kind === "image" ? "Pictures" : "Texts", number(rows) + (removed ? `, and ${number(removed)} that were taken down` : "")],
@@ -42,8 +46,8 @@ function factsOf({ kind, rows, removed, model, weights_sha256: weights, dim, key
     ["Faiss key", key],
     ["Finds", found ? found + (cross === null ? "" : `; ${percent(cross)} of ten for ${kind === "image" ? "words" : "pictures"}`) : "not measured"],
     ["Says how sure", calibrated ? `yes, for ${kind === "image" ? "words" : "pictures"}` : "no (calibrate-index teaches it)"],
-    ["Left out", dropped || "nothing when it was built"],
-    ["Licence", licences.length ? `said by each record (${licences.join(", ")})` : "the records do not say"],
+    ["Left out", dropped || (lost ? "nothing" : "nothing when it was built; what came before is not known")],
+    ["Licence", terms || "the records do not say"],
     ["Columns", columns.join(", ")],
   ];
 }
