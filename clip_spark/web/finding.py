@@ -22,6 +22,8 @@ FACETED = 1000
 """Hits whose values are counted, or those up to the end of the page where it lies deeper."""
 FACET_VALUES = 50
 """Values of one column that are named; the others are counted together."""
+MOST_EMBEDDINGS = 1000
+"""Hits of a page that may bring their vectors: as JSON one takes 8 kB and more."""
 SHOWN = (schema.RECORD_ID, "text", "caption", "uri", "offset", "size")
 """Columns that a hit is shown by, whatever columns were asked for."""
 
@@ -53,11 +55,13 @@ class Page:
         wanted: which; its columns are those that were asked for, none means all.
         facets: columns whose values are counted.
         max_k: most hits of this server, those before the page included.
+        embeddings: whether hits bring their vectors.
     """
 
     wanted: Wanted
     facets: tuple[str, ...] = ()
     max_k: int = 10_000
+    embeddings: bool = False
 
     def has_next(self, found: int) -> bool:
         """*Pure.* Whether there is a page behind this one, for which one hit more than wanted was asked for."""
@@ -76,6 +80,11 @@ class Found:
     recall: float | None
     facets: dict[str, Any] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
+    embeddings: bool = False
+
+    def vectors(self) -> list[list[float]]:
+        """The stored vector of each hit; none where they were not asked for."""
+        return self.index.vectors(self.hits) if self.embeddings else []
 
     def to_json(self) -> dict[str, Any]:
         """The answer but for its seconds."""
@@ -87,6 +96,8 @@ class Found:
             "recall_expected": self.recall,
             "query_kind": self.asked.kind,
         }
+        for hit, vector in zip(answer["hits"], self.vectors(), strict=False):
+            hit["embedding"] = vector
         more = {"facets": self.facets, "best": self.best}
         return {**answer, **{name: value for name, value in more.items() if value}}
 
@@ -96,6 +107,8 @@ def check_page(index: ServedIndex, page: Page) -> None:
     records = index.searcher.records
     records.check_columns(page.wanted.columns)
     records.check_columns(page.facets)
+    if page.embeddings and page.wanted.k > MOST_EMBEDDINGS:
+        raise SpecError(f"'embeddings' come with at most {MOST_EMBEDDINGS:,} hits; ask for fewer, page by page.")
     for name in page.facets:
         if pa.types.is_nested(records.schema.field(name).type):
             raise SpecError(f"The column '{name}' holds lists or objects; their values are not counted.")
@@ -115,7 +128,7 @@ def find(index: ServedIndex, asked: Asked, page: Page) -> Found:
     recall = index.recall_expected(all_of_it, asked.kind)
     facets = _facets(index, found.positions[:depth], page.facets)
     best = {} if hits or not wanted.relevant else _best(index, asked, wanted)
-    return Found(index, asked, columns, tuple(hits[: wanted.k]), more, recall, facets, best)
+    return Found(index, asked, columns, tuple(hits[: wanted.k]), more, recall, facets, best, page.embeddings)
 
 
 def _best(index: ServedIndex, asked: Asked, wanted: Wanted) -> dict[str, Any]:

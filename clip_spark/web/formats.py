@@ -10,6 +10,7 @@ import pyarrow as pa
 from fastapi import Request, Response
 
 from clip_spark.datasets.arrow_stream import to_stream
+from clip_spark.datasets.schema import EMBEDDING
 from clip_spark.errors import SpecError
 from clip_spark.search.hits import hit_column
 from clip_spark.search.plain_values import csv_bytes, plain
@@ -65,9 +66,11 @@ def _one_table(found: Found) -> pa.Table:
         field for field in found.index.searcher.records.schema if not found.columns or field.name in found.columns
     ]
     schema = pa.schema([*FIXED, *(field.with_name(hit_column(field.name)) for field in fields)])
+    if found.embeddings:
+        schema = schema.append(pa.field(EMBEDDING, pa.list_(pa.float32())))
     rows = [
-        {**_head(found, hit), **{hit_column(field.name): hit.record[field.name] for field in fields}}
-        for hit in found.hits
+        {**_head(found, hit), **{hit_column(field.name): hit.record[field.name] for field in fields}, **vector}
+        for hit, vector in zip(found.hits, _vectors(found), strict=True)
     ]
     return pa.Table.from_pylist(rows, schema)
 
@@ -83,10 +86,16 @@ def _rows(found: Sequence[Found]) -> list[dict[str, Any]]:
             **{
                 hit_column(key): plain(value) for key, value in hit.record.items() if key in (one.columns or hit.record)
             },
+            **vector,
         }
         for one in found
-        for hit in one.hits
+        for hit, vector in zip(one.hits, _vectors(one), strict=True)
     ]
+
+
+def _vectors(found: Found) -> list[dict[str, Any]]:
+    """What each hit has beside its record: its vector, where it was asked for."""
+    return [{EMBEDDING: vector} for vector in found.vectors()] if found.embeddings else [{} for _ in found.hits]
 
 
 def _line(row: dict[str, Any]) -> str:

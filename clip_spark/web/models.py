@@ -87,7 +87,7 @@ class RecordAnswer(Strict):
 
     title: str
     picture: str | None = Field(description="path of its picture on this server")
-    link: str | None = Field(description="address of its page, if its URI is one")
+    link: str | None = Field(description="address where it came from: its URI, or its column `url`, if that is one")
     thumbnail: str | None = Field(None, description="the picture in at most 256 pixels as a data: address")
     record: dict[str, Any] = Field(description="all its columns")
 
@@ -97,6 +97,7 @@ class HitAnswer(RecordAnswer):
 
     pair: RecordAnswer | None = Field(None, description="the record of the same id in the index that `pair` names")
 
+    embedding: list[float] | None = Field(None, description="its vector as it is stored, where it was asked for")
     rank: int = Field(description="from 1, over all pages")
     score: float = Field(description="cosine")
     chance: float | None = Field(
@@ -189,6 +190,7 @@ class QueryRequest(Asking):
     unique: float = Field(0.0, ge=0, le=1, description="drop hits whose cosine with a better one is at least this")
     columns: list[Name] = Field([], max_length=1000, description="columns of the records; empty is all")
     facets: list[Name] = Field([], max_length=16, description="columns whose values are counted among the hits")
+    embeddings: bool = Field(False, description="hits bring their vectors, as they are stored")
     pair: str = Field("", max_length=1000, description="index of the same records' other side, as in /search")
     both_weight: float = Field(0.0, ge=0, le=1, description="one ranking of both: the share of the other side's score")
 
@@ -219,6 +221,7 @@ class KnnRequest(BaseModel):
     num_result_ids: int | None = Field(None, description="hits in all")
     indice_name: str | None = None
     deduplicate: bool | None = None
+    embeddings: bool | None = Field(None, description="hits with columns bring their vectors too")
 
 
 class MetadataRequest(BaseModel):

@@ -80,7 +80,8 @@ def find_both(index: ServedIndex, other: Beside, ask: Callable[[ServedIndex], As
     hits = index.hits(Answered(scores, positions), wanted)
     more = page.has_next(len(hits))
     exact = all(side.recall_expected(most, asked.kind) == 1.0 for side in (index, other.index))
-    return Found(index, asked, page.wanted.columns, tuple(hits[: wanted.k]), more, 1.0 if exact else None)
+    recall, shown = 1.0 if exact else None, tuple(hits[: wanted.k])
+    return Found(index, asked, page.wanted.columns, shown, more, recall, embeddings=page.embeddings)
 
 
 def shown(found: Found, other: Beside | None, cache: PictureCache, thumbnails: int = 0) -> dict[str, Any]:

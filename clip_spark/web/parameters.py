@@ -68,6 +68,7 @@ async def page_wanted(
     ] = 0.0,
     columns: Names = "",
     facets: Names = "",
+    embeddings: Annotated[bool, Query(description="hits bring their vectors, as they are stored")] = False,
 ) -> Page:
     """*Server.* The hits that a request wants; raises SpecError if they are too many."""
     max_k = request.app.state.max_k
@@ -81,7 +82,7 @@ async def page_wanted(
         unique=unique,
         columns=names(columns),
     )
-    return Page(wanted, names(facets), max_k)
+    return Page(wanted, names(facets), max_k, embeddings)
 
 
 def names(given: str) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ def _answers(catalog: Catalog, asked: QueryRequest, max_k: int) -> list[tuple[Fo
         unique=asked.unique,
         columns=tuple(asked.columns),
     )
-    page = Page(wanted, tuple(asked.facets), max_k)
+    page = Page(wanted, tuple(asked.facets), max_k, asked.embeddings)
     for index in indices:  # mistakes are found before anything is encoded
         check_page(index, page)
     others = [beside(catalog, index, page, asked.pair, asked.both_weight) for index in indices]

@@ -27,10 +27,11 @@ def record_json(index: ServedIndex, record: Mapping[str, Any]) -> dict[str, Any]
     row = plain(record)
     uri = str(record.get("uri") or "")
     on_web = is_web_address(uri)
+    came_from = uri if on_web else row.get("url")  # download-images keeps the link of what it has fetched
     return {
         "title": title(row),
         "picture": picture_path(index, row) if has_picture(row) or (index.fetches and on_web) else None,
-        "link": uri if on_web else None,
+        "link": came_from if isinstance(came_from, str) and is_web_address(came_from) else None,
         "record": row,
     }
 

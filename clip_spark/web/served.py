@@ -122,6 +122,11 @@ class ServedIndex:
         with self.timings("image_clip_inference_time"):
             return encoding(encoder.encode_pixels, pixels, np.stack)
 
+    def vectors(self, hits: Sequence[Hit]) -> list[list[float]]:
+        """The stored vectors of hits, ready for JSON."""
+        positions = np.array([hit.position for hit in hits], np.int64)
+        return list(self.searcher.parts.vectors.take(positions).tolist()) if len(positions) else []
+
     def embedding_of(self, record_id: str) -> np.ndarray:
         """The stored embedding of a record, float32 (d,); raises NotFound."""
         self.position(record_id)  # its message names the index and not a command's option

@@ -23,6 +23,7 @@ from clip_spark.web.bodies import json_object, rows_response, shown
 from clip_spark.web.budget import check_budget
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import NotFound
+from clip_spark.web.finding import MOST_EMBEDDINGS
 from clip_spark.web.models import ERRORS, KnnRequest, MetadataAnswer, MetadataRequest, body_of
 from clip_spark.web.pictures import jpeg, read_picture
 from clip_spark.web.served import ServedIndex
@@ -56,6 +57,8 @@ async def knn_service(request: Request) -> Response:
         wanted = Wanted(k=total, unique=SAME_PICTURE if body.get("deduplicate") else 0.0)
         vector, kind = await _query(catalog, index, body)
         found = await index.nearest_soon(vector, wanted, with_columns, kind)
+        if body.get("embeddings") is True:
+            return await run_in_threadpool(_hits_response, found, with_columns, index)
         if any("uri" in hit.record for hit in found[:with_columns]):  # a picture to open
             return await run_in_threadpool(_hits_response, found, with_columns)
         return _hits_response(found, with_columns)
@@ -74,13 +77,16 @@ async def _body(request: Request) -> dict[str, Any]:
     return json_object(data) if len(data) <= SMALL_BODY else await run_in_threadpool(json_object, data)
 
 
-def _hits_response(found: Sequence[Hit], with_columns: int) -> Response:
-    return rows_response(
-        [
-            {**(_columns(hit.record) if place < with_columns else {}), "id": hit.position, "similarity": hit.score}
-            for place, hit in enumerate(found)
-        ]
-    )
+def _hits_response(found: Sequence[Hit], with_columns: int, vectors: ServedIndex | None = None) -> Response:
+    """Hits as they are sent; with the `vectors` of those that have columns, where an index is given for them."""
+    rows = [
+        {**(_columns(hit.record) if place < with_columns else {}), "id": hit.position, "similarity": hit.score}
+        for place, hit in enumerate(found)
+    ]
+    if vectors is not None:
+        for row, vector in zip(rows, vectors.vectors(found[: min(with_columns, MOST_EMBEDDINGS)]), strict=False):
+            row["embedding"] = vector
+    return rows_response(rows)
 
 
 def _metadata(catalog: Catalog, body: dict[str, Any], max_k: int) -> list[dict[str, Any]]:

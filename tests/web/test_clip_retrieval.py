@@ -6,12 +6,15 @@ import base64
 import io
 import json
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from clip_spark.search.hits import Wanted
 from clip_spark.web.catalog import Catalog
+from clip_spark.web.results import record_json
 
 
 def ask(client: TestClient, **changes):
@@ -102,6 +105,28 @@ def test_near_duplicates_are_dropped_on_request(client: TestClient, catalog: Cat
         if all(vectors[one] @ vectors[other] < 0.94 for other in expected):
             expected.append(one)
     assert kept == expected and sorted(everything) == list(range(48))
+
+
+def test_hits_bring_their_vectors_and_where_they_came_from_on_request(client: TestClient, catalog: Catalog) -> None:
+    served = catalog.get("images")
+    found = ask(client, text="a cat", embeddings=True, deduplicate=False, num_images=3).json()
+    for hit in found[:3]:
+        stored = served.embedding_of(hit["record_id"])
+        np.testing.assert_allclose(hit["embedding"], stored, atol=1e-6)
+    assert len(found) == 5 and "embedding" not in found[3] and "embedding" not in ask(client, text="a cat").json()[0]
+    hits = client.get("/search", params={"q": "a cat", "index": "images", "k": 3, "embeddings": True}).json()["hits"]
+    assert [hit["embedding"] for hit in hits] == [hit["embedding"] for hit in found[:3]]
+    lines = client.get("/search", params={"q": "a cat", "k": 2, "embeddings": True, "format": "jsonl"}).text
+    assert [json.loads(line)["embedding"] for line in lines.splitlines()] == [hit["embedding"] for hit in found[:2]]
+    table = client.get("/search", params={"q": "a cat", "k": 2, "embeddings": True, "format": "arrow"}).content
+    assert pa.ipc.open_stream(table).read_all()["embedding"].to_pylist() == [hit["embedding"] for hit in found[:2]]
+    asked = {"queries": [{"text": "a cat"}], "indices": ["images"], "k": 1, "embeddings": True}
+    assert client.post("/query", json=asked).json()["answers"][0]["hits"][0]["embedding"] == found[0]["embedding"]
+    refused = client.get("/search", params={"q": "a cat", "k": 1001, "embeddings": True})
+    assert refused.status_code == 400
+    record = {"record_id": "x", "uri": "tar://a.jpg::/t.tar", "url": "https://example.org/a.jpg", "caption": "a"}
+    assert record_json(served, record)["link"] == "https://example.org/a.jpg"
+    assert record_json(served, {**record, "url": "javascript:alert(1)"})["link"] is None
 
 
 def test_texts_are_searched_under_their_modality(client: TestClient) -> None:
