@@ -551,6 +551,26 @@ _ENTRIES = (
         ),
     ),
     Command(
+        "compare-models",
+        group=AROUND,
+        takes="pictures with texts, models",
+        gives="which finds more in them, and what it costs: tables, a page",
+        spec="clip_spark.analysis.compare.spec:CompareSpec",
+        spark=False,
+        page="docs/answers.md",
+        examples=(
+            (
+                "two models on a thousand of your own pictures",
+                "clip-spark compare-models --model ViT-B-32:laion2b_s34b_b79k --model ViT-B-16-SigLIP:webli "
+                "--images pictures/ --page compared.html",
+            ),
+            (
+                "the names of the files say what is on them",
+                "clip-spark compare-models --model demo --images icons/ --text stem --sample 500",
+            ),
+        ),
+    ),
+    Command(
         "submit",
         group=AROUND,
         takes="a step and a platform",

@@ -20,14 +20,14 @@ PUBLIC = {
     "image_column": "an option of embed-images",
     "image_id": "a column of tags",
     "image_size": "an option of download-images, as img2dataset calls it",
-    "images": "an option of embed-images, plan and demo",
+    "images": "an option of embed-images, plan, demo and compare-models",
     "min_image_size": "an option of download-images, as img2dataset calls it",
     "tag_images": "a command",
 }
 """Names with `image` that are public, or somebody else's, and why they stay."""
 IMAGE_FILES = {
     "image": ("api/index.py", "api/pair.py", "search/spec.py", "web/", "pictures/", "encoders/"),
-    "images": ("commands/estimate_spec.py", "embed/specs.py", "jobs/demo.py", "encoders/"),
+    "images": ("commands/estimate_spec.py", "embed/specs.py", "jobs/demo.py", "encoders/", "analysis/compare/"),
 }
 """Where the two short ones may be defined."""
 WIRE = ("web/models.py",)

@@ -1,0 +1,1 @@
+"""*Anywhere.* compare-models: which model finds more in a sample of one's own pictures, and what it costs."""
