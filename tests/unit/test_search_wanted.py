@@ -255,5 +255,5 @@ def test_a_search_needs_one_way_to_ask() -> None:
     with pytest.raises(SpecError, match="found --text and --like"):
         SearchSpec(index="i", text="a", like="b")
     for name in ("save", "show"):
-        with pytest.raises(SpecError, match=f"--{name} is 'doc'"):
+        with pytest.raises(SpecError, match=f"--{name} is 'hits.doc'; it must be a file"):
             SearchSpec(index="i", text="a", **{name: "hits.doc"})
