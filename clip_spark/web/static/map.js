@@ -160,6 +160,7 @@ export class MapView {
     this.colouring = this.colouredBy === "kind" ? byKind(this.stage, this.kinds) : byColumn(this.colouredBy, sample);
     for (const tile of this.tiles.here.values()) this.painter.put(tile, this.colouring.code(tile));
     this.edge = resolved(this.stage, "--map-edge");
+    this.shade = resolved(this.stage, "--map-white");
     this.emphasise();
     this.panel.legend();
   }
@@ -206,7 +207,7 @@ export class MapView {
     this.pointSize = Math.min(Math.max(0.3 * Math.sqrt((camera.width * camera.height) / Math.max(count, 1)), 1.7), 6.5);
     painter.clear();
     for (const kind of KINDS) painter.drawPoints(camera, drawn.filter(({ tile }) => tile.kind === kind), kind === "text" ? 0.8 * this.pointSize : this.pointSize);
-    if (this.thumbsShown) painter.drawSprites(camera, this.sprites.ready(), SIZE);
+    if (this.thumbsShown) painter.drawSprites(camera, this.sprites.ready(), SIZE, this.shade);
     painter.drawLit(camera, this.lit, Math.max(9, 1.6 * this.pointSize), this.edge);
     this.drawnPoints = count;
   }

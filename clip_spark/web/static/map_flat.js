@@ -75,12 +75,14 @@ export class FlatPainter {
     this.wet = false;
   }
 
-  drawSprites(camera, pictures, size) {
+  drawSprites(camera, pictures, size, shade) {
     this.dry();
+    this.pen.filter = `brightness(${shade[0] / 255})`; // no browser minds where it does not know filters
     for (const { x, y, cell: [place, left, top] } of pictures) {
       const [across, down] = camera.toScreen(x, y).map((value) => (value - size / 2) * this.ratio);
       this.pen.drawImage(this.sheets[place], left, top, CELL, CELL, across, down, size * this.ratio, size * this.ratio);
     }
+    this.pen.filter = "none";
   }
 
   drawLit(camera, hits, size, edge) {

@@ -46,8 +46,8 @@ void main() {
 }`;
 const SPRITE_FRAGMENT = `#version 300 es
 precision mediump float;
-in vec2 from; uniform sampler2D atlas; out vec4 colour;
-void main() { colour = texture(atlas, from); }`;
+in vec2 from; uniform sampler2D atlas; uniform vec3 shade; out vec4 colour;
+void main() { colour = texture(atlas, from) * vec4(shade, 1.0); }`;
 
 function program(gl, vertex, fragment) {
   const made = gl.createProgram();
@@ -223,14 +223,20 @@ export class Painter {
     gl.drawArrays(gl.POINTS, 0, hits.length);
   }
 
-  /** Small pictures. @param {{x: number, y: number, cell: number[]}[]} pictures; @param {number} size in CSS pixels */
-  drawSprites(camera, pictures, size) {
+  /**
+   * Small pictures.
+   * @param {{x: number, y: number, cell: number[]}[]} pictures
+   * @param {number} size in CSS pixels
+   * @param {number[]} shade what becomes of white, so that it does not glare on a dark ground
+   */
+  drawSprites(camera, pictures, size, shade) {
     if (!pictures.length || !this.atlas) return;
     const { gl, sprites: { made, uniforms } } = this, data = new Float32Array(6 * pictures.length);
     pictures.forEach(({ x, y, cell, large = 1 }, at) => data.set([...this.clip(camera, x, y), large, 0, ...cell], 6 * at));
     gl.useProgram(made);
     gl.bindTexture(gl.TEXTURE_2D, this.atlas);
     gl.uniform2f(uniforms.half_pixels, size / camera.width, size / camera.height);
+    gl.uniform3fv(uniforms.shade, shade.map((value) => value / 255));
     gl.bindVertexArray(this.spriteArray);
     gl.bindBuffer(gl.ARRAY_BUFFER, this.spriteBuffer);
     gl.bufferData(gl.ARRAY_BUFFER, data, gl.STREAM_DRAW);
