@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 WORK   ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: notebooks fuzz fuzz-index help install demo serve test test-unit test-spark test-failed release test-spark35 install-spark35 test-long fuzz-pictures
+.PHONY: check-js notebooks fuzz fuzz-index help install demo serve test test-unit test-spark test-failed release test-spark35 install-spark35 test-long fuzz-pictures
 .PHONY: serve-load fuzz-api fuzz-conditions fault-suite faulty-web life check docs format bench clean
 
 help:  ## this list
@@ -94,6 +94,11 @@ check: $(STAMP)  ## format, lint, types, layers, imports: no JVM, seconds
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/unit/test_rooms.py tests/unit/test_imports.py tests/unit/test_drawn.py
+
+check-js:  ## types of the page's modules, as their comments say them; needs Node, which nobody needs who installs or serves
+	@command -v npx >/dev/null || { echo "check-js needs Node (npx); nothing was checked."; exit 1; }
+	@npx --yes -p typescript@5.9.3 tsc --allowJs --checkJs --noEmit --target es2022 --module es2022 --moduleResolution bundler \
+		--lib es2022,dom,dom.iterable clip_spark/web/static/*.js && echo "check-js: no errors"
 
 docs: $(STAMP)  ## the documentation as a site in build/site; a broken link is an error
 	@$(BIN)/python scripts/make_docs.py

@@ -44,7 +44,7 @@ function showBar() {
 
 function chooseNone() {
   chosen.clear();
-  for (const box of document.querySelectorAll(".choice")) box.checked = false;
+  for (const box of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll(".choice"))) box.checked = false;
   showBar();
 }
 
@@ -72,7 +72,7 @@ async function takeDown(event) {
     for (const [index, hits] of parts) {
       const ids = hits.map((hit) => hit.record.record_id);
       await ask("takedown", {}, { method: "POST", body: JSON.stringify({ index: index.name, record_ids: ids }), headers: { "Content-Type": "application/json" } });
-      for (const item of document.querySelectorAll("#columns li[data-record]")) {
+      for (const item of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#columns li[data-record]"))) {
         if (item.dataset.index === index.name && ids.includes(item.dataset.record)) item.remove();
       }
       for (const id of ids) chosen.delete(`${index.name} ${id}`);
@@ -91,6 +91,7 @@ const plain = (hit) => ({ ...(hit.score === undefined ? {} : { similarity: hit.s
 async function savePictures(hits, button) {
   button.disabled = true;
   try {
+    /** @type {[string, Uint8Array][]} */
     const files = [];
     for (const hit of hits) {
       button.textContent = `${files.length + 1} of ${hits.length}`;
@@ -100,7 +101,7 @@ async function savePictures(hits, button) {
       files.push([`${hit.record.record_id}.${ending}`, new Uint8Array(await answer.arrayBuffer())]);
     }
     files.push(["hits.json", new TextEncoder().encode(JSON.stringify(hits.map(plain), null, 1))]);
-    save("pictures.tar", new Blob(tarOf(files), { type: "application/x-tar" }));
+    save("pictures.tar", new Blob(/** @type {BlobPart[]} */ (tarOf(files)), { type: "application/x-tar" }));
     button.textContent = "Pictures";
   } catch (error) {
     button.textContent = error.message;

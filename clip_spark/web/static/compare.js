@@ -106,7 +106,7 @@ function mark(event) {
   const id = event.target.closest?.("li[data-record]")?.dataset.record;
   for (const item of document.querySelectorAll("#columns .same")) item.classList.remove("same");
   if (!columns.length || !id) return;
-  const found = [...document.querySelectorAll("#columns li[data-record]")].filter((item) => item.dataset.record === id);
+  const found = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#columns li[data-record]"))].filter((item) => item.dataset.record === id);
   if (found.length > 1) for (const item of found) item.classList.add("same");
 }
 

@@ -105,13 +105,13 @@ $("details").addEventListener("close", () => {
   shown = null;
 });
 $("columns").addEventListener("focusin", (event) => { // the arrows of the grid lead the details along
-  const item = event.target.closest("li");
-  if (isBeside() && item && item !== shown && event.target.matches("a")) item.querySelector(".info").click();
+  const item = /** @type {any} */ (event.target).closest("li");
+  if (isBeside() && item && item !== shown && /** @type {any} */ (event.target).matches("a")) item.querySelector(".info").click();
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && isBeside()) $("details").close(); // a browser does so for modal ones alone
 });
 document.addEventListener("click", (event) => {
-  if (event.target.matches("dialog:modal")) event.target.close(); // a click beside it, on the backdrop
+  if (/** @type {any} */ (event.target).matches("dialog:modal")) /** @type {any} */ (event.target).close(); // a click beside it, on the backdrop
 });
 WIDE.addEventListener("change", () => isBeside() && $("details").close());

@@ -1,8 +1,12 @@
 // Small helpers around the DOM. Text is always set as text, never as HTML: captions come from anywhere.
 
+/** @type {(id: string) => any} which kind of element has an id, the page says */
 export const $ = (id) => document.getElementById(id);
 
-/** An element with properties (class, href, onclick, aria-label, ...) and children. */
+/**
+ * An element with properties (class, href, onclick, aria-label, ...) and children.
+ * @returns {any} of the kind of its tag
+ */
 export function el(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {

@@ -24,7 +24,7 @@ export function watchInput({ words, picture, refuse }) {
     if (event.clipboardData?.files.length) take(event.clipboardData.files);
   });
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest("input, textarea") || document.querySelector("dialog:modal");
+    const typing = /** @type {any} */ (event.target).closest("input, textarea") || document.querySelector("dialog:modal");
     if (event.key !== "/" || typing || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     $("words").select();

@@ -4,9 +4,9 @@ import { $ } from "./dom.js";
 
 export function watchKeys() {
   $("columns").addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || event.target.matches("input")) return;
-    const links = [...(event.target.closest("ol") ?? $("results")).querySelectorAll("li > a")];
-    const at = links.indexOf(event.target.closest("li")?.querySelector("a"));
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || /** @type {any} */ (event.target).matches("input")) return;
+    const links = [...(/** @type {any} */ (event.target).closest("ol") ?? $("results")).querySelectorAll("li > a")];
+    const at = links.indexOf(/** @type {any} */ (event.target).closest("li")?.querySelector("a"));
     const next = links[placeAfter(event.key, at, links)];
     if (!next) return;
     event.preventDefault();

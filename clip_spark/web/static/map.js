@@ -34,10 +34,14 @@ export class MapView {
    * @param {HTMLElement} host is filled with the map
    * @param {object} map what the source says of it: square, view, deepest, rows, columns, tiles, regions, unreadable
    * @param {object} source see map_source.js
-   * @param {{changed?: (state: {at: string, colour: string}) => void, actions?: (point) => Node[], at?: string, colour?: string}} options
+   * @param {{changed?: (state: {at: string, colour: string}) => void, actions?: (point) => Node[], tags?: (points) => Node[], cleared?: () => void,
+   *   selected?: (found: {count: number, points: object[]}) => void, searches?: boolean, at?: string, colour?: string}} options
    */
   constructor(host, map, source, options = {}) {
-    Object.assign(this, { host, map, source, options });
+    this.host = host;
+    this.map = map;
+    this.source = source;
+    this.options = options;
     this.kinds = KINDS.filter((kind) => map.rows[kind]);
     this.off = new Set();
     this.lit = [];
@@ -105,7 +109,7 @@ export class MapView {
     this.sizes.disconnect();
     this.watched.disconnect();
     this.dark.removeEventListener("change", this.theme);
-    this.painter.gl?.getExtension("WEBGL_lose_context")?.loseContext();
+    if ("gl" in this.painter) this.painter.gl.getExtension("WEBGL_lose_context")?.loseContext();
     this.closed = true;
     this.host.replaceChildren();
   }
@@ -283,7 +287,7 @@ export class MapView {
 
   /**
    * A query lands: it is marked where it belongs, its hits are lit, and the map shows both.
-   * @param {{words: string}} query what the source understands, and what it is called
+   * @param {{words: string, stay?: boolean}} query what the source understands, and what it is called
    */
   async land(query, signal) {
     this.panel.say(`Searching for ${query.words} …`);

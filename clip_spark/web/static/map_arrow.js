@@ -46,7 +46,7 @@ function field(view, at) {
 const WHOLE = { 8: [Uint8Array, Int8Array], 16: [Uint16Array, Int16Array], 32: [Uint32Array, Int32Array], 64: [BigUint64Array, BigInt64Array] };
 const BROKEN = { 32: Float32Array, 64: Float64Array };
 
-/** @param {ArrayBuffer} buffer @returns {{rows: number, columns: Map<string, Column>}} */
+/** @param {ArrayBuffer} buffer @returns {{rows: number, columns: Map<string, any>}} */
 export function readArrow(buffer) {
   const view = new DataView(buffer);
   let fields = [];

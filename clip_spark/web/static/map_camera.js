@@ -41,7 +41,7 @@ export class Camera {
     return [this.width / 2 + (x - this.x) * this.scale, this.height / 2 - (y - this.y) * this.scale];
   }
 
-  /** The place at some pixels. */
+  /** The place at some pixels. @returns {[number, number]} */
   toMap(left, top) {
     return [this.x + (left - this.width / 2) / this.scale, this.y - (top - this.height / 2) / this.scale];
   }

@@ -76,7 +76,8 @@ export class Painter {
   }
 
   constructor(canvas, gl) {
-    Object.assign(this, { canvas, gl });
+    this.canvas = canvas;
+    this.gl = gl;
     this.begin();
   }
 
@@ -225,7 +226,7 @@ export class Painter {
 
   /**
    * Small pictures.
-   * @param {{x: number, y: number, cell: number[]}[]} pictures
+   * @param {{x: number, y: number, cell: number[], large?: number}[]} pictures
    * @param {number} size in CSS pixels
    * @param {number[]} shade what becomes of white, so that it does not glare on a dark ground
    */

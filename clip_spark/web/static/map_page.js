@@ -83,7 +83,7 @@ async function asked({ q, like, of, index, file }) {
 function base64(file) {
   return new Promise((done, failed) => {
     const reader = new FileReader();
-    reader.onload = () => done(reader.result.split(",")[1]);
+    reader.onload = () => done(String(reader.result).split(",")[1]);
     reader.onerror = () => failed(reader.error);
     reader.readAsDataURL(file);
   });

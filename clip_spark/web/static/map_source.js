@@ -13,7 +13,8 @@ export async function openServed(name, signal) {
 
 class ServedMap {
   constructor(base, map) {
-    Object.assign(this, { base, map });
+    this.base = base;
+    this.map = map;
   }
 
   async tile(name, signal) {

@@ -9,7 +9,9 @@ const A_SHEET = SHEET * SHEET, AT_ONCE = 3, MOST = 700;
 export class Sprites {
   /** `painter` takes the sheets; `came()` is called when one is there. */
   constructor(source, painter, came) {
-    Object.assign(this, { source, painter, came });
+    this.source = source;
+    this.painter = painter;
+    this.came = came;
     this.cells = new Map(); // point -> {sheet, at}
     this.sheets = []; // by place in the texture: {names, used, ready}
     this.coming = 0;

@@ -33,7 +33,10 @@ export async function showStored(host, text) {
 
 class StoredMap {
   constructor({ map, files, sheets }, data, start, land) {
-    Object.assign(this, { map, files, data, start });
+    this.map = map;
+    this.files = files;
+    this.data = data;
+    this.start = start;
     if (land) this.land = land;
     this.cells = new Map(sheets.flatMap((names, sheet) => names.map((name, at) => [name, { sheet, at }])));
     if (!sheets.length) this.sheet = null;

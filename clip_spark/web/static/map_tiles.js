@@ -36,7 +36,11 @@ function sorted(file, of) {
 export class Tiles {
   /** `came(tile)` is called when a tile is here, `went(tile)` when it is let go of, `failed(error)` when one cannot be had. */
   constructor(map, source, { came, went, failed }) {
-    Object.assign(this, { map, source, came, went, failed });
+    this.map = map;
+    this.source = source;
+    this.came = came;
+    this.went = went;
+    this.failed = failed;
     this.all = new Map(Object.entries(map.tiles).map(([name, points]) => [name, named(name, points)]));
     this.here = new Map(); // in the order in which they were seen last
     this.coming = new Map();
