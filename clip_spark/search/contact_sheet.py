@@ -71,12 +71,17 @@ def file_name(record: Mapping[str, Any]) -> str:
     return storage.name(str(record.get("uri") or "").split("::", 1)[0])
 
 
+def small_picture(data: bytes) -> Any:
+    """*Worker.* A small RGBA picture (PIL) of a file's bytes; raises Rejected where they are none."""
+    small = open_picture(data).convert("RGBA")
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    return small
+
+
 def thumbnail(record: Mapping[str, Any]) -> Any:
     """*Worker.* A small RGBA picture (PIL) of a record, or None where it cannot be read."""
     try:
-        small = open_picture(read_picture(record)).convert("RGBA")
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
-        return small
+        return small_picture(read_picture(record))
     except (InputError, Rejected, OSError, ValueError) as error:
         log.warning("no thumbnail of '%s': %s", record.get("uri"), error)
         return None
@@ -93,6 +98,11 @@ def picture_tag(record: Mapping[str, Any]) -> str:
     small = thumbnail(record)
     if small is None:
         return f"<i>{html.escape(file_name(record))}</i>"
+    return inline_tag(small)
+
+
+def inline_tag(small: Any) -> str:
+    """*Worker.* An <img> with a picture (PIL) inside."""
     return f'<img alt="" src="data:image/png;base64,{base64.b64encode(_png(small)).decode()}">'
 
 

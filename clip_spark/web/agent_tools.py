@@ -64,9 +64,9 @@ def agent_server(app: ASGIApp) -> MCPServer:
         tools.count_values,
         tools.map_regions,
         tools.place_on_map,
+        tools.show_picture,
     ):
         server.add_tool(tool, annotations=READ_ONLY, structured_output=False)
-    server.add_tool(tools.show_picture, annotations=READ_ONLY, structured_output=False)
     return server
 
 
@@ -145,15 +145,14 @@ class _Tools:
 
     async def show_picture(self, record_id: Id, index: Index = "") -> Image:
         """The picture of a record, to look at."""
-        answer = await self._asked.get(
-            f"/picture/{_segment(record_id)}", params={"size": str(SHOWN_SIZE), **_given(index=index)}
-        )
-        _check(answer)
+        answer = await self._fetch(f"/picture/{_segment(record_id)}", size=str(SHOWN_SIZE), index=index)
         return Image(data=answer.content, format=answer.headers["content-type"].partition("/")[2])
 
+    async def _fetch(self, path: str, **parameters: str) -> httpx2.Response:
+        return _check(await self._asked.get(path, params=_given(**parameters)))
+
     async def _get(self, path: str, **parameters: str) -> Any:
-        answer = await self._asked.get(path, params=_given(**parameters))
-        return _check(answer).json()
+        return (await self._fetch(path, **parameters)).json()
 
     async def _post(self, path: str, body: bytes, **parameters: str) -> Any:
         answer = await self._asked.post(path, content=body, params=_given(**parameters))

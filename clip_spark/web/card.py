@@ -40,7 +40,7 @@ def card_of(index: ServedIndex) -> dict[str, Any]:
         **{"name": index.name, "kind": index.kind, "rows": live, "removed": index.rows - live},
         **{"model": info.encoder["model"], "weights_sha256": info.encoder.get("weights_sha256"), "dim": info.dim},
         **{"key": info.key, "generation": info.generation, "built": manifest.created},
-        **{"calibrated": info.calibration is not None, "recall": recalls(info), "recall_cross": _cross(info)},
+        **{"calibrated": info.calibration is not None, "recall": _recall(info), "recall_cross": _cross(info)},
         **{"rejects": manifest.rejects, "lost": lost_of(manifest.inputs, info), "columns": columns},
         **{"licences": {name: licences(index, name) for name in columns if name.lower() in LICENCES}},
         "cite": citation(index),
@@ -79,12 +79,8 @@ def licences(index: ServedIndex, column: str) -> list[dict[str, Any]]:
     return [*shown, *([{"value": "others", "count": others}] if others else [])]
 
 
-def recalls(info: IndexInfo) -> list[dict[str, Any]]:
-    """*Pure.* The share of the true nearest k that a search for k finds, as the build measured it, by growing k."""
-    if info.efforts:
-        return [{"k": effort.k, "recall": round(effort.recall, 4)} for effort in info.efforts]
-    measured = info.measured.get("recall_at_10")
-    return [{"k": 10, "recall": round(measured, 4)}] if isinstance(measured, float) else []
+def _recall(info: IndexInfo) -> list[dict[str, Any]]:
+    return [{"k": k, "recall": recall} for k, recall in info.recalls.items()]
 
 
 def _cross(info: IndexInfo) -> float | None:

@@ -15,7 +15,7 @@ from clip_spark.analysis.map.html_page import write_page
 from clip_spark.analysis.map.script import script, static_file
 from clip_spark.analysis.map.stored import stored_map
 from clip_spark.datasets.manifest import read_manifest
-from tests.web.browser import needs_browser
+from tests.web.browser import fresh_page, needs_browser
 from tests.web.served import served
 
 api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
@@ -38,14 +38,8 @@ def url(indices: dict[str, str], map_uri: str, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    context = browser.new_context(viewport={"width": 1200, "height": 800}, reduced_motion="reduce")
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    yield page
-    context.close()
-    assert wrong == []
+    with fresh_page(browser, 1200, 800) as page:
+        yield page
 
 
 def until(page: Any, condition: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.browser import needs_browser
+from tests.web.browser import fresh_page, needs_browser
 from tests.web.served import served
 
 api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
@@ -25,14 +25,8 @@ def url(indices: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    context = browser.new_context(viewport={"width": 1400, "height": 900}, reduced_motion="reduce")
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    yield page
-    context.close()
-    assert wrong == []
+    with fresh_page(browser, 1400, 900) as page:
+        yield page
 
 
 def titles(page: Any, name: str) -> list[str]:

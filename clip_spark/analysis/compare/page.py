@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Iterator
 
 from clip_spark.analysis.compare.step import Compared, compared_tables
-from clip_spark.pictures.decode import open_picture
 from clip_spark.pictures.items import Picture
-from clip_spark.search.contact_sheet import PAGE, THUMBNAIL
+from clip_spark.search.contact_sheet import PAGE, inline_tag, small_picture
 
 MOST = 24
 """Texts that are shown."""
@@ -67,8 +64,4 @@ def _split(found: Compared) -> Iterator[int]:
 
 def _shown(picture: Picture) -> str:
     """A thumbnail inside the page."""
-    small = open_picture(picture.data).convert("RGBA")
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    data = io.BytesIO()
-    small.save(data, "PNG")
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
+    return inline_tag(small_picture(picture.data))

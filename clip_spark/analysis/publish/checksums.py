@@ -46,8 +46,8 @@ def verify(folder: str) -> int:
     Raises:
         DatasetError: files are missing or have other bytes.
     """
-    wrong = []
-    for path, digest in read_checksums(folder).items():
+    wrong, listed = [], read_checksums(folder)
+    for path, digest in listed.items():
         try:
             same = sha256_of(storage.join(folder, path)) == digest
         except FileNotFoundError:
@@ -58,4 +58,4 @@ def verify(folder: str) -> int:
     if wrong:
         more = f" and {len(wrong) - EXAMPLES:,} more" if len(wrong) > EXAMPLES else ""
         raise DatasetError(f"'{folder}' is no true copy: {', '.join(wrong[:EXAMPLES])}{more}; fetch it again.")
-    return len(read_checksums(folder))
+    return len(listed)

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clip_spark import storage
-from clip_spark.commands.entry import load
+from clip_spark.commands.console import rows_of
 from clip_spark.commands.registry import COMMANDS
 from clip_spark.datasets.commit import read_head
 from clip_spark.datasets.manifest import INDEX, REPORT, Manifest
 from clip_spark.datasets.plan import found_plan
 from clip_spark.embed.task import GPU_MS
 from clip_spark.errors import ClipSparkError
+from clip_spark.index.files.layout import index_info
 
 WHOLE_TASK, DRIVER_STAGES = "task", ("session",)
 HOUR = 3600.0
@@ -67,6 +68,11 @@ class Facts:
     problem: str = ""
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """*Pure.* All sentences that a person should read."""
+        return (*self.notes, self.problem) if self.problem else self.notes
+
+    @property
     def share(self) -> float | None:
         """*Pure.* Of the rows that came in, those that came out; None where a step makes other rows of them."""
         if not self.rows_in or self.rows_out + sum(self.rejects.values()) != self.rows_in:
@@ -102,14 +108,14 @@ def _committed(manifest: Manifest, rates: Mapping[str, Any]) -> Facts:
     stages, counters = report["seconds_by_stage"], report.get("counters", {})
     gpu = counters.get(GPU_MS, 0) / 1000 / HOUR
     cores = max(0.0, task_seconds(stages) / HOUR - gpu)
-    encoder = manifest.extra.get("encoder") or {}
+    encoder, live = manifest.extra.get("encoder") or {}, rows_of(manifest)
     return Facts(
         uri=manifest.uri,
         kind=manifest.kind,
         step=step_of(manifest.kind, manifest.spec),
         created=manifest.created,
         rows_in=report["rows_in"],
-        rows_out=_live_rows(manifest, report["rows_out"]),
+        rows_out=live if manifest.kind == INDEX else report["rows_out"],
         rejects=_rejects(manifest, report),
         shards=len(manifest.receipts),
         bytes=_bytes(manifest),
@@ -120,7 +126,7 @@ def _committed(manifest: Manifest, rates: Mapping[str, Any]) -> Facts:
         cost=cores * rates["price_per_core_hour"] + gpu * rates["price_per_gpu_hour"],
         model=encoder.get("model", ""),
         recall=_recall(manifest),
-        notes=tuple(_notes(manifest, report)),
+        notes=tuple(_notes(manifest, report, manifest.rows - live)),
         inputs=tuple(one["uri"] for one in manifest.inputs.values()),
     )
 
@@ -139,12 +145,6 @@ def task_seconds(stages: Mapping[str, float]) -> float:
     return sum(value for stage, value in stages.items() if stage not in DRIVER_STAGES)
 
 
-def _live_rows(manifest: Manifest, rows: int) -> int:
-    if manifest.kind != INDEX:
-        return rows
-    return int(load("clip_spark.index.open.removals:live_rows")(manifest))
-
-
 def _rejects(manifest: Manifest, report: Mapping[str, Any]) -> dict[str, int]:
     """Of a download what became of links without a picture: they are rows of the dataset, not rejects."""
     statuses = {name: n for name, n in report.get("by_status", {}).items() if name != "ok"}
@@ -159,14 +159,11 @@ def _bytes(manifest: Manifest) -> int:
 def _recall(manifest: Manifest) -> dict[str, float]:
     if manifest.kind != INDEX:
         return {}
-    efforts = {str(effort["k"]): round(effort["recall"], 4) for effort in manifest.extra.get("efforts") or ()}
-    measured = (manifest.extra.get("measured") or {}).get("recall_at_10")
-    return efforts or ({"10": round(measured, 4)} if isinstance(measured, float) else {})
+    return {str(k): recall for k, recall in index_info(manifest).recalls.items()}
 
 
-def _notes(manifest: Manifest, report: Mapping[str, Any]) -> list[str]:
+def _notes(manifest: Manifest, report: Mapping[str, Any], taken: int) -> list[str]:
     stale = [uri for uri in map(_changed, manifest.inputs.values()) if uri]
-    taken = manifest.rows - _live_rows(manifest, manifest.rows)
     return [
         *(f"stale: '{uri}' has changed since" for uri in stale),
         *([f"{taken:,} of its rows are taken down"] if taken else []),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from clip_spark.commands.report.dataset_facts import Facts
 from clip_spark.commands.report.spark_log import application_table, held_table
 from clip_spark.commands.report.work import Work, short_name, totals
@@ -93,14 +91,8 @@ def _recall(work: Work) -> str:
 
 
 def _notes(work: Work) -> str:
-    rows = [
-        (short_name(one.uri, work.folders), note) for one in work.datasets for note in (*one.notes, *_problems(one))
-    ]
+    rows = [(short_name(one.uri, work.folders), note) for one in work.datasets for note in one.told]
     return heading("What to know") + table(("dataset", ""), rows) if rows else ""
-
-
-def _problems(one: Facts) -> Sequence[str]:
-    return [one.problem] if one.problem else []
 
 
 def _spark(work: Work) -> str:

@@ -117,11 +117,7 @@ def tables(work: Work) -> list[Table]:
     rows.append(("all", "", "", "", sum(sums["rejects"].values()), human(sums["bytes"]), round(sums["seconds"], 1),
                  hours, cost))  # fmt: skip
     columns = ("dataset", "step", "rows in", "rows out", "rejected", "bytes", "seconds", "task hours", "USD")
-    said = [
-        (short_name(one.uri, work.folders), note)
-        for one in work.datasets
-        for note in (*one.notes, *([one.problem] if one.problem else []))
-    ]
+    said = [(short_name(one.uri, work.folders), note) for one in work.datasets for note in one.told]
     reasons = [(reason, number) for reason, number in sums["rejects"].items()]
     recall = [
         (short_name(one.uri, work.folders), f"recall@{k}", value) for one in work.datasets

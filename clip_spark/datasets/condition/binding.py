@@ -6,7 +6,7 @@ tests or expressions of RE2, whose time is linear; DuckDB's own matching tries e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -79,11 +79,7 @@ def bind(condition: str, schema: pa.Schema) -> Bound:
     Raises:
         SpecError: it cannot be used; the message says where, and which columns there are.
     """
-    binder = _Binder(condition, schema)
-    root = parse_condition(condition)
-    found = binder.value(root)
-    if found.family not in (BOOLEAN, NOTHING):
-        raise binder.wrong(root, f"this is a {found.family} and no condition; compare it with something.")
+    binder, found = _bound(condition, schema, (BOOLEAN, NOTHING), " and no condition; compare it with something.")
     return Bound(found.sql, tuple(binder.columns), tuple(binder.patterns))
 
 
@@ -93,13 +89,19 @@ def bind_value(expression: str, schema: pa.Schema) -> Bound:
     Raises:
         SpecError: it cannot be used; the message says where, and which columns there are.
     """
-    binder = _Binder(expression, schema)
-    root = parse_condition(expression)
-    found = binder.value(root)
-    if found.family not in (NUMBER, BOOLEAN, *TIMES):
-        raise binder.wrong(root, f"this is a {found.family}, and a number or a time is needed.")
+    families = (NUMBER, BOOLEAN, *TIMES)
+    binder, found = _bound(expression, schema, families, ", and a number or a time is needed.")
     sql = f"epoch_us(CAST({found.sql} AS TIMESTAMP))" if found.family in TIMES else found.sql
     return Bound(f"CAST({sql} AS DOUBLE)", tuple(binder.columns), tuple(binder.patterns))
+
+
+def _bound(text: str, schema: pa.Schema, families: Collection[str], end: str) -> tuple[_Binder, Value]:
+    """*Pure.* An expression and its value; raises SpecError, which `end` completes, if that is of no family named."""
+    binder, root = _Binder(text, schema), parse_condition(text)
+    found = binder.value(root)
+    if found.family not in families:
+        raise binder.wrong(root, f"this is a {found.family}{end}")
+    return binder, found
 
 
 @dataclass

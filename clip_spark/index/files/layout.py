@@ -131,6 +131,14 @@ class IndexInfo:
     calibration: Calibration | None = None
 
     @property
+    def recalls(self) -> dict[int, float]:
+        """k -> share of the true nearest k that a search for k finds, as the build measured it, by growing k."""
+        if self.efforts:
+            return {effort.k: round(effort.recall, 4) for effort in self.efforts}
+        measured = self.measured.get("recall_at_10")
+        return {10: round(measured, 4)} if isinstance(measured, float) else {}
+
+    @property
     def rows(self) -> int:
         """Positions; where records were erased, fewer vectors."""
         return self.records[-1].end if self.records else sum(part.rows for part in self.parts)
