@@ -2,6 +2,8 @@
 
     python scripts/bench_serve.py make --work bench/                       # 100,000 vectors of 512 in 1,024 lists
     python scripts/bench_serve.py run --work bench/ --peer-python peer/bin/python --json bench.json
+    python scripts/bench_serve.py watch --work bench/                      # what the check of real queries costs, finds
+    python scripts/bench_serve.py calibrated --work bench/                 # what the correction for hubs costs
 
 Both are asked in clip-retrieval's wire format for 40 hits with their columns: by an embedding, by a text (each one new,
 so that no cache helps), by an embedding without near-duplicates, and for 40 records by id; by 1, 4 and 16 clients. The
@@ -22,7 +24,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -110,12 +112,16 @@ def server(command: list[str], url: str, log: Path) -> Iterator[str]:
         process.wait(30)
 
 
-def ours(work: Path, *indices: str) -> Any:
+UNWATCHED = "import clip_spark.web.recall_watch as w, clip_spark.jobs.serve as s; w.SHARE = 0.0; s.main()"
+"""A server of ours that checks no query."""
+
+
+def ours(work: Path, *indices: str, code: Sequence[str] = ("-m", "clip_spark.jobs.serve")) -> Any:
     """Our server over indices in the work folder."""
     port = free_port()
     named = [text for name in indices for text in ("--index", f"{name}={work / name}")]
-    command = [sys.executable, "-m", "clip_spark.jobs.serve", *named, "--port", str(port)]
-    return server(command, f"http://127.0.0.1:{port}", work / "ours.log")
+    command = [sys.executable, *code, *named, "--port", str(port)]
+    return server(command, f"http://127.0.0.1:{port}", work / f"ours-{port}.log")
 
 
 def peer(work: Path, python: str) -> Any:
@@ -263,6 +269,100 @@ def hot_switch(work: Path, rebuilds: int, rows: int = 5000) -> dict[str, Any]:
     }
 
 
+def in_turn(loads: dict[str, tuple[str, Callable[[int], Iterator[Request]]]], rounds: int, seconds: float) -> int:
+    """Two loads, (address, requests) by name, take turns; prints how many requests a second the first has of the
+    second's. Returns 1 if an answer was wrong."""
+    first, second = loads
+    wrong = 0
+    for clients in CLIENTS:
+        ratios, found = [], dict[str, list[float]]()
+        for number in range(rounds):
+            turns = [first, second] if number % 2 else [second, first]
+            for name in turns:
+                url, load = loads[name]
+                outcome = run_load(url, clients, seconds, load, answers_hits)
+                found.setdefault(name, []).append(outcome.figures()["qps"])
+                wrong += len(outcome.wrong)
+            ratios.append(found[first][-1] / found[second][-1])
+        medians = ", ".join(f"{name} {statistics.median(qps):.0f}/s" for name, qps in found.items())
+        low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
+        print(f"{clients:3} clients: {medians}; ratio {middle:.3f} (quarters {low:.3f} to {high:.3f})", flush=True)
+    return int(wrong > 0)
+
+
+def answers_hits(request: Request, status: int, body: bytes) -> str:
+    """Whether an answer is a list or an object with hits."""
+    return "" if status == 200 and (b'"id"' in body or b'"rank"' in body) else f"{request[1]}: {status} {body[:200]!r}"
+
+
+def manifest_changed(work: Path, name: str, source: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """A copy of an index whose manifest says something else; its files are links."""
+    shutil.rmtree(work / name, ignore_errors=True)
+    shutil.copytree(work / source, work / name, copy_function=os.link)
+    manifest = json.loads((work / name / "manifest.json").read_text())
+    change(manifest["extra"])
+    (work / name / "manifest.json").unlink()
+    (work / name / "manifest.json").write_text(json.dumps(manifest))
+
+
+def watch(work: Path, rounds: int, seconds: float) -> int:
+    """Requests a second with the check of real queries and without; then what 200 queries tell of a cut nprobe."""
+
+    def cut(extra: dict[str, Any]) -> None:
+        for effort in extra["efforts"]:
+            effort["settings"]["nprobe"] = 1
+
+    load = workloads(np.load(work / "queries.npy"), 100_000)["embedding"]
+    with ours(work, "index") as watched, ours(work, "index", code=("-c", UNWATCHED)) as unwatched:
+        wrong = in_turn({"watched": (watched, load), "not watched": (unwatched, load)}, rounds, seconds)
+    manifest_changed(work, "cut", "index", cut)
+    with ours(work, "cut") as url:
+        client, requests = Client(url), load(0)
+        for _ in range(200):
+            method, path, body = next(requests)
+            client.ask(method, path, body.replace(b'"index"', b'"cut"'))
+        started = time.monotonic()
+        while (
+            not (notes := json.loads(client.ask("GET", "/ready")[1]).get("notes")) and time.monotonic() < started + 60
+        ):
+            time.sleep(0.1)
+        print(f"nprobe cut to 1, {time.monotonic() - started:.1f} s after 200 queries: {notes}")
+    return int(wrong or not notes)
+
+
+def calibrated(work: Path, rounds: int, seconds: float) -> int:
+    """Requests a second by records of the other kind, of a calibrated index and of one without what it learnt."""
+    from clip_spark.index.build.build import build_index
+    from clip_spark.index.specs import IndexSpec
+    from clip_spark.runtime.session import session_source
+
+    def forget(extra: dict[str, Any]) -> None:
+        extra.update(calibration=None, penalties=[], references=[])
+
+    def by_record(name: str) -> Callable[[int], Iterator[Request]]:
+        paths = [f"/search?like={one}&of=cross-index&index={name}&k={HITS}" for one in ids]
+        return lambda client: (("GET", paths[at % len(paths)], b"") for at in itertools.count(31 * client))
+
+    manifest_changed(work, "raw", "index", forget)
+    spec = IndexSpec(embeddings=(str(work / "cross"),), output=str(work / "cross-index"), overwrite=True)
+    build_index(session_source("bench"), spec)
+    learnt = json.loads((work / "index" / "manifest.json").read_text())["extra"]["calibration"]
+    print(f"strength {learnt['strength']:g} over {learnt['nearest']} nearest queries")
+    ids = record_ids(work / "cross-index")
+    with ours(work, "index", "raw", "cross-index") as url:
+        loads = {"calibrated": (url, by_record("index")), "raw": (url, by_record("raw"))}
+        return in_turn(loads, rounds, seconds)
+
+
+def record_ids(index: Path) -> list[str]:
+    """Of all records of an index."""
+    from clip_spark.search.searcher import Searcher
+
+    with Searcher.open(str(index)) as searcher:
+        table = searcher.records.take(np.arange(searcher.info.rows), ("record_id",))
+        return list(table.column("record_id").to_pylist())
+
+
 def run(work: Path, options: argparse.Namespace) -> int:
     """Measure, print, write."""
     result: dict[str, Any] = {"cores": os.cpu_count(), "key": KEY, "hits": HITS}
@@ -289,7 +389,7 @@ def run(work: Path, options: argparse.Namespace) -> int:
 def main() -> int:
     """Parse, make or run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("make", "run"))
+    parser.add_argument("what", choices=("make", "run", "watch", "calibrated"))
     parser.add_argument("--work", required=True, help="folder of vectors, weights and indices")
     parser.add_argument("--rows", type=int, default=100_000, help="make: vectors")
     parser.add_argument("--peer-python", default="", help="interpreter that has clip-retrieval; none leaves it out")
@@ -298,10 +398,13 @@ def main() -> int:
     parser.add_argument("--rebuilds", type=int, default=6)
     parser.add_argument("--json", help="file for all measurements")
     options = parser.parse_args()
+    work = Path(options.work)
     if options.what == "make":
-        make(Path(options.work), options.rows)
+        make(work, options.rows)
         return 0
-    return run(Path(options.work), options)
+    if options.what != "run":
+        return {"watch": watch, "calibrated": calibrated}[options.what](work, options.rounds, options.seconds)
+    return run(work, options)
 
 
 if __name__ == "__main__":

@@ -82,5 +82,6 @@ def _ready(request: Request) -> JSONResponse:
             index.check()
     except (ClipSparkError, OSError) as error:
         return refusal(503, f"Index '{index.name}' cannot be searched: {error}")
-    notes = {index.name: index.outdated for index in catalog.indices.values() if index.outdated}
+    told = {index.name: "; ".join(filter(None, (index.outdated, index.warning))) for index in catalog.indices.values()}
+    notes = {name: note for name, note in told.items() if note}
     return JSONResponse({"status": "ready", **({"notes": notes} if notes else {})})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from clip_spark.search.plain_values import plain
 from clip_spark.web.budget import check_budget
 from clip_spark.web.models import ERRORS, CardAnswer
 from clip_spark.web.parameters import Index, known_parameters
+from clip_spark.web.recall_watch import Figures
 from clip_spark.web.served import CROSS_RECALL, ServedIndex
 
 LICENCES = ("license", "licence", "rights")
@@ -41,6 +43,7 @@ def card_of(index: ServedIndex) -> dict[str, Any]:
         **{"model": info.encoder["model"], "weights_sha256": info.encoder.get("weights_sha256"), "dim": info.dim},
         **{"key": info.key, "generation": info.generation, "built": manifest.created},
         **{"calibrated": info.calibration is not None, "recall": _recall(info), "recall_cross": _cross(info)},
+        "watched": _watched(index.watch.figures),
         **{"rejects": manifest.rejects, "lost": lost_of(manifest.inputs, info), "columns": columns},
         **{"licences": {name: licences(index, name) for name in columns if name.lower() in LICENCES}},
         "cite": citation(index),
@@ -81,6 +84,14 @@ def licences(index: ServedIndex, column: str) -> list[dict[str, Any]]:
 
 def _recall(info: IndexInfo) -> list[dict[str, Any]]:
     return [{"k": k, "recall": recall} for k, recall in info.recalls.items()]
+
+
+def _watched(figures: Figures | None) -> dict[str, Any] | None:
+    if figures is None:
+        return None
+    shares = {name: getattr(figures, name) for name in ("recall", "expected", "drift")}
+    known = {name: None if math.isnan(share) else round(share, 4) for name, share in shares.items()}
+    return {"checked": figures.checked, **known, "warning": figures.warning}
 
 
 def _cross(info: IndexInfo) -> float | None:

@@ -12,8 +12,10 @@ router = APIRouter(responses=ERRORS)
 
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(request: Request) -> Response:
-    """Times by stage, requests by path and status, for Prometheus."""
-    return Response(request.app.state.catalog.timings.text(), media_type="text/plain; version=0.0.4")
+    """Times by stage, requests by path and status, recall of real queries, for Prometheus."""
+    catalog = request.app.state.catalog
+    watched = {name: index.watch.figures for name, index in catalog.indices.items()}
+    return Response(catalog.timings.text(watched), media_type="text/plain; version=0.0.4")
 
 
 @router.get("/metrics-summary", response_class=PlainTextResponse)

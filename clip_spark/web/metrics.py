@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from clip_spark.web.recall_watch import Figures
 
 STAGES = {
     "full_knn_request_time": "seconds for a whole search",
@@ -16,6 +18,13 @@ STAGES = {
     "download_time": "seconds to read a picture at a web address",
     "knn_index_time": "seconds to search the index",
     "metadata_get_time": "seconds to read records",
+}
+RECALL = {
+    "checked": "real queries compared with all vectors, since this generation is served",
+    "recall": "share of the true best hits that the latest of these found",
+    "expected": "the same as the build measured it",
+    "drift": "recall, less that of all checks before the latest",
+    "low": "1 where recall is less than expected, or than before, beyond chance",
 }
 WHOLE = "full_knn_request_time"
 PATHS = (
@@ -40,6 +49,10 @@ class Timings:
             "clip_spark_requests", "requests by path and status", ["path", "status"], registry=self._registry
         )
         self._running = Gauge("clip_spark_requests_running", "requests being answered", registry=self._registry)
+        self._recall = {
+            name: Gauge(f"clip_spark_recall_{name}", text, ["index"], registry=self._registry)
+            for name, text in RECALL.items()
+        }
 
     def began(self) -> None:
         """A request has come."""
@@ -59,8 +72,13 @@ class Timings:
         finally:
             self._stages[stage].observe(time.perf_counter() - start)
 
-    def text(self) -> bytes:
-        """All figures in Prometheus' text format."""
+    def text(self, watched: Mapping[str, Figures | None]) -> bytes:
+        """All figures in Prometheus' text format, with what is known of the recall of each index."""
+        for name, gauge in self._recall.items():
+            gauge.clear()
+            for index, figures in watched.items():
+                if figures is not None:
+                    gauge.labels(index).set(getattr(figures, name))
         return generate_latest(self._registry)
 
     def averages(self) -> dict[str, tuple[int, float]]:

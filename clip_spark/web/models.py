@@ -55,6 +55,16 @@ class ValueCount(Strict):
     count: int
 
 
+class WatchedRecall(Strict):
+    """What real queries find, against all vectors; a small share of them is checked."""
+
+    checked: int = Field(description="queries, since this generation is served")
+    recall: float = Field(description="share of the true best hits that was found, over the latest checks")
+    expected: float | None = Field(description="the same as the build measured it, where it did")
+    drift: float | None = Field(description="recall, less that of all checks before; null until there are enough")
+    warning: str = Field(description="why that is too little; empty where all is well")
+
+
 class CardAnswer(Strict):
     """What an index is, and how to name it."""
 
@@ -71,6 +81,7 @@ class CardAnswer(Strict):
     calibrated: bool = Field(description="whether hits of queries of the other kind say their chance")
     recall: list[RecallAtK] = Field(description="as the build measured it")
     recall_cross: float | None = Field(description="of the first ten, for queries of the other kind, where measured")
+    watched: WatchedRecall | None = Field(description="recall of real queries; null where every search is exact")
     rejects: dict[str, int] = Field(description="records that the build dropped, by reason")
     lost: dict[str, int] | None = Field(
         description="what never came into its embeddings, such as unreadable pictures, by reason; null if unknown"

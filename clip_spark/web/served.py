@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from clip_spark.datasets import schema
 from clip_spark.errors import InputError
+from clip_spark.index.open.missed import Checked
 from clip_spark.index.open.parts import MISSING
 from clip_spark.search.hits import Hit, Wanted
 from clip_spark.search.negatives import NOTHING
@@ -20,6 +21,7 @@ from clip_spark.search.searcher import hits_of, with_chances
 from clip_spark.web.errors import NotFound
 from clip_spark.web.latest import Latest
 from clip_spark.web.metrics import Timings
+from clip_spark.web.recall_watch import RecallWatch
 from clip_spark.web.shared_search import is_plain, search_shared, search_soon
 from clip_spark.web.together import Together
 
@@ -65,6 +67,7 @@ class ServedIndex:
 
     Attributes:
         fetches: pictures of records whose URI is a web address are shown too.
+        watch: what real queries find of what they should.
         pairs: name and generation of other indices -> whether they have records of this one (see pairs.py).
     """
 
@@ -72,6 +75,7 @@ class ServedIndex:
         self.name, self.searcher, self.timings, self.fetches = name, searcher, timings, fetches
         searcher.where_seconds = WHERE_SECONDS
         searcher.search_with = search_shared
+        self.watch = RecallWatch(searcher.info)
         self.pairs: dict[str, bool] = {}
         self._known: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
@@ -150,6 +154,8 @@ class ServedIndex:
         ranking = self.searcher.ranking(wanted, kind)
         with self.timings("knn_index_time"):
             found = await search_soon(ranking, vector, wanted.k, records, self._read)
+        if len(found[1]) and self.watch.wants(wanted):
+            self.watch.add(Checked(vector, ranking, found[0], found[1], MISSING, self.recall_expected(wanted, kind)))
         return hits_of(ranking.cosines(found[0], found[1]), found[1], 0, found[2])
 
     def search(
@@ -166,9 +172,13 @@ class ServedIndex:
         """
         with self.timings("knn_index_time"):
             ranked = self.searcher.search_ranked(vector[None], wanted, without, kind, [less])
-            scores = self.searcher.ranking(wanted, kind).cosines(ranked.scores, ranked.positions)
-        there, chances = ranked.positions[0] != MISSING, self.searcher.chances(ranked, wanted, kind)
-        return Answered(scores[0][there], ranked.positions[0][there], None if chances is None else chances[0][there])
+            ranking = self.searcher.ranking(wanted, kind)
+            scores = ranking.cosines(ranked.scores, ranked.positions)
+        first, positions = ranked.scores[0], ranked.positions[0]
+        if len(positions) and self.watch.wants(wanted, less):
+            self.watch.add(Checked(vector, ranking, first, positions, without, self.recall_expected(wanted, kind)))
+        there, chances = positions != MISSING, self.searcher.chances(ranked, wanted, kind)
+        return Answered(scores[0][there], positions[there], None if chances is None else chances[0][there])
 
     def hits(self, found: Answered, wanted: Wanted, records: int | None = None) -> list[Hit]:
         """What a search found as hits: ranks behind the offset, the wanted columns of so many first records."""
@@ -207,6 +217,12 @@ class ServedIndex:
     def outdated(self) -> str:
         """Why it is not known what was taken down meanwhile; empty where it is."""
         return self.searcher.parts.outdated
+
+    @property
+    def warning(self) -> str:
+        """That real queries find less than they should; empty where they do not."""
+        figures = self.watch.figures
+        return figures.warning if figures else ""
 
     def records(self, positions: Sequence[int]) -> list[dict[str, Any]]:
         """The records at some positions, in that order; raises NotFound where there is none, or none any more."""

@@ -20,6 +20,7 @@ from clip_spark.web.connections import KEEP_ALIVE_SECONDS, Connection, most_conn
 from clip_spark.web.guard import Rules
 from clip_spark.web.headers import log_requests
 from clip_spark.web.origins import names_on
+from clip_spark.web.recall_checks import RecallChecks
 from clip_spark.web.reload import Reloader
 from clip_spark.web.spec import ServeSpec, named_uris
 
@@ -56,6 +57,7 @@ def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None
         tidy()  # a look through all that torch and FastAPI keep holds Python's lock for a fifth of a second
         with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it again
             Reloader(app.state, named_uris(spec.index), named_uris(spec.map, "map")).start()
+            RecallChecks(app.state).start()
             resident = answering(lambda: [index.searcher for index in app.state.catalog.indices.values()])
             server = _Server(configured(app, spec.proxy), resident, lambda: announce(address(listener), lines))
             server.run(sockets=[listener])

@@ -117,6 +117,10 @@ class PartSet:
         """*Pure.* The scores as they are: `RankedParts` has others."""
         return scores
 
+    def ranked(self, cosines: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """*Pure.* The inverse of `cosines`."""
+        return cosines
+
     def effort(self, k: int, selection: Selection | None = None) -> Effort:
         """What a search for k hits does, and the recall to expect: 1 where it is exact, NaN where it is not known."""
         return self._effort(k, self.allowed(selection))

@@ -69,7 +69,7 @@ class RankedParts:
         """The k best of so many candidates, and bool (n,): which queries may have a better one elsewhere."""
         cosines, found = self.parts.search(queries, depth, selection=selection)
         kept = (found != MISSING) & (cosines >= self.threshold)
-        ranked = np.where(kept, cosines - self._penalty(found), -np.inf).astype(np.float32)
+        ranked = np.where(kept, self.ranked(cosines, found), -np.inf).astype(np.float32)
         best, positions = merge([(ranked, np.where(kept, found, MISSING))], k)
         others = np.where(found[:, -1] == MISSING, -np.inf, cosines[:, -1])
         may_be = (others >= self.threshold) & (best[:, -1] < others - self.least)
@@ -78,6 +78,10 @@ class RankedParts:
     def cosines(self, scores: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """Cosines, float32, of the scores and positions of hits, of any one shape."""
         return np.asarray(scores + self._penalty(positions), np.float32)
+
+    def ranked(self, cosines: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """The inverse of `cosines`, of shapes that go together."""
+        return np.asarray(cosines - self._penalty(positions), np.float32)
 
     def _penalty(self, positions: np.ndarray) -> np.ndarray:
         """float32 of the same shape; 0 where there is no hit."""

@@ -97,6 +97,14 @@ class PartVectors:
             out[rows] = stored_rows(self._indexes[one >> 32], one & 0xFFFFFFFF, offset[rows])
         return out
 
+    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """All vectors: positions int64 (m,) and float32 (m, d) as they lie in the file, m <= BLOCK_ROWS."""
+        for index in self._indexes:
+            for number, ids in enumerate(ids_by_list(index)):
+                for first in range(0, len(ids), BLOCK_ROWS):
+                    some = slice(first, first + BLOCK_ROWS)
+                    yield ids[some], stored_rows(index, number, np.arange(len(ids))[some])
+
 
 def _find_places(indexes: Sequence[Any], rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """*Worker.* Part, list and offset of each position, as small integers."""

@@ -35,7 +35,12 @@ const counted = (pairs) => pairs.map(([what, count]) => `${number(count)} ${what
 
 const percent = (share) => `${number(Math.round(1000 * share) / 10)} %`;
 
-function factsOf({ kind, rows, removed, model, weights_sha256: weights, dim, key, generation, built, recall, recall_cross: cross, calibrated, rejects, lost, licences, columns }) {
+/** What real queries find, as the server has checked beside them. */
+const checkedOf = ({ checked, recall, expected, warning }) =>
+  `find ${percent(recall)} of their true best${expected === null ? "" : ` (${percent(expected)} is expected)`}; ${number(checked)} checked` +
+  (warning ? `. Too few: ${warning}` : "");
+
+function factsOf({ kind, rows, removed, model, weights_sha256: weights, dim, key, generation, built, recall, recall_cross: cross, watched, calibrated, rejects, lost, licences, columns }) {
   const dropped = counted([...Object.entries(rejects), ...Object.entries(lost ?? {})]);
   const terms = Object.entries(licences).map(([column, values]) => `${column}: ${counted(values.map(({ value, count }) => [value ?? "not said", count]))}`).join("; ");
   const found = recall.map(({ k, recall: share }) => `${percent(share)} of the true nearest ${number(k)}`).join(", ");
@@ -45,6 +50,7 @@ function factsOf({ kind, rows, removed, model, weights_sha256: weights, dim, key
     ["Built", `${built.slice(0, 16).replace("T", " ")} UTC, generation ${generation || "first"}`],
     ["Faiss key", key],
     ["Finds", found ? found + (cross === null ? "" : `; ${percent(cross)} of ten for ${kind === "image" ? "words" : "pictures"}`) : "not measured"],
+    ...(watched ? [["Real queries", checkedOf(watched)]] : []),
     ["Says how sure", calibrated ? `yes, for ${kind === "image" ? "words" : "pictures"}` : "no (calibrate-index teaches it)"],
     ["Left out", dropped || (lost ? "nothing" : "nothing when it was built; what came before is not known")],
     ["Licence", terms || "the records do not say"],
