@@ -20,14 +20,14 @@ def preview(manifest: Manifest) -> list[Table]:
     report = storage.read_json(manifest.locate(REPORT))
     found = [left_out_table(report), rejects_table(manifest)]
     return [
-        encoder_table(manifest, report.get("precision_rates", {})),
+        encoder_table(manifest, report),
         stages_table(report),
         *(table for table in found if table.rows),
     ]
 
 
-def encoder_table(manifest: Manifest, rates: Mapping[str, Mapping[str, float]]) -> Table:
-    """*Pure.* What the vectors are, and the measured rates that decided their precision."""
+def encoder_table(manifest: Manifest, report: Mapping[str, Any]) -> Table:
+    """*Pure.* What the vectors are, and what was measured that decided their precision."""
     encoder = manifest.extra["encoder"]
     rows: list[tuple[str, Any]] = [
         ("model", encoder["model"]),
@@ -38,9 +38,13 @@ def encoder_table(manifest: Manifest, rates: Mapping[str, Mapping[str, float]]) 
     ]
     rows += [
         (f"{tower} products in {precision}, billions a second", rate)
-        for tower, measured in rates.items()
+        for tower, measured in report.get("precision_rates", {}).items()
         for precision, rate in measured.items()
     ]
+    if sample := report.get("precision_sample"):
+        pictures = f"{sample['pictures']} of these pictures"
+        rows += [(f"{pictures} in {name}, a second", rate) for name, rate in sample["pictures_a_second"].items()]
+        rows.append((f"least cosine of {pictures} in int8 to fp32", sample["cosine"]))
     rows += [
         (name.replace("_", " "), manifest.extra[name])
         for name in ("cost", "cost_per_million")

@@ -8,7 +8,7 @@ from typing import Any
 
 from clip_spark import storage
 from clip_spark.datasets.run import Refine, Run
-from clip_spark.embed.task import ENCODER, RATES, noted_encoder
+from clip_spark.embed.task import ENCODER, RATES, SAMPLE, noted_encoder
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def facts(run: Run, modality: str, price_per_hour: float) -> dict[str, Any]:
         price_per_hour: of the cluster; 0 leaves the cost out. It counts this run, not one that it resumed.
     """
     noted = storage.read_json(storage.join(run.output, ENCODER))
-    encoder = {key: value for key, value in noted.items() if key != RATES}
+    encoder = {key: value for key, value in noted.items() if key not in (RATES, SAMPLE)}
     found = {"encoder": encoder, "modality": modality, "dim": encoder["dim"]}
     rows = sum(receipt.rows for receipt in run.receipts()) if price_per_hour else 0
     if not rows:
@@ -36,4 +36,5 @@ def with_precision(run: Run) -> Refine:
     noted = noted_encoder(run.output) or {}
     found = {"precision": noted.get("precision"), "precision_rates": noted.get(RATES, {})}
     log.info("all tasks computed in %(precision)s; measured, billions a second: %(precision_rates)s", found)
-    return lambda report: {**report, **found}
+    sample = {"precision_sample": noted[SAMPLE]} if SAMPLE in noted else {}
+    return lambda report: {**report, **found, **sample}

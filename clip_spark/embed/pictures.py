@@ -18,11 +18,12 @@ from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.sources import write_sources
 from clip_spark.embed.cut_shard import CutShard, write_cut
 from clip_spark.embed.facts import facts, with_precision
+from clip_spark.embed.fastest import sample_of
 from clip_spark.embed.outcome import checked, with_left_out
 from clip_spark.embed.pending import encode_pending
 from clip_spark.embed.picture_growth import grow_pictures, sources_of, typed_as_before
 from clip_spark.embed.picture_stream import encode_pictures, prepared_pictures
-from clip_spark.embed.specs import EmbedImagesSpec
+from clip_spark.embed.specs import FASTEST, EmbedImagesSpec
 from clip_spark.embed.task import ENCODER, EncodeTask, Usage, timed, write_rows
 from clip_spark.encoders import check_model
 from clip_spark.pictures.columns import address_column, check_picture_column, metadata_columns
@@ -77,7 +78,7 @@ def plan_tasks(spec: EmbedImagesSpec) -> Planned:
 
 
 def _plan(spec: EmbedImagesSpec) -> tuple[FoundPictures, Planned]:
-    check_model(spec.model, spec.precision)
+    check_model(spec.model, spec.encoder.precision)
     found = find_pictures(spec.images, spec.image_column)
     shards = plan_shards(found, spec.shard_rows)
     check_picture_column(shards, spec.image_column)
@@ -87,8 +88,10 @@ def _plan(spec: EmbedImagesSpec) -> tuple[FoundPictures, Planned]:
     given["left_out"] = dict(found.left_out)
     plan = Plan.of("embeddings", spec, {"images": given}, len(shards))
 
+    choose = sample_of([shard.part for shard in shards], spec.fast_decode) if spec.precision == FASTEST else None
+
     def work(output: str, threads: int) -> PictureWork:
-        task = EncodeTask(output, plan.fingerprint, spec.encoder, spec.batch_size, threads)
+        task = EncodeTask(output, plan.fingerprint, spec.encoder, spec.batch_size, threads, choose)
         return PictureWork(task, columns, spec.fast_decode)
 
     return found, Planned(plan, shards, work)

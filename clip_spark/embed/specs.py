@@ -11,11 +11,12 @@ from clip_spark.datasets.spec import (
     URI,
     Spec,
     check_at_least,
+    check_choice,
     check_not_empty,
     one_or_more,
     option,
 )
-from clip_spark.encoders.spec import EncoderSpec
+from clip_spark.encoders.spec import PRECISIONS, EncoderSpec
 from clip_spark.errors import SpecError
 from clip_spark.pictures.look import Look
 
@@ -24,7 +25,12 @@ PRECISION_HELP = (
     "auto, fp32, bf16, fp16 or tf32 (GPUs); auto is the fastest that the first task measures, with a cosine to fp32 of "
     "0.999 and more, and all tasks follow it"
 )
-PICTURE_PRECISION_HELP = f"{PRECISION_HELP}; int8 is faster on most CPUs, but not exact"
+FASTEST = "fastest"
+"""A precision of pictures alone: it is decided by some of those that are to be embedded."""
+PICTURE_PRECISION_HELP = (
+    f"{PRECISION_HELP}; int8 is faster on most CPUs, but not exact; fastest is int8 if it gains and keeps a cosine of "
+    "0.999 on some of these pictures, else auto"
+)
 
 PRICE_HELP = "what the cluster costs in an hour, in any currency; the result then says the cost of a million rows"
 
@@ -53,9 +59,9 @@ class EmbedTextSpec(Spec):
     def __post_init__(self) -> None:
         object.__setattr__(self, "records", one_or_more(self.records))
         check_not_empty("records", self.records)
+        if self.precision in ("int8", FASTEST):
+            raise SpecError(f"--precision {self.precision} is for pictures; texts take auto, fp32, bf16, fp16 or tf32.")
         EncoderSpec(self.model, self.precision)
-        if self.precision == "int8":
-            raise SpecError("--precision int8 is for pictures; texts take auto, fp32, bf16, fp16 or tf32.")
         check_not_empty("text-column", self.text_column)
         check_at_least("batch-size", self.batch_size, 0)
         check_at_least("shard-rows", self.shard_rows, 0)
@@ -110,12 +116,14 @@ class EmbedImagesSpec(Spec):
     def __post_init__(self) -> None:
         check_not_empty("images", self.images)
         check_at_least("max-rejects", self.max_rejects, 0)
-        EncoderSpec(self.model, self.precision, Look(self.orientation, self.background))
+        check_choice("precision", self.precision, (*PRECISIONS, FASTEST))
+        self.encoder  # noqa: B018 - a model or background that does not exist is refused here
         check_at_least("batch-size", self.batch_size, 0)
         check_at_least("shard-rows", self.shard_rows, 0)
         check_at_least("price-per-hour", self.price_per_hour, 0)
 
     @property
     def encoder(self) -> EncoderSpec:
-        """The encoder's part."""
-        return EncoderSpec(self.model, self.precision, Look(self.orientation, self.background))
+        """The encoder's part; `fastest` begins as `auto`."""
+        precision = "auto" if self.precision == FASTEST else self.precision
+        return EncoderSpec(self.model, precision, Look(self.orientation, self.background))

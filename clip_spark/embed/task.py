@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +33,10 @@ GPU_MS = "gpu milliseconds"
 """Counter of a receipt: how long its task held a GPU; a machine with one costs a hundred times as much as a core."""
 RATES = "rates"
 """In ENCODER beside the identity: billions of operations a second by tower and precision, where those decided."""
+SAMPLE = "sample"
+"""In ENCODER, too: what a sample of the input has shown of int8, where it was tried."""
+Choose = Callable[["Encoder", EncoderSpec, str], tuple["Encoder", dict[str, Any]]]
+"""(encoder, its spec, the plan's fingerprint) -> the encoder to take in its place, and why, ready for JSON."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class EncodeTask:
         encoder: the model.
         batch_size: tokens or pictures per forward pass; 0 chooses by device.
         threads: torch's threads; 0 takes the task's cores.
+        choose: of the first task: looks for a faster encoder than that of the spec.
     """
 
     output: str
@@ -52,16 +57,23 @@ class EncodeTask:
     encoder: EncoderSpec
     batch_size: int = 0
     threads: int = 0
+    choose: Choose | None = None
 
     def load(self) -> Encoder:
         """*Worker.* The process's encoder, proven to be the one of the other tasks, in the precision of the run."""
         use_threads(self.threads)
         noted = noted_encoder(self.output)
         if noted is None:
-            noted = note_encoder(self.output, self.plan, load_encoder(self.encoder))
+            noted = self._decide()
         encoder = load_encoder(replace(self.encoder, precision=noted["precision"]))
         check_agrees(self.output, encoder.info(), noted)
         return encoder
+
+    def _decide(self) -> dict[str, Any]:
+        encoder, why = load_encoder(self.encoder), dict[str, Any]()
+        if self.choose is not None:
+            encoder, why = self.choose(encoder, self.encoder, self.plan)
+        return note_encoder(self.output, self.plan, encoder, why)
 
 
 def noted_encoder(output: str) -> dict[str, Any] | None:
@@ -75,20 +87,21 @@ def adopt_encoder(output: str, encoder: Mapping[str, Any]) -> None:
     storage.create_bytes(storage.join(output, ENCODER), json.dumps(encoder, indent=1, ensure_ascii=False).encode())
 
 
-def note_encoder(output: str, plan: str, encoder: Encoder) -> dict[str, Any]:
+def note_encoder(output: str, plan: str, encoder: Encoder, sample: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """*Worker.* Note the encoder in the dataset; of several tasks at once exactly one succeeds, and all follow it.
 
     So a machine decides the precision for all others: the driver may have no GPU, executors may be of several kinds,
     and rows of one dataset must not differ by the machine that made them.
 
     Returns:
-        What is noted, ready for JSON: `Encoder.info()`, and under `rates` what decided its precision.
+        What is noted, ready for JSON: `Encoder.info()`, under `rates` what decided its precision, and the sample.
 
     Raises:
         OutputError: another run has taken the folder, and must not follow this one.
     """
     check_plan(output, plan)
-    content = json.dumps({**encoder.info(), RATES: encoder.stats().rates}, indent=1, ensure_ascii=False)
+    noted = {**encoder.info(), RATES: encoder.stats().rates, **({SAMPLE: dict(sample)} if sample else {})}
+    content = json.dumps(noted, indent=1, ensure_ascii=False)
     storage.create_bytes(storage.join(output, ENCODER), content.encode())
     return dict(storage.read_json(storage.join(output, ENCODER)))
 

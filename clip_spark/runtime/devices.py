@@ -149,6 +149,13 @@ def precisions(device: str) -> list[str]:
     return ["fp32", *(kind for kind in ("bf16", "fp16") if any(kind in name for name in has))]
 
 
+def has_int8(device: str) -> bool:
+    """*Worker.* Whether a device multiplies in 8 bits by oneDNN, which torch brings along on some CPUs."""
+    import torch
+
+    return device == CPU and hasattr(torch.ops.onednn, "qlinear_prepack")
+
+
 def describe(device: str) -> list[str]:
     """*Worker.* What tells kinds of devices apart: their name, what they can do, and the torch that uses them."""
     import torch
