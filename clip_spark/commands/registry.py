@@ -410,6 +410,29 @@ _ENTRIES = (
         ),
     ),
     Command(
+        "export-tags",
+        group=SEARCH,
+        takes="tags",
+        gives="XMP, IPTC, booru, imagefolder or CSV, beside the pictures or in them; and back",
+        spec="clip_spark.analysis.exported_tags.spec:ExportTagsSpec",
+        page="docs/publishing.md",
+        examples=(
+            (
+                "XMP sidecars, as digiKam and darktable read them; what is there is kept",
+                "clip-spark export-tags --tags tags/ --output exported/",
+            ),
+            (
+                "keywords inside the JPEG files; first only say what would happen",
+                "clip-spark export-tags --tags tags/ --format iptc --dry-run --output exported/",
+            ),
+            ("every file as it was", "clip-spark export-tags --undo --output exported/"),
+            (
+                "for datasets.load_dataset('imagefolder')",
+                "clip-spark export-tags --tags tags/ --format imagefolder --top 5 --output exported/",
+            ),
+        ),
+    ),
+    Command(
         "describe-set",
         group=SEARCH,
         takes="image embeddings + text index",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from clip_spark.analysis.exported_tags import step
+from clip_spark.analysis.exported_tags.spec import ExportTagsSpec
+from clip_spark.analysis.exported_tags.step import export_tags
 from clip_spark.analysis.specs import TagSpec
 from clip_spark.analysis.tag_images import preview, tag_images
 from clip_spark.errors import InputError, ModelError, SpecError
@@ -31,7 +35,9 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "index")
 
 
-def test_tags_equal_brute_force_and_sidecars_hold_them(spark, tmp_path: Path, index: str) -> None:
+def test_tags_equal_brute_force_and_sidecars_hold_them(
+    spark, tmp_path: Path, index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pictures = [tmp_path / "pictures" / f"{stem}.png" for stem in range(9)] + [tmp_path / "pictures" / "0.JPG"]
     pictures[0].parent.mkdir()
     for picture in pictures:
@@ -56,6 +62,12 @@ def test_tags_equal_brute_force_and_sidecars_hold_them(spark, tmp_path: Path, in
     assert [tag["text"] for line in lines for tag in json.loads(line)["tags"]] == [row["text"] for row in rows]
     assert tag_images(no_spark, spec).created == manifest.created
     assert preview(manifest)[-1].rows[0][0] == "0.png"
+    exported = ExportTagsSpec(tags=spec.output, output=str(tmp_path / "exported"), format="booru", top=2)
+    monkeypatch.setattr(step, "ON_DRIVER", 0)
+    assert ("files written", len(names)) in export_tags(lambda: spark, exported).rows
+    assert (tmp_path / "pictures" / "1.txt").read_text() == ", ".join(f"text {i}" for i in expected[1][:2]) + "\n"
+    assert export_tags(lambda: spark, replace(exported, undo=True)).rows == [("files given back", len(names))]
+    assert not list((tmp_path / "pictures").glob("*.txt"))
 
 
 def test_quotas_give_each_order_its_tags(spark, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""export-tags: tags to where people use them, beside pictures or in them; changes are noted first, and undone."""
