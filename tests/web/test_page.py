@@ -304,6 +304,24 @@ def test_chosen_hits_are_exported(page: Any, url: str, client: Any) -> None:
     }
 
 
+COVERED = """(box) => {
+  box.scrollIntoView({block: "nearest"});
+  const {x, y, width, height} = box.getBoundingClientRect();
+  return document.elementFromPoint(x + width / 2, y + height / 2) !== box;
+}"""
+
+
+@pytest.mark.parametrize("width", [390, pytest.param(1440, marks=pytest.mark.long)])
+def test_the_bar_of_chosen_hits_covers_no_box(page: Any, url: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 760})
+    open_page(page, f"{url}?q=cat&index=words")
+    boxes = page.locator(".choice")
+    boxes.nth(boxes.count() - 1).check(force=True)
+    expect(page.locator("#chosen")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert [at for at, box in enumerate(boxes.all()) if box.evaluate(COVERED)] == []
+
+
 def test_back_leads_to_the_same_place_and_arrows_lead_through_the_grid(page: Any, url: str) -> None:
     open_page(page, f"{url}?q=cat")
     page.mouse.wheel(0, 9000)

@@ -23,9 +23,14 @@ export function choice(hit, name, index) {
     if (box.checked) chosen.set(id, { hit, index });
     else chosen.delete(id);
     showBar();
+    box.scrollIntoView({ block: "nearest" }); // out from under the bar
   });
   return box;
 }
+
+/** How high the bar is, which depends on its buttons and on the window, so that the page leaves room for it. */
+const height = new ResizeObserver(([{ target }]) => document.documentElement.style.setProperty("--bar", `${/** @type {HTMLElement} */ (target).offsetHeight}px`));
+height.observe($("chosen"));
 
 function showBar() {
   const bar = $("chosen");
