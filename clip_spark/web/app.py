@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
@@ -18,10 +16,10 @@ from clip_spark.web.errors import add_handlers, refusal
 from clip_spark.web.guard import EVERYBODY, Guard, Rules
 from clip_spark.web.headers import Outermost
 from clip_spark.web.maps import routes as maps_routes
+from clip_spark.web.maps import scores as maps_scores
+from clip_spark.web.page import STATIC, page
 from clip_spark.web.pictures import PictureCache
 from clip_spark.web.shortcut import Shortcut
-
-STATIC = Path(__file__).parent / "static"
 
 
 def create_app(catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_000) -> FastAPI:
@@ -39,10 +37,10 @@ def create_app(catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_00
     app.add_api_route("/health", _health, name="health")
     app.add_api_route("/ready", _ready, name="ready")
     app.include_router(search_routes.router)
-    for routes in (card, query_routes, takedowns, maps_routes, wire_routes, figures_routes):
+    for routes in (card, query_routes, takedowns, maps_routes, maps_scores, wire_routes, figures_routes):
         app.include_router(routes.router)
     app.add_api_route("/token", _log_in, methods=["POST"], status_code=204, include_in_schema=False)
-    app.add_api_route("/", _page, include_in_schema=False)
+    app.add_api_route("/", page, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
     app.state.token, app.state.takedowns = rules.token, rules.takedowns and bool(rules.token)
     app.add_middleware(Shortcut, endpoints={("GET", "/health"): _health, **wire_routes.PLAIN})
@@ -51,10 +49,6 @@ def create_app(catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_00
         app.add_middleware(CORSMiddleware, allow_origins=list(rules.origins), allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(Outermost, shared=bool(rules.origins), counts=catalog.timings)
     return app
-
-
-def _page() -> FileResponse:
-    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
 
 async def _log_in(request: Request) -> Response:

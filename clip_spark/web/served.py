@@ -19,6 +19,7 @@ from clip_spark.search.hits import Hit, Wanted
 from clip_spark.search.negatives import NOTHING
 from clip_spark.search.searcher import hits_of, with_chances
 from clip_spark.web.errors import NotFound
+from clip_spark.web.id_places import IdPlaces
 from clip_spark.web.latest import Latest
 from clip_spark.web.metrics import Timings
 from clip_spark.web.recall_watch import RecallWatch
@@ -78,7 +79,8 @@ class ServedIndex:
         self.watch = RecallWatch(searcher.info)
         self.pairs: dict[str, bool] = {}
         self._known: OrderedDict[str, int] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock, self._reading = threading.Lock(), threading.Lock()
+        self._by_id: IdPlaces | None = None
         self._vectors = Latest[str, np.ndarray](LATEST_TEXTS)
 
     @property
@@ -279,6 +281,17 @@ class ServedIndex:
         rows = self.searcher.records.take(np.asarray(positions, np.int64), (schema.RECORD_ID,))
         there = set(rows.column(schema.RECORD_ID).to_pylist())
         return [name in there for name in record_ids]
+
+    def positions_of(self, record_ids: Any) -> np.ndarray:
+        """Where many records are, int64; MISSING for those that are not there, or were taken down.
+
+        The ids of all records are read at the first call, and then take 16 bytes each.
+        """
+        with self._reading:
+            if self._by_id is None:
+                self._by_id = IdPlaces.read(self.searcher.records)
+        found, allowed = self._by_id.of(record_ids), self.searcher.parts.allowed(None)
+        return found if allowed is None else np.where((found != MISSING) & allowed.mask[found], found, MISSING)
 
     def allowed(self, where: str) -> Selection | None:
         """What a condition allows of the live records; None is everything."""

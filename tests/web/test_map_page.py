@@ -187,6 +187,42 @@ def test_colours_are_of_a_column_and_kinds_can_be_left_out(page: Any, url: str) 
     until(page, f"{VIEW}.drawnPoints === {VIEW}.map.rows.image")
 
 
+SCORED = f"""(() => {{
+  const view = {VIEW}, tile = [...view.tiles.here.values()].find((one) => one.kind === "image");
+  const codes = view.colouring.code(tile);
+  return Array.from(tile.rows, (row, at) => [`${{tile.name}}.${{row}}`, view.scores.value(tile, at), codes[at]]);
+}})()"""
+
+
+def test_all_points_take_the_colour_of_their_score_by_keyboard_alone(page: Any, url: str, client: Any) -> None:
+    open_map(page, url)
+    page.focus(".map-colour select")
+    page.keyboard.type("score of")
+    expect(page.locator(".map-note")).to_contain_text("Search for something")
+    page.keyboard.press("/")
+    page.keyboard.type("cat")
+    page.keyboard.press("Enter")
+    expect(page.locator(".map-scale span")).to_have_text(["Texts", "Pictures"])
+    found = page.evaluate(SCORED)
+    records = client.get("/maps/emoji/points", params={"points": ",".join(name for name, _, _ in found)}).json()
+    hits = client.get("/search", params={"q": "cat", "k": 100, "index": "images"}).json()["hits"]
+    expected = {hit["record"]["record_id"]: hit["score"] for hit in hits}
+    scores = [score for _, score, _ in found]
+    assert scores == pytest.approx([expected[one["record"]["record_id"]] for one in records], abs=1e-5)
+    codes = [code for _, _, code in sorted(found, key=lambda one: one[1])]
+    assert codes == sorted(codes) and codes[0] == 1 and codes[-1] == 24
+    until(page, "location.search.includes('colour=%7Escore')")
+    page.reload()
+    expect(page.locator(".map-scale")).to_have_count(2)
+    assert sorted(page.evaluate(SCORED)) == sorted(found)
+    picture = client.get(f"/{hits[0]['picture']}").content
+    page.set_input_files("#file", {"name": "mine.png", "mimeType": "image/png", "buffer": picture})
+    until(page, f"{SCORED}.some(([, score]) => score > 0.999)")
+    page.evaluate("history.pushState({}, '', '?map=emoji&colour=~score'); dispatchEvent(new PopStateEvent('popstate'))")
+    expect(page.locator(".map-scale")).to_have_count(0)
+    assert {score for _, score, _ in page.evaluate(SCORED)} == {None}
+
+
 def test_a_file_opens_from_a_disk_with_all_of_the_map(page: Any, map_uri: str, tmp_path: Path) -> None:
     manifest = read_manifest(map_uri)
     write_page(manifest, str(tmp_path / "map.html"))

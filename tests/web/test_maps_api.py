@@ -26,7 +26,7 @@ from clip_spark.index.specs import RemoveSpec
 from clip_spark.storage import read_json
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
-from clip_spark.web.maps import sprites
+from clip_spark.web.maps import scores, sprites
 from clip_spark.web.maps.outline import inside
 from clip_spark.web.picture_of import picture_of
 from clip_spark.web.reload import Reloader
@@ -127,6 +127,39 @@ def test_a_query_lands_where_the_step_would_put_it_and_its_hits_lie_where_they_a
     assert (landed["x"], landed["y"], landed["hits"]) == (row["x"], row["y"], [])
 
 
+def scores_of(client: TestClient, kind: str, body: dict[str, Any]) -> dict[str | None, float | None]:
+    """Record -> its score, of all points of a kind."""
+    found: dict[str | None, float | None] = {}
+    for tile, count in client.get("/maps/emoji").json()["tiles"].items():
+        if tile.startswith(kind):
+            names = ",".join(f"{tile}.{row}" for row in range(count))
+            records = client.get("/maps/emoji/points", params={"points": names}).json()
+            answer = client.post(f"/maps/emoji/tiles/{tile}/scores", json=body)
+            table = pa.ipc.open_file(answer.content).read_all()
+            ids = [one and one["record"]["record_id"] for one in records]  # null: it was taken down
+            found.update(zip(ids, table["score"].to_pylist(), strict=True))
+    return found
+
+
+@pytest.mark.parametrize(("kind", "index"), [("image", "images"), ("text", "words")])
+def test_each_point_is_scored_as_a_search_scores_its_record(
+    client: TestClient, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, kind: str, index: str
+) -> None:
+    monkeypatch.setattr(scores, "BLOCK_ROWS", 7)
+    hits = client.get("/search", params={"q": "cat", "k": 100, "index": index}).json()["hits"]
+    expected = {hit["record"]["record_id"]: hit["score"] for hit in hits}
+    found = scores_of(client, kind, {"text": "cat"})
+    assert found == pytest.approx(expected, abs=1e-5) and len(found) == catalog.get(index).rows
+    landed = client.post("/maps/emoji/search", json={"text": "cat", "vector": True}).json()
+    assert scores_of(client, kind, {"embedding": landed["vector"]}) == pytest.approx(expected, abs=1e-5)
+    terms = {"terms": [{"text": "cat"}, {"text": "dog", "weight": -1}]}
+    (kept,) = client.post("/query", json={"queries": [terms], "indices": [index], "k": 100}).json()["answers"]
+    without = scores_of(client, kind, terms)
+    assert {one for one, score in without.items() if score is not None} == {
+        hit["record"]["record_id"] for hit in kept["hits"]
+    }
+
+
 def test_a_notebook_places_texts_where_the_server_does(client: TestClient, map_uri: str) -> None:
     pytest.importorskip("anywidget", reason="needs anywidget: pip install anywidget")
     opened = cs.open_map(map_uri)
@@ -177,6 +210,9 @@ def test_even_odd_is_what_a_sum_of_angles_says() -> None:
         ("search", {"text": "cat", "index": "other"}, "no index 'other'"),
         ("search", {"text": "cat", "k": 201}, "at most 200"),
         ("search", {"text": "cat", "k": 3, "where": "nothing = 1"}, "nothing"),
+        ("tiles/image-0-0-0/scores", {}, "Each term needs one of"),
+        ("tiles/image-9-0-0/scores", {"text": "cat"}, "no tile"),
+        ("tiles/image-0-0-0/scores?version=old", {"text": "cat"}, "made anew"),
         ("inside", {"polygon": [[0, 0], [1, 1]]}, "'polygon'"),
         ("inside", {"polygon": [[0, 0], [1, 1], [2]]}, "'polygon'"),
         ("inside", {"polygon": [[0, 0], [1, 1], [0, 1]], "kind": "both"}, "'kind'"),
@@ -223,6 +259,8 @@ def test_what_was_taken_down_is_on_no_map_and_a_map_made_anew_is_taken_up(
         while (shown := client.get("/maps/emoji/points", params=asked).json())[0] is not None:
             time.sleep(0.02)  # the test's own limit ends it
         assert shown[1] and shown[2]
+        scored = scores_of(client, "image", {"embedding": np.ones(catalog.get("images").searcher.info.dim).tolist()})
+        assert scored.pop(None) is None and None not in scored.values(), "what was taken down has no score"
         x0, y0, x1, y1 = (-1e6, -1e6, 1e6, 1e6)
         around = {"polygon": [[x0, y0], [x1, y0], [x1, y1], [x0, y1]], "kind": "image"}
         assert first not in {

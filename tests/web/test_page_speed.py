@@ -9,8 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from fastapi.testclient import TestClient
 
-from tests.web.browser import needs_browser
+from clip_spark.web.app import create_app
+from clip_spark.web.guard import Rules
+from tests.web.browser import fresh_page, needs_browser
 from tests.web.served import served
 
 STATIC = Path(__file__).resolve().parents[2] / "clip_spark" / "web" / "static"
@@ -38,6 +41,25 @@ def test_every_module_is_asked_for_at_once() -> None:
         "map_page.js",
         *reached("map_page.js") - reached("main.js"),
     }
+
+
+def test_a_map_is_asked_for_with_the_page(client: Any) -> None:
+    (served_map,) = client.get("/maps").json()
+    links = client.get("/?map=emoji").headers["link"].split(", ")
+    addresses = [link[1 : link.index(">")] for link in links]
+    assert {link.removeprefix("static/") for link in addresses if link.endswith(".js")} == {
+        "map_page.js",
+        *reached("map_page.js"),
+    }
+    tiles = [tile for tile in client.get("/maps/emoji").json()["tiles"] if tile.split("-")[1] == "0"]
+    wanted = {"maps/emoji", *(f"maps/emoji/tiles/{tile}?version={served_map['version']}" for tile in tiles)}
+    assert {link for link in addresses if link.startswith("maps/")} == wanted and len(tiles) == 2
+    assert all(client.get(f"/{link}").status_code == 200 for link in addresses)
+    assert all("link" not in client.get(path).headers for path in ("/", "/?map=other", "/?map=%0d%0aX-Own:+1"))
+    app = create_app(client.app.state.catalog, Rules(token="0123456789abcdef"))
+    locked = TestClient(app, base_url="http://127.0.0.1:8000")
+    assert "link" not in locked.get("/?map=emoji").headers, "nobody learns of maps without the token"
+    assert "link" in locked.get("/?map=emoji", headers={"Authorization": "Bearer 0123456789abcdef"}).headers
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +113,18 @@ def test_pictures_of_the_last_view_hold_up_no_search(asked: Any) -> None:
         page.unroute("**/picture/**")
 
     asked(ask)
+
+
+@needs_browser
+def test_what_is_asked_for_ahead_is_asked_for_once(
+    browser: Any, indices: dict[str, str], map_uri: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with (
+        served(indices, log, "--map", f"emoji={map_uri}", "--log-requests") as url,
+        fresh_page(browser, 1200, 800) as page,
+    ):
+        page.goto(f"{url}?map=emoji")
+        page.wait_for_function("() => document.querySelector('.clip-map')?.mapView.drawnPoints > 0")
+    paths = re.findall(r'"path": ?"(/maps/[^"]+|/static/[^"]+)"', log.read_text())
+    assert "/maps/emoji/tiles/image-0-0-0" in paths and len(set(paths)) == len(paths)

@@ -24,6 +24,14 @@ def script(entry: str) -> str:
     return "\n".join(done.values())
 
 
+def modules_of(entry: str) -> list[str]:
+    """*Anywhere.* The names of a module and of all that it imports, each once."""
+    found = [entry]
+    for name in found:  # it grows meanwhile
+        found += [other for _, other in IMPORT.findall(static_file(f"{name}.js")) if other not in found]
+    return found
+
+
 def _add(name: str, done: dict[str, str]) -> None:
     if name in done:
         return

@@ -61,6 +61,7 @@ class LandingAnswer(Strict):
     hits: list[Lit]
     best: list[HitAnswer] = Field(description="the first of the hits with their records")
     query: RecordAnswer | None = Field(None, description="the record that was searched for")
+    vector: list[float] | None = Field(None, description="the query's embedding, where it was asked for")
     seconds: float
 
 
@@ -70,6 +71,13 @@ class MapQuery(QueryTerms):
     k: int = Field(0, ge=0, le=MOST_LIT, description="hits")
     index: str = Field("", max_length=1000, description="index that is searched; empty is that of the map's pictures")
     where: str = Field("", max_length=MOST_TEXT, description="condition on the columns of the hits")
+    vector: bool = Field(False, description="the answer brings the query's embedding")
+
+
+class ScoreQuery(QueryTerms):
+    """A query whose cosine with each point of a tile is wanted."""
+
+    index: str = Field("", max_length=1000, description="index that encodes it; empty is that of the map's pictures")
 
 
 class Outline(Asking):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,8 +12,7 @@ from clip_spark import storage
 from clip_spark.analysis.map.frame import KINDS
 from clip_spark.datasets import schema
 from clip_spark.datasets.manifest import Manifest
-
-KEY = "clip-spark places"[:16]
+from clip_spark.web.id_places import hashes
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class PointPlaces:
                 table = pq.read_table(stream, columns=[schema.RECORD_ID, "kind", "x", "y"])
             if table.num_rows:  # all of one file are of one kind
                 places = np.stack([table["x"].to_numpy(), table["y"].to_numpy()], axis=1)
-                found[table["kind"][0].as_py()].append((_hashes(table[schema.RECORD_ID]), places))
+                found[table["kind"][0].as_py()].append((hashes(table[schema.RECORD_ID]), places))
         return PointPlaces({kind: _sorted(parts) for kind, parts in found.items() if parts})
 
     def of(self, kind: str, record_ids: Sequence[str]) -> list[tuple[float, float] | None]:
@@ -40,18 +38,11 @@ class PointPlaces:
         if kind not in self.by_kind or not record_ids:
             return [None] * len(record_ids)
         known, places = self.by_kind[kind]
-        wanted = _hashes(record_ids)
+        wanted = hashes(record_ids)
         at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
         there = known[at] == wanted
         rows = places[at].astype(float).tolist()
         return [(row[0], row[1]) if is_there else None for row, is_there in zip(rows, there, strict=True)]
-
-
-def _hashes(ids: Any) -> np.ndarray:
-    from pandas.util import hash_array
-
-    texts = ids.to_numpy() if hasattr(ids, "to_numpy") else ids
-    return hash_array(np.asarray(texts, dtype=object), hash_key=KEY, categorize=False)
 
 
 def _sorted(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

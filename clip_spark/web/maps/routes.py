@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -15,14 +15,13 @@ from clip_spark.analysis.map.frame import unreadable
 from clip_spark.analysis.map.sprites import MOST_PICTURES
 from clip_spark.datasets import schema
 from clip_spark.errors import SpecError
-from clip_spark.index.files.layout import check_same_encoder
 from clip_spark.search.hits import Wanted
 from clip_spark.search.plain_values import csv_bytes
 from clip_spark.web.bodies import json_response, parsed_as
 from clip_spark.web.catalog import Catalog
-from clip_spark.web.errors import NotFound
 from clip_spark.web.finding import Asked
 from clip_spark.web.formats import TYPES, wanted_format
+from clip_spark.web.maps.about import ARROW, KNOWN, Version, catalog_of, map_of, target_of
 from clip_spark.web.maps.models import (
     MOST_LIT,
     InsideAnswer,
@@ -37,7 +36,7 @@ from clip_spark.web.maps.outline import points_inside
 from clip_spark.web.maps.served_map import ServedMap, parse_points
 from clip_spark.web.maps.sprites import sprite_sheet
 from clip_spark.web.models import ERRORS, body_of
-from clip_spark.web.parameters import check_count, known_parameters, seconds_since
+from clip_spark.web.parameters import check_count, seconds_since
 from clip_spark.web.results import hit_json, record_json, title
 from clip_spark.web.search_routes import PICTURE_HEADERS
 from clip_spark.web.served import ServedIndex
@@ -47,31 +46,28 @@ BEST = 24
 """Hits of a query that come with their records."""
 MOST_POINTS = 200
 """Records of one request."""
-ARROW = "application/vnd.apache.arrow.file"
 
 router = APIRouter(prefix="/maps", responses=ERRORS)
-KNOWN = [Depends(known_parameters)]
-Version = Annotated[str, Query(max_length=40, description="refused if the map has another generation now")]
 Points = Annotated[str, Query(max_length=10_000, description="names with commas: TILE.ROW, such as image-0-0-0.17")]
 
 
 @router.get("", response_model=list[MapAnswer], dependencies=KNOWN)
 def maps(request: Request) -> JSONResponse:
     """The maps that are served."""
-    return JSONResponse([_short(served) for served in _catalog(request).maps.values()])
+    return JSONResponse([_short(served) for served in catalog_of(request).maps.values()])
 
 
 @router.get("/{name}", response_model=MapDetails, dependencies=KNOWN)
 def one_map(request: Request, name: str) -> Response:
     """What drawing a map needs before its first tile."""
-    served, max_k = _map(request, name), min(request.app.state.max_k, MOST_LIT)
+    served, max_k = map_of(request, name), min(request.app.state.max_k, MOST_LIT)
     return _kept(request, served, "map") or _tagged(json_response(_details(served, max_k)), served, "map")
 
 
 @router.get("/{name}/tiles/{tile}", response_class=Response, dependencies=KNOWN)
 def tile(request: Request, name: str, tile: str, version: Version = "") -> Response:
     """Where the points of a tile lie, and their columns: an Arrow file."""
-    served = _map(request, name, version)
+    served = map_of(request, name, version)
     if tile in served.tiles and (kept := _kept(request, served, tile)):
         return kept
     return _tagged(Response(served.tile_bytes(tile), media_type=ARROW), served, tile)
@@ -80,7 +76,7 @@ def tile(request: Request, name: str, tile: str, version: Version = "") -> Respo
 @router.get("/{name}/points", response_model=list[PointAnswer | None], dependencies=KNOWN)
 def points(request: Request, name: str, points: Points, version: Version = "") -> Response:
     """What some points are; null for a record that was taken down."""
-    catalog, served = _catalog(request), _map(request, name, version)
+    catalog, served = catalog_of(request), map_of(request, name, version)
     records = served.records_of(parse_points(points, MOST_POINTS))
     live = _live(catalog, served, records)
     return json_response([_shown(catalog, served, *pair) for pair in zip(records, live, strict=True)])
@@ -89,7 +85,7 @@ def points(request: Request, name: str, points: Points, version: Version = "") -
 @router.get("/{name}/sprites", response_class=Response, dependencies=KNOWN)
 def sprites(request: Request, name: str, points: Points, version: Version = "") -> Response:
     """The pictures of at most 64 points in one: cells of 64 pixels, 8 in a row; empty where there is none."""
-    catalog, served = _catalog(request), _map(request, name, version)
+    catalog, served = catalog_of(request), map_of(request, name, version)
     wanted = parse_points(points, MOST_PICTURES)
     records = _live(catalog, served, served.records_of(wanted))
     media = sprite_sheet(catalog, served, wanted, records, request.app.state.pictures)
@@ -99,13 +95,12 @@ def sprites(request: Request, name: str, points: Points, version: Version = "") 
 @router.post("/{name}/search", response_model=LandingAnswer, openapi_extra=body_of(MapQuery), dependencies=KNOWN)
 async def land(request: Request, name: str) -> Response:
     """Where a text, a picture, a record or a mixture lands on a map, and where its hits lie."""
-    started, catalog, data = time.perf_counter(), _catalog(request), await request.body()
+    started, catalog, data = time.perf_counter(), catalog_of(request), await request.body()
 
     def work() -> Response:
-        served, query = _map(request, name), parsed_as(MapQuery, data)
+        served, query = map_of(request, name), parsed_as(MapQuery, data)
         check_count(request.app.state.max_k, query.k)
-        target = catalog.get(query.index or served.homes["image"])
-        check_same_encoder(served.manifest.extra["encoder"], target.searcher.info.encoder, "the queries", "The map")
+        target = target_of(catalog, served, query.index)
         with catalog.timings("full_knn_request_time"):
             body = _landing(served, target, query, asked_for(catalog, target, query))
             if query.like is not None and query.terms is None:
@@ -128,7 +123,7 @@ async def inside(request: Request, name: str) -> Response:
             raise SpecError("'format' must be json or csv here.")
         outline = parsed_as(Outline, data)
         corners = np.array(outline.polygon, np.float64)
-        count, table = points_inside(_catalog(request), _map(request, name), corners, outline.kind, outline.k)
+        count, table = points_inside(catalog_of(request), map_of(request, name), corners, outline.kind, outline.k)
         if format == "csv":
             return Response(csv_bytes(table), media_type=TYPES["csv"])
         return json_response({"count": count, "points": table.to_pylist(), "seconds": seconds_since(started)})
@@ -139,6 +134,8 @@ async def inside(request: Request, name: str) -> Response:
 def _landing(served: ServedMap, target: ServedIndex, query: MapQuery, asked: Asked) -> dict[str, Any]:
     x, y = _own_place(served, target, query) or served.place_of(asked.vector)
     body: dict[str, Any] = {"x": x, "y": y, "index": target.name, "kind": target.kind, "hits": [], "best": []}
+    if query.vector:
+        body["vector"] = asked.vector.tolist()
     if not query.k:
         return body
     wanted = Wanted(k=query.k, where=query.where.strip(), columns=(schema.RECORD_ID,))
@@ -215,17 +212,3 @@ def _kept(request: Request, served: ServedMap, what: str) -> Response | None:
     tag = f'"{served.version}-{what}"'
     known = [one.strip() for one in request.headers.get("if-none-match", "").split(",")]
     return _tagged(Response(status_code=304), served, what) if tag in known else None
-
-
-def _map(request: Request, name: str, version: str = "") -> ServedMap:
-    """The map of a name, in a generation; raises NotFound."""
-    maps = _catalog(request).maps
-    if name not in maps:
-        raise NotFound(f"There is no map {name[:80]!r}; there are: {', '.join(maps) or 'none (--map gives one)'}.")
-    if version and version != maps[name].version:
-        raise NotFound(f"The map '{name}' has been made anew; load the page again.")
-    return maps[name]
-
-
-def _catalog(request: Request) -> Catalog:
-    return request.app.state.catalog

@@ -20,7 +20,7 @@ let request = new AbortController();
 let before = []; // the hits of the last view, which an error brings back
 
 /** What a map needs, asked for all at once when one is opened; most visits open none. */
-const MAP_PARTS = ["map_page.js", "map.js", "map_arrow.js", "map_camera.js", "map_card.js", "map_colours.js", "map_flat.js", "map_gl.js", "map_lasso.js", "map_names.js", "map_panel.js", "map_source.js", "map_sprites.js", "map_tiles.js"];
+const MAP_PARTS = ["map_page.js", "map.js", "map_arrow.js", "map_camera.js", "map_card.js", "map_colours.js", "map_flat.js", "map_gl.js", "map_lasso.js", "map_names.js", "map_panel.js", "map_scores.js", "map_source.js", "map_sprites.js", "map_tiles.js"];
 
 const chosenIndex = () => indices.find((index) => index.name === view.index) || indices[0];
 const pair = () => chosenIndex().pairs[0]; // the other side of these records, such as their prompts

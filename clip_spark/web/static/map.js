@@ -3,12 +3,13 @@
 
 import { el, icon, plural } from "./dom.js";
 import { Camera, watchGestures } from "./map_camera.js";
-import { byColumn, byKind, ramp, resolved } from "./map_colours.js";
+import { byColumn, byKind, byScore, ramp, resolved } from "./map_colours.js";
 import { FlatPainter } from "./map_flat.js";
 import { Painter } from "./map_gl.js";
 import { Lasso } from "./map_lasso.js";
 import { Names, shape, Trail } from "./map_names.js";
 import { Panel } from "./map_panel.js";
+import { SCORE, Scores } from "./map_scores.js";
 import { Card } from "./map_card.js";
 import { Sprites, SIZE } from "./map_sprites.js";
 import { Tiles } from "./map_tiles.js";
@@ -29,13 +30,19 @@ const ICONS = {
   thumbs: ["M4 4h7v7H4z", "M13 4h7v7h-7z", "M4 13h7v7H4z", "M13 13h7v7h-7z"], list: ["M8 6h12", "M8 12h12", "M8 18h12", "M4 6h.1", "M4 12h.1", "M4 18h.1"],
 };
 
+/** A canvas, and what draws on it: made while the map is on its way, for a browser takes its time. */
+export function newDrawing() {
+  const canvas = el("canvas", { "aria-hidden": "true" });
+  return { canvas, painter: Painter.of(canvas) ?? new FlatPainter(canvas) };
+}
+
 export class MapView {
   /**
    * @param {HTMLElement} host is filled with the map
    * @param {object} map what the source says of it: square, view, deepest, rows, columns, tiles, regions, unreadable
    * @param {object} source see map_source.js
    * @param {{changed?: (state: {at: string, colour: string}) => void, actions?: (point) => Node[], tags?: (points) => Node[], cleared?: () => void,
-   *   selected?: (found: {count: number, points: object[]}) => void, searches?: boolean, at?: string, colour?: string}} options
+   *   selected?: (found: {count: number, points: object[]}) => void, searches?: boolean, at?: string, colour?: string, drawing?: ReturnType<typeof newDrawing>}} options
    */
   constructor(host, map, source, options = {}) {
     this.host = host;
@@ -44,12 +51,13 @@ export class MapView {
     this.options = options;
     this.kinds = KINDS.filter((kind) => map.rows[kind]);
     this.off = new Set();
-    this.lit = [];
+    this.lit = Object.assign([], { kind: "" }); // hits of a search, the best last, and their kind
     this.width = 1;
     this.frames = [];
     this.build();
     this.camera = new Camera(map);
     this.tiles = new Tiles(map, source, { came: (tile) => this.came(tile), went: (tile) => this.painter.drop(tile), failed: (error) => this.panel.say(error.message) });
+    this.scores = new Scores(source, { came: (tile) => this.scored(tile), failed: (error) => this.panel.say(error.message) });
     this.names = new Names(this.words, map.regions);
     this.trail = new Trail(this.landed, this.lines);
     this.lasso = new Lasso(this, this.lines);
@@ -61,7 +69,9 @@ export class MapView {
 
   build() {
     const button = (name, label, onclick, pressed) => el("button", { type: "button", "aria-label": label, title: label, onclick, "aria-pressed": pressed }, icon(...ICONS[name]));
-    this.canvas = el("canvas", { "aria-hidden": "true" });
+    const { canvas, painter } = this.options.drawing ?? newDrawing();
+    this.canvas = canvas;
+    this.painter = painter;
     this.lines = shape("svg", { class: "map-lines", "aria-hidden": "true" });
     this.words = el("div", { class: "map-names", "aria-hidden": "true" });
     this.landed = el("div", { class: "map-landed", "aria-hidden": "true" });
@@ -83,7 +93,6 @@ export class MapView {
   }
 
   begin() {
-    this.painter = Painter.of(this.canvas) ?? new FlatPainter(this.canvas);
     this.sprites = new Sprites(this.source, this.painter, () => this.dirty());
     this.thumbs = Boolean(this.source.sheet);
     this.canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
@@ -157,23 +166,40 @@ export class MapView {
     this.stillSoon();
   }
 
-  /** Colour by `kind` or by a column. */
+  /** The scores of a tile are here. */
+  scored(tile) {
+    if (this.colouredBy !== SCORE) return;
+    if (tile.zoom === 0) this.colour(SCORE);
+    else this.painter.put(tile, this.colouring.code(tile));
+    this.dirty();
+  }
+
+  /** Colour by `kind`, by a column, or by the scores of a search. */
   colour(by) {
-    this.colouredBy = by in this.map.columns ? by : "kind";
-    const sample = this.kinds.map((kind) => this.tiles.here.get(`${kind}-0-0-0`)).filter(Boolean);
-    this.colouring = this.colouredBy === "kind" ? byKind(this.stage, this.kinds) : byColumn(this.colouredBy, sample);
-    for (const tile of this.tiles.here.values()) this.painter.put(tile, this.colouring.code(tile));
+    this.colouredBy = by in this.map.columns || (by === SCORE && this.source.scores) ? by : "kind";
     this.edge = resolved(this.stage, "--map-edge");
+    this.colouring = this.colouringOf(this.kinds.map((kind) => this.tiles.here.get(`${kind}-0-0-0`)).filter(Boolean));
+    for (const tile of this.tiles.here.values()) this.painter.put(tile, this.colouring.code(tile));
     this.shade = resolved(this.stage, "--map-white");
     this.emphasise();
     this.panel.legend();
   }
 
-  /** Hits that are lit make all else faint. */
+  /** @param {object[]} sample of the points: the coarsest tile of each kind */
+  colouringOf(sample) {
+    if (this.colouredBy !== SCORE) return this.colouredBy === "kind" ? byKind(this.stage, this.kinds) : byColumn(this.colouredBy, sample);
+    if (!this.scores.asked) return { ...byKind(this.stage, this.kinds), note: "Search for something: each point gets the colour of how near it is." };
+    const dark = this.edge.reduce((sum, band) => sum + band) < 384;
+    return byScore((tile) => this.scores.get(tile), sample, { [this.lit.kind]: this.lit.at(-1)?.score }, dark);
+  }
+
+  /** Hits that are lit make all else faint, unless its colours say how near it is. */
   emphasise() {
-    const faint = this.lit.length ? DIM : 1;
-    const strengths = this.colouring.palette.map((_, at) => faint * (this.colouredBy === "kind" ? STRENGTH[at ? "text" : "image"] : 0.85));
-    this.painter.setPalette(this.colouring.palette, strengths);
+    const { palette, strengths, of } = this.colouring, faint = this.lit.length && !of ? DIM : 1;
+    const usual = (_, at) => faint * (this.colouredBy === "kind" ? STRENGTH[at ? "text" : "image"] : 0.85);
+    this.painter.setPalette(palette, strengths ?? palette.map(usual));
+    const least = this.lit[0]?.score ?? 0, reach = (this.lit.at(-1)?.score ?? 0) - least || 1;
+    for (const hit of this.lit) hit.colour = of ? of(this.lit.kind, hit.score) : ramp(0.25 + (0.75 * (hit.score - least)) / reach);
     this.dirty();
   }
 
@@ -195,6 +221,7 @@ export class MapView {
     const { camera } = this, seen = camera.seen();
     const zoom = this.tiles.zoomFor(camera.scale, WIDTHS[this.width]);
     this.seenTiles = this.tiles.look(seen, zoom, this.shownKinds);
+    if (this.colouredBy === SCORE) this.scores.ask(this.seenTiles);
     const drawn = this.seenTiles.map((tile) => ({ tile, square: this.tiles.square(tile), ranges: this.tiles.ranges(tile, seen) }));
     this.paint(drawn);
     this.names.follow(camera);
@@ -296,9 +323,9 @@ export class MapView {
     const found = await this.source.land({ ...query, k }, signal).finally(() => this.panel.say(""));
     const words = found.query?.title || query.words;
     this.trail.add({ words, x: found.x, y: found.y });
-    const best = found.hits[0]?.score ?? 0, least = found.hits.at(-1)?.score ?? 0;
-    this.lit = found.hits.filter((hit) => hit.x !== null)
-      .map((hit) => ({ ...hit, colour: ramp(0.25 + (0.75 * (hit.score - least)) / (best - least || 1)) })).reverse();
+    this.lit = Object.assign(found.hits.filter((hit) => hit.x !== null).reverse(), { kind: found.kind });
+    this.scores.of(found.asked ?? null);
+    if (this.colouredBy === SCORE) this.colour(SCORE);
     this.emphasise();
     this.panel.hits(words, found);
     if (!query.stay) this.show(found);
@@ -316,7 +343,9 @@ export class MapView {
 
   /** No search any more; the trail stays. */
   unlight() {
-    this.lit = [];
+    this.lit = Object.assign([], { kind: "" });
+    this.scores.of(null);
+    if (this.colouredBy === SCORE) this.colour(SCORE);
     this.emphasise();
     this.panel.regions();
   }

@@ -74,11 +74,12 @@ export class Card {
     this.box.toggleAttribute("role", false);
     if (open) this.box.setAttribute("role", "group");
     this.box.setAttribute("aria-label", words);
-    this.box.replaceChildren(...[image, el("strong", {}, words), this.facts(found), ways, close].filter(Boolean));
+    this.box.replaceChildren(...[image, el("strong", {}, words), this.facts(found, this.view.scores.value(this.point.tile, this.point.at)), ways, close].filter(Boolean));
   }
 
-  facts(found) {
-    const rows = Object.entries(found?.record ?? {}).filter(([name, value]) => !HIDDEN.has(name) && value !== null && value !== "" && typeof value !== "object");
+  facts(found, score) {
+    const rows = score === null ? [] : [["similarity", score.toFixed(3)]];
+    rows.push(...Object.entries(found?.record ?? {}).filter(([name, value]) => !HIDDEN.has(name) && value !== null && value !== "" && typeof value !== "object"));
     return rows.length ? el("dl", {}, ...rows.slice(0, MOST_COLUMNS).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))])) : null;
   }
 

@@ -7,13 +7,16 @@ export const STEPS = 24;
 const WORDS = ["#3b7dd8", "#e08a1e", "#2a9d6f", "#c2569b", "#7c6bd6", "#d1495b", "#3aa6b9", "#9a8c2c", "#8d6e63", "#5c8a3a"];
 const RAMP = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]]; // viridis
 const REST = [136, 140, 150];
+/** From what is far from a search to what is nearest, away from the ground: [on light, on dark]. */
+const NEARER = [[[146, 156, 176], [224, 164, 88], [208, 62, 62], [110, 8, 84]], [[104, 112, 132], [170, 92, 84], [246, 150, 56], [255, 242, 160]]];
+const FAINT = 0.3; // strength of what is farthest
 
 export const FIRST_KIND = { image: 0, text: 1 };
 
 /** Colours of a scale from 0 to 1. @returns {number[]} red, green, blue */
-export function ramp(part) {
-  const at = Math.min(Math.max(part, 0), 1) * (RAMP.length - 1), low = Math.min(Math.floor(at), RAMP.length - 2);
-  return RAMP[low].map((value, band) => Math.round(value + (RAMP[low + 1][band] - value) * (at - low)));
+export function ramp(part, colours = RAMP) {
+  const at = Math.min(Math.max(part, 0), 1) * (colours.length - 1), low = Math.min(Math.floor(at), colours.length - 2);
+  return colours[low].map((value, band) => Math.round(value + (colours[low + 1][band] - value) * (at - low)));
 }
 
 export const css = ([red, green, blue]) => `rgb(${red} ${green} ${blue})`;
@@ -30,18 +33,21 @@ export function resolved(host, name) {
 }
 
 /**
- * A way to colour points: `code(tile)` gives a number for each point, `palette` its colours, `legend` says what they mean.
- * @typedef {{code: (tile) => Uint8Array, palette: number[][], legend: {label: string, colour: number[]}[]}} Colouring
+ * A way to colour points: `code(tile)` gives a number for each point, `palette` its colours, `legend` says what they mean: a
+ * colour each, or a scale from one value to another. `of` gives the colour of a score.
+ * @typedef {{label: string, colour?: number[], colours?: number[][], from?: string, to?: string}} Meaning
+ * @typedef {{code: (tile) => Uint8Array, palette: number[][], legend: Meaning[], strengths?: number[], note?: string, of?: (kind: string, score: number) => number[]}} Colouring
  */
+
+const KINDS = { image: "Pictures", text: "Texts" };
 
 /** By kind. @returns {Colouring} */
 export function byKind(host, kinds) {
   const palette = [resolved(host, "--map-image"), resolved(host, "--map-text")];
-  const words = { image: "Pictures", text: "Texts" };
   return {
     code: (tile) => new Uint8Array(tile.count).fill(FIRST_KIND[tile.kind]),
     palette,
-    legend: kinds.map((kind) => ({ label: words[kind], colour: palette[FIRST_KIND[kind]] })),
+    legend: kinds.map((kind) => ({ label: KINDS[kind], colour: palette[FIRST_KIND[kind]] })),
   };
 }
 
@@ -81,6 +87,41 @@ function keyOf(bytes) {
   let key = bytes.length;
   for (const byte of bytes) key = (Math.imul(key, 31) + byte) | 0;
   return key;
+}
+
+/**
+ * By the scores of a search (map_scores.js). Each kind has a scale of its own, from the lowest twentieth of a fair sample to the
+ * best: a text is nearer to any text than a picture is.
+ * @param {(tile) => any} scores the column of a tile's scores, undefined while it is not here
+ * @param {Record<string, number>} best the best score of a kind, where that is known
+ * @returns {Colouring}
+ */
+export function byScore(scores, sample, best, dark) {
+  const scales = Object.fromEntries(sample.filter(scores).map((tile) => [tile.kind, scaleOf(scores(tile), tile.count, best[tile.kind])]));
+  const steps = Array.from({ length: STEPS }, (_, step) => ramp(step / (STEPS - 1), NEARER[Number(dark)]));
+  const step = (kind, score) => {
+    const [low, high] = scales[kind] ?? [0, 1];
+    return Math.round(Math.min(Math.max((score - low) / (high - low || 1), 0), 1) * (STEPS - 1));
+  };
+  const code = (tile) => {
+    const column = scales[tile.kind] && scores(tile), codes = new Uint8Array(tile.count);
+    for (let point = 0; column && point < tile.count; point++) {
+      const row = tile.rows[point];
+      if (column.there(row)) codes[point] = 1 + step(tile.kind, column.values[row]);
+    }
+    return codes;
+  };
+  const legend = Object.entries(scales).map(([kind, [low, high]]) => ({ label: KINDS[kind], colours: steps, from: low.toFixed(2), to: high.toFixed(2) }));
+  const strengths = [FAINT, ...steps.map((_, at) => FAINT + ((1 - FAINT) * at) / (STEPS - 1))];
+  return { code, palette: [REST, ...steps], strengths, legend: [...legend, { label: "no score", colour: REST }], of: (kind, score) => steps[step(kind, score)] };
+}
+
+/** @returns {[number, number]} */
+function scaleOf(column, count, best = -1) {
+  const values = [];
+  for (let row = 0; row < count; row++) if (column.there(row)) values.push(column.values[row]);
+  values.sort((one, other) => one - other);
+  return [values[Math.floor(values.length / 20)] ?? 0, Math.max(values.at(-1) ?? 0, best)];
 }
 
 function byWord(name, sample) {

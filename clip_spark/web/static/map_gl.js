@@ -49,23 +49,39 @@ precision mediump float;
 in vec2 from; uniform sampler2D atlas; uniform vec3 shade; out vec4 colour;
 void main() { colour = texture(atlas, from) * vec4(shade, 1.0); }`;
 
-function program(gl, vertex, fragment) {
-  const made = gl.createProgram();
-  for (const [kind, text] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]]) {
-    const shader = gl.createShader(kind);
-    gl.shaderSource(shader, text);
-    gl.compileShader(shader);
-    gl.attachShader(made, shader);
+/** A program; compiled beside whatever the page does meanwhile, for nothing is asked of it before it is used. */
+class Program {
+  constructor(gl, vertex, fragment) {
+    this.gl = gl;
+    this.uniforms = null; // found at the first use
+    this.made = gl.createProgram();
+    for (const [kind, text] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]]) {
+      const shader = gl.createShader(kind);
+      gl.shaderSource(shader, text);
+      gl.compileShader(shader);
+      gl.attachShader(this.made, shader);
+    }
+    gl.linkProgram(this.made);
   }
-  gl.linkProgram(made);
-  if (!gl.getProgramParameter(made, gl.LINK_STATUS) && !gl.isContextLost()) throw new Error(gl.getProgramInfoLog(made) || "The map cannot be drawn here.");
-  const uniforms = {};
-  const count = gl.getProgramParameter(made, gl.ACTIVE_UNIFORMS) ?? 0;
-  for (let at = 0; at < count; at++) {
-    const { name } = gl.getActiveUniform(made, at);
-    uniforms[name.replace("[0]", "")] = gl.getUniformLocation(made, name);
+
+  /** Use it; its uniforms by name. */
+  use() {
+    const { gl, made } = this;
+    gl.useProgram(made);
+    this.uniforms ??= this.find();
+    return this.uniforms;
   }
-  return { made, uniforms };
+
+  find() {
+    const { gl, made } = this, uniforms = {};
+    if (!gl.getProgramParameter(made, gl.LINK_STATUS) && !gl.isContextLost()) throw new Error(gl.getProgramInfoLog(made) || "The map cannot be drawn here.");
+    const count = gl.getProgramParameter(made, gl.ACTIVE_UNIFORMS) ?? 0;
+    for (let at = 0; at < count; at++) {
+      const { name } = gl.getActiveUniform(made, at);
+      uniforms[name.replace("[0]", "")] = gl.getUniformLocation(made, name);
+    }
+    return uniforms;
+  }
 }
 
 export class Painter {
@@ -84,9 +100,8 @@ export class Painter {
   /** All that lives on the card; again after it was lost. */
   begin() {
     const { gl } = this;
-    this.points = program(gl, POINT_VERTEX, POINT_FRAGMENT);
-    this.lit = program(gl, LIT_VERTEX, LIT_FRAGMENT);
-    this.sprites = program(gl, SPRITE_VERTEX, SPRITE_FRAGMENT);
+    this.points = new Program(gl, POINT_VERTEX, POINT_FRAGMENT);
+    this.lit = this.sprites = null; // most maps have neither at first: made when they do
     this.tiles = new Map();
     this.palette = new Float32Array(4 * PALETTE);
     this.litBuffer = gl.createBuffer();
@@ -195,8 +210,7 @@ export class Painter {
 
   /** @param {{tile, square: number[], ranges: number[][]}[]} drawn; @param {number} size of a point in CSS pixels */
   drawPoints(camera, drawn, size) {
-    const { gl, points: { made, uniforms } } = this, pixels = size * this.ratio;
-    gl.useProgram(made);
+    const { gl } = this, uniforms = this.points.use(), pixels = size * this.ratio;
     gl.uniform4fv(uniforms.palette, this.palette);
     gl.uniform1f(uniforms.size, pixels);
     gl.uniform1i(uniforms.round, Number(pixels > 2.6));
@@ -213,9 +227,9 @@ export class Painter {
   /** Hits of a search. @param {{x: number, y: number, colour: number[]}[]} hits; the best last, so that it lies on top */
   drawLit(camera, hits, size, edge) {
     if (!hits.length) return;
-    const { gl, lit: { made, uniforms } } = this, data = new Float32Array(6 * hits.length);
+    const { gl } = this, data = new Float32Array(6 * hits.length);
     hits.forEach(({ x, y, colour }, at) => data.set([...this.clip(camera, x, y), ...colour.map((value) => value / 255), 1], 6 * at));
-    gl.useProgram(made);
+    const uniforms = (this.lit ??= new Program(gl, LIT_VERTEX, LIT_FRAGMENT)).use();
     gl.uniform1f(uniforms.size, size * this.ratio);
     gl.uniform3fv(uniforms.edge, edge.map((value) => value / 255));
     gl.bindVertexArray(this.litArray);
@@ -232,9 +246,9 @@ export class Painter {
    */
   drawSprites(camera, pictures, size, shade) {
     if (!pictures.length || !this.atlas) return;
-    const { gl, sprites: { made, uniforms } } = this, data = new Float32Array(6 * pictures.length);
+    const { gl } = this, data = new Float32Array(6 * pictures.length);
     pictures.forEach(({ x, y, cell, large = 1 }, at) => data.set([...this.clip(camera, x, y), large, 0, ...cell], 6 * at));
-    gl.useProgram(made);
+    const uniforms = (this.sprites ??= new Program(gl, SPRITE_VERTEX, SPRITE_FRAGMENT)).use();
     gl.bindTexture(gl.TEXTURE_2D, this.atlas);
     gl.uniform2f(uniforms.half_pixels, size / camera.width, size / camera.height);
     gl.uniform3fv(uniforms.shade, shade.map((value) => value / 255));

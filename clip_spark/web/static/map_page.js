@@ -2,7 +2,7 @@
 
 import { $, el } from "./dom.js";
 import { showDetails } from "./details.js";
-import { MapView } from "./map.js";
+import { MapView, newDrawing } from "./map.js";
 import { openServed } from "./map_source.js";
 import { href, mapView, seeOnMap } from "./state.js";
 import { showTags, taggers } from "./tags.js";
@@ -38,9 +38,10 @@ async function open(wanted, page) {
   shown?.view.close();
   shown = null;
   landed = "";
-  const { map, source } = await openServed(wanted.map, page.signal);
+  const coming = openServed(wanted.map, page.signal), drawing = newDrawing();
+  const { map, source } = await coming;
   shown = { name: wanted.map, view: new MapView($("map"), map, source, {
-    at: wanted.at, colour: wanted.colour, changed: seen(wanted.map), actions: (point) => ways(point, map, page),
+    drawing, at: wanted.at, colour: wanted.colour, changed: seen(wanted.map), actions: (point) => ways(point, map, page),
     tags: (points) => tagButtons(points, map, page.indices), cleared: () => page.show({ ...mapView(), q: null }) ?? true,
   }) };
 }

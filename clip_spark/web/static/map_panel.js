@@ -3,9 +3,10 @@
 
 import { el, number, plural, save } from "./dom.js";
 import { css } from "./map_colours.js";
+import { SCORE } from "./map_scores.js";
 
 const LISTED = 60;
-const TITLES = { kind: "kind" };
+const TITLES = { [SCORE]: "score of the search" };
 
 export class Panel {
   constructor(view) {
@@ -13,8 +14,9 @@ export class Panel {
     const { map, source } = view;
     this.status = el("p", { class: "map-status", role: "status" });
     this.where = el("p", { class: "map-where", "aria-live": "polite" });
-    this.choice = el("select", { onchange: () => this.recolour() }, ...["kind", ...Object.keys(map.columns)].map((name) => el("option", { value: name }, TITLES[name] ?? name)));
+    this.choice = el("select", { onchange: () => this.recolour() }, ...["kind", ...Object.keys(map.columns), ...(source.scores ? [SCORE] : [])].map((name) => el("option", { value: name }, TITLES[name] ?? name)));
     this.key = el("ul", { class: "map-legend", "aria-label": "Colours" });
+    this.note = el("p", { class: "map-note" });
     this.list = el("section", { class: "map-list" });
     const lost = Object.entries(map.unreadable ?? {});
     const count = lost.reduce((sum, [, one]) => sum + one, 0);
@@ -24,7 +26,7 @@ export class Panel {
       this.words = el("input", { type: "search", "aria-label": "Find on the map", placeholder: "Find on the map", autocomplete: "off" })) : null;
     const part = map.shown ? el("p", { class: "map-part" }, `${number(map.shown)} of ${number(map.whole)} points are in this file.`) : null;
     this.root = el("aside", { class: "map-panel", "aria-label": "About the map" }, el("h2", {}, view.title), part, find, this.where, this.status,
-      el("label", { class: "map-colour" }, "Colour by ", this.choice), this.key, missing, this.list);
+      el("label", { class: "map-colour" }, "Colour by ", this.choice), this.note, this.key, missing, this.list);
     view.root.append(this.root);
     this.regions();
   }
@@ -62,9 +64,11 @@ export class Panel {
   legend() {
     const { view } = this;
     this.choice.value = view.colouredBy;
-    this.key.replaceChildren(...view.colouring.legend.map(({ label, colour }, at) => {
+    this.note.textContent = view.colouring.note ?? "";
+    this.key.replaceChildren(...view.colouring.legend.map(({ label, colour, colours, from, to }, at) => {
       const mark = el("i", {});
-      mark.style.background = css(colour);
+      mark.style.background = colours ? `linear-gradient(90deg, ${colours.map(css).join()})` : css(colour);
+      if (colours) return el("li", { class: "map-scale" }, el("span", {}, label), el("small", {}, from), mark, el("small", {}, to));
       if (view.colouredBy !== "kind" || view.kinds.length < 2) return el("li", {}, mark, label);
       const kind = view.kinds[at], box = el("input", { type: "checkbox", onchange: () => view.toggleKind(kind) });
       box.checked = !view.off.has(kind);

@@ -30,9 +30,17 @@ class ServedMap {
     return createImageBitmap(await (await send(`${this.base}/sprites?${query}`)).blob(), { premultiplyAlpha: "premultiply" });
   }
 
-  /** @param {{words: string, stay?: boolean}} query with what the server understands: text, like, of, image, terms, k */
-  land({ words, stay, ...query }, signal) {
-    return ask(`${this.base}/search`, {}, { method: "POST", body: JSON.stringify(query), signal });
+  /** @param {{words: string, stay?: boolean, image?: string, k?: number, index?: string}} query with what the server understands: text, like, of, image, k */
+  async land({ words, stay, ...query }, signal) {
+    const { image, k, ...rest } = query;
+    const found = await ask(`${this.base}/search`, {}, { method: "POST", body: JSON.stringify({ ...query, vector: Boolean(image) }), signal });
+    return { ...found, asked: image ? { index: rest.index, embedding: found.vector } : rest }; // a picture is encoded once
+  }
+
+  /** The scores of a tile's points, as an Arrow file; `asked` is what a landing has of its query. */
+  async scores(tile, asked, signal) {
+    const address = `${this.base}/tiles/${tile}/scores?version=${this.map.version}`;
+    return (await send(address, { method: "POST", body: JSON.stringify(asked), signal })).arrayBuffer();
   }
 
   inside(polygon, kind) {
