@@ -90,8 +90,8 @@ function keyOf(bytes) {
 }
 
 /**
- * By the scores of a search (map_scores.js). Each kind has a scale of its own, from the lowest twentieth of a fair sample to the
- * best: a text is nearer to any text than a picture is.
+ * By the scores of a search (map_scores.js). Each kind has a scale of its own, from the middle one of a fair sample to the best: a
+ * text is nearer to any text than a picture is.
  * @param {(tile) => any} scores the column of a tile's scores, undefined while it is not here
  * @param {Record<string, number>} best the best score of a kind, where that is known
  * @returns {Colouring}
@@ -121,7 +121,7 @@ function scaleOf(column, count, best = -1) {
   const values = [];
   for (let row = 0; row < count; row++) if (column.there(row)) values.push(column.values[row]);
   values.sort((one, other) => one - other);
-  return [values[Math.floor(values.length / 20)] ?? 0, Math.max(values.at(-1) ?? 0, best)];
+  return [values[values.length >> 1] ?? 0, Math.max(values.at(-1) ?? 0, best)];
 }
 
 function byWord(name, sample) {
