@@ -14,7 +14,10 @@ VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "clip_spark/__init__.py").
 SPARK = ["pyspark>=3.5.6,<5"]
 ENCODE = ["torch", "torchvision", "open_clip_torch>=3.3,<4", "pillow>=10"]
 PICTURES = ["pillow-heif", "pillow-jxl-plugin"]  # HEIC and JPEG XL; the rest comes with pillow
-INDEX = ["autofaiss==2.18.0", "faiss-cpu>=1.10,<1.14", "duckdb>=1.1"]
+INDEX = ["faiss-cpu>=1.10", "duckdb>=1.1", "fire<0.7"]  # autofaiss imports fire
+# autofaiss 2.18.0 asks for numpy 1 and pandas 2, and works with the next of both. So it is installed by a line of its
+# own, without dependencies (README); who wants pip alone to decide takes this extra, and gets the older generation.
+AUTOFAISS = ["autofaiss==2.18.0", "pyarrow<26", "faiss-cpu<1.14"]
 WEB = ["fastapi>=0.110", "uvicorn>=0.30", "httptools>=0.6", "orjson>=3.9", "prometheus-client", "threadpoolctl>=3"]
 PLOT = ["matplotlib>=3.8"]
 S3 = ["s3fs>=2025.2"]
@@ -62,9 +65,9 @@ setup(
         "clip_spark.conf": ["spark/*", "pipelines/*", "rates/*"],
     },
     install_requires=[
-        "numpy>=1.26,<2",
-        "pyarrow>=18,<26",
-        "pandas>=2.2,<3",
+        "numpy>=1.26",
+        "pyarrow>=18",
+        "pandas>=2.2",
         "filelock>=3.12",
         "fsspec>=2025.2",
         "pyyaml",
@@ -77,6 +80,7 @@ setup(
         "encode": ENCODE,
         "pictures": PICTURES,
         "index": INDEX,
+        "autofaiss": AUTOFAISS,
         "web": WEB,
         "plot": PLOT,
         "s3": S3,

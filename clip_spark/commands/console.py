@@ -34,7 +34,7 @@ from clip_spark.datasets import tables as reports
 from clip_spark.datasets.manifest import REPORT, Manifest
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import ClipSparkError, InputError, UserError
-from clip_spark.runtime.session import SessionSource, session_source
+from clip_spark.runtime.session import LateSession, SessionSource
 
 INTERRUPTED = 130
 
@@ -80,15 +80,15 @@ def spark_source(command: Command | str, options: RunOptions) -> SessionSource:
     tracebacks; they end with the driver anyway.
     """
     prog = command.prog if isinstance(command, Command) else COMMANDS[command].prog
-    source = session_source(prog, options.master, dict(options.conf))
+    return _Interruptible(prog, options.master, dict(options.conf))
 
-    def get() -> Any:
-        spark = source()
+
+class _Interruptible(LateSession):
+    def __call__(self) -> Any:
+        spark = super().__call__()
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.default_int_handler)
         return spark
-
-    return get
 
 
 def guarded(name: str, work: Callable[[], None]) -> int:

@@ -19,8 +19,8 @@ import numpy as np
 
 from clip_spark.embed.picture_stream import Prepared, decoder, prepare
 from clip_spark.encoders import EncoderSpec, check_model, load_encoder
-from clip_spark.encoders.precision import LEAST_COSINE, LEAST_GAIN
 from clip_spark.encoders.protocol import Encoder
+from clip_spark.encoders.spec import LEAST_COSINE, LEAST_GAIN
 from clip_spark.errors import ModelError
 from clip_spark.pictures.parts import Part
 from clip_spark.pictures.sources import FileEntry, FilesPart

@@ -11,12 +11,18 @@ from clip_spark.datasets.run import Run
 from clip_spark.datasets.taken_over import FinishedShard, MakeOrCopy
 from clip_spark.embed.task import IDENTITY, adopt_encoder, noted_encoder
 from clip_spark.runtime import devices
+from clip_spark.runtime.alone import may_run_alone, run_alone
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import Planned, run_shards
 
 
 def encode_pending(
-    get_spark: SessionSource, step: str, run: Run, planned: Planned, work: Callable[[int], Callable[[Any], Receipt]]
+    get_spark: SessionSource,
+    step: str,
+    run: Run,
+    planned: Planned,
+    work: Callable[[int], Callable[[Any], Receipt]],
+    is_small: Callable[[Any], bool],
 ) -> None:
     """*Driver.* Write what is pending; of a dataset that grows with the encoder of the shards that stay.
 
@@ -26,11 +32,15 @@ def encode_pending(
         run: that is not finished.
         planned: all shards of its plan.
         work: torch's threads of a task -> what makes a shard.
+        is_small: whether an item takes less time than Spark takes to start.
     """
     encoder = run.grown_from.extra["encoder"] if run.grown_from else _encoder_taken_over(run)
     if encoder:
         adopt_encoder(run.output, encoder)
-    if items := run.todo(planned.items):
+    items = run.todo(planned.items)
+    if may_run_alone(get_spark, items, is_small) and run_alone(step, work(0), items[0]):
+        return
+    if items:
         spark = get_spark()
         threads = devices.threads_per_task(spark.sparkContext, len(items))
         encode_or_copy = MakeOrCopy(run.output, run.plan.fingerprint, work(threads))

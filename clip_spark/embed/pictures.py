@@ -16,6 +16,7 @@ from clip_spark.datasets.run import Run, begin_run
 from clip_spark.datasets.schema import EMBEDDINGS
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.sources import write_sources
+from clip_spark.datasets.taken_over import CopiedShard
 from clip_spark.embed.cut_shard import CutShard, write_cut
 from clip_spark.embed.facts import facts, with_precision
 from clip_spark.embed.fastest import sample_of
@@ -27,8 +28,9 @@ from clip_spark.embed.specs import FASTEST, EmbedImagesSpec
 from clip_spark.embed.task import ENCODER, EncodeTask, Usage, timed, write_rows
 from clip_spark.encoders import check_model
 from clip_spark.pictures.columns import address_column, check_picture_column, metadata_columns
-from clip_spark.pictures.find import FoundPictures, PictureShard, find_pictures, plan_shards
+from clip_spark.pictures.find import LEAST_FILES, FoundPictures, PictureShard, find_pictures, plan_shards
 from clip_spark.pictures.records import MetadataColumn, misfits, records_schema, records_table
+from clip_spark.pictures.sources import FilesPart
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import Planned, read_on_executors
 
@@ -58,7 +60,7 @@ def embed_images(get_spark: SessionSource, spec: EmbedImagesSpec) -> Manifest:
         return checked(run.manifest, spec.max_rejects)
     if run.growth is None:
         write_sources(run.output, sources_of(found, planned.items))
-    encode_pending(get_spark, "embed-images", run, planned, partial(_work_of, run, planned))
+    encode_pending(get_spark, "embed-images", run, planned, partial(_work_of, run, planned), _is_small)
     refine, left_out = with_precision(run), planned.plan.inputs["images"]["left_out"]
     manifest = run.commit(
         facts(run, "image", spec.price_per_hour), lambda report: with_left_out(refine(report), left_out), (ENCODER,)
@@ -70,6 +72,11 @@ def _work_of(run: Run, planned: Planned, threads: int) -> PictureWork:
     """*Driver.* What makes the shards of a run; of one that grows, as those were made that stay."""
     work = cast(PictureWork, planned.work(run.output, threads))
     return replace(work, columns=typed_as_before(work.columns, run))
+
+
+def _is_small(item: PictureShard | CutShard | CopiedShard) -> bool:
+    """*Pure.* Whether an item holds few pictures; of tars and tables that is not known."""
+    return isinstance(item, PictureShard) and isinstance(item.part, FilesPart) and len(item.part.files) <= LEAST_FILES
 
 
 def plan_tasks(spec: EmbedImagesSpec) -> Planned:

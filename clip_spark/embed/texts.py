@@ -18,9 +18,10 @@ from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.schema import EMBEDDINGS, check_columns
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.sources import write_sources
+from clip_spark.datasets.taken_over import CopiedShard
 from clip_spark.embed.facts import facts, with_precision
 from clip_spark.embed.pending import encode_pending
-from clip_spark.embed.record_slices import RecordShard, plan_shards, records_files
+from clip_spark.embed.record_slices import LEAST_SHARD_ROWS, RecordShard, plan_shards, records_files
 from clip_spark.embed.specs import EmbedTextSpec
 from clip_spark.embed.task import ENCODER, EncodeTask, Usage, timed, write_rows
 from clip_spark.embed.text_growth import grow_texts, sources_of
@@ -59,9 +60,14 @@ def embed_text(get_spark: SessionSource, spec: EmbedTextSpec) -> Manifest:
         return run.manifest
     if run.growth is None:
         write_sources(run.output, sources_of(sets, planned.items))
-    encode_pending(get_spark, "embed-text", run, planned, partial(planned.work, run.output))
+    encode_pending(get_spark, "embed-text", run, planned, partial(planned.work, run.output), _is_small)
     found = {**facts(run, "text", spec.price_per_hour), "templates": list(spec.said)}
     return run.commit(found, with_precision(run), (ENCODER,))
+
+
+def _is_small(item: RecordShard | CopiedShard) -> bool:
+    """*Pure.* Whether an item holds few records."""
+    return isinstance(item, RecordShard) and sum(part.stop - part.start for part in item.slices) <= LEAST_SHARD_ROWS
 
 
 def plan_tasks(spec: EmbedTextSpec) -> Planned:

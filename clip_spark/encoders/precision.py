@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clip_spark.encoders.forward import Forward
+from clip_spark.encoders.spec import LEAST_COSINE, LEAST_GAIN
 from clip_spark.runtime import devices
 from clip_spark.storage.local_cache import remember
 
@@ -28,10 +29,6 @@ log = logging.getLogger(__name__)
 Rates = dict[str, dict[str, float]]
 """Tower (text, picture) -> precision -> billions of operations a second."""
 
-LEAST_COSINE = 0.999
-"""What a vector may differ by between two precisions that count as the same embedding."""
-LEAST_GAIN = 1.05
-"""A precision must be so many times as fast as fp32 to be worth its rounding; less is noise."""
 SECONDS = 0.05
 """So long one product is repeated; its best time counts, for other work on the machine only adds."""
 ROWS = {devices.CPU: 1024, "cuda": 16_384}

@@ -8,6 +8,10 @@ from clip_spark.datasets.spec import check_choice, check_not_empty
 from clip_spark.pictures.look import Look
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "tf32", "int8")
+LEAST_COSINE = 0.999
+"""What a vector may differ by between two precisions that count as the same embedding."""
+LEAST_GAIN = 1.05
+"""A precision must be so many times as fast as another to be worth its rounding; less is noise."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from clip_spark.errors import UserError
@@ -41,13 +42,32 @@ DEFAULTS = {
 }
 
 
-def session_source(app_name: str, master: str = "", conf: Mapping[str, str] | None = None) -> SessionSource:
-    """*Driver.* A function that returns the running session, or starts one at its first call."""
+ELSEWHERE = ("PYSPARK_GATEWAY_PORT", "PYSPARK_SUBMIT_ARGS", "SPARK_CONF_DIR", "SPARK_HOME", "SPARK_REMOTE", "MASTER")
+"""Variables by which somebody else says where Spark runs."""
 
-    def get() -> SparkSession:
-        return get_session(app_name, master, conf)
 
-    return get
+@dataclass(frozen=True)
+class LateSession:
+    """*Driver.* Returns the running session, or starts one at its first call; the arguments are `get_session`'s."""
+
+    app_name: str
+    master: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self) -> SparkSession:
+        """The session."""
+        return get_session(self.app_name, self.master, self.settings)
+
+    def would_start(self) -> bool:
+        """Whether a call would start a new Spark on this machine, with nothing that anybody has asked of it."""
+        spark = sys.modules.get("pyspark")
+        runs = spark is not None and spark.SparkContext._active_spark_context is not None
+        return not (runs or self.master or self.settings or any(name in os.environ for name in ELSEWHERE))
+
+
+def session_source(app_name: str, master: str = "", conf: Mapping[str, str] | None = None) -> LateSession:
+    """*Driver.* What returns the running session, or starts one at its first call."""
+    return LateSession(app_name, master, conf or {})
 
 
 def get_session(app_name: str, master: str = "", settings: Mapping[str, str] | None = None) -> SparkSession:

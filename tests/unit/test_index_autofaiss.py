@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from clip_spark.errors import DatasetError
+from clip_spark.errors import DatasetError, UserError
+from clip_spark.index.build.build import build_index
 from clip_spark.index.build.read_vectors import VectorReader, dataset_files
 from clip_spark.index.build.train import train_index
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.files.part_writer import PartWriter, stored_ids
+from clip_spark.index.specs import IndexSpec
 from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 
@@ -31,6 +35,19 @@ def test_the_call_has_the_arguments_that_we_give() -> None:
         "trained_index_or_path", "embedding_reader", "memory_available_for_adding", "nb_cores",
         "temporary_indices_folder", "embedding_ids_df_handler", "nb_indices_to_keep", "index_optimizer",
     ]  # fmt: skip
+
+
+def test_where_it_is_missing_a_build_says_what_to_type_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_embeddings(tmp_path / "emb", unit_vectors(500), numbered(500))
+    monkeypatch.setitem(sys.modules, "autofaiss.indices", None)
+    spec = IndexSpec(embeddings=(str(tmp_path / "emb"),), output=str(tmp_path / "index"), index_key="IVF4,Flat")
+    with pytest.raises(UserError, match="pip install --no-deps autofaiss==2.18.0 embedding-reader"):
+        build_index(lambda: pytest.fail("Spark was started"), spec)
+    assert not (tmp_path / "index").exists()
+    exact = build_index(lambda: pytest.fail("Spark was started"), replace(spec, index_key="Flat"))
+    assert exact.rows == 500
 
 
 def test_its_task_takes_our_reader_and_its_merge_calls_our_writer(tmp_path: Path, reader: VectorReader) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clip_spark.encoders import EncoderSpec, load_encoder, precision
-from clip_spark.encoders.precision import LEAST_COSINE
+from clip_spark.encoders.spec import LEAST_COSINE
 from clip_spark.pictures.tars import TarPart
 from clip_spark.runtime import devices
 from clip_spark.search.hits import Wanted

@@ -23,7 +23,14 @@ from clip_spark.index.build import choose_key as keys
 from clip_spark.index.build.calibrate import Calibrator, calibration_tables, teaches
 from clip_spark.index.build.embedding_sets import as_source, check_no_record_twice, check_sets, sets_files
 from clip_spark.index.build.measure import Goal, measure, spot_check
-from clip_spark.index.build.on_spark import STEP, add_distributed, exact_distributed, map_shards, train_distributed
+from clip_spark.index.build.on_spark import (
+    STEP,
+    add_distributed,
+    exact_distributed,
+    load_autofaiss,
+    map_shards,
+    train_distributed,
+)
 from clip_spark.index.build.other_kind import other_kind
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
@@ -109,6 +116,8 @@ def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
     done = served(head, plan.as_plan, overwrite=again)
     if done is not None:
         return done
+    if not keys.is_exact(plan.key):
+        load_autofaiss()  # where it is missing, that is said before hours of training
     head = claimable(head)
     watch, asked = Stopwatch(), plan.as_plan
     new = find_new_rows(None, plan.sets, read_removed(head.uri))

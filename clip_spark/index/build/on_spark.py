@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clip_spark import storage
+from clip_spark.errors import UserError
 from clip_spark.index.build.read_vectors import VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter
 from clip_spark.index.build.train import TrainRecipe, train_index
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
 STEP = "build-index"
 SERVED_STILL = "What was served before still is."
+NO_AUTOFAISS = (
+    "This index has inverted lists, which autofaiss builds on Spark, and it cannot be imported here. Install it on all "
+    "machines: `pip install 'clip-spark[index]'`, then `pip install --no-deps autofaiss==2.18.0 embedding-reader`; "
+    "without its dependencies, for it asks for an older numpy than it needs. Exact indices (--index-key Flat) do not "
+    "need it."
+)
 BATCH_MEMORY = "128MB"
 """Vectors in flight per task, beside the part that it builds."""
 
@@ -38,11 +45,12 @@ def add_distributed(
     """*Driver.* Add all vectors to copies of a trained index on the executors, merge them to parts, and write those.
 
     Raises:
+        UserError: autofaiss is not installed.
         TaskError: a task failed for good; no job of this build is left running.
     """
-    from autofaiss.indices import distributed
     from tqdm import tqdm
 
+    distributed = load_autofaiss()
     distributed.tqdm = partial(tqdm, disable=True)  # its bars would draw over ours
     with job(spark, STEP, parts, SERVED_STILL):
         _, written = distributed.add_embeddings_to_index_distributed(
@@ -55,6 +63,15 @@ def add_distributed(
             index_optimizer=writer,
         )
     return [IndexFile(**_without_path(found)) for found in _as_list(written)]
+
+
+def load_autofaiss() -> Any:
+    """*Driver.* autofaiss's distributed mode; raises UserError, with what to type, where it is not installed."""
+    try:
+        from autofaiss.indices import distributed
+    except ImportError as error:
+        raise UserError(f"{NO_AUTOFAISS} ({error})") from error
+    return distributed
 
 
 def map_shards(spark: SparkSession, writer: ShardFileWriter) -> list[tuple[IndexFile, IndexFile | None]]:
