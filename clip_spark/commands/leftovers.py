@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clip_spark import storage
+from clip_spark.analysis.publish.spec import CLAIM
 from clip_spark.datasets.commit import history_uri, named_places, read_head
 from clip_spark.datasets.manifest import MANIFEST
 from clip_spark.datasets.own_files import OF_A_RUN
@@ -22,6 +23,8 @@ from clip_spark.storage.stores import clear_errors
 HOUR = 3600.0
 TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{32}}{re.escape(storage.TEMPORARY)}")
 PLACE = re.compile(r"((?:generations|parts|building)/[0-9a-f]{8})/.+")
+STAGED = re.compile(r"(.*/publish-[0-9a-f]{32})/.+")
+"""In a cache folder: what a killed publish had written for a hub; its claim says that it is ours."""
 WORK = re.compile(r"((?:generations/[0-9a-f]{8}/)?_work/(?:growth\.json|[0-9a-f]{32}(?=/))).*")
 
 
@@ -94,10 +97,14 @@ def leftover_files(uri: str, roots: dict[str, Root], unfinished: bool) -> Iterat
         root = _root_of(file.uri, roots)
         if TEMPORARY.fullmatch(storage.name(file.uri)):
             yield Leftover("temporary file", file.uri, file.bytes, _hours(changed))
+        elif unfinished and root is None and (staged := STAGED.fullmatch(file.uri)):
+            sums.setdefault(("unfinished publication", "", staged[1]), _Sum()).add(file, changed)
         elif root is not None and (what := _what(root, file.uri[len(root.uri) + 1 :], unfinished)):
             sums.setdefault((*what, root.uri), _Sum()).add(file, changed)
     for (kind, path, root_uri), total in sums.items():
         place = storage.join(root_uri, path) if path else root_uri
+        if kind == "unfinished publication" and not storage.exists(storage.join(place, CLAIM)):
+            continue
         yield Leftover(kind, place, total.bytes, _hours(total.changed), root=root_uri)
 
 

@@ -510,7 +510,7 @@ _ENTRIES = (
         "publish",
         group=SEARCH,
         takes="an index",
-        gives="a folder as fondant or clip-retrieval has it, with a card and checksums",
+        gives="a folder in the layout of another tool, with a card and checksums",
         spec="clip_spark.analysis.publish.spec:PublishSpec",
         spark=False,
         page="docs/publishing.md",
@@ -519,6 +519,10 @@ _ENTRIES = (
             (
                 "for clip-retrieval's server",
                 "clip-spark publish --index index/ --layout clip-retrieval --output served/",
+            ),
+            (
+                "tars with pictures and their tags",
+                "clip-spark publish --index index/ --layout webdataset --tags tags/ --output s3://bucket/tars",
             ),
         ),
     ),

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clip_spark.datasets.manifest import Manifest
-from clip_spark.datasets.receipt import Receipt
+from clip_spark.datasets.receipt import WRITTEN_AGAIN, Receipt
 from clip_spark.datasets.sources import Changes, compare, names_of, read_sources
 from clip_spark.datasets.taken_over import CopiedShard, FinishedShard
 from clip_spark.errors import OutputError
@@ -65,7 +65,8 @@ class Growth:
 
     def figures(self, written: Sequence[Receipt] = ()) -> dict[str, Any]:
         """*Pure.* For a manifest's `extra`; `written` are the receipts of the shards that this run wrote."""
-        new = sum(receipt.rows for receipt in written if receipt.shard not in self.cut) - self.rewritten
+        fresh = [receipt for receipt in written if receipt.shard not in self.cut]
+        new = sum(receipt.rows - receipt.counters.get(WRITTEN_AGAIN, 0) for receipt in fresh) - self.rewritten
         return {"new_rows": new, "vanished": self.vanished, "changed": self.changed, "pruned": self.pruned}
 
     @property

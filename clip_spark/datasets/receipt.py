@@ -14,6 +14,8 @@ from typing import Any
 from clip_spark import storage
 
 RECEIPTS = "receipts"
+WRITTEN_AGAIN = "rows written again"
+"""Counter of a receipt: rows of the generation before among those of the shard; a task alone knows how many."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,18 @@ def test_work_files_of_a_driver_that_ended_after_its_commit_are_found(tmp_path: 
     assert found(tmp_path) == [] and (tmp_path / "d" / "_work" / "mine.txt").exists()
 
 
+def test_what_a_killed_publish_left_in_the_cache_is_found_when_asked(tmp_path: Path) -> None:
+    for name, files in (("publish-" + "a" * 32, ("published.json", "data/0.parquet")), ("publish-" + "b" * 32, ("x",))):
+        for file in files:
+            storage.write_bytes(str(tmp_path / name / file), b"x")
+    assert found(tmp_path) == []
+    left = find_leftovers(str(tmp_path), older_than_hours=0, unfinished=True)
+    assert [(one.kind, one.uri) for one in delete_each(left)] == [
+        ("unfinished publication", f"{tmp_path}/publish-{'a' * 32}")
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["publish-" + "b" * 32], "that of others stays"
+
+
 def test_manifests_of_other_programs_are_none_of_ours(tmp_path: Path) -> None:
     for name in ("manifest.json", "plan.json", "parts/0000aaaa/x", "_work/x", "receipts/00000.json"):
         storage.write_json(f"{tmp_path}/theirs/{name}", {"name": "an app"})

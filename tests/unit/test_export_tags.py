@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -25,13 +24,9 @@ from clip_spark.analysis.exported_tags.edits import edit_of
 from clip_spark.analysis.exported_tags.spec import ExportTagsSpec
 from clip_spark.analysis.exported_tags.step import export_tags
 from clip_spark.analysis.exported_tags.xmp import DC, RDF, add_words
-from clip_spark.datasets import schema
-from clip_spark.datasets.plan import Plan
-from clip_spark.datasets.run import begin_run
-from clip_spark.datasets.shards import ShardWriter
 from clip_spark.errors import ClipSparkError, OutputError, Rejected
 from clip_spark.storage import conditional
-from tests.helpers_embeddings import FakeSpec
+from tests.helpers_tags import write_tags
 
 WORDS = ("red fox", "a & <b>", "größe")
 NAMES = ("a.jpg", "b.png", "sub/c.jpg", "sub/d.gif", "gone.jpg")
@@ -59,23 +54,6 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def write_tags(output: Path, pictures: Path, names: tuple[str, ...] = NAMES) -> str:
-    """Three tags for each picture, two pictures in a shard."""
-    shards = [names[start : start + 2] for start in range(0, len(names), 2)]
-    run = begin_run(str(output), Plan.of("tags", FakeSpec(output=str(output)), {}, len(shards)), overwrite=False)
-    for number, some in enumerate(shards):
-        rows = [
-            {"image_id": schema.record_id(name), "uri": uri_of(pictures, name), "rank": rank, "score": 0.5 - rank / 10,
-             "tag_id": "t", "text": word, "n": 1}
-            for name in some for rank, word in enumerate(WORDS, 1)
-        ]  # fmt: skip
-        with ShardWriter(run.output, run.plan.fingerprint, number, {"tags": schema.TAGS}) as writer:
-            writer.write("tags", pa.Table.from_pylist(rows, schema.TAGS))
-            writer.finish()
-    run.commit()
-    return str(output)
-
-
 def uri_of(pictures: Path, name: str) -> str:
     return name if "::" in name else str(pictures / name)
 
@@ -83,7 +61,7 @@ def uri_of(pictures: Path, name: str) -> str:
 def export(tmp_path: Path, pictures: Path, tagged: tuple[str, ...] = NAMES, **options: Any) -> dict[str, int]:
     tags = str(tmp_path / "tags")
     if not Path(tags).exists():
-        write_tags(tmp_path / "tags", pictures, tagged)
+        write_tags(tmp_path / "tags", [uri_of(pictures, name) for name in tagged], WORDS)
     spec = ExportTagsSpec(**{"tags": tags, "output": str(tmp_path / "out"), **options})
     return dict(export_tags(lambda: pytest.fail("no Spark"), spec).rows)
 
@@ -216,7 +194,7 @@ def test_killed_at_any_write_it_goes_on_or_is_undone(
 ) -> None:
     (pictures / "a.txt").write_text("mine")
     (pictures / "metadata.jsonl").write_text('{"file_name": "a.jpg", "tags": ["mine"]}\n')
-    write_tags(tmp_path / "tags", pictures)
+    write_tags(tmp_path / "tags", [uri_of(pictures, name) for name in NAMES], WORDS)
     before, limit, writes = state(pictures), 10**9, 0
     places = [(storage, "write_bytes"), (storage, "write_json"), (storage, "open_write"), (storage, "create_bytes")]
     originals = {name: getattr(module, name) for module, name in places}

@@ -220,6 +220,19 @@ def test_a_killed_import_goes_on_and_more_files_become_more_shards(
     assert read_manifest(pruned.uri).rows == len(vectors_of(pruned))
 
 
+def test_new_rows_are_those_that_no_shard_had_also_where_rows_were_rejected(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for number, zeros in ((0, 0), (1, 5)):
+        vectors = unit(10, number).astype(np.float32)
+        vectors[:zeros] = 0
+        save(folder / f"{number}.npy", vectors)
+    assert take_over(folder, shard_rows=100, modality="text").rows == 15
+    (folder / "0.npy").unlink()
+    save(folder / "2.npy", unit(4, 2).astype(np.float32))
+    grown = take_over(folder, shard_rows=100, modality="text", prune=True)
+    assert grown.rows == 9 and grown.extra["growth"]["new_rows"] == 4
+
+
 def test_an_imported_index_answers_conditions_on_others_columns(tmp_path: Path) -> None:
     pictures, _ = clip_retrieval(tmp_path / "in")
     found = take_over(tmp_path / "in")

@@ -25,8 +25,13 @@ from clip_spark.analysis.map.spec import MapSpec
 from clip_spark.analysis.map.sprites import CELL
 from clip_spark.analysis.map.step import make_map
 from clip_spark.analysis.map.tiles import WriteTiles
+from clip_spark.analysis.publish.spec import PublishSpec
+from clip_spark.analysis.publish.step import publish
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.errors import InputError, SpecError
+from clip_spark.index.build.build import build_index
+from clip_spark.index.change.remove import remove_records
+from clip_spark.index.specs import IndexSpec, RemoveSpec
 from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 from tests.helpers_resumed import data_of, told
 from tests.helpers_spark import in_this_process
@@ -165,6 +170,24 @@ def test_an_export_has_every_point_and_its_true_neighbours(sets: Path, tmp_path:
         assert np.allclose(near["distances"], 1 - cosines[row, near["ids"]], atol=1e-5)
     images = found["image"].to_pylist()
     assert [image is not None for image in images] == [row < PICTURES and row % 3 == 0 for row in range(len(images))]
+
+
+def test_a_publication_for_embedding_atlas_leaves_out_what_was_taken_down(
+    sets: Path, tmp_path: Path, whole: Manifest
+) -> None:
+    index = IndexSpec(embeddings=(str(sets / "images"),), output=str(tmp_path / "index"))
+    build_index(lambda: pytest.fail("no Spark"), index)
+    ids = points(whole)["record_id"].to_pylist()
+    gone = {ids[0], ids[30]}
+    remove_records(lambda: pytest.fail("no Spark"), RemoveSpec(index=index.output, ids=tuple(gone)))
+    out = str(tmp_path / "atlas")
+    publish(PublishSpec(index=index.output, layout="embedding-atlas", map=whole.uri, output=out))
+    found = pq.read_table(f"{out}/atlas.parquet")
+    assert found["record_id"].to_pylist() == [name for name in ids if name not in gone]
+    vectors = np.concatenate([unit_vectors(PICTURES, seed=1), unit_vectors(TEXTS, seed=2)])
+    left = vectors[[row for row, name in enumerate(ids) if name not in gone]]
+    for row, near in enumerate(found["neighbors"].to_pylist()):
+        np.testing.assert_allclose(near["distances"], 1 - left[near["ids"]] @ left[row], atol=1e-5)
 
 
 def test_an_export_says_what_it_cannot_do(sets: Path, tmp_path: Path, spark: Any) -> None:

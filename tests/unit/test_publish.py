@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from clip_spark import storage
 from clip_spark.analysis.publish import contents as contents_module
@@ -22,7 +25,7 @@ from clip_spark.analysis.publish.spec import PublishSpec, VerifySpec
 from clip_spark.analysis.publish.step import publish
 from clip_spark.analysis.publish.verify import verify_dataset
 from clip_spark.datasets.schema import record_id
-from clip_spark.errors import ClipSparkError, DatasetError, InputError, OutputError
+from clip_spark.errors import ClipSparkError, DatasetError, InputError, OutputError, SpecError
 from clip_spark.index.build.build import build_index
 from clip_spark.index.change.remove import remove_records
 from clip_spark.index.files.faiss_library import load_faiss
@@ -30,6 +33,7 @@ from clip_spark.index.specs import IndexSpec, RemoveSpec
 from clip_spark.storage import files
 from clip_spark.storage.local_cache import CACHE_VARIABLE
 from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
+from tests.helpers_tags import write_tags
 from tests.services.hub import running_hub
 
 ROWS, GONE = 260, (3, 100, 259)
@@ -125,6 +129,70 @@ def test_a_copy_is_proven(index: str, tmp_path: Path) -> None:
         verify_dataset(VerifySpec(dataset=str(out)))
     with pytest.raises(InputError, match=f"has no {CHECKSUMS}: it is no publication"):
         verify_dataset(VerifySpec(dataset=str(tmp_path)))
+
+
+def test_tars_hold_pictures_tags_and_vectors_by_row(tmp_path: Path) -> None:
+    names = [str(tmp_path / f"{n}.png") for n in range(4)] + ["https://example.org/far.jpg"]
+    for name in names[:3]:  # the fourth is gone
+        Image.new("RGB", (4, 4), "red").save(name)
+    write_embeddings(tmp_path / "emb", VECTORS[:5], names, modality="image")
+    build_index(
+        lambda: pytest.fail("no Spark"), IndexSpec(embeddings=(str(tmp_path / "emb"),), output=str(tmp_path / "i"))
+    )
+    remove_records(lambda: pytest.fail("no Spark"), RemoveSpec(index=str(tmp_path / "i"), ids=(record_id(names[0]),)))
+    tags = write_tags(tmp_path / "tags", names[::-1], ("red", "small"))
+    out = published(str(tmp_path / "i"), tmp_path, layout="webdataset", tags=tags)
+    with tarfile.open(out / "00000.tar") as tar:
+        found = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    assert [name for name in found if name.endswith("png")] == ["000000000.png", "000000001.png"]
+    rows = [json.loads(found[f"{n:09d}.json"]) for n in range(4)]
+    assert [row["uri"] for row in rows] == names[1:]
+    assert rows[3]["tags"] == [{"text": "red", "score": 0.4}, {"text": "small", "score": 0.3}]
+    np.testing.assert_array_equal(np.load(io.BytesIO(found["000000002.npy"])), VECTORS[3])
+    before = (out / "00000.tar").read_bytes()
+    published(str(tmp_path / "i"), tmp_path, layout="webdataset", tags=tags, overwrite=True)
+    assert (out / "00000.tar").read_bytes() == before, "the same publication has the same bytes"
+
+
+def test_lancedb_reads_its_table_back(index: str, tmp_path: Path) -> None:
+    lancedb = pytest.importorskip("lancedb")
+    out = published(index, tmp_path, layout="lancedb")
+    rows = lancedb.connect(str(out)).open_table("vectors")
+    query = unit_vectors(1, seed=9)[0]
+    best = np.argsort(-(VECTORS[LEFT] @ query), kind="stable")[:5]
+    found = rows.search(query).distance_type("cosine").limit(5).to_list()
+    assert [row["id"] for row in found] == [record_id(NAMES[LEFT[n]]) for n in best] and rows.count_rows() == len(LEFT)
+    assert "files have the bytes" in verify_dataset(VerifySpec(dataset=str(out)))
+    (out / CHECKSUMS).unlink()  # killed before the end: what it left has other names than what comes now
+    published(index, tmp_path, layout="lancedb")
+    assert lancedb.connect(str(out)).open_table("vectors").count_rows() == len(LEFT)
+    listed = {line.split("  ")[1] for line in (out / CHECKSUMS).read_text().splitlines()}
+    assert listed | {CHECKSUMS} == {str(f.relative_to(out)) for f in out.rglob("*") if f.is_file()}
+    published(index, tmp_path, overwrite=True)
+    assert not (out / "vectors.lance").exists()
+
+
+def test_usearch_finds_the_rows_of_the_data(index: str, tmp_path: Path) -> None:
+    usearch = pytest.importorskip("usearch.index")
+    out = published(index, tmp_path, layout="usearch")
+    found = usearch.Index.restore(str(out / "vectors.usearch"))
+    data = table(out, "data/*.parquet")
+    keys = found.search(VECTORS[LEFT], 1).keys.reshape(-1)
+    assert (keys == np.arange(len(LEFT))).mean() > 0.99 and len(found) == data.num_rows
+    assert data["url"][int(found.search(VECTORS[7], 1).keys[0])].as_py() == NAMES[7]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"tags": "t"}, "go into a webdataset"),
+        ({"layout": "embedding-atlas"}, "needs --map"),
+        ({"map": "m"}, "needs --map"),
+    ],
+)
+def test_what_a_layout_has_no_place_for_is_refused(options: dict[str, Any], why: str) -> None:
+    with pytest.raises(SpecError, match=why):
+        PublishSpec(index="i", output="o", **options)
 
 
 class Killed(BaseException):

@@ -52,7 +52,7 @@ def export_map(spec: ExportMapSpec) -> int:
     with storage.open_write(spec.output) as stream:
         if spec.ending == CSV:
             return _write_csv(stream, _blocks(manifest), columns)
-        return _write_atlas(stream, manifest, columns, spec.pictures)
+        return write_atlas(stream, manifest, spec.pictures)
 
 
 def _shards(manifest: Manifest) -> list[Receipt]:
@@ -91,16 +91,23 @@ def _as_json(value: Any) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _write_atlas(stream: IO[bytes], manifest: Manifest, columns: pa.Schema, pictures: bool) -> int:
+def write_atlas(
+    stream: IO[bytes], manifest: Manifest, pictures: bool = False, gone: frozenset[str] = frozenset()
+) -> int:
+    """*Driver.* The points as embedding-atlas reads them, without some records; returns the number of rows."""
     frame = open_frame(frame_of(manifest))
-    vectors, row_of = _vector_blocks(manifest), _rows_of_anchors(manifest, frame)
-    wanted = pa.schema([*columns, ("neighbors", NEIGHBORS), *([("image", THUMBNAIL)] if pictures else [])])
+    row_of = _rows_of_anchors(manifest, frame, gone)
+    wanted = pa.schema([*_columns(manifest), ("neighbors", NEIGHBORS), *([("image", THUMBNAIL)] if pictures else [])])
     rows = 0
     with pq.ParquetWriter(stream, wanted, compression="zstd") as writer:
-        for block in _blocks(manifest):
+        for whole, vectors in zip(_blocks(manifest), _vector_blocks(manifest), strict=True):
+            kept = _kept(whole, gone)
+            block = whole.filter(pa.array(kept))
+            if not block.num_rows:
+                continue
             found = {name: block[name] for name in block.column_names}
             own = np.arange(rows, rows + block.num_rows)
-            found["neighbors"] = _neighbors(frame, next(vectors), row_of, own)
+            found["neighbors"] = _neighbors(frame, vectors[kept], row_of, own)
             if pictures:
                 found["image"] = _thumbnails(block)
             writer.write_table(pa.table(found, schema=wanted))
@@ -109,10 +116,19 @@ def _write_atlas(stream: IO[bytes], manifest: Manifest, columns: pa.Schema, pict
     return rows
 
 
-def _rows_of_anchors(manifest: Manifest, frame: Frame) -> np.ndarray:
+def _kept(block: pa.Table, gone: frozenset[str]) -> np.ndarray:
+    """Which rows are not among those, bool (n,)."""
+    ids = block[schema.RECORD_ID].to_pylist() if gone else ()
+    return np.array([name not in gone for name in ids], bool) if gone else np.ones(block.num_rows, bool)
+
+
+def _rows_of_anchors(manifest: Manifest, frame: Frame, gone: frozenset[str]) -> np.ndarray:
     """The row of the export that each anchor has, int64 (n,); -1 for those that are gone from the map."""
     found, row = np.full(len(frame.ids), -1), 0
-    for block in _blocks(manifest):
+    for whole in _blocks(manifest):
+        block = whole.filter(pa.array(_kept(whole, gone)))
+        if not block.num_rows:
+            continue
         if block["kind"][0].as_py() == PICTURE:
             anchors = frame.own(block[schema.RECORD_ID].combine_chunks())
             found[anchors[anchors >= 0]] = row + np.flatnonzero(anchors >= 0)

@@ -9,13 +9,27 @@ from typing import Any
 
 from clip_spark import storage
 from clip_spark.analysis.publish.contents import Contents
-from clip_spark.analysis.publish.spec import CLIP_RETRIEVAL, PublishSpec
+from clip_spark.analysis.publish.spec import ATLAS, CLIP_RETRIEVAL, FONDANT, LANCEDB, USEARCH, WEBDATASET, PublishSpec
 from clip_spark.datasets.manifest import REPORT, Manifest, read_manifest
 from clip_spark.errors import ClipSparkError
 
 MOST_STEPS = 50
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
          (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
+PATTERNS = {
+    FONDANT: "data/*.parquet", USEARCH: "data/*.parquet", CLIP_RETRIEVAL: "metadata/*.parquet",
+    WEBDATASET: "*.tar", ATLAS: "atlas.parquet",
+}  # fmt: skip
+"""What `datasets` loads."""
+OTHER_WAYS = {
+    WEBDATASET: ("import webdataset", 'for sample in webdataset.WebDataset("00000.tar").decode():',
+                 '    sample["json"]["tags"], sample["npy"]  # and the picture under its ending'),
+    LANCEDB: ("import lancedb", 'rows = lancedb.connect("/path/to/this/folder").open_table("vectors")',
+              "rows.search(query).limit(10).to_pandas()"),
+    USEARCH: ("from usearch.index import Index", 'index = Index.restore("vectors.usearch")',
+              "index.search(query, 10).keys  # numbers of rows of data/, from 0"),
+    ATLAS: ("# in a shell", "# embedding-atlas atlas.parquet --x x --y y --neighbors neighbors --text text"),
+}  # fmt: skip
 LICENCE_COLUMNS = ("license", "licence", "rights")
 
 
@@ -57,8 +71,9 @@ def _header(spec: PublishSpec, contents: Contents, title: str) -> str:
     size = next((name for most, name in SIZES if rows < most), "n>1B")
     lines = ["---", f"pretty_name: {_quoted(title)}", f"license: {spec.license or 'other'}", "tags:"]
     lines += ["- embeddings", "- clip", "- faiss", "- clip-spark", "size_categories:", f"- {size}"]
-    pattern = "metadata/*.parquet" if spec.layout == CLIP_RETRIEVAL else "data/*.parquet"
-    return "\n".join([*lines, "configs:", "- config_name: default", f'  data_files: "{pattern}"', "---"])
+    pattern = PATTERNS.get(spec.layout)
+    lines += ["configs:", "- config_name: default", f'  data_files: "{pattern}"'] if pattern else []
+    return "\n".join([*lines, "---"])
 
 
 def _quoted(text: str) -> str:
@@ -126,6 +141,8 @@ def _load(spec: PublishSpec, contents: Contents) -> str:
             f"clip-retrieval back --indices-paths indices.json   # serves {contents.info.modality}.index",
         ]
         return "## Use\n\n```sh\n" + "\n".join(lines) + "\n```"
+    if spec.layout in OTHER_WAYS:
+        return "## Use\n\n```python\n" + "\n".join(OTHER_WAYS[spec.layout]) + "\n```"
     hub = spec.output.removeprefix("hf://datasets/") if spec.output.startswith("hf://") else ""
     given = f'"{hub}"' if hub else '"parquet", data_files="data/*.parquet"'
     code = [

@@ -1,13 +1,19 @@
-"""*Worker.* The files of a publication, by the layout of the tool that is to read them.
+"""*Driver.* The files of a publication, by the layout of the tool that is to read them.
 
 fondant          data/part-00000.parquet (id, url, embedding, ...), faiss, id_mapping/part-00000000.parquet (url, i)
 clip-retrieval   image.index or text.index, metadata/metadata_00000.parquet (image_path, url, caption, ...), image.json
+webdataset       00000.tar (000000000.jpg, .txt, .json with the tags, .npy with the vector)
+lancedb          vectors.lance/, a table with the records and `vector`
+usearch          vectors.usearch beside fondant's data/: key i is row i
+embedding-atlas  atlas.parquet: the places of a map with neighbours, as export-map writes it
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any
 
 import numpy as np
@@ -15,18 +21,74 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from clip_spark.analysis.map.export import write_atlas
 from clip_spark.analysis.publish.contents import Contents
-from clip_spark.analysis.publish.spec import CLIP_RETRIEVAL
+from clip_spark.analysis.publish.other_engines import TABLE, lance_files, write_usearch
+from clip_spark.analysis.publish.spec import ATLAS, CLIP_RETRIEVAL, FONDANT, LANCEDB, USEARCH, WEBDATASET
+from clip_spark.analysis.publish.tags import TagsByPicture
+from clip_spark.analysis.publish.webdataset import write_tar
+from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.schema import RECORD_ID
 from clip_spark.index.files.part_writer import HashingStream, write_faiss
 from clip_spark.pictures.stored import is_web_address
 
 Write = Callable[[IO[bytes]], None]
+TAR_ROWS = 10_000
+"""Of a webdataset, as img2dataset has it."""
 
 
-def files(contents: Contents, layout: str, file_rows: int) -> dict[str, Write]:
+@dataclass(frozen=True)
+class Source:
+    """*Driver.* What is published: an index, and what goes with it.
+
+    Attributes:
+        tags: of its pictures, for a webdataset.
+        map: with its places, for embedding-atlas.
+    """
+
+    contents: Contents
+    tags: TagsByPicture | None = None
+    map: Manifest | None = None
+
+
+def files(source: Source, layout: str, file_rows: int) -> dict[str, Write]:
     """*Driver.* Path of each file -> what writes it, in the order in which they are written."""
-    return _clip_retrieval(contents, file_rows) if layout == CLIP_RETRIEVAL else _fondant(contents, file_rows)
+    contents = source.contents
+    if layout == CLIP_RETRIEVAL:
+        return _clip_retrieval(contents, file_rows)
+    if layout == WEBDATASET:
+        return _webdataset(source, file_rows)
+    if layout == USEARCH:
+        return {**_data_files(contents, file_rows), "vectors.usearch": partial(write_usearch, contents=contents)}
+    if layout == ATLAS and source.map is not None:
+        return {"atlas.parquet": partial(_write_atlas, manifest=source.map, gone=contents.removed)}
+    return _fondant(contents, file_rows) if layout == FONDANT else {}
+
+
+def folders(source: Source, layout: str) -> dict[str, Callable[[], Iterator[tuple[str, str]]]]:
+    """*Driver.* Folders whose files only another library can name -> what makes them on this disk: (path, place)."""
+    return {f"{TABLE}.lance": partial(lance_files, source.contents)} if layout == LANCEDB else {}
+
+
+def _webdataset(source: Source, file_rows: int) -> dict[str, Write]:
+    bounds = enumerate(_bounds(source.contents, min(file_rows, TAR_ROWS)))
+    return {
+        f"{number:05d}.tar": partial(
+            write_tar, contents=source.contents, start=start, stop=stop, tags=source.tags
+        )
+        for number, (start, stop) in bounds
+    }  # fmt: skip
+
+
+def _write_atlas(stream: IO[bytes], manifest: Manifest, gone: frozenset[str]) -> None:
+    write_atlas(stream, manifest, gone=gone)
+
+
+def _data_files(contents: Contents, file_rows: int) -> dict[str, Write]:
+    return {
+        f"data/part-{number:05d}.parquet": _table_writer(contents, start, stop, _data)
+        for number, (start, stop) in enumerate(_bounds(contents, file_rows))
+    }
 
 
 def _bounds(contents: Contents, file_rows: int) -> list[tuple[int, int]]:

@@ -9,22 +9,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import IO, Any
 
 from clip_spark import storage
 from clip_spark.analysis.publish.card import card
 from clip_spark.analysis.publish.checksums import CHECKSUMS, sha256_of, write_checksums
 from clip_spark.analysis.publish.contents import Contents
-from clip_spark.analysis.publish.layouts import files
-from clip_spark.analysis.publish.spec import PublishSpec
+from clip_spark.analysis.publish.layouts import Source, files, folders
+from clip_spark.analysis.publish.spec import CLAIM, PublishSpec
+from clip_spark.analysis.publish.tags import TagsByPicture
 from clip_spark.datasets.apart import check_apart
+from clip_spark.datasets.manifest import read_manifest
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.errors import OutputError
 from clip_spark.index.files.part_writer import HashingStream
 from clip_spark.storage import hub
 
-CLAIM, CARD = "published.json", "README.md"
+CARD = "README.md"
+FOLDER_ENDING = ".lance"
+"""Of what is a folder among the files of a claim."""
 log = logging.getLogger(__name__)
 
 
@@ -38,26 +45,45 @@ def publish(spec: PublishSpec) -> int:
         OutputError: the output holds another publication, or files of somebody else; or records were taken down while
             this ran: then nothing is whole.
     """
-    contents = Contents(spec.index)
-    try:
-        check_apart(storage.absolute(spec.output), {"index": contents.manifest.as_input()})
-        claim = _claim(spec, contents)
+    with _opened(spec) as source:
+        contents = source.contents
+        check_apart(storage.absolute(spec.output), _inputs(source))
+        claim = _claim(spec, source)
         _check_output(spec, claim)
         if not hub.is_hub(spec.output):
-            _write(spec.output, spec, contents, claim)
+            _write(spec.output, spec, source, claim)
         else:
             with hub.staging(claim["fingerprint"]) as folder:
-                _write(folder, spec, contents, claim)
+                _write(folder, spec, source, claim)
                 hub.upload(folder, spec.output, f"{len(contents.positions):,} rows by clip-spark")
         return len(contents.positions)
-    finally:
-        contents.close()
 
 
-def _claim(spec: PublishSpec, contents: Contents) -> dict[str, Any]:
+@contextmanager
+def _opened(spec: PublishSpec) -> Iterator[Source]:
+    """What is published; all of it is let go of at the end."""
+    with ExitStack() as opened:
+        contents = Contents(spec.index)
+        opened.callback(contents.close)
+        tags = TagsByPicture(read_manifest(spec.tags, "tags")) if spec.tags else None
+        if tags is not None:
+            opened.callback(tags.close)
+        yield Source(contents, tags, read_manifest(spec.map, "map") if spec.map else None)
+
+
+def _inputs(source: Source) -> dict[str, dict[str, Any]]:
+    """The datasets that are published, as plans name inputs."""
+    tags = source.tags.manifest if source.tags else None
+    found = {"index": source.contents.manifest, "tags": tags, "map": source.map}
+    return {name: one.as_input() for name, one in found.items() if one is not None}
+
+
+def _claim(spec: PublishSpec, source: Source) -> dict[str, Any]:
     """What this publication is; equal claims go on with each other's files."""
-    names = [*files(contents, spec.layout, spec.file_rows), CARD]
+    contents = source.contents
+    names = [*files(source, spec.layout, spec.file_rows), *folders(source, spec.layout), CARD]
     content = [contents.fingerprint, spec.layout, spec.file_rows, spec.license, spec.name]
+    content += [one["fingerprint"] for name, one in _inputs(source).items() if name != "index"]
     return {
         "fingerprint": fingerprint(content),
         "layout": spec.layout,
@@ -85,8 +111,9 @@ def _check_output(spec: PublishSpec, claim: dict[str, Any]) -> None:
         )
 
 
-def _write(folder: str, spec: PublishSpec, contents: Contents, claim: dict[str, Any]) -> None:
+def _write(folder: str, spec: PublishSpec, source: Source, claim: dict[str, Any]) -> None:
     """*Driver.* Write what is not there yet; of another publication nothing stays, its checksums go first."""
+    contents = source.contents
     place = storage.join(folder, CLAIM)
     before = storage.read_json(place) if storage.exists(place) else claim
     same = before.get("fingerprint") == claim["fingerprint"]
@@ -95,24 +122,44 @@ def _write(folder: str, spec: PublishSpec, contents: Contents, claim: dict[str, 
         return
     storage.remove_files([storage.join(folder, CHECKSUMS)])
     if not same or spec.overwrite:
-        storage.remove_files([storage.join(folder, name) for name in before.get("files", ())])
+        _remove(folder, before)
     if not same or not storage.exists(place):
         storage.write_json(place, claim)
     title = spec.name or storage.name(spec.output)
     found = {CLAIM: sha256_of(place)}
     writers = {
-        **files(contents, spec.layout, spec.file_rows),
+        **files(source, spec.layout, spec.file_rows),
         CARD: lambda stream: stream.write(card(spec, contents, title).encode()),
     }
     for name, write in writers.items():
         found[name] = _written(storage.join(folder, name), write)
+    for name, make in folders(source, spec.layout).items():
+        storage.remove_tree(storage.join(folder, name))  # what a killed run has left there has other names
+        for path, place in make():
+            found[path] = _copied(place, storage.join(folder, path))
     if contents.changed():
-        storage.remove_files([storage.join(folder, name) for name in claim["files"]])
+        _remove(folder, claim)
         raise OutputError(
             f"Records were taken down from '{spec.index}' while it was published; what was written is deleted. "
             "Run the same command again."
         )
     write_checksums(folder, found)
+
+
+def _remove(folder: str, claim: dict[str, Any]) -> None:
+    """Take away the files of a publication."""
+    for name in claim.get("files", ()):
+        place = storage.join(folder, name)
+        if name.endswith(FOLDER_ENDING):
+            storage.remove_tree(place)
+        else:
+            storage.remove_files([place])
+
+
+def _copied(place: str, uri: str) -> str:
+    """The sha256 of a file of this disk, which is copied."""
+    with open(place, "rb") as stream:
+        return _written(uri, partial(shutil.copyfileobj, stream))
 
 
 def _written(uri: str, write: Callable[[IO[bytes]], object]) -> str:

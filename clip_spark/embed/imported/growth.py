@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,7 @@ def grow(
     nothing = (SCHEMA.empty_table(), compare(now[:0], now))
     old, changes = changes_since(before, now, option) if before else nothing
     gone = np.union1d(changes.vanished, changes.outdated) if prune else np.zeros(0, np.int64)
-    stay, hit = shards_without(before, old, gone) if before else ([], [])
+    stay, _ = shards_without(before, old, gone) if before else ([], [])
     numbers = {receipt.shard for receipt in stay}
     stays = np.isin(old["shard"].to_numpy(), list(numbers))
     again = np.setdiff1d(np.flatnonzero(~stays), gone)
@@ -43,7 +44,10 @@ def grow(
     todo = np.union1d(np.union1d(changes.new, changes.changed) if prune else changes.new, rewritten)
     taken, rest = unchanged(of_one_encoder(finished, before), now, todo)
     copied, of_copied = copies(taken, next_number(before))
-    shards = pack([parts[row] for row in rest.tolist()], shard_rows, next_number(before) + len(copied))
+    had = set(rewritten.tolist())
+    shards = pack(
+        [replace(parts[row], again=row in had) for row in rest.tolist()], shard_rows, next_number(before) + len(copied)
+    )
     left = old.take(pa.array(np.flatnonzero(stays)))
     return Growth(
         kept=tuple(stay),
@@ -52,9 +56,6 @@ def grow(
         vanished=len(changes.vanished),
         changed=len(changes.changed),
         pruned=prune,
-        rewritten=min(
-            sum(receipt.rows for receipt in hit), sum(parts[row].stop - parts[row].start for row in rewritten)
-        ),
     )
 
 

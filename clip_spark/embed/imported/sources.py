@@ -31,6 +31,7 @@ class Source:
         first: of the lines, or of the vectors of a Faiss index: number of the one that belongs to the first row.
         start, stop: the rows that are meant.
         line_at: byte of the line of row `start`.
+        again: whether the generation before had these rows, in a shard that has lost others.
     """
 
     uri: str
@@ -46,6 +47,7 @@ class Source:
     start: int = 0
     stop: int = 0
     line_at: int = 0
+    again: bool = False
 
     @property
     def name(self) -> str:

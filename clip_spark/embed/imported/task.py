@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from clip_spark.datasets.embeddings import UNIT_TOLERANCE, embedding_table
-from clip_spark.datasets.receipt import Receipt
+from clip_spark.datasets.receipt import WRITTEN_AGAIN, Receipt
 from clip_spark.datasets.schema import EMBEDDINGS, RECORD_ID
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.embed.imported.columns import Columns
@@ -72,6 +72,8 @@ class ImportTask:
             writer.counters[NORMALISED] += divided
         if block.vectors.dtype.itemsize > 4:
             writer.counters[ROUNDED] += int(good.sum())
+        if source.again:
+            writer.counters[WRITTEN_AGAIN] += int(good.sum())
         records, vectors = records.filter(pa.array(good)), vectors[good]
         writer.write("embeddings", embedding_table(records.column(RECORD_ID).to_pylist(), vectors))
         writer.write("records", records)
