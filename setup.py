@@ -25,6 +25,7 @@ DELTA = ["deltalake"]
 NOTEBOOK = ["anywidget>=0.9"]
 MCP = ["mcp>=2.3,<3", "httpx2"]  # the official SDK; its second generation has other names than the first
 DOWNLOAD = ["aiohttp>=3.10", "protego>=0.3"]  # protego reads robots.txt as RFC 9309 has it
+HF = ["transformers"]  # tokens of SigLIP, CLIPA and multilingual models, and towers of the last
 TSNE = ["openTSNE>=1.0"]
 UMAP = ["umap-learn>=0.5.7"]  # brings numba and llvmlite, 200 MB: only where --method umap is wanted
 LANCEDB = ["lancedb>=0.20"]  # only for `publish --layout lancedb`
@@ -80,6 +81,7 @@ setup(
     extras_require={
         "spark": SPARK,
         "encode": ENCODE,
+        "hf": HF,
         "pictures": PICTURES,
         "index": INDEX,
         "autofaiss": AUTOFAISS,
@@ -95,7 +97,7 @@ setup(
         "lancedb": LANCEDB,
         "usearch": USEARCH,
         "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3 + DELTA + DOWNLOAD + TSNE,
-        "test": TEST + TEST_WEB + PICTURES + NOTEBOOK + MCP + LANCEDB + USEARCH,
+        "test": TEST + TEST_WEB + PICTURES + NOTEBOOK + MCP + HF + LANCEDB + USEARCH,
         "check": CHECK,
         "bench": BENCH,
         "fuzz": ["schemathesis"],

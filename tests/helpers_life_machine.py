@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -12,8 +13,9 @@ from hypothesis.stateful import invariant, precondition, rule
 from clip_spark import storage
 from clip_spark.datasets.commit import read_head
 from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.schema import record_id
 from clip_spark.index.build import build as build_module
-from clip_spark.index.files.layout import index_info
+from clip_spark.index.files.layout import IndexInfo, index_info
 from clip_spark.index.open.records import RecordReader
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
@@ -25,6 +27,7 @@ from tests.helpers_life import (
     QUERY,
     SETS,
     TEXTS,
+    VERSIONS,
     State,
     World,
     columns_of,
@@ -32,6 +35,7 @@ from tests.helpers_life import (
     write_asked,
     write_set,
 )
+from tests.helpers_spark import in_this_process
 
 PLACES = ("", "parts", "generations", "removed", "parts/notes", "history", "_work", "receipts")
 
@@ -43,6 +47,7 @@ class Life(disturbed(COMMANDS, writes=14)):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(build_module, "log", type("Quiet", (), {"info": staticmethod(lambda *_: None)})())
+        in_this_process(self.patch)
         self.folder = self.new_folder()
         for name in SETS:
             write_set(self.folder, name, 0, overwrite=False)
@@ -77,39 +82,45 @@ class Life(disturbed(COMMANDS, writes=14)):
         return super().attempt(command)
 
     def answer(self, index: str) -> list[int]:
-        if self.official(index) is None:
-            return []
-        searcher = Searcher.open(self.place(index))
-        try:
-            return rows_found(searcher)
-        finally:
-            searcher.close()
+        found = self.official(index)
+        return [] if found is None else answer_of(found, index_info(found))
 
-    def positions(self, index: str) -> list[int | None]:
-        """The row at each position that the manifest names; None where the record is erased."""
+    def seen(self, index: str) -> list[Any]:
+        """What there is of an index, and of the one beside it, as `State.seen` says it."""
         found = self.official(index)
         if found is None:
-            return []
+            return [([], [], ""), None]
         info = index_info(found)
-        texts: list[str | None] = []
-        for _, batch in RecordReader(found.uri, info.records, info.columns).batches():
-            texts += batch.column("text").to_pylist()
-        return [None if text is None else TEXTS.index(text) for text in texts]
+        beside = info.other and (*seen_of(found, info.other.info), info.other.was_served)
+        return [seen_of(found, info), beside]
 
     def settle(self, *possible: World) -> None:
         """Go on from the one of these worlds that is there."""
-        found = [(self.answer(index), self.positions(index)) for index in INDICES]
+        found = [self.seen(index) for index in INDICES]
         versions = tuple(self.version(name) for name in SETS)
-        fitting = [world for world in possible if world.versions == versions and fits(world, found)]
-        assert fitting, f"there is {versions}, {found}; possible were {possible}"
+        doubles = tuple(self.doubles(name) for name in SETS)
+        alike = [world for world in possible if (world.versions, world.doubles) == (versions, doubles)]
+        fitting = [world for world in alike if fits(world, found)]
+        assert fitting, f"there is {versions}, {doubles}, {found}; possible were {possible}"
         self.world = fitting[0]
+
+    def doubles(self, name: str) -> int | None:
+        """The version of a set that its doubles were found in."""
+        made = self.official(f"{name}-doubles")
+        if made is None:
+            return None
+        ids = {each for uri in made.files("duplicates") for each in column(uri, "record_id")}
+        fitting = [
+            version for version in VERSIONS if ids & {record_id(TEXTS[row]) for row in rows_of_set((name, version))}
+        ]
+        assert len(fitting) == 1, f"the doubles of '{name}' are {ids}"
+        return fitting[0]
 
     def version(self, name: str) -> int:
         """Of a set of embeddings, by its rows."""
         texts: list[str] = []
         for uri in read_manifest(self.place(name)).files("records"):
-            with storage.open_read(uri) as stream:
-                texts += pq.read_table(stream, columns=["text"]).column(0).to_pylist()
+            texts += column(uri, "text")
         fitting = [version for version in (0, 1) if texts == [TEXTS[row] for row in rows_of_set((name, version))]]
         assert fitting, f"the set '{name}' holds {texts}"
         return fitting[0]
@@ -165,9 +176,28 @@ class Life(disturbed(COMMANDS, writes=14)):
             assert set(then.rows) - removed <= set(rows_found(searcher)) <= set(then.answer())
 
 
-def fits(world: World, found: list[tuple[list[int], list[int | None]]]) -> bool:
+def column(uri: str, name: str) -> list[str]:
+    with storage.open_read(uri) as stream:
+        return list(pq.read_table(stream, columns=[name]).column(0).to_pylist())
+
+
+def fits(world: World, found: list[list[Any]]) -> bool:
     """Whether the indices of a world answer like this, and hold these records and no byte of others."""
-    return [(state.answer(), state.positions) for state in world.states] == found
+    return [state.seen() for state in world.states] == found
+
+
+def seen_of(manifest: Manifest, info: IndexInfo) -> tuple[list[int], list[int | None], str]:
+    """What one index answers, the row at each of its positions (None where it is erased), and its model."""
+    texts: list[str | None] = []
+    for _, batch in RecordReader(manifest.uri, info.records, info.columns).batches():
+        texts += batch.column("text").to_pylist()
+    rows = [None if text is None else TEXTS.index(text) for text in texts]
+    return answer_of(manifest, info), rows, str(info.encoder["model"])
+
+
+def answer_of(manifest: Manifest, info: IndexInfo) -> list[int]:
+    with Searcher(manifest, info) as searcher:
+        return rows_found(searcher)
 
 
 def rows_found(searcher: Searcher) -> list[int]:

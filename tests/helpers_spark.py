@@ -57,8 +57,10 @@ def in_this_process(patch: pytest.MonkeyPatch) -> Callable[[], Any]:
     def job(*_: Any, **__: Any) -> Iterator[None]:
         yield
 
-    def parallelize(items: Sequence[Any], _: int) -> Partitions:
-        return Partitions([[item] for item in items])
-
     patch.setattr(tasks, "job", job)
-    return lambda: SimpleNamespace(sparkContext=SimpleNamespace(parallelize=parallelize))
+    return lambda: SimpleNamespace(sparkContext=SimpleNamespace(parallelize=one_by_one))
+
+
+def one_by_one(items: Sequence[Any], _: int) -> Partitions:
+    """Each item in a partition of its own."""
+    return Partitions([[item] for item in items])

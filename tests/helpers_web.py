@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,8 +37,10 @@ class SampleSpec(Spec):
     modality: str = option("modality", "image")
 
 
-def write_sample(output: Path, modality: str, table: pa.Table, vectors: np.ndarray, precision: str = "fp32") -> None:
-    """An embeddings dataset of one shard."""
+def write_sample(
+    output: Path, modality: str, table: pa.Table, vectors: np.ndarray, precision: str = "fp32", model: Any = None
+) -> None:
+    """An embeddings dataset of one shard, by the demo's model or by another encoder."""
     ids = table.column("record_id").to_pylist()
     run = begin_run(
         str(output), Plan.of("embeddings", SampleSpec(output=str(output), modality=modality), {}, 1), overwrite=False
@@ -47,7 +50,7 @@ def write_sample(output: Path, modality: str, table: pa.Table, vectors: np.ndarr
         writer.write("embeddings", embedding_table(ids, vectors))
         writer.write("records", table)
         writer.finish()
-    run.commit({"encoder": encoder(precision).info(), "modality": modality, "dim": vectors.shape[1]})
+    run.commit({"encoder": (model or encoder(precision)).info(), "modality": modality, "dim": vectors.shape[1]})
 
 
 def encoder(precision: str = "fp32"):

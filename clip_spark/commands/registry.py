@@ -306,6 +306,26 @@ _ENTRIES = (
         ),
     ),
     Command(
+        "migrate-index",
+        group=INDICES,
+        takes="an index + another model",
+        gives="the same index by it: built beside, compared, switched; and back",
+        spec="clip_spark.analysis.migrate.spec:MigrateSpec",
+        page="docs/index.md",
+        examples=(
+            (
+                "embed again, build beside, compare on texts that people ask; nothing is switched",
+                "clip-spark migrate-index --index index/ --model ViT-B-16-SigLIP:webli --output siglip/ "
+                "--queries asked.txt",
+            ),
+            (
+                "the same, and switch if it finds at least as much",
+                "clip-spark migrate-index --index index/ --model ViT-B-16-SigLIP:webli --output siglip/ --bar 1",
+            ),
+            ("back to the model before", "clip-spark migrate-index --index index/ --rollback"),
+        ),
+    ),
+    Command(
         "remove-records",
         group=INDICES,
         takes="an index + ids or a condition",

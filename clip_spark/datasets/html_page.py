@@ -17,6 +17,7 @@ PAGE = """<!doctype html>
   --failed: light-dark(#b5533c, #e08b74); background: light-dark(#fff, #191a1c) }}
 body {{ font: 15px/1.45 system-ui, sans-serif; color: var(--ink); margin: 2rem auto; max-width: 64rem;
   padding: 0 1rem }}
+td img {{ max-height: 72px; vertical-align: middle }}
 .wide {{ overflow-x: auto }} table {{ border-collapse: collapse; margin: .5rem 0 1.5rem }}
 th, td {{ text-align: left; padding: .25rem .9rem .25rem 0; vertical-align: top }}
 td:has(svg), td:first-child, td.n {{ white-space: nowrap }}

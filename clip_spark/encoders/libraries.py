@@ -1,4 +1,4 @@
-"""*Worker.* The one place that imports open_clip: without torch's compiler and without timm, where no model needs them.
+"""*Worker.* The one place that imports open_clip: without torch's compiler, timm and transformers, if none is needed.
 
 torchvision asks the compiler for one function, and so loads all of it; timm loads all of its models, and the compiler
 again. Together they are half of the time in which a worker or a search starts.
@@ -14,18 +14,21 @@ from types import ModuleType
 from typing import Any
 
 COMPILER = ("torch._dynamo", "torch._dynamo.utils")
-TIMM = "timm"
+TIMM, TRANSFORMERS = "timm", "transformers"
+TOWERS = {TIMM: "open_clip.timm_model", TRANSFORMERS: "open_clip.hf_model"}
+"""Where open_clip makes towers of other libraries."""
 
 
-def load_open_clip(with_timm: bool = False) -> Any:
-    """*Worker.* The open_clip module; with what it takes to make a model whose picture tower is timm's."""
+def load_open_clip(*libraries: str) -> Any:
+    """*Worker.* The open_clip module; with what it takes to make towers of some other libraries: TIMM, TRANSFORMERS."""
     if "open_clip" not in sys.modules:
-        with _compiler_at_first_call(), _absent(TIMM):
+        with _compiler_at_first_call(), _absent(TIMM), _absent(TRANSFORMERS):
             import torchvision  # noqa: F401
 
             importlib.import_module("open_clip")
-    if with_timm and sys.modules["open_clip.timm_model"].timm is None:
-        importlib.reload(sys.modules["open_clip.timm_model"])  # into the same names, which its classes look up
+    for name in libraries:
+        if vars(sys.modules[TOWERS[name]])[name] is None:
+            importlib.reload(sys.modules[TOWERS[name]])  # into the same names, which its classes look up
     return sys.modules["open_clip"]
 
 

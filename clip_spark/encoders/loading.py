@@ -14,7 +14,7 @@ from urllib.request import getproxies
 
 from clip_spark.encoders import weights
 from clip_spark.encoders.libraries import load_open_clip
-from clip_spark.encoders.names import ModelName, parse_model, uses_timm
+from clip_spark.encoders.names import ModelName, libraries_of, parse_model
 from clip_spark.errors import ModelError
 
 
@@ -109,7 +109,7 @@ def _is_known(url: str) -> bool:
 
 
 def _create(name: ModelName, path: str) -> LoadedModel:
-    open_clip = load_open_clip(with_timm=uses_timm(name))
+    open_clip = load_open_clip(*libraries_of(name))
     if name.folder:
         model = open_clip.create_model(f"local-dir:{name.folder}")
         tokeniser = open_clip.get_tokenizer(f"local-dir:{name.folder}")

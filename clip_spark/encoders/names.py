@@ -17,7 +17,7 @@ from typing import Any
 
 from clip_spark import storage
 from clip_spark.encoders.demo_model import model_folder
-from clip_spark.encoders.libraries import load_open_clip
+from clip_spark.encoders.libraries import TIMM, TRANSFORMERS, load_open_clip
 from clip_spark.errors import ModelError, nearest
 
 DEMO = "demo"
@@ -101,6 +101,8 @@ def check_model(model: str, precision: str = "auto") -> ModelName:
     name = _check_parts(model)
     if precision == "int8" and not has_vision_transformer(name):
         raise ModelError(NOT_INT8.format(model))
+    if needs_transformers(name) and importlib.util.find_spec(TRANSFORMERS) is None:
+        raise ModelError(f"The texts of '{model}' need transformers; install it with `pip install 'clip-spark[hf]'`.")
     return name
 
 
@@ -110,15 +112,30 @@ def has_vision_transformer(name: ModelName) -> bool:
     return "timm_model_name" not in vision and isinstance(vision.get("layers", 12), int)  # a ResNet has four numbers
 
 
-def uses_timm(name: ModelName) -> bool:
-    """*Driver.* True if the picture tower is one of timm's, as the model's configuration says."""
-    return "timm_model_name" in _vision(name)
+def libraries_of(name: ModelName) -> list[str]:
+    """*Driver.* Whose towers a model has beside open_clip's own, as its configuration says."""
+    config = _config(name)
+    asked = {
+        TIMM: config["vision_cfg"].get("timm_model_name"),
+        TRANSFORMERS: config["text_cfg"].get("hf_model_name"),
+    }
+    return [library for library, tower in asked.items() if tower]
+
+
+def needs_transformers(name: ModelName) -> bool:
+    """*Driver.* True if texts are split, or computed, by transformers: SigLIP, CLIPA, multilingual models."""
+    text = _config(name)["text_cfg"]
+    return bool(text.get("hf_model_name") or text.get("hf_tokenizer_name"))
 
 
 def _vision(name: ModelName) -> dict[str, Any]:
+    return dict(_config(name)["vision_cfg"])
+
+
+def _config(name: ModelName) -> dict[str, Any]:
     place = Path(name.folder) / CONFIG if name.folder else _configs_folder() / f"{name.architecture}.json"
     config = json.loads(place.read_text())
-    return dict(config.get("model_cfg", config)["vision_cfg"])  # a folder's configuration says more than the model
+    return dict(config.get("model_cfg", config))  # a folder's configuration says more than the model
 
 
 def _check_parts(model: str) -> ModelName:

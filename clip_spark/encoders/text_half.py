@@ -79,7 +79,8 @@ class TextEncoder:
     def __init__(self, model: Any, tokeniser: Any, forward: Forward, counters: Counter[str]) -> None:
         self._model = model
         self._forward, self._counters = forward, counters
-        self.context_length = int(model.context_length)
+        # Not the model's: transformers' towers say how many places they have (514), or nothing (0).
+        self.context_length = int(tokeniser.context_length)
         self._tower = causal_tower(model) if BulkTokeniser.fits(tokeniser) else None
         self.tokenise = Tokeniser(tokeniser, self.context_length, short=self._tower is not None)
         self.batch = BatchSize(TOKENS[forward.device.split(":")[0]])

@@ -61,20 +61,46 @@ def overwrite_beside(running: Bench, scenario: Scenario, output: str) -> str:
 def rebuild_beside_a_server(running: Bench, scenario: Scenario, output: str) -> str:
     """An index is replaced, and the files before it deleted at once, while a server answers from it."""
     running.run(scenario.step, output)
+    with under_a_server(running, output) as server:
+        running.run(replace(scenario.step, options={**scenario.step.options, "overwrite": "true"}), output)
+        wait_until("the new generation being served", server.has_taken_up, running.driver_seconds)
+    return f", {server.asked.answers} queries answered"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that is asked all the time: where it is, its log, and what became of the queries."""
+
+    url: str
+    log: Path
+    asked: Asked
+
+    def has_taken_up(self) -> bool:
+        """True once it has taken up a new generation."""
+        return TAKEN_UP in self.log.read_text()
+
+    def model(self) -> str:
+        """What it says that it answers by."""
+        with urllib.request.urlopen(f"{self.url}/card", timeout=60) as answer:
+            return str(json.load(answer)["model"])
+
+
+@contextmanager
+def under_a_server(running: Bench, output: str) -> Iterator[Server]:
+    """Serve an index for the block, and ask it; what is replaced meanwhile is deleted at once. No query may fail."""
     log = running.folder / "serve.log"
     log.unlink(missing_ok=True)
     command = [sys.executable, "-m", "clip_spark.jobs.serve", "--index", f"words={output}", "--port", "0", "--json"]
-    server = start(command, log, dict(os.environ))
+    process = start(command, log, dict(os.environ))
     try:
-        with asked_all_the_time(address(log, running.driver_seconds)) as asked, no_grace():
-            running.run(replace(scenario.step, options={**scenario.step.options, "overwrite": "true"}), output)
-            wait_until("the new generation being served", lambda: TAKEN_UP in log.read_text(), running.driver_seconds)
+        url = address(log, running.driver_seconds)
+        with asked_all_the_time(url) as asked, no_grace():
+            yield Server(url, log, asked)
             enough = asked.answers + 20
             wait_until("more answers", lambda: asked.answers >= enough or bool(asked.failures), running.driver_seconds)
     finally:
-        stop(server)
+        stop(process)
     assert not asked.failures, f"{len(asked.failures)} of {asked.answers} queries failed, such as {asked.failures[0]}"
-    return f", {asked.answers} queries answered"
 
 
 @dataclass

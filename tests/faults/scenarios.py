@@ -17,6 +17,7 @@ from clip_spark.errors import ClipSparkError
 from tests.faults.bench import BASE, TRIGGERS, Bench
 from tests.faults.compare import difference
 from tests.faults.machines import decommission, full_disk, late_worker, nothing_outlives, straggler
+from tests.faults.migrations import migrate_and_kill, migrate_beside_a_server
 from tests.faults.pairs import clean_beside, overwrite_beside, rebuild_beside_a_server
 from tests.faults.poison import only_poison_is_missing, poison
 from tests.faults.steps import COUNT, DOWNLOAD, DUPLICATES, IMAGES, INDEX, MAP, TAGS, TEXT, FaultStep
@@ -198,6 +199,11 @@ def all_scenarios() -> list[Scenario]:
     for step in ALL:
         found += [Scenario(step, "clean beside it", moment, clean_beside) for moment in ("first shard", "commit")]
     found.append(Scenario(INDEX, "--overwrite under a server", "-", rebuild_beside_a_server))
+    found += [
+        Scenario(INDEX, "migrate-index, SIGKILL of its driver", moment, migrate_and_kill)
+        for moment in ("first shard", "commit")
+    ]
+    found.append(Scenario(INDEX, "migrate-index under a server, and back", "-", migrate_beside_a_server))
     found += [Scenario(step, "two drivers at once, the same options", "-", two_drivers) for step in ALL]
     found += [Scenario(step, "two drivers at once, --overwrite", "-", overwrite_beside) for step in ALL]
     found.append(Scenario(TEXT, "two drivers at once, other options", "-", two_plans))

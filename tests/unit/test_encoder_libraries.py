@@ -8,7 +8,8 @@ import sys
 import numpy as np
 
 from clip_spark.encoders.int8 import INPUT_MAX, WEIGHT_MAX, Int8Linear
-from clip_spark.encoders.names import parse_model, uses_timm
+from clip_spark.encoders.libraries import TIMM, TRANSFORMERS
+from clip_spark.encoders.names import libraries_of, parse_model
 
 
 def test_onednns_product_of_integers_is_exact() -> None:
@@ -54,13 +55,13 @@ def test_autocast_and_capabilities_are_there() -> None:
         assert torch.nn.functional.linear(torch.ones(2, 3), torch.ones(4, 3)).dtype == torch.float16
 
 
-def test_open_clip_comes_without_the_compiler_and_timm_until_they_are_needed() -> None:
+def test_open_clip_comes_without_the_compiler_timm_and_transformers_until_they_are_needed() -> None:
     code = """
 import sys
 from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.encoders.libraries import load_open_clip
 load_encoder(EncoderSpec("demo", "fp32"), "cpu").encode_texts(["dog"])
-assert not {"torch._dynamo", "sympy", "timm"} & set(sys.modules)
+assert not {"torch._dynamo", "sympy", "timm", "transformers"} & set(sys.modules)
 import torch
 from torchvision.ops.roi_align import is_compile_supported
 assert is_compile_supported("cpu") in (True, False) and "symbolic_convert" in dir(sys.modules["torch._dynamo"])
@@ -71,13 +72,14 @@ make = load_open_clip().model.CLIP
 try:
     make(embed_dim=8, vision_cfg=vision, text_cfg=text)
 except RuntimeError:
-    load_open_clip(with_timm=True)
+    load_open_clip("timm")
 model = make(embed_dim=8, vision_cfg=vision, text_cfg=text).eval()
 assert model.encode_image(torch.zeros(1, 3, 32, 32)).shape == (1, 8)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_which_models_see_through_timm() -> None:
-    assert uses_timm(parse_model("ViT-B-16-SigLIP:webli")) and not uses_timm(parse_model("ViT-B-32:openai"))
-    assert not uses_timm(parse_model("demo"))
+def test_which_models_have_towers_of_other_libraries() -> None:
+    assert libraries_of(parse_model("ViT-B-16-SigLIP:webli")) == [TIMM]
+    assert libraries_of(parse_model("roberta-ViT-B-32:laion2b_s12b_b32k")) == [TRANSFORMERS]
+    assert libraries_of(parse_model("ViT-B-32:openai")) == libraries_of(parse_model("demo")) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from clip_spark.encoders import EncoderSpec, load_encoder, query_texts
 from clip_spark.encoders.bpe import Bpe
 from clip_spark.encoders.query_texts import QueryTexts, compare, load_query_texts
 from clip_spark.encoders.query_tower import QueryTower, gelu, quick_gelu
+from tests.helpers_models import small_model
 from tests.helpers_web import make_indices
 
 TEXTS = ["dog", "a red apple on a table", "Café &amp; crème", "word " * 90, "日本 語", "a <end_of_text> b", "🐕 it's 3"]
@@ -63,25 +63,6 @@ def test_both_kinds_of_gelu_and_of_model_are_the_same(
     found = load_query_texts(model.info())
     assert found is not None
     np.testing.assert_allclose(found.encode_texts(TEXTS), model.encode_texts(TEXTS), atol=1e-6)
-
-
-def small_model(folder: Path, quick: bool, custom: bool) -> Path:
-    import torch
-    from safetensors.torch import save_file
-
-    from clip_spark.encoders.libraries import load_open_clip
-
-    vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
-    text = {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
-    config = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text, "quick_gelu": quick, "custom_text": custom}
-    torch.manual_seed(0)
-    settings = {key: value for key, value in config.items() if key != "custom_text"}
-    model = load_open_clip().model
-    made = (model.CustomTextCLIP if custom else model.CLIP)(**settings)
-    folder.mkdir()
-    save_file(made.state_dict(), str(folder / "open_clip_model.safetensors"))
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {"size": 32}}))
-    return folder
 
 
 def test_a_tower_that_differs_is_not_used(

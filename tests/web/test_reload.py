@@ -16,7 +16,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from clip_spark.datasets import schema
+from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.index.build.build import build_index
+from clip_spark.index.change.generation import begin_change
+from clip_spark.index.change.other import build_other, switch_to_other
 from clip_spark.index.change.remove import remove_records
 from clip_spark.index.files.layout import read_index
 from clip_spark.index.specs import IndexSpec, RemoveSpec
@@ -25,6 +28,7 @@ from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.reload import Reloader
 from tests.helpers_embeddings import unit_vectors
+from tests.helpers_models import small_model
 from tests.helpers_web import encoder, no_spark, write_sample
 
 ROWS, K = 60, 8
@@ -71,7 +75,7 @@ def client_of(app: Any) -> TestClient:
 
 
 @contextmanager
-def hammered(app: Any, record_id: str, threads: int = 2) -> Iterator[list[Any]]:
+def hammered(app: Any, asked: dict[str, str], threads: int = 2) -> Iterator[list[Any]]:
     """Search without a pause in some threads while the block runs; yields what was answered."""
     answers: list[Any] = []
     stop = threading.Event()
@@ -79,7 +83,7 @@ def hammered(app: Any, record_id: str, threads: int = 2) -> Iterator[list[Any]]:
     def work() -> None:
         client = client_of(app)
         while not stop.is_set():
-            found = client.get("/search", params={"like": record_id, "k": K})
+            found = client.get("/search", params={**asked, "k": K})
             hits = found.json().get("hits", []) if found.status_code == 200 else found.text
             answers.append(hits if isinstance(hits, str) else of_hits(hits))
 
@@ -108,7 +112,7 @@ def test_no_request_fails_or_mixes_generations(server: Any, tmp_path: Path) -> N
     of_version = {version: [(name, version) for name in NAMES] for version in ("v0", "v1", "v2")}
     vectors = {"v0": unit_vectors(ROWS, dim=encoder().info()["dim"], seed=0)}
     allowed: set[Answer] = set()
-    with hammered(server, schema.record_id("name 3")) as answers:
+    with hammered(server, {"like": schema.record_id("name 3")}) as answers:
 
         def expect(wanted: Answer) -> None:
             allowed.add(wanted)
@@ -143,6 +147,37 @@ def test_no_request_fails_or_mixes_generations(server: Any, tmp_path: Path) -> N
     odd = [answer for answer in answers if answer not in allowed]
     assert not odd, odd[:3]
     assert set(answers) == allowed
+
+
+def test_a_switch_of_models_answers_by_one_of_them_wholly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts, which the model encodes: no query of one model meets the vectors of the other, there or back."""
+    monkeypatch.setattr(reload, "LOCAL_SECONDS", 0.02)
+    models = {"v0": encoder(), "v1": load_encoder(EncoderSpec(f"local-dir:{small_model(tmp_path / 'model')}", "fp32"))}
+    of_text: dict[str, Answer] = {}
+    for version, model in models.items():
+        vectors = model.encode_texts(NAMES)
+        columns = {"record_id": [schema.record_id(name) for name in NAMES], "text": NAMES}
+        table = pa.table({**columns, "version": [version] * ROWS})
+        write_sample(tmp_path / version, "text", table, vectors, model=model)
+        order = np.argsort(-(vectors @ model.encode_texts(["name 1 name"])[0]), kind="stable")[:K]
+        of_text[version] = tuple((NAMES[row], version) for row in order)
+    build(tmp_path, "v0")
+    index = str(tmp_path / "index")
+    build_other(no_spark, IndexSpec(embeddings=str(tmp_path / "v1"), output=index))
+    app = create_app(Catalog.open({"words": index}))
+    reloader = Reloader(app.state, {"words": index})
+    reloader.start()
+    cards = []
+    with hammered(app, {"q": "name 1 name"}) as answers:
+        for version in ("v0", "v1", "v0"):
+            wait_for(answers, of_text[version])
+            cards.append(client_of(app).get("/card").json())
+            switch_to_other(*begin_change(index))
+        wait_for(answers, of_text["v1"])
+    reloader.close()
+    assert set(answers) == set(of_text.values())
+    assert [card["model"] for card in cards] == [models[version].info()["model"] for version in ("v0", "v1", "v0")]
+    assert len({card["generation"] for card in cards}) == 3
 
 
 def damaged(index: Path) -> None:

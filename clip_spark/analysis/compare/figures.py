@@ -47,13 +47,22 @@ def find(queries: np.ndarray, items: np.ndarray, query_of: np.ndarray, item_of: 
         scores = queries[start : start + BLOCK] @ items.T
         hits.append(np.argsort(-scores, axis=1, kind="stable")[:, :depth])
     found = np.concatenate(hits)
-    right = item_of[found] == query_of[:, None]
-    counts = np.bincount(found.ravel(), minlength=len(items))
+    return found_of(found, item_of[found] == query_of[:, None])
+
+
+def found_of(hits: np.ndarray, right: np.ndarray) -> Found:
+    """*Pure.* The same of hits that are there already.
+
+    Args:
+        hits: int64 (q, m), the numbers of the best answers of each query; below 0 where there is none.
+        right: bool (q, m), which of them are right ones.
+    """
+    answers, counts = np.unique(hits[hits >= 0], return_counts=True)
     return Found(
         recall={k: float(right[:, :k].any(axis=1).mean()) for k in FIRST},
-        hub=float(counts.max() / len(found)),
-        hub_at=int(counts.argmax()),
-        first=found[:, 0],
+        hub=float(counts.max() / len(hits)) if len(answers) else 0.0,
+        hub_at=int(answers[counts.argmax()]) if len(answers) else 0,
+        first=hits[:, 0],
         right=right[:, 0],
     )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
+from typing import Any
 
 from clip_spark.analysis.compare.step import Compared, compared_tables
+from clip_spark.datasets.html_page import Markup, heading, page, table
 from clip_spark.pictures.items import Picture
-from clip_spark.search.contact_sheet import PAGE, inline_tag, small_picture
+from clip_spark.search.contact_sheet import inline_tag, small_picture
 
 MOST = 24
 """Texts that are shown."""
@@ -15,44 +17,38 @@ MOST = 24
 
 def compare_page(found: Compared) -> str:
     """*Driver.* The tables of a comparison, what each model finds everywhere, and where the models differ."""
-    tables = "".join(_table(table.title, table.columns, table.rows) for table in compared_tables(found))
-    return PAGE.format(title="Models compared", body=f"{tables}{_hubs(found)}{_differences(found)}")
+    parts = [part for each in compared_tables(found) for part in (heading(each.title), table(each.columns, each.rows))]
+    return page("Models compared", [heading("Models compared", 1), *parts, *_hubs(found), *_differences(found)])
 
 
-def _table(title: str, columns: tuple[str, ...], rows: object) -> str:
-    head = "".join(f"<th>{html.escape(column)}" for column in columns)
-    lines = (
-        "<tr>" + "".join(f"<td{'' if isinstance(cell, str) else ' class=n'}>{html.escape(str(cell))}" for cell in row)
-        for row in rows  # type: ignore[attr-defined]
-    )
-    return f"<h2>{html.escape(title)}</h2><table><tr>{head}{''.join(lines)}</table>"
-
-
-def _hubs(found: Compared) -> str:
+def _hubs(found: Compared) -> list[str]:
     """The picture and the text that each model finds most often."""
-    rows = []
-    for model, (pictures, texts) in found.found.items():
-        rows.append(
-            f"<tr><td>{html.escape(model)}<td>{_shown(found.sample.pictures[pictures.hub_at])}<td class=n>"
-            f"{pictures.hub:.1%}<td>{html.escape(found.texts[texts.hub_at])}<td class=n>{texts.hub:.1%}"
+    columns = ("model", "picture", "in the first ten of", "text", "in the first ten of")
+    rows = [
+        (
+            model,
+            _shown(found.sample.pictures[pictures.hub_at]),
+            f"{pictures.hub:.1%}",
+            found.texts[texts.hub_at],
+            f"{texts.hub:.1%}",
         )
-    head = "<tr><th>model<th>picture<th>in the first ten of<th>text<th>in the first ten of"
-    return f"<h2>found everywhere</h2><table>{head}{''.join(rows)}</table>"
+        for model, (pictures, texts) in found.found.items()
+    ]
+    return [heading("found everywhere"), table(columns, rows)]
 
 
-def _differences(found: Compared) -> str:
+def _differences(found: Compared) -> list[str]:
     """Texts whose first picture is right for some models and wrong for others."""
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for row in _split(found):
-        cells = []
-        for pictures, _ in found.found.values():
-            mark = "✓" if pictures.right[row] else "✗"
-            cells.append(f"<td>{_shown(found.sample.pictures[pictures.first[row]])} {mark}")
-        rows.append(f"<tr><td>{html.escape(found.texts[row])}{''.join(cells)}")
+        shown = (
+            _shown(found.sample.pictures[pictures.first[row]], "✓" if pictures.right[row] else "✗")
+            for pictures, _ in found.found.values()
+        )
+        rows.append((found.texts[row], *shown))
     if not rows:
-        return ""
-    head = "<tr><th>text" + "".join(f"<th>{html.escape(model)}" for model in found.found)
-    return f"<h2>texts that the models answer differently</h2><table>{head}{''.join(rows)}</table>"
+        return []
+    return [heading("texts that the models answer differently"), table(("text", *found.found), rows)]
 
 
 def _split(found: Compared) -> Iterator[int]:
@@ -62,6 +58,6 @@ def _split(found: Compared) -> Iterator[int]:
     yield from rows[:: max(1, -(-len(rows) // MOST))]
 
 
-def _shown(picture: Picture) -> str:
-    """A thumbnail inside the page."""
-    return inline_tag(small_picture(picture.data))
+def _shown(picture: Picture, mark: str = "") -> Markup:
+    """A thumbnail inside the page, and a mark behind it."""
+    return Markup(f"{inline_tag(small_picture(picture.data))} {html.escape(mark)}")

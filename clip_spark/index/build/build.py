@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +45,7 @@ from clip_spark.index.change.new_rows import NewRows, files_of_new, find_new_row
 from clip_spark.index.files.layout import (
     IndexFile,
     IndexInfo,
+    Other,
     SearchSettings,
     check_files,
     check_same_encoder,
@@ -85,6 +88,11 @@ class IndexPlan:
         return draw_positions(self.reader.count, train, TEST_QUERIES, self.spec.seed)
 
     @property
+    def encoder(self) -> Mapping[str, Any]:
+        """*Pure.* That made the embeddings."""
+        return dict(self.sets[0].extra["encoder"])
+
+    @property
     def as_plan(self) -> Plan:
         """*Pure.* As manifests and folders know it."""
         inputs = as_inputs("embeddings", self.sets)
@@ -122,13 +130,33 @@ def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
     watch, asked = Stopwatch(), plan.as_plan
     new = find_new_rows(None, plan.sets, read_removed(head.uri))
     with new_generation(head, asked) as generation:
-        writer = PartWriter(head.uri, generation)
-        plan = _without_removed(get_spark, plan, new, writer)
-        info = _build(get_spark, plan, writer, watch)
-        info = _measure(get_spark, plan, info, watch, head.uri)
+        info = write_index(get_spark, plan, new, PartWriter(head.uri, generation), watch)
         with watch("calibrate"):
             info = _calibrated(Calibrator(get_spark, STEP, head.uri, generation), plan, info, head)
+        info = replace(info, other=kept_beside(head))
         return replace(switch(head, asked, info, dict(watch.seconds)), news=new.told())
+
+
+def write_index(
+    get_spark: SessionSource, plan: IndexPlan, new: NewRows, writer: PartWriter, watch: Stopwatch
+) -> IndexInfo:
+    """*Driver.* All files of a generation, measured; nothing of it is official yet.
+
+    Args:
+        get_spark: starts Spark, unless the index is a small exact one.
+        plan: what to build.
+        new: its rows, without those that were taken down.
+        writer: of the generation.
+        watch: seconds by stage.
+    """
+    plan = _without_removed(get_spark, plan, new, writer)
+    info = _build(get_spark, plan, writer, watch)
+    return _measure(get_spark, plan, info, watch, writer.output)
+
+
+def kept_beside(head: Head) -> Other | None:
+    """*Pure.* The index of another model that is kept beside the first, whatever replaces the first."""
+    return index_info(head.manifest).other if head.manifest is not None and head.manifest.kind == INDEX else None
 
 
 def plan_index(spec: IndexSpec) -> IndexPlan:
@@ -182,7 +210,7 @@ def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch:
         shards = _shard_files(plan, writer)
         files = [shards(n) for n in range(len(shards.records))] if exact else map_shards(get_spark(), shards)
     return IndexInfo(
-        encoder=plan.sets[0].extra["encoder"],
+        encoder=plan.encoder,
         modality=plan.sets[0].extra["modality"],
         dim=plan.reader.dimension,
         metric=plan.spec.metric,
@@ -279,6 +307,7 @@ def preview(manifest: Manifest) -> list[Table]:
         ("parts", len(info.parts)),
         *([] if keys.is_exact(info.key) else _rows_of_lists(info)),
         *[(name.replace("_", " "), value) for name, value in info.measured.items()],
+        *([("kept beside it", f"model {info.other.info.encoder['model']}")] if info.other else []),
     ]
     tables = [Table("index", ("what", "value"), rows)]
     if info.efforts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,12 @@ from clip_spark.runtime.tasks import map_items
 
 STEP = "remove-records"
 PARTS, RECORDS, *_ = FILES = ("parts", "records", "vectors", "penalties")
+OTHER = "other"
+"""Folder inside of a generation: files of the index that is kept beside the first."""
 
 
-def compact(get_spark: SessionSource, head: Head, plan: Plan, info: IndexInfo, removed: np.ndarray) -> Manifest:
-    """*Driver.* A new generation without the vectors and records at some positions (sorted int64).
+def compact(get_spark: SessionSource, head: Head, plan: Plan, info: IndexInfo, removed: Sequence[str]) -> Manifest:
+    """*Driver.* A new generation without the vectors and records of some ids, in the index that is kept beside it too.
 
     Positions of the others stay: a removed one has an empty record and is in no part. A small exact index needs no
     session, as it needs none to be built.
@@ -39,18 +42,25 @@ def compact(get_spark: SessionSource, head: Head, plan: Plan, info: IndexInfo, r
         TaskError: a task failed for good; the old files still serve.
         OutputError: another writer was quicker.
     """
-    items = [(what, number, file) for what in FILES for number, file in enumerate(getattr(info, what))]
     with new_generation(head, plan) as generation:
-        rewrite = _Rewrite(head.uri, generation, removed)
-        exact = is_exact(info.key)
-        written = (
-            [rewrite(item) for item in items] if exact else map_items(get_spark(), STEP, items, rewrite, SERVED_STILL)
-        )
-        files: dict[str, Any] = {
-            what: tuple(file for file, item in zip(written, items, strict=True) if item[0] == what) for what in FILES
-        }
-        info = dataclasses.replace(info, calibration=_without(info.calibration, removed))
-        return switch(head, plan, dataclasses.replace(info, generation=generation, **files), {})
+        smaller = _erased(get_spark, head.uri, generation, info, removed)
+        if info.other is not None:
+            kept = _erased(get_spark, head.uri, f"{generation}/{OTHER}", info.other.info, removed)
+            smaller = dataclasses.replace(smaller, other=dataclasses.replace(info.other, info=kept))
+        return switch(head, plan, dataclasses.replace(smaller, generation=generation), {})
+
+
+def _erased(get_spark: SessionSource, uri: str, generation: str, info: IndexInfo, removed: Sequence[str]) -> IndexInfo:
+    """*Driver.* An index whose files are written again, without some ids."""
+    positions = RecordReader(uri, info.records, info.columns).find_all(removed)
+    rewrite = _Rewrite(uri, generation, positions)
+    items = [(what, number, file) for what in FILES for number, file in enumerate(getattr(info, what))]
+    exact = is_exact(info.key)
+    written = [rewrite(item) for item in items] if exact else map_items(get_spark(), STEP, items, rewrite, SERVED_STILL)
+    files: dict[str, Any] = {
+        what: tuple(file for file, item in zip(written, items, strict=True) if item[0] == what) for what in FILES
+    }
+    return dataclasses.replace(info, calibration=_without(info.calibration, positions), **files)
 
 
 def _without(learnt: Calibration | None, removed: np.ndarray) -> Calibration | None:

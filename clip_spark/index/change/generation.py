@@ -107,6 +107,8 @@ def switch(head: Head, plan: Plan, info: IndexInfo, seconds: dict[str, float]) -
     names = names_replaced(head, info)
     storage.write_json(manifest.locate(REPLACED), {"sha256": names})
     beside = {file.path: file.bytes for folder in FILES[1:] for file in getattr(info, folder)}
+    if info.other is not None:
+        beside |= {file.path: file.bytes for folder in FILES for file in getattr(info.other.info, folder)}
     for path in (f"{place}/{REPORT}", f"{place}/{PLAN}", f"{place}/{REPLACED}", PLAN):
         beside[path] = storage.file_size(storage.join(head.uri, path))
     manifest = make_official(head, dataclasses.replace(manifest, beside=beside))

@@ -16,7 +16,7 @@ from clip_spark.errors import InputError, OutputError
 from clip_spark.index.change.compact import compact
 from clip_spark.index.change.generation import begin_change
 from clip_spark.index.change.verify import verify_erased
-from clip_spark.index.files.layout import read_index
+from clip_spark.index.files.layout import IndexInfo, read_index
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import merge_removed, take_down
 from clip_spark.index.open.selection import select_where
@@ -35,16 +35,14 @@ def remove_records(get_spark: SessionSource, spec: RemoveSpec) -> Table:
         DatasetError: with --verify, something of what was removed is left in a file.
     """
     head, manifest, info = begin_change(spec.index)
-    records = RecordReader(manifest.uri, info.records, info.columns)  # a Searcher would fetch every part to look up ids
     asked = {*spec.ids, *_read_ids(spec.ids_file)}
-    wanted = _meant(asked, spec.where, records, info.rows)
-    if len(wanted) == 0 and (asked or spec.where):
+    ids = _meant(asked, spec.where, manifest.uri, info)
+    if not ids and (asked or spec.where):
         raise InputError(f"No record of '{spec.index}' is meant by --ids, --ids-file or --where; nothing was removed.")
-    ids = records.take(wanted, [schema.RECORD_ID]).column(0).drop_null().to_pylist() if len(wanted) else []
     new, everything = take_down(head.uri, ids)
     if spec.compact:
         try:
-            compact(get_spark, head, plan_of(manifest), info, records.find_all(everything))
+            compact(get_spark, head, plan_of(manifest), info, everything)
         except OutputError as error:  # taken down they are, whoever was quicker
             raise OutputError(f"{len(new)} records were taken down, and none erased: {error}") from error
         merge_removed(head.uri)
@@ -79,12 +77,16 @@ def _read_ids(uri: str) -> list[str]:
     return found
 
 
-def _meant(ids: set[str], where: str, records: RecordReader, rows: int) -> np.ndarray:
-    """Positions of the records that are named."""
-    positions = records.find_all(sorted(ids))
-    if len(positions) < len(ids):
-        log.warning("%d of the ids are not in the index", len(ids) - len(positions))
-    if where:
-        chosen = select_where(records, rows, where)
-        positions = np.union1d(positions, np.flatnonzero(chosen.mask))
-    return positions
+def _meant(ids: set[str], where: str, uri: str, info: IndexInfo) -> set[str]:
+    """Ids of the records that are named: of the index, and of the one beside it, or a switch would bring them back."""
+    found: set[str] = set()
+    for one in (info, *([info.other.info] if info.other else [])):
+        records = RecordReader(uri, one.records, one.columns)  # a Searcher would fetch every part to look up ids
+        positions = records.find_all(sorted(ids))
+        if where:
+            positions = np.union1d(positions, np.flatnonzero(select_where(records, one.rows, where).mask))
+        if len(positions):
+            found.update(records.take(positions, [schema.RECORD_ID]).column(0).drop_null().to_pylist())
+    if missing := ids - found:
+        log.warning("%d of the ids are not in the index", len(missing))
+    return found

@@ -46,4 +46,5 @@ def drop_copies(names: list[str]) -> None:
 
 
 def _hashes(info: IndexInfo) -> list[str]:
-    return [file.sha256 for what in FILES for file in getattr(info, what)]
+    mine = [file.sha256 for what in FILES for file in getattr(info, what)]
+    return [*mine, *_hashes(info.other.info)] if info.other is not None else mine

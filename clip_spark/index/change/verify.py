@@ -38,11 +38,11 @@ def verify_erased(manifest: Manifest, info: IndexInfo, record_ids: Sequence[str]
     Raises:
         DatasetError: something is left; the message names the first files.
     """
-    uri = manifest.uri
-    records = RecordReader(uri, info.records, info.columns)
-    empty = [start + np.flatnonzero(_nulls(batch)).astype(np.int64) for start, batch in records.batches()]
-    positions = np.concatenate([np.empty(0, np.int64), *empty])
-    left = list(dict.fromkeys([*_files_with(uri, record_ids), *_vectors_at(uri, info, positions), *_unnamed(manifest)]))
+    uri, positions = manifest.uri, _empty(manifest.uri, info)
+    found = [*_files_with(uri, record_ids), *_vectors_at(uri, info, positions), *_unnamed(manifest)]
+    if info.other is not None:
+        found += _vectors_at(uri, info.other.info, _empty(uri, info.other.info))
+    left = list(dict.fromkeys(found))
     if left:
         raise DatasetError(
             f"Removed records are still in {len(left)} files, such as {', '.join(left[:SHOWN])}. "
@@ -50,6 +50,13 @@ def verify_erased(manifest: Manifest, info: IndexInfo, record_ids: Sequence[str]
             "and copies of them may be deleted when no search has them open."
         )
     return len(positions)
+
+
+def _empty(uri: str, info: IndexInfo) -> np.ndarray:
+    """Positions of the records that are erased, int64."""
+    records = RecordReader(uri, info.records, info.columns)
+    empty = [start + np.flatnonzero(_nulls(batch)).astype(np.int64) for start, batch in records.batches()]
+    return np.concatenate([np.empty(0, np.int64), *empty])
 
 
 def _nulls(batch: pa.RecordBatch) -> np.ndarray:

@@ -20,6 +20,7 @@ from typing import Any
 
 from clip_spark import __version__
 from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.plan import Plan
 from clip_spark.errors import DatasetError, InputError, ModelError
 from clip_spark.index.files.calibration import Calibration
 from clip_spark.pictures.look import Look
@@ -109,6 +110,7 @@ class IndexInfo:
         references: the queries that these come from, numbered from 0.
         lost: URI of each set of embeddings -> reason -> records that never came into it; older versions do not say.
         calibration: what queries of the other kind have taught; None where the index was never calibrated.
+        other: a second index of the same records, by another model, that is kept beside this one.
     """
 
     encoder: Mapping[str, Any]
@@ -129,6 +131,7 @@ class IndexInfo:
     references: tuple[IndexFile, ...] = ()
     lost: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     calibration: Calibration | None = None
+    other: Other | None = None
 
     @property
     def recalls(self) -> dict[int, float]:
@@ -148,7 +151,9 @@ class IndexInfo:
         files = {folder: [file.to_json() for file in getattr(self, folder)] for folder in FILES}
         calibration = self.calibration and self.calibration.to_json()
         efforts = [dataclasses.asdict(one) for one in self.efforts]
-        return {**dataclasses.asdict(self), "efforts": efforts, "calibration": calibration, **files}
+        other = self.other and self.other.to_json()
+        plain = dataclasses.asdict(dataclasses.replace(self, other=None))
+        return {**plain, "efforts": efforts, "calibration": calibration, "other": other, **files}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> IndexInfo:
@@ -159,9 +164,35 @@ class IndexInfo:
         plain["efforts"] = tuple(_effort(effort) for effort in value.get("efforts", ()))
         if plain.get("calibration"):
             plain["calibration"] = Calibration.from_json(value["calibration"])
+        plain["other"] = Other.from_json(value["other"]) if value.get("other") else None
         asked = {folder: value[folder] if folder in ALWAYS else value.get(folder, ()) for folder in FILES}
         files = {folder: tuple(IndexFile(**file) for file in found) for folder, found in asked.items()}
         return IndexInfo(**{**plain, **files})
+
+
+@dataclass(frozen=True)
+class Other:
+    """A second index in the folder of the first, which answers nothing until both are switched (change/other.py).
+
+    Attributes:
+        plan: what it was made of.
+        info: what a searcher must know of it.
+        was_served: it was the first until the last switch, and is kept to go back to; else it is to come.
+    """
+
+    plan: Plan
+    info: IndexInfo
+    was_served: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """*Pure.* Ready for JSON."""
+        plan = dataclasses.asdict(self.plan)
+        return {"plan": plan, "info": self.info.to_json(), "was_served": self.was_served}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Other:
+        """*Pure.* The inverse of `to_json`."""
+        return Other(Plan(**value["plan"]), IndexInfo.from_json(value["info"]), value["was_served"])
 
 
 def _effort(value: Mapping[str, Any]) -> Effort:
@@ -218,6 +249,15 @@ def part_path(generation: str, number: int) -> str:
     return f"{PARTS}/{generation}/part-{number:03d}.index"
 
 
+def same_encoder(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """*Pure.* True if two descriptions of an encoder are of the same weights and the same preparation of pictures."""
+    return not _differing(one, other)
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    return [key for key in ("weights_sha256", "preprocess") if one.get(key) != other.get(key)]
+
+
 def check_same_encoder(index: Mapping[str, Any], other: Mapping[str, Any], what: str, whose: str = THE_INDEX) -> None:
     """*Pure.* Refuse vectors of another encoder: their scores would mean nothing.
 
@@ -230,7 +270,7 @@ def check_same_encoder(index: Mapping[str, Any], other: Mapping[str, Any], what:
     Raises:
         ModelError: weights or preprocessing differ.
     """
-    differing = [key for key in ("weights_sha256", "preprocess") if index.get(key) != other.get(key)]
+    differing = _differing(index, other)
     if not differing:
         return
     if index.get("model") != other.get("model"):
