@@ -587,6 +587,35 @@ def make_records(
         TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
     """
 
+def sample_lines(
+    *,
+    ngrams: Text,
+    output: Text,
+    corpus: Texts = (),
+    examples: int = 3,
+    length: int = 240,
+    shards: int = 0,
+    overwrite: bool = False,
+) -> Dataset:
+    """N-grams + their corpus -> examples: a few lines in which each n-gram stands.
+
+    Args:
+        ngrams: counts, or the records of filter-ngrams.
+        output: folder of the dataset to write.
+        corpus: where the lines are; empty takes the corpus that was counted.
+        examples: lines of each n-gram.
+        length: most characters of a line that are kept, around the n-gram.
+        shards: files of the result; 0 chooses from the number of n-grams.
+        overwrite: replace what another run left in output.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
+
 def score_embeddings(
     *,
     embeddings: Text,

@@ -56,6 +56,40 @@ _ENTRIES = (
         next_command="clip-spark embed-text --records {output} --output embeddings/",
     ),
     Command(
+        "sample-lines",
+        group=TEXTS,
+        takes="n-grams + their corpus",
+        gives="examples: a few lines in which each n-gram stands",
+        spec="clip_spark.texts.ngrams.examples.spec:SampleLinesSpec",
+        step="clip_spark.texts.ngrams.examples.step:sample_lines",
+        kind="examples",
+        preview="clip_spark.texts.ngrams.examples.step:preview",
+        page="docs/ngrams.md",
+        examples=(
+            (
+                "three lines of each n-gram that is kept",
+                "clip-spark sample-lines --ngrams records/ --output examples/",
+            ),
+        ),
+        next_command="clip-spark where-ngram 'an n-gram' --examples {output}",
+    ),
+    Command(
+        "where-ngram",
+        group=TEXTS,
+        takes="an n-gram + examples",
+        gives="lines in which it stands, and the pictures that it tags",
+        spec="clip_spark.texts.ngrams.examples.spec:WhereSpec",
+        words="text",
+        spark=False,
+        page="docs/ngrams.md",
+        examples=(
+            (
+                "where it stands, and which pictures it tags best",
+                "clip-spark where-ngram 'red bicycle' --examples examples/ --tags tags/",
+            ),
+        ),
+    ),
+    Command(
         "make-records",
         group=TEXTS,
         takes="lines, CSV or parquet rows",

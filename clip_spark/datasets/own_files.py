@@ -16,7 +16,7 @@ OF_A_RUN = re.compile(
     rf"""
     (plan|report|encoder|summary|tiles|regions)\.json | sources\.parquet | (describe|report)\.html
     | (rank-frequency|vocabulary-growth|map|poster|contact-sheet)\.png
-    | (counts|records|embeddings|images|tags|hits|best|rejects|points|duplicates)/{NUMBER}\.parquet
+    | (counts|records|embeddings|images|tags|hits|best|rejects|points|duplicates|examples)/{NUMBER}\.parquet
     | images/{NUMBER}\.tar
     | cells/{NUMBER}\.npz
     | frame/{NUMBER}\.(parquet|index|json) | names/{NUMBER}\.json
