@@ -158,6 +158,7 @@ def describe_set(
     output: Text,
     classes: Text = "n",
     top: int = 20,
+    quotas: Texts = (),
     examples: int = 3,
     where: Text = "",
     raw: bool = False,
@@ -169,8 +170,9 @@ def describe_set(
         embeddings: dataset of image embeddings.
         index: index of texts.
         output: folder of the dataset to write.
-        classes: column of the texts that says their class, such as n (the n-gram order).
+        classes: column of the texts that says their class: n (the n-gram order), or one of your own, such as bank.
         top: tags listed per class.
+        quotas: only these classes, with so many listed tags each, such as medium:3,style:10.
         examples: pictures shown per tag.
         where: condition on the texts' columns that says which may be tags.
         raw: rank by cosine alone, hubs first, where the index is calibrated.
@@ -351,6 +353,8 @@ def filter_ngrams(
     output: Text,
     top: int = 10000,
     rank: Text = "count",
+    texts: Text = "",
+    pictures: Text = "",
     orders: Numbers = (),
     min_count: int = 1,
     punctuation: Text = "keep",
@@ -364,13 +368,15 @@ def filter_ngrams(
     drop_list: Text = "",
     overwrite: bool = False,
 ) -> Dataset:
-    """Counts -> records: ranked, cut, cleaned, every drop counted.
+    """Counts, and embeddings for --rank visibility -> records: ranked, cut, cleaned, every drop counted.
 
     Args:
         counts: dataset of counts.
         output: folder of the dataset to write.
         top: keep at most so many n-grams of each order; 0 keeps all.
-        rank: which n-grams are best: count, pmi, npmi, log-likelihood.
+        rank: which n-grams are best: count, pmi, npmi, log-likelihood, visibility.
+        texts: for rank visibility: embeddings of n-grams of these counts.
+        pictures: for rank visibility: embeddings of pictures like those to be tagged.
         orders: only n-grams of these lengths; empty keeps all.
         min_count: drop n-grams seen less often than this.
         punctuation: drop n-grams with punctuation: keep (none is dropped), edges or anywhere.
@@ -689,6 +695,7 @@ def tag_images(
     output: Text,
     k: int = 10,
     quotas: Texts = (),
+    classes: Text = "n",
     jsonl: bool = False,
     sidecars: bool = False,
     threshold: float = -1.0,
@@ -706,7 +713,8 @@ def tag_images(
         index: index of texts.
         output: folder of the dataset to write.
         k: tags per image.
-        quotas: instead of -k: tags of each n-gram order, such as 1:5,2:3,3:2.
+        quotas: instead of -k: tags of each class, such as 1:5,2:3,3:2 or medium:1,style:3.
+        classes: column of the texts that says their class: n (the n-gram order), or one of your own, such as bank.
         jsonl: also write the tags as jsonl/00000.jsonl ..., one line per picture.
         sidecars: also write <stem>.knn beside each picture, as clip-grams does.
         threshold: least score (cosine) of a hit; -1 takes all.

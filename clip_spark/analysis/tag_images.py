@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from clip_spark import storage
+from clip_spark.analysis.classes import check_classes, class_name, conditions
 from clip_spark.analysis.own_recall import measure_own, recall_tables
 from clip_spark.analysis.query_shards import open_searcher, shard_blocks
 from clip_spark.analysis.sidecars import write_sidecars
-from clip_spark.analysis.specs import TagSpec, parse_quotas
+from clip_spark.analysis.specs import ORDER, TagSpec, parse_quotas
 from clip_spark.datasets import schema
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
@@ -35,6 +36,7 @@ from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
 
 PREVIEW_PICTURES = 5
+CLASS = "class"
 PICTURE_COLUMNS = (schema.RECORD_ID, "uri")
 
 
@@ -48,7 +50,8 @@ class TagTask:
         output: URI of the tags.
         plan: fingerprint.
         generation: of the index when the job was planned.
-        wanted: one search for each of these; several where orders have quotas.
+        wanted: one search for each of these; several where classes have quotas.
+        classes: column of the texts; if it is another than that of n-grams, tags have their `class`.
         efforts: how deep to search, measured with a sample of the pictures; none leaves it to the index.
     """
 
@@ -60,16 +63,17 @@ class TagTask:
     wanted: tuple[Wanted, ...]
     sidecars: bool
     jsonl: bool
+    classes: str = ORDER
     efforts: tuple[Effort, ...] = ()
 
     def __call__(self, shard: int) -> Receipt:
         """Write the tags of one shard."""
         searcher = open_searcher(self.index, self.generation, self.efforts)
-        lines: list[str] = []
-        with ShardWriter(self.output, self.plan, shard, {"tags": schema.TAGS}) as writer:
+        lines, columns = list[str](), tag_columns(self.classes)
+        with ShardWriter(self.output, self.plan, shard, {"tags": columns}) as writer:
             for records, vectors in shard_blocks(self.pictures, shard, searcher.info.dim, PICTURE_COLUMNS):
                 with writer.watch("search"):
-                    table = tag_block(searcher, records, vectors, self.wanted)
+                    table = tag_block(searcher, records, vectors, self.wanted, self.classes)
                 writer.write("tags", table)
                 writer.counters["images"] += len(vectors)
                 if self.jsonl:
@@ -86,30 +90,38 @@ def tag_lines(tags: pa.Table) -> list[str]:
     """*Pure.* One JSON line per picture that has tags: image_id, uri and its tags, best first."""
     lines = []
     for (image_id, uri), rows in groupby(tags.to_pylist(), key=itemgetter("image_id", "uri")):
-        mine = [{name: row[name] for name in ("text", "score", "tag_id", "n")} for row in rows]
+        mine = [{name: row[name] for name in ("text", "score", "tag_id", "n", CLASS) if name in row} for row in rows]
         for tag in mine:
             tag["score"] = round(tag["score"], 6)
         lines.append(json.dumps({"image_id": image_id, "uri": uri, "tags": mine}, ensure_ascii=False) + "\n")
     return lines
 
 
-def tag_block(searcher: Searcher, records: pa.Table, vectors: np.ndarray, wanted: Sequence[Wanted]) -> pa.Table:
-    """*Worker.* Rows of TAGS for some images.
+def tag_columns(classes: str) -> pa.Schema:
+    """*Pure.* TAGS, with the class of each tag where the user has classes."""
+    return schema.TAGS if classes == ORDER else schema.TAGS.append(pa.field(CLASS, pa.string()))
+
+
+def tag_block(
+    searcher: Searcher, records: pa.Table, vectors: np.ndarray, wanted: Sequence[Wanted], classes: str = ORDER
+) -> pa.Table:
+    """*Worker.* Rows of `tag_columns` for some images.
 
     Args:
         searcher: the text index.
         records: record_id and uri of m images.
         vectors: float32 (m, d).
         wanted: the tags of an image are the hits of all of these, ranked together.
+        classes: column of the texts.
     """
     ranked, positions = best_of_all([searcher.search_ranked(vectors, each, kind="image")[:2] for each in wanted])
     scores = searcher.ranking(wanted[0], "image").cosines(ranked, positions)
     found = positions != MISSING
     picture, column = np.nonzero(found)  # row by row, so best first within each image
-    columns = [name for name in ("n",) if name in searcher.records.columns]
+    columns = dict.fromkeys(name for name in (ORDER, classes) if name in searcher.records.columns)
     tags = searcher.records.take(positions[found], [schema.RECORD_ID, "text", *columns])
     of_picture = records.take(pa.array(picture))
-    n = tags.column("n").cast(pa.int32()) if columns else pa.nulls(len(picture), pa.int32())
+    n = tags.column(ORDER).cast(pa.int32()) if ORDER in columns else pa.nulls(len(picture), pa.int32())
     values = [
         of_picture.column(schema.RECORD_ID),
         of_picture.column("uri"),
@@ -119,7 +131,10 @@ def tag_block(searcher: Searcher, records: pa.Table, vectors: np.ndarray, wanted
         tags.column("text"),
         n,
     ]
-    return pa.table(values, names=schema.TAGS.names).cast(schema.TAGS)
+    if classes != ORDER:
+        kind = tags.schema.field(classes).type
+        values.append(pa.array([class_name(value, kind) for value in tags.column(classes).to_pylist()], pa.string()))
+    return pa.table(values, schema=tag_columns(classes))
 
 
 def best_of_all(found: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -132,12 +147,12 @@ def best_of_all(found: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndar
 
 
 def searches(spec: TagSpec) -> tuple[Wanted, ...]:
-    """*Pure.* The searches that a spec asks for: one, or one for each n-gram order."""
+    """*Pure.* The searches that a spec asks for: one, or one for each class of texts."""
     quotas = parse_quotas(spec.quotas)
     if not quotas:
         return (spec.wanted(),)
-    also = f" and ({spec.where})" if spec.where else ""
-    return tuple(spec.wanted(k=count, where=f"n = {order}{also}") for order, count in sorted(quotas.items()))
+    limits = conditions(spec.classes, quotas, spec.where)
+    return tuple(spec.wanted(k=count, where=limits[name]) for name, count in quotas.items())
 
 
 def tag_images(get_spark: SessionSource, spec: TagSpec) -> Manifest:
@@ -164,6 +179,8 @@ def plan_tasks(spec: TagSpec) -> Planned:
     index, info = read_index(spec.index)
     _check_inputs(pictures, info, index.uri)
     wanted, texts = searches(spec), RecordReader(index.uri, info.records, info.columns)
+    if spec.classes != ORDER:
+        check_classes(texts, spec.classes, parse_quotas(spec.quotas))
     for each in wanted:
         if each.where:  # a mistake in it is found here, before a session
             check_where(texts, each.where)
@@ -180,6 +197,7 @@ def plan_tasks(spec: TagSpec) -> Planned:
             wanted=wanted,
             sidecars=spec.sidecars and output.startswith(storage.absolute(spec.output)),  # not for a lone task
             jsonl=spec.jsonl,
+            classes=spec.classes,
         )
 
     extra = {"images": pictures.rows, "k": spec.k, "quotas": list(spec.quotas)}

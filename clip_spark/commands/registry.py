@@ -37,7 +37,7 @@ _ENTRIES = (
     Command(
         "filter-ngrams",
         group=TEXTS,
-        takes="counts",
+        takes="counts, and embeddings for `--rank visibility`",
         gives="records: ranked, cut, cleaned, every drop counted",
         spec="clip_spark.texts.specs:FilterSpec",
         step="clip_spark.texts.ngrams.filter:filter_ngrams",
@@ -51,6 +51,11 @@ _ENTRIES = (
             (
                 "the pairs and triples that belong together most",
                 "clip-spark filter-ngrams --counts counts/ --rank pmi --min-count 20 --output records/",
+            ),
+            (
+                "those that pictures show",
+                "clip-spark filter-ngrams --counts counts/ --rank visibility --texts text-embeddings/ "
+                "--pictures image-embeddings/ --output records/",
             ),
         ),
         next_command="clip-spark embed-text --records {output} --output embeddings/",

@@ -10,7 +10,8 @@ from clip_spark.errors import SpecError
 from clip_spark.texts.corpus.encodings import AUTO, check_encoding
 
 ORDERS = (1, 2, 3, 4, 5)
-RANKS = ("count", "pmi", "npmi", "log-likelihood")
+VISIBILITY = "visibility"
+RANKS = ("count", "pmi", "npmi", "log-likelihood", VISIBILITY)
 PLACES = ("edges", "anywhere")
 MAX_REJECTS = 1.0
 MAX_REJECTS_HELP = "end as failed if a larger share of the rows is rejected, such as 0.5; everything is kept"
@@ -88,6 +89,20 @@ class FilterSpec(Spec):
     counts: str = option("dataset of counts", content=False, holds=URI, kinds=("counts",))
     top: int = option("keep at most so many n-grams of each order; 0 keeps all", 10_000)
     rank: str = option("which n-grams are best: " + ", ".join(RANKS), "count")
+    texts: str = option(
+        "for rank visibility: embeddings of n-grams of these counts",
+        "",
+        content=False,
+        holds=URI,
+        kinds=("embeddings",),
+    )
+    pictures: str = option(
+        "for rank visibility: embeddings of pictures like those to be tagged",
+        "",
+        content=False,
+        holds=URI,
+        kinds=("embeddings",),
+    )
     orders: tuple[int, ...] = option("only n-grams of these lengths; empty keeps all", ())
     min_count: int = option("drop n-grams seen less often than this", 1)
     punctuation: str = option("drop n-grams with punctuation: keep (none is dropped), edges or anywhere", "keep")
@@ -102,6 +117,7 @@ class FilterSpec(Spec):
 
     def __post_init__(self) -> None:
         check_choice("rank", self.rank, RANKS)
+        self._check_visibility()
         for order in self.orders:
             check_choice("orders", order, ORDERS)
         for name in ("punctuation", "digits"):
@@ -113,6 +129,18 @@ class FilterSpec(Spec):
             re.compile(self.matching)
         except re.error as error:
             raise SpecError(f"--matching is a pattern that Python's re does not understand: {error}.") from error
+
+    def _check_visibility(self) -> None:
+        seen = (bool(self.texts), bool(self.pictures))
+        if self.rank != VISIBILITY and any(seen):
+            raise SpecError(f"--texts and --pictures are for --rank {VISIBILITY}; add it, or leave them out.")
+        if self.rank == VISIBILITY and not all(seen):
+            raise SpecError(
+                f"--rank {VISIBILITY} needs --texts, what embed-text has made of these n-grams, and --pictures, "
+                "embeddings of pictures by the same model."
+            )
+        if self.rank == VISIBILITY and not self.top:
+            raise SpecError(f"--rank {VISIBILITY} is for keeping the best; --top must not be 0.")
 
 
 @dataclass(frozen=True, kw_only=True)

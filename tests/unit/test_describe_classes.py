@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from clip_spark.analysis.describe.step import class_condition, class_name
+from clip_spark.analysis.classes import class_condition, class_name
 from tests.helpers_conditions import Tables, matching
 
 UTC = dt.UTC

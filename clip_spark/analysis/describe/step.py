@@ -11,17 +11,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from clip_spark import storage
+from clip_spark.analysis.classes import check_classes, class_name, conditions
 from clip_spark.analysis.describe.page import describe_page
 from clip_spark.analysis.describe.summary import BINS_PER_UNIT, STEP, summarise
 from clip_spark.analysis.own_recall import measure_own, recall_tables
 from clip_spark.analysis.query_shards import open_searcher, shard_blocks
-from clip_spark.analysis.specs import DescribeSpec
+from clip_spark.analysis.specs import DescribeSpec, parse_quotas
 from clip_spark.datasets import schema
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
@@ -120,7 +121,11 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
     plan = Plan.of("description", spec, inputs, len(pictures.receipts))
     if not spec.overwrite and (done := finished(spec.output, plan)) is not None:
         return done
-    classes = class_conditions(get_spark(), texts, spec)  # a mistake here must not take the output
+    quotas = parse_quotas(spec.quotas)
+    if quotas:
+        check_classes(texts, spec.classes, quotas)
+    named = tuple(conditions(spec.classes, quotas, spec.where).items())
+    classes = named or class_conditions(get_spark(), texts, spec)  # a mistake here must not take the output
     run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark))
     own = measure_own(get_spark, STEP, pictures.uri, index.uri, 1)
     if pending := run.pending():
@@ -129,7 +134,10 @@ def describe_set(get_spark: SessionSource, spec: DescribeSpec) -> Manifest:
         )
         run_shards(get_spark(), STEP, pending, task)
     files = [storage.join(run.output, path) for receipt in run.receipts() if receipt.rows for path in receipt.files]
-    summaries = summarise(get_spark(), files, spec.top, spec.examples) if files else []
+    most = max(quotas.values(), default=spec.top)
+    summaries = summarise(get_spark(), files, most, spec.examples) if files else []
+    for each in summaries:
+        each["tags"] = each["tags"][: quotas.get(each["class"], most)]
     found = {"images": pictures.rows, "column": spec.classes, "bins_per_unit": BINS_PER_UNIT, "classes": summaries}
     storage.write_json(storage.join(run.output, SUMMARY), found)
     storage.write_bytes(storage.join(run.output, PAGE), describe_page(found).encode())
@@ -161,21 +169,7 @@ def class_conditions(spark: SparkSession, texts: RecordReader, spec: DescribeSpe
     if not 0 < len(names) < TOO_MANY:
         many = f"more than {MOST_CLASSES}" if names else "no"
         raise SpecError(f"--classes {column} has {many} values; 1 to {MOST_CLASSES} make sense as classes.")
-    also = f" and ({spec.where})" if spec.where else ""
-    return tuple((name, class_condition(column, name) + also) for name in names)
-
-
-def class_name(value: Any, kind: pa.DataType) -> str:
-    """*Pure.* A value of the classes' column, of this type, as conditions write it."""
-    if pa.types.is_float32(kind):
-        return str(np.float32(value))
-    return str(value).lower() if pa.types.is_boolean(kind) else str(value)
-
-
-def class_condition(column: str, name: str) -> str:
-    """*Pure.* The condition that the texts of a class fulfil, and no others."""
-    quoted_column, literal = column.replace('"', '""'), name.replace("'", "''")
-    return f"cast(\"{quoted_column}\" as varchar) = '{literal}'"
+    return tuple(conditions(column, names, spec.where).items())
 
 
 def preview(manifest: Manifest) -> list[Table]:

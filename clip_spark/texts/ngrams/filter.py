@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,8 @@ from clip_spark.texts.ngrams.ranking import drop_reasons as cleaning
 from clip_spark.texts.ngrams.ranking import score_and_cut as select
 from clip_spark.texts.ngrams.ranking.drop_reasons import Lists
 from clip_spark.texts.ngrams.ranking.score_and_cut import Selection, Words
-from clip_spark.texts.specs import ORDERS, CountSpec, FilterSpec
+from clip_spark.texts.ngrams.visible import Seen, check_seen
+from clip_spark.texts.specs import ORDERS, VISIBILITY, CountSpec, FilterSpec
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -78,7 +79,8 @@ def filter_ngrams(get_spark: SessionSource, spec: FilterSpec) -> Manifest:
     _check_rank(spec, counts)
     lists = cleaning.read_lists(spec, make_tokenizer(_counted_as(counts)))
     shards = max(1, -(-_most_rows(spec, counts) // SHARD_ROWS)) if spec.top else len(counts.files("counts"))
-    inputs = {"counts": counts.as_input(), "lists": _lists_input(spec, lists)}
+    seen = _find_seen(spec, counts)
+    inputs = {"counts": counts.as_input(), "lists": _lists_input(spec, lists), **(seen.inputs() if seen else {})}
     run = begin_run(spec.output, Plan.of("records", spec, inputs, shards), overwrite=spec.overwrite)
     if run.manifest:
         return run.manifest
@@ -87,13 +89,26 @@ def filter_ngrams(get_spark: SessionSource, spec: FilterSpec) -> Manifest:
         with watch("session"):
             spark = get_spark()
         source = _Source(spec, lists, tuple(counts.files("counts")), counts.extra["tokens"])
-        write = _write_ranking if spec.top else _write_by_shard
-        write(spark, spec, run, source)
+        if seen:
+            with watch("sample"):
+                visible = seen.source(spec, lists)
+            _write_ranking(spark, run, Ranking(visible.files, visible.select, spec.top, seen.missing))
+        elif spec.top:
+            _write_ranking(spark, run, Ranking(source.files, source.select, spec.top))
+        else:
+            _write_by_shard(spark, run, source)
     dropped = _dropped(run.receipts())
     _check_not_empty(run, counts, dropped)
     about = {"rank": spec.rank, "orders": counts.extra["orders"], "tokens": counts.extra["tokens"]}
     report = summary.of_filter(counts, dropped)
     return run.commit({**about, "dropped": dropped}, partial(summary.refined, more=report, seconds=watch.seconds))
+
+
+def _find_seen(spec: FilterSpec, counts: Manifest) -> Seen | None:
+    """*Driver.* What the rank needs beside the counts; None for one that needs no vectors."""
+    if spec.rank != VISIBILITY:
+        return None
+    return check_seen(counts, read_manifest(spec.texts, "embeddings"), read_manifest(spec.pictures, "embeddings"))
 
 
 def _counted_as(counts: Manifest) -> CountSpec:
@@ -113,7 +128,7 @@ def _dropped(receipts: Sequence[Receipt]) -> dict[str, dict[str, int]]:
     """*Driver.* Reason -> order -> n-grams that are not in the result for it; in the order of the checks."""
     sums: Counter[str] = sum((Counter(receipt.counters) for receipt in receipts), Counter())
     dropped: dict[str, dict[str, int]] = {}
-    for reason in (*cleaning.REASONS, select.BELOW_TOP):
+    for reason in (select.NOT_EMBEDDED, *cleaning.REASONS, select.BELOW_TOP):
         found = {n: int(sums[f"{reason}_{n}"]) for n in map(str, ORDERS) if sums[f"{reason}_{n}"]}
         if found:
             dropped[reason] = found
@@ -136,7 +151,7 @@ def _check_orders(spec: FilterSpec, counts: Manifest) -> None:
 
 def _check_rank(spec: FilterSpec, counts: Manifest) -> None:
     """*Driver.* Every word of an n-gram that is ranked must have its own count."""
-    if spec.rank == "count":
+    if spec.rank in ("count", VISIBILITY):
         return
     orders = counts.extra["orders"]
     if spec.rank == "log-likelihood" and set(spec.orders) != {2}:
@@ -162,19 +177,29 @@ def _most_rows(spec: FilterSpec, counts: Manifest) -> int:
     return sum(min(spec.top, order["survivors"]) for order in _wanted(spec, counts).values())
 
 
-def _write_ranking(spark: SparkSession, spec: FilterSpec, run: Run, source: _Source) -> None:
+@dataclass(frozen=True)
+class Ranking:
+    """Shards, what selects rows of one, how many are kept of each order, and what was dropped before."""
+
+    files: Sequence[Any]
+    select: Callable[[Any], Selection]
+    top: int
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def _write_ranking(spark: SparkSession, run: Run, ranking: Ranking) -> None:
     """*Driver.* Best of each shard on the workers, best of those in a tree, then a few shards in the order of rank."""
     watch = Stopwatch()
     with watch("select"):
-        rows, dropped = reduce_items(spark, STEP, source.files, source.select, partial(select.merge, top=spec.top))
+        rows, dropped = reduce_items(spark, STEP, ranking.files, ranking.select, partial(select.merge, top=ranking.top))
     shards = run.plan.shards
     for number in run.pending():
         start, end = (rows.num_rows * i // shards for i in (number, number + 1))
-        part = Selection(rows.slice(start, end - start), dropped if number == 0 else Counter())
+        part = Selection(rows.slice(start, end - start), dropped + ranking.dropped if number == 0 else Counter())
         _write(part, run.output, run.plan.fingerprint, number, watch if number == 0 else Stopwatch())
 
 
-def _write_by_shard(spark: SparkSession, spec: FilterSpec, run: Run, source: _Source) -> None:
+def _write_by_shard(spark: SparkSession, run: Run, source: _Source) -> None:
     """*Driver.* One shard of records for each shard of counts, ranked within itself."""
     work = partial(_write_file, source=source, output=run.output, plan=run.plan.fingerprint)
     run_shards(spark, STEP, [(number, source.files[number]) for number in run.pending()], work)

@@ -10,6 +10,7 @@ Scores are nltk's (nltk.metrics.association), with N tokens and c(x) the count o
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from clip_spark.texts.specs import FilterSpec
 SCORED = schema.COUNTS.append(pa.field("score", pa.float64()))
 RECORDS = pa.schema([("record_id", pa.string()), ("kind", pa.string()), *SCORED])
 BELOW_TOP = "below the top"
+NOT_EMBEDDED = "not embedded"
 TINY = 1e-20
 """nltk's guard against the logarithm of 0."""
 SCORE_DIGITS = 9
@@ -52,7 +54,17 @@ def score(counts: pa.Table, rank: str, words: Words | None) -> pa.Table:
     if rank == "count" or words is None:
         scores = counts["count"].cast(pa.float64())
     else:
-        scores = pa.array(np.round(ASSOCIATIONS[rank](counts, words), SCORE_DIGITS))
+        scores = rounded(ASSOCIATIONS[rank](counts, words))
+    return with_scores(counts, scores)
+
+
+def rounded(scores: np.ndarray) -> pa.Array:
+    """*Pure.* Scores without the noise that would order equal ones by chance."""
+    return pa.array(np.round(scores, SCORE_DIGITS))
+
+
+def with_scores(counts: pa.Table, scores: pa.Array) -> pa.Table:
+    """*Pure.* Rows of COUNTS with a score each: rows of SCORED."""
     return counts.append_column("score", scores).cast(SCORED)
 
 
@@ -115,8 +127,15 @@ class Selection(NamedTuple):
 
 def select(counts: pa.Table, spec: FilterSpec, lists: Lists, words: Words | None) -> Selection:
     """*Worker.* The rows of one shard of counts that may be in the result, scored and sorted."""
+    return select_by(counts, spec, lists, lambda kept, _: score(kept, spec.rank, words))
+
+
+def select_by(
+    counts: pa.Table, spec: FilterSpec, lists: Lists, scored: Callable[[pa.Table, np.ndarray], pa.Table]
+) -> Selection:
+    """*Worker.* The same where `scored` gives the score to the rows that are kept, from these and which they are."""
     why = reasons(counts, spec, lists)
-    kept = score(counts.filter(pa.array(why < 0)), spec.rank, words)
+    kept = scored(counts.filter(pa.array(why < 0)), np.flatnonzero(why < 0))
     orders = counts["n"].to_numpy()
     dropped = {reason: by_order(orders[why == place], reason) for place, reason in enumerate(REASONS)}
     return cut(Selection(kept, sum(dropped.values(), Counter())), spec.top)
