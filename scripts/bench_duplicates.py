@@ -6,7 +6,7 @@ python scripts/bench_duplicates.py --embeddings demo-out/image-embeddings
 The vectors are made up: unequal clusters in a narrow cone, as CLIP has them, and near-doubles of a tenth of the records
 planted at cosines of 0.93 to 0.99, half of them towards other records and half anywhere. The oracle compares all pairs
 (numpy) of up to --oracle rows; beyond, those of so many rows with all. Seconds are CPU seconds of this process and of
-all that it started, Spark's JVM among them.
+all that it started, Spark's JVM among them. --peer adds what Faiss takes to find all pairs by comparing all with all.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.spec import Spec, option
 from clip_spark.index.build.read_vectors import VectorReader, dataset_files
+from clip_spark.index.files.faiss_library import load_faiss
 
 SHARD_ROWS = 50_000
-CLUSTER_ROWS, PLANTED, SEED = 200, 0.1, 0
+CLUSTER_ROWS, PLANTED, SEED, PEER_ROWS = 200, 0.1, 0, 4096
 ENCODER = {"model": "made up", "weights_sha256": "-", "preprocess": "-", "precision": "fp32"}
 
 
@@ -121,10 +122,29 @@ def near_pairs(vectors: np.ndarray, threshold: float, rows: int) -> Iterator[tup
         yield one + start, two + start
 
 
+def vectors_of(found: Manifest) -> np.ndarray:
+    """All vectors of a dataset, float32 (n, d)."""
+    reader = VectorReader(dataset_files(found, "embeddings"), found.extra["dim"])
+    return np.concatenate([rows for _, rows in reader.blocks()])
+
+
+def brute_force(found: Manifest, threshold: float) -> dict[str, Any]:
+    """The peer: Faiss' complete range search of each vector among all others; pairs alone, no groups."""
+    faiss = load_faiss()
+    vectors, started, before, pairs = vectors_of(found), time.time(), cpu_seconds(), 0
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    for start in range(0, len(vectors), PEER_ROWS):
+        limits, _, near = index.range_search(vectors[start : start + PEER_ROWS], threshold)
+        owners = np.repeat(np.arange(len(limits) - 1), np.diff(limits.astype(np.int64))) + start
+        pairs += int((near > owners).sum())
+    cost = {"cpu_seconds": round(cpu_seconds() - before, 1), "wall_seconds": round(time.time() - started, 1)}
+    return {"pairs": pairs, **cost}
+
+
 def quality(found: Manifest, manifest: Manifest, threshold: float, most: int) -> dict[str, Any]:
     """What of the true pairs is known, and whether groups are what they should be."""
-    reader = VectorReader(dataset_files(found, "embeddings"), found.extra["dim"])
-    vectors = np.concatenate([rows for _, rows in reader.blocks()])
+    vectors = vectors_of(found)
     ids = pa.concat_tables([pq.read_table(uri, columns=["record_id"]) for uri in found.files("embeddings")])[
         "record_id"
     ]
@@ -177,7 +197,9 @@ def measured(found: Manifest, folder: Path, given: argparse.Namespace) -> dict[s
     manifest = find_duplicates(session, spec)
     cost = {"cpu_seconds": round(cpu_seconds() - before, 1), "wall_seconds": round(time.time() - started, 1)}
     figures = {name: manifest.extra[name] for name in ("records", "groups", "grouped", "others", "largest", "cells")}
-    return {**figures, **cost, **(quality(found, manifest, given.threshold, given.oracle) if given.oracle else {})}
+    peer = {"faiss, all with all": brute_force(found, given.threshold)} if given.peer else {}
+    known = quality(found, manifest, given.threshold, given.oracle) if given.oracle else {}
+    return {**figures, **cost, **peer, **known}
 
 
 def main() -> None:
@@ -189,6 +211,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.95)
     parser.add_argument("--task-memory", default="256M")
     parser.add_argument("--oracle", type=int, default=100_000, help="rows whose pairs with all others are counted")
+    parser.add_argument("--peer", action="store_true", help="also compare all with all by Faiss, in the same run")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for number, rows in enumerate(given.rows if not given.embeddings else [0]):

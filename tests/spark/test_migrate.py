@@ -26,7 +26,7 @@ from clip_spark.search.searcher import Searcher
 from tests.helpers_models import small_model
 from tests.helpers_web import copy_tar
 
-PICTURES = 40
+PICTURES = 70
 
 
 def test_all_of_it_by_one_command(spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
