@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from clip_spark import storage
+from clip_spark.analysis.exported_tags.spec import ExportTagsSpec
+from clip_spark.analysis.exported_tags.step import export_tags
 from clip_spark.analysis.map import draw
 from clip_spark.analysis.map.export import export_map
 from clip_spark.analysis.map.export_spec import ExportMapSpec
 from clip_spark.analysis.map.spec import MapSpec
 from clip_spark.analysis.map.step import make_map
+from clip_spark.analysis.publish.spec import PublishSpec, VerifySpec
+from clip_spark.analysis.publish.step import publish
+from clip_spark.analysis.publish.verify import verify_dataset
 from clip_spark.commands.clean import delete_each, find_leftovers
 from clip_spark.datasets import receipt_files as receipts
 from clip_spark.datasets.manifest import read_manifest
 from clip_spark.datasets.retire import delete_retired, find_retired
 from clip_spark.datasets.run import begin_run
 from clip_spark.errors import OutputError, StorageError
+from clip_spark.index.build.build import build_index
+from clip_spark.index.specs import IndexSpec
 from clip_spark.texts.corpus.listing import Piece
 from clip_spark.texts.corpus.reading import read_blocks
 from tests.helpers_datasets import plan_of, write_shard
 from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 from tests.helpers_spark import in_this_process
+from tests.helpers_tags import write_tags
 from tests.services.proxy import every, fault_proxy
 from tests.services.seaweed import S3Server
 
@@ -227,3 +236,29 @@ def test_a_map_on_s3_is_the_one_on_a_disk_and_is_exported(
     assert files[0] == files[1]
     for path in ["points.csv", *(f"map/{path}" for path in files[0])]:
         assert storage.read_bytes(f"{bucket}/{path}") == storage.read_bytes(f"{tmp_path}/{path}"), path
+
+
+@pytest.mark.long
+def test_a_publication_and_exported_tags_lie_on_s3(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIP_SPARK_CACHE", str(tmp_path / "cache"))
+    names = [f"{bucket}/pictures/{n}.jpg" for n in range(30)]
+    for name in names:
+        storage.write_bytes(name, b"not looked at")
+    write_embeddings(f"{bucket}/emb", unit_vectors(30), names, modality="image")
+    index = IndexSpec(embeddings=(f"{bucket}/emb",), output=f"{bucket}/index")
+    build_index(lambda: pytest.fail("no Spark"), index)
+    for layout in ("fondant", "lancedb"):
+        out = f"{bucket}/{layout}"
+        assert publish(PublishSpec(index=index.output, output=out, layout=layout)) == 30
+        assert "files have the bytes" in verify_dataset(VerifySpec(dataset=out))
+    storage.write_bytes(f"{bucket}/pictures/3.txt", b"mine")
+    tags = write_tags(tmp_path / "tags", names[:6], ("red", "small"))
+    spec = ExportTagsSpec(tags=tags, format="booru", output=f"{bucket}/exported")
+    before = sorted(file.uri for file in storage.list_files(f"{bucket}/pictures"))
+    assert ("files written", 6) in export_tags(lambda: pytest.fail("no Spark"), spec).rows
+    assert storage.read_bytes(f"{bucket}/pictures/3.txt") == b"mine, red, small"
+    export_tags(lambda: pytest.fail("no Spark"), replace(spec, undo=True))
+    assert storage.read_bytes(f"{bucket}/pictures/3.txt") == b"mine"
+    assert sorted(file.uri for file in storage.list_files(f"{bucket}/pictures")) == before

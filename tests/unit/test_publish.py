@@ -20,6 +20,7 @@ from PIL import Image
 from clip_spark import storage
 from clip_spark.analysis.publish import contents as contents_module
 from clip_spark.analysis.publish import step
+from clip_spark.analysis.publish.card import card
 from clip_spark.analysis.publish.checksums import CHECKSUMS
 from clip_spark.analysis.publish.spec import PublishSpec, VerifySpec
 from clip_spark.analysis.publish.step import publish
@@ -28,6 +29,7 @@ from clip_spark.datasets.schema import record_id
 from clip_spark.errors import ClipSparkError, DatasetError, InputError, OutputError, SpecError
 from clip_spark.index.build.build import build_index
 from clip_spark.index.change.remove import remove_records
+from clip_spark.index.files.calibration import Calibration
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.specs import IndexSpec, RemoveSpec
 from clip_spark.storage import files
@@ -114,6 +116,16 @@ def test_the_card_tells_what_the_manifests_know(index: str, tmp_path: Path) -> N
     for said in ("257", "fake", "sha256", "recall at 10", "taken down, and not in here | 3", "load_dataset"):
         assert said in text, said
     assert not [n for n in GONE if NAMES[n] in text]
+
+
+def test_the_card_lists_hubs_but_those_that_were_taken_down(index: str) -> None:
+    contents = contents_module.Contents(index)
+    hubs = tuple({"name": f"hub {n}", "position": n, "share": 0.2, "corrected": 0.01} for n in (GONE[0], 5))
+    learnt = Calibration(asked_by="text", strength=0.5, nearest=8, hubs=hubs)
+    contents.info = replace(contents.info, calibration=learnt)
+    text = card(PublishSpec(index=index, output="out"), contents, "title")
+    contents.close()
+    assert "| hub 5 | 20.0% | 1.0% |" in text and f"hub {GONE[0]}" not in text
 
 
 def test_a_copy_is_proven(index: str, tmp_path: Path) -> None:

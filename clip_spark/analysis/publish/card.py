@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from clip_spark import storage
 from clip_spark.analysis.publish.contents import Contents
 from clip_spark.analysis.publish.spec import ATLAS, CLIP_RETRIEVAL, FONDANT, LANCEDB, USEARCH, WEBDATASET, PublishSpec
@@ -62,7 +64,8 @@ def card(spec: PublishSpec, contents: Contents, title: str) -> str:
     """*Driver.* The whole README.md."""
     steps = list(history(contents.manifest))
     parts = [_header(spec, contents, title), f"# {title}", _what(contents)]
-    parts += [_made_of(contents), _rejects(steps), _way(steps), _licence(spec, contents), _load(spec, contents)]
+    parts += [_made_of(contents), _hubs(contents), _rejects(steps), _way(steps)]
+    parts += [_licence(spec, contents), _load(spec, contents)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -103,6 +106,22 @@ def _made_of(contents: Contents) -> str:
     if info.calibration is not None:
         rows["hubs"] = "known: the index here is calibrated, this copy of it ranks by cosine alone"
     return _table(("what", "value"), [(name, value) for name, value in rows.items() if value != ""])
+
+
+def _hubs(contents: Contents) -> str:
+    """The records that answer most questions, whatever is asked; those that were taken down since are not named."""
+    learnt, gone = contents.info.calibration, contents.removed
+    if learnt is None or not learnt.hubs:
+        return ""
+    places = np.array([hub["position"] for hub in learnt.hubs], np.int64)
+    ids = contents.ids(places)
+    rows = [
+        (hub["name"], f"{hub['share']:.1%}", f"{hub['corrected']:.1%}")
+        for hub, record in zip(learnt.hubs, ids, strict=True)
+        if record is not None and record not in gone
+    ]
+    table = _table(("record", f"among the first ten of all {learnt.asked_by}s", "with the correction"), rows)
+    return "## Hubs\n\nThese are near to most of what is asked.\n\n" + table if rows else ""
 
 
 def _rejects(steps: list[Step]) -> str:

@@ -68,6 +68,10 @@ class Contents:
         """Records of the published rows `start` to `stop`."""
         return self._records.take(self.positions[start:stop])
 
+    def ids(self, positions: np.ndarray) -> list[str | None]:
+        """Ids of the records at some positions of the index, taken down or not."""
+        return list(self._records.take(positions, [RECORD_ID]).column(RECORD_ID).to_pylist())
+
     def vectors(self, start: int, stop: int) -> np.ndarray:
         """Their vectors, float32 (n, d), of length 1 (of compressed indices: as float16 keeps them)."""
         return self._parts.vectors.take(self.positions[start:stop])
