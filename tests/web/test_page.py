@@ -6,6 +6,8 @@ import base64
 import csv
 import io
 import json
+import shutil
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -238,6 +240,34 @@ def test_texts_stay_text(page: Any, url: str) -> None:
     ask(page, HOSTILE)
     assert titles(page)[0] == HOSTILE
     assert page.locator("#results img").count() == 0 and "broken" not in page.title().removeprefix(HOSTILE)
+
+
+def has_font(sign: str) -> bool:
+    """Whether a font of this machine has a sign, as fontconfig says, which a browser asks too."""
+    return bool(subprocess.run(["fc-list", f":charset={ord(sign):x}"], capture_output=True, check=True).stdout)
+
+
+@pytest.mark.skipif(shutil.which("fc-list") is None, reason="needs fontconfig")
+def test_signs_that_no_font_has_are_no_boxes(page: Any, url: str) -> None:
+    signs = ["\N{HUGGING FACE}", "\N{DEVANAGARI LETTER A}", "\N{BUGINESE LETTER KA}", "\N{RIGHTWARDS ARROW}", "é", "Ж"]
+
+    def renamed(route: Any) -> None:
+        answer = route.fetch().json()
+        for at, sign in enumerate(signs):
+            answer["hits"][at]["title"] = f"a {sign} b"
+            answer["hits"][at + len(signs)]["title"] = sign
+        route.fulfill(json=answer)
+
+    page.route("**/search?*", renamed)
+    open_page(page, f"{url}?q=cat")
+    there = [has_font(sign) for sign in signs]
+    assert all(there[-2:])
+    shown = titles(page)[: 2 * len(signs)]
+    assert shown == [
+        *(f"a {sign} b" if one else "a b" for sign, one in zip(signs, there, strict=True)),
+        *(sign if one else f"U+{ord(sign):X}" for sign, one in zip(signs, there, strict=True)),
+    ]
+    assert page.locator(".card > a").first.get_attribute("title") == f"More like “a {signs[0]} b”"
 
 
 def test_terms_are_added_and_taken_away(page: Any, url: str, client: Any) -> None:

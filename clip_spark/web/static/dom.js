@@ -1,5 +1,7 @@
 // Small helpers around the DOM. Text is always set as text, never as HTML: captions come from anywhere.
 
+import { drawable } from "./glyphs.js";
+
 /** @type {(id: string) => any} which kind of element has an id, the page says */
 export const $ = (id) => document.getElementById(id);
 
@@ -13,7 +15,7 @@ export function el(tag, properties = {}, ...children) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (value !== null && value !== undefined) node.setAttribute(name, value);
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined));
+  node.append(...children.filter((child) => child !== null && child !== undefined).map((child) => (typeof child === "string" ? drawable(child) : child)));
   return node;
 }
 

@@ -1,6 +1,7 @@
 // Words on the map: names of regions, of which those that find room are shown, and typed texts with a trail of earlier ones.
 
 import { el } from "./dom.js";
+import { drawable } from "./glyphs.js";
 
 const PADDING = 5, LETTERS = [17, 14, 12.5];
 /** Zooms (1 is the first view) from which the names of each zoom of regions are shown, and from which no more. */
@@ -9,7 +10,7 @@ const SHOWN = [[0, 2.6], [1.35, 7], [3, Infinity]];
 export class Names {
   constructor(host, regions) {
     this.host = host;
-    this.regions = regions.map((zoom, level) => zoom.filter((one) => one.name).map((one) => ({ ...one, level })));
+    this.regions = regions.map((zoom, level) => zoom.filter((one) => one.name).map((one) => ({ ...one, name: drawable(one.name), level })));
     this.pen = document.createElement("canvas").getContext("2d");
     this.widths = new Map();
     this.shown = [];

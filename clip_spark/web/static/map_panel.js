@@ -2,6 +2,7 @@
 // cannot see or point at is here too.
 
 import { el, number, plural, save } from "./dom.js";
+import { drawable } from "./glyphs.js";
 import { css } from "./map_colours.js";
 import { SCORE } from "./map_scores.js";
 
@@ -53,7 +54,7 @@ export class Panel {
     const level = levels[Math.min(Math.max(Math.round(Math.log2(camera.scale / camera.home)), 0), levels.length - 1)] ?? [];
     const far = (one) => Math.hypot(one.x - camera.x, one.y - camera.y);
     const nearest = level.filter((one) => one.name).reduce((best, one) => (!best || far(one) < far(best) ? one : best), null);
-    this.where.textContent = nearest ? `Around “${nearest.name}”` : "";
+    this.where.textContent = nearest ? `Around “${drawable(nearest.name)}”` : "";
   }
 
   recolour() {
