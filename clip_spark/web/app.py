@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 
 from clip_spark import __version__
 from clip_spark.errors import ClipSparkError
-from clip_spark.web import card, figures_routes, query_routes, search_routes, takedowns, wire_routes
+from clip_spark.web import card, figures_routes, page, query_routes, search_routes, takedowns, wire_routes
 from clip_spark.web.access import COOKIE, is_token
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import add_handlers, refusal
@@ -17,7 +17,6 @@ from clip_spark.web.guard import EVERYBODY, Guard, Rules
 from clip_spark.web.headers import Outermost
 from clip_spark.web.maps import routes as maps_routes
 from clip_spark.web.maps import scores as maps_scores
-from clip_spark.web.page import STATIC, page
 from clip_spark.web.pictures import PictureCache
 from clip_spark.web.shortcut import Shortcut
 
@@ -40,8 +39,8 @@ def create_app(catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_00
     for routes in (card, query_routes, takedowns, maps_routes, maps_scores, wire_routes, figures_routes):
         app.include_router(routes.router)
     app.add_api_route("/token", _log_in, methods=["POST"], status_code=204, include_in_schema=False)
-    app.add_api_route("/", page, include_in_schema=False)
-    app.mount("/static", StaticFiles(directory=STATIC))
+    app.include_router(page.router)
+    app.mount("/static", StaticFiles(directory=page.STATIC))
     app.state.token, app.state.takedowns = rules.token, rules.takedowns and bool(rules.token)
     app.add_middleware(Shortcut, endpoints={("GET", "/health"): _health, **wire_routes.PLAIN})
     app.add_middleware(Guard, rules=rules)

@@ -1,18 +1,20 @@
-"""*Server.* The page, and what its address will need: told with it, so that a browser asks for all of it at once.
+"""*Server.* The page, its modules in two scripts, and what its address will need, told with it to be asked for at once.
 
-A map would else be there after five round trips: the page, its modules, those of maps, what the map is, its tiles.
+Thirty modules would be as many requests, six at a time; a map would be there after five round trips: the page, its
+modules, those of maps, what the map is, its tiles. The files below static/ stay as they are written; nobody builds.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
-from fastapi import Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
-from clip_spark.analysis.map.script import modules_of
+from clip_spark.analysis.map.script import joined
 from clip_spark.web.access import knows_token
 from clip_spark.web.catalog import Catalog
 
@@ -20,12 +22,55 @@ STATIC = Path(__file__).parent / "static"
 UNQUOTED = "!'()*"
 """What encodeURIComponent leaves, and quote does not: another address would be asked for twice."""
 
+router = APIRouter(include_in_schema=False)
 
+
+@router.get("/")
 def page(request: Request) -> FileResponse:
-    """*Server.* The page."""
+    """The page."""
     ahead = _of_a_map(request, request.query_params.get("map", ""))
     links = {"Link": ", ".join(ahead)} if ahead else {}
     return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache", **links})
+
+
+@router.get("/static/whole_page.js")
+async def whole_page(request: Request) -> Response:
+    """All modules but those of maps; each is exported under its name."""
+    return _script(request, page_script())
+
+
+@router.get("/static/whole_map.js")
+async def whole_map(request: Request) -> Response:
+    """The modules of maps, which most visits do without."""
+    return _script(request, map_script())
+
+
+@cache
+def page_script() -> str:
+    """*Server.* The modules of the page as one."""
+    parts = joined("main")
+    lines = [*parts.values(), f"export {{ {', '.join(parts)} }};", ""]
+    return "\n".join(lines).replace('import("./map_page.js")', 'import("./whole_map.js")')
+
+
+@cache
+def map_script() -> str:
+    """*Server.* The modules of maps as one, over those of the page."""
+    shared = joined("main")
+    parts = joined("map_page", shared)
+    head = f'import {{ {", ".join(shared)} }} from "./whole_page.js";'
+    return "\n".join([head, *parts.values(), "export const { showMap } = map_page;", ""])
+
+
+def _script(request: Request, text: str) -> Response:
+    tag = f'"{sha256(text.encode()).hexdigest()[:16]}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    known = [one.strip() for one in request.headers.get("if-none-match", "").split(",")]
+    return Response(status_code=304, headers=headers) if tag in known else _whole(text, headers)
+
+
+def _whole(text: str, headers: dict[str, str]) -> Response:
+    return Response(text, media_type="text/javascript", headers=headers)
 
 
 def _of_a_map(request: Request, name: str) -> list[str]:
@@ -37,9 +82,4 @@ def _of_a_map(request: Request, name: str) -> list[str]:
     served, base = catalog.maps[name], f"maps/{quote(name, safe=UNQUOTED)}"
     first = [f"{base}/tiles/{tile}?version={served.version}" for tile in served.tiles if tile.split("-")[1] == "0"]
     fetched = [f"<{address}>; rel=preload; as=fetch; crossorigin" for address in (base, *first)]
-    return ["<static/map.css>; rel=preload; as=style", *fetched, *_modules()]
-
-
-@cache
-def _modules() -> list[str]:
-    return [f"<static/{name}.js>; rel=modulepreload" for name in modules_of("map_page")]
+    return ["<static/map.css>; rel=preload; as=style", "<static/whole_map.js>; rel=modulepreload", *fetched]

@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 from fastapi.testclient import TestClient
 
+from clip_spark.analysis.map.script import joined
 from clip_spark.web.app import create_app
 from clip_spark.web.guard import Rules
+from clip_spark.web.page import map_script, page_script
 from tests.web.browser import fresh_page, needs_browser
 from tests.web.served import served
 
@@ -23,34 +25,33 @@ IN_SIGHT = """() => {
 }"""
 
 
-def reached(module: str) -> set[str]:
-    """The modules that one imports, and those that these import."""
-    found, left = set[str](), [module]
-    while left:
-        names = set(re.findall(r'from "\./(\w+\.js)"', (STATIC / left.pop()).read_text())) - found
-        found |= names
-        left += names
-    return found
+@pytest.mark.parametrize(("text", "entry"), [(page_script(), "main"), (map_script(), "map_page")])
+def test_each_module_is_in_one_of_two_scripts(text: str, entry: str) -> None:
+    names = re.findall(r"^const (\w+) = \(\(\) => \{$", text, re.MULTILINE)
+    assert names[-1] == entry and len(set(names)) == len(names)
+    assert all((name.startswith("map_") or name == "map") == (entry == "map_page") for name in names)
+    used = {path.stem for path in STATIC.glob("*.js")} - {
+        "map_stored",
+        "map_widget",
+    }  # those are of pages without a server
+    assert used == set(joined("main")) | set(joined("map_page"))
+    left = [line for line in text.splitlines() if re.match(r"(import|export) ", line)]
+    assert len(left) == (2 if entry == "map_page" else 1), "all other lines are joined"
 
 
-def test_every_module_is_asked_for_at_once() -> None:
-    page, main = (STATIC / "index.html").read_text(), (STATIC / "main.js").read_text()
-    assert set(re.findall(r'modulepreload" href="static/(\w+\.js)"', page)) == reached("main.js")
-    named = re.search(r"MAP_PARTS = \[(.+?)\]", main, re.DOTALL)
-    assert named and set(re.findall(r"\w+\.js", named[1])) == {
-        "map_page.js",
-        *reached("map_page.js") - reached("main.js"),
-    }
+def test_a_script_that_a_browser_has_is_not_sent_again(client: Any) -> None:
+    for name in ("whole_page", "whole_map"):
+        first = client.get(f"/static/{name}.js")
+        again = client.get(f"/static/{name}.js", headers={"If-None-Match": first.headers["etag"]})
+        assert first.headers["content-type"].startswith("text/javascript")
+        assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
 
 
 def test_a_map_is_asked_for_with_the_page(client: Any) -> None:
     (served_map,) = client.get("/maps").json()
     links = client.get("/?map=emoji").headers["link"].split(", ")
     addresses = [link[1 : link.index(">")] for link in links]
-    assert {link.removeprefix("static/") for link in addresses if link.endswith(".js")} == {
-        "map_page.js",
-        *reached("map_page.js"),
-    }
+    assert {link for link in addresses if link.startswith("static/")} == {"static/map.css", "static/whole_map.js"}
     tiles = [tile for tile in client.get("/maps/emoji").json()["tiles"] if tile.split("-")[1] == "0"]
     wanted = {"maps/emoji", *(f"maps/emoji/tiles/{tile}?version={served_map['version']}" for tile in tiles)}
     assert {link for link in addresses if link.startswith("maps/")} == wanted and len(tiles) == 2

@@ -1,8 +1,9 @@
-"""*Anywhere.* The modules of the page's map as one script, for pages that stand alone and for notebooks."""
+"""*Anywhere.* Modules of the page as one script: a browser asks for one file, and pages that stand alone hold it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from importlib.resources import files
 from typing import Any
 
@@ -19,24 +20,24 @@ def static_file(name: str) -> str:
 
 def script(entry: str) -> str:
     """*Anywhere.* A module and all that it imports, as one script in which its exports are `<entry>.<name>`."""
+    return "\n".join(joined(entry).values())
+
+
+def joined(entry: str, outside: Collection[str] = ()) -> dict[str, str]:
+    """*Anywhere.* A module and all that it imports, each behind what it needs: name -> a constant with its exports.
+
+    Those of `outside` are left out: whoever uses the constants has them under the same names.
+    """
     done: dict[str, str] = {}
-    _add(entry, done)
-    return "\n".join(done.values())
+    _add(entry, outside, done)
+    return done
 
 
-def modules_of(entry: str) -> list[str]:
-    """*Anywhere.* The names of a module and of all that it imports, each once."""
-    found = [entry]
-    for name in found:  # it grows meanwhile
-        found += [other for _, other in IMPORT.findall(static_file(f"{name}.js")) if other not in found]
-    return found
-
-
-def _add(name: str, done: dict[str, str]) -> None:
-    if name in done:
+def _add(name: str, outside: Collection[str], done: dict[str, str]) -> None:
+    if name in done or name in outside:
         return
     source = static_file(f"{name}.js")
     for _, other in IMPORT.findall(source):
-        _add(other, done)
+        _add(other, outside, done)
     inner = EXPORT.sub("", IMPORT.sub(lambda found: f"const {{ {found[1]} }} = {found[2]};\n", source))
     done[name] = f"const {name} = (() => {{\n{inner}\nreturn {{ {', '.join(EXPORTED.findall(source))} }};\n}})();"

@@ -19,9 +19,6 @@ let shown = { hits: 0, best: 0, more: false };
 let request = new AbortController();
 let before = []; // the hits of the last view, which an error brings back
 
-/** What a map needs, asked for all at once when one is opened; most visits open none. */
-const MAP_PARTS = ["map_page.js", "map.js", "map_arrow.js", "map_camera.js", "map_card.js", "map_colours.js", "map_flat.js", "map_gl.js", "map_lasso.js", "map_names.js", "map_panel.js", "map_scores.js", "map_source.js", "map_sprites.js", "map_tiles.js"];
-
 const chosenIndex = () => indices.find((index) => index.name === view.index) || indices[0];
 const pair = () => chosenIndex().pairs[0]; // the other side of these records, such as their prompts
 const asked = () => Boolean(view.q || view.like || view.file || view.also);
@@ -46,8 +43,7 @@ async function render() {
 /** The function that shows a map (see map_page.js). */
 async function openMapPage() {
   if (!document.querySelector("link[href$='map.css']")) {
-    const ahead = MAP_PARTS.map((name) => el("link", { rel: "modulepreload", href: `static/${name}` }));
-    document.head.append(el("link", { rel: "stylesheet", href: "static/map.css" }), ...ahead);
+    document.head.append(el("link", { rel: "stylesheet", href: "static/map.css" }));
   }
   return (await import("./map_page.js")).showMap;
 }

@@ -198,7 +198,8 @@ export class Painter {
 
   resize(width, height, ratio) {
     this.ratio = ratio;
-    [this.canvas.width, this.canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
+    const { canvas } = this, [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.width !== wide || canvas.height !== high) [canvas.width, canvas.height] = [wide, high]; // each change makes it anew
   }
 
   clear() {
