@@ -28,3 +28,17 @@ def fresh_page(browser: Any, width: int, height: int) -> Iterator[Any]:
     yield page
     context.close()
     assert wrong == []
+
+
+def tab_to(page: Any, selector: str, most: int = 300) -> None:
+    """Press Tab until something has the focus; where nobody gets by keyboard, this fails."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate("(selector) => Boolean(document.activeElement?.matches(selector))", selector):
+            return
+    raise AssertionError(f"{most} times Tab do not lead to {selector}")
+
+
+def has_focus(page: Any) -> bool:
+    """Whether anything but the page as a whole has the focus: else the keyboard begins at the top again."""
+    return bool(page.evaluate("document.activeElement !== null && document.activeElement !== document.body"))

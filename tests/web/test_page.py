@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from tests.helpers_web import HOSTILE
-from tests.web.browser import needs_browser
+from tests.web.browser import needs_browser, tab_to
 from tests.web.served import served
 
 api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
@@ -197,9 +197,13 @@ def test_details_stand_beside_the_hits_and_arrows_lead_on(page: Any, url: str) -
 
 def test_the_card_says_how_to_cite_an_index(page: Any, url: str, client: Any) -> None:
     open_page(page, f"{url}?index=words")
-    page.locator(".about").click()
+    tab_to(page, ".about")
+    with page.expect_request("**/card?*"):
+        page.keyboard.press("Enter")
     expect(page.locator("#card .cite")).to_have_text(client.get("/card?index=words").json()["cite"])
     assert page.locator("#card dd").first.inner_text() == str(client.get("/indices").json()[1]["rows"])
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.matches('.about')")
 
 
 def test_hits_say_how_sure_they_are_where_that_is_known(page: Any, url: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.browser import fresh_page, needs_browser
+from tests.web.browser import fresh_page, has_focus, needs_browser, tab_to
 from tests.web.served import served
 
 api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
@@ -71,3 +71,26 @@ def test_a_record_is_asked_of_the_others_and_what_one_cannot_answer_is_said_ther
     page.goto(f"{page.url}&compare=words,images")
     expect(page.locator("section[aria-label=images] li:not(.ghost)")).not_to_have_count(0)
     assert titles(page, "images")[1:] == page.locator("#results .caption span:first-child").all_inner_texts()[:39]
+
+
+def test_columns_need_no_pointer_and_no_round_trip_of_their_own(page: Any, url: str) -> None:
+    page.goto(f"{url}?q=cat")
+    expect(page.locator("#results li:not(.ghost)")).to_have_count(40)
+    events: list[str] = []
+    page.on("request", lambda request: "/search" in request.url and events.append("asked"))
+    page.on("response", lambda response: "/search" in response.url and events.append("answered"))
+    tab_to(page, "#options a[href*='compare=words']")
+    page.keyboard.press("Enter")
+    expect(page.locator("section[aria-label=words] li:not(.ghost)")).not_to_have_count(0)
+    assert events[:2] == ["asked", "asked"], "both at once"
+    assert has_focus(page)
+    page.locator("section[aria-label=words] li > a").first.focus()
+    page.keyboard.press("ArrowDown")
+    second = "document.querySelectorAll('section[aria-label=words] li > a')[1]"
+    assert page.evaluate(f"document.activeElement === {second}")
+    for _ in range(8):  # back past the first row of the column
+        page.keyboard.press("Shift+Tab")
+    tab_to(page, "[aria-label='Without words']", 30)
+    page.keyboard.press("Enter")
+    expect(page.locator("#columns section")).to_have_count(1)
+    assert has_focus(page)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
@@ -20,7 +21,7 @@ from clip_spark.web.guard import Rules
 from clip_spark.web.origins import names_on
 from clip_spark.web.spec import ServeSpec
 from tests.helpers_web import make_indices
-from tests.web.browser import needs_browser
+from tests.web.browser import has_focus, needs_browser, tab_to
 from tests.web.served import served
 
 TOKEN = "0123456789abcdef"
@@ -95,14 +96,19 @@ def page(browser: Any, own: dict[str, str], tmp_path: Path) -> Iterator[Any]:
 
 
 @needs_browser
-def test_chosen_pictures_are_tagged_and_taken_down(page: Any, catalog: Catalog) -> None:
+def test_chosen_pictures_are_tagged_and_taken_down_by_keyboard_alone(page: Any, catalog: Catalog) -> None:
     expect = pytest.importorskip("playwright.sync_api").expect
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     expect(page.locator(".choice")).to_have_count(12)
+    asked: list[str] = []
+    page.on("request", lambda request: request.method == "POST" and asked.append(urlsplit(request.url).path))
     for number in (0, 2):
-        page.locator(".choice").nth(number).check(force=True)
+        tab_to(page, f"#results li:nth-child({number + 1}) .choice")
+        page.keyboard.press("Space")
     ids = [page.locator("#results li").nth(number).get_attribute("data-record") for number in (0, 2)]
-    page.locator("#chosen button", has_text="Tags from words").click()
+    tab_to(page, "#chosen button:nth-of-type(4)")
+    assert page.locator(":focus").inner_text() == "Tags from words"
+    page.keyboard.press("Enter")
     expect(page.locator(".tagged li")).to_have_count(2)
     assert axe.Axe().run(page).response["violations"] == []
     with page.expect_download() as saving:
@@ -114,10 +120,15 @@ def test_chosen_pictures_are_tagged_and_taken_down(page: Any, catalog: Catalog) 
         nearest = words.nearest(images.embedding_of(record_id), Wanted(k=5), kind="image")
         assert [row["tag"] for row in mine] == [hit.record["text"] for hit in nearest]
     page.keyboard.press("Escape")
+    expect(page.locator(":focus")).to_have_text("Tags from words")
     page.on("dialog", lambda dialog: dialog.accept())
-    page.locator("#chosen button", has_text="Take down").click()
+    page.keyboard.press("Tab")
+    assert page.locator(":focus").inner_text() == "Take down"
+    page.keyboard.press("Enter")
     expect(page.locator("#status")).to_have_text("2 records of images were taken down.")
     expect(page.locator("#results li")).to_have_count(10)
+    assert has_focus(page), "the bar is gone, and with it the button"
+    assert asked == ["/query", "/takedown"], "a round trip each"
     page.reload()
     expect(page.locator("#results li:not(.ghost)")).to_have_count(10)
     assert not set(ids) & {item.get_attribute("data-record") for item in page.locator("#results li").all()}

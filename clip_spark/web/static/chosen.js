@@ -34,6 +34,8 @@ height.observe($("chosen"));
 
 function showBar() {
   const bar = $("chosen");
+  const lost = bar.contains(document.activeElement) || document.activeElement === document.body; // as of a button that was disabled
+  if (!chosen.size && lost) $("results").focus({ preventScroll: true });
   bar.hidden = !chosen.size;
   document.body.classList.toggle("choosing", chosen.size > 0);
   const hits = [...chosen.values()].map(({ hit }) => hit);
