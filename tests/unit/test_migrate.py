@@ -135,6 +135,17 @@ def test_a_record_that_only_the_kept_one_has_can_be_taken_down(folder: Path, oth
     assert IDS[7] not in found(folder, "the sun")
 
 
+def test_a_condition_on_a_column_that_only_the_first_has_takes_down_from_both(folder: Path) -> None:
+    columns = {"record_id": IDS, "uri": IDS, "caption": CAPTIONS, "score": list(range(len(IDS)))}
+    write_sample(folder / "scored", "image", pa.table(columns), encoder().encode_texts(CAPTIONS), model=encoder())
+    spec = IndexSpec(embeddings=str(folder / "scored"), output=str(folder / "index"), overwrite=True)
+    build_index(no_spark, spec)
+    migrate(folder)
+    remove_records(no_spark, RemoveSpec(index=str(folder / "index"), where="score = 2"))
+    migrate(folder, switch=True)
+    assert IDS[2] not in found(folder, "a house") and len(found(folder, "a house")) == len(CAPTIONS) - 1
+
+
 def test_what_is_appended_after_the_switch_is_told_when_it_is_lost(folder: Path, other_model: str) -> None:
     write_set(folder, "fewer", encoder(), slice(0, 5))
     build_index(no_spark, IndexSpec(embeddings=str(folder / "fewer"), output=str(folder / "index"), overwrite=True))

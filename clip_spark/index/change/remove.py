@@ -12,7 +12,7 @@ from clip_spark.datasets import schema
 from clip_spark.datasets.retire import grace_hours
 from clip_spark.datasets.run import plan_of
 from clip_spark.datasets.tables import Table
-from clip_spark.errors import InputError, OutputError
+from clip_spark.errors import InputError, OutputError, SpecError
 from clip_spark.index.change.compact import compact
 from clip_spark.index.change.generation import begin_change
 from clip_spark.index.change.verify import verify_erased
@@ -79,14 +79,24 @@ def _read_ids(uri: str) -> list[str]:
 
 def _meant(ids: set[str], where: str, uri: str, info: IndexInfo) -> set[str]:
     """Ids of the records that are named: of the index, and of the one beside it, or a switch would bring them back."""
-    found: set[str] = set()
-    for one in (info, *([info.other.info] if info.other else [])):
-        records = RecordReader(uri, one.records, one.columns)  # a Searcher would fetch every part to look up ids
-        positions = records.find_all(sorted(ids))
-        if where:
-            positions = np.union1d(positions, np.flatnonzero(select_where(records, one.rows, where).mask))
-        if len(positions):
-            found.update(records.take(positions, [schema.RECORD_ID]).column(0).drop_null().to_pylist())
+    found = _found(ids, where, uri, info)
+    if info.other is not None:
+        try:
+            found |= _found(ids, where, uri, info.other.info)
+        except SpecError as error:  # its records may have other columns
+            log.warning("of the index that is kept beside it, only ids are meant and not --where: %s", error)
+            found |= _found(ids, "", uri, info.other.info)
     if missing := ids - found:
         log.warning("%d of the ids are not in the index", len(missing))
     return found
+
+
+def _found(ids: set[str], where: str, uri: str, info: IndexInfo) -> set[str]:
+    """Those of the ids that one index has, and those that a condition means there."""
+    records = RecordReader(uri, info.records, info.columns)  # a Searcher would fetch every part to look up ids
+    positions = records.find_all(sorted(ids))
+    if where:
+        positions = np.union1d(positions, np.flatnonzero(select_where(records, info.rows, where).mask))
+    if not len(positions):
+        return set()
+    return set(records.take(positions, [schema.RECORD_ID]).column(0).drop_null().to_pylist())
