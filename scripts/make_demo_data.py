@@ -63,8 +63,10 @@ STYLES: dict[str, tuple[Package, str | None]] = {
     "fxemoji": (Package("@iconify-json/fxemoji", "1.2.2", "Apache-2.0"), None),
     "emojione": (Package("@iconify-json/emojione", "1.2.3", "CC-BY-4.0"), None),
     "flag-icons": (Package("@iconify-json/flag", "1.2.12", "MIT"), None),
+    "streamline": (Package("@iconify-json/streamline-emojis", "1.2.4", "CC-BY-4.0"), None),
 }
 BUNDLED_STYLE = "noto"
+NUMBERED_STYLES = {"streamline"}  # they have several drawings of one emoji: 'cat-face', 'cat-face-1'
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,9 @@ def read_png_pictures(style: str, emoji: list[Emoji], sources: Path) -> dict[int
 def read_icon_pictures(style: str, emoji: list[Emoji], sources: Path) -> dict[int, np.ndarray]:
     """Pictures of an iconify set, found by name and drawn from their SVG."""
     (icons,) = read_json(STYLES[style][0], sources, "icons.json")
-    known = {name.replace("-", ""): name for name in [*icons.get("aliases", {}), *icons["icons"]]}
+    names = [*icons.get("aliases", {}), *icons["icons"]]
+    numbered = {re.sub(r"-\d$", "", name).replace("-", ""): name for name in names if style in NUMBERED_STYLES}
+    known = {**numbered, **{name.replace("-", ""): name for name in names}}
     found = {
         number: next((known[name] for name in each.icon_names if name in known), None)
         for number, each in enumerate(emoji)

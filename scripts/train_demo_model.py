@@ -27,6 +27,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -66,6 +67,8 @@ PREPROCESS = {
 TEMPLATES = ("a picture of {}", "a picture of a {}", "an emoji of {}", "a photo of a {}", "{} emoji", "{} icon")
 FILLERS = re.compile("and|with|of|the|in|on|a|an|not|for|no|at|to|from|without|other")
 DIRECTED = re.compile(r"\b(left|right|arrow|clock|o’clock|thirty|button|keycap|east|west|backhand)", re.IGNORECASE)
+GROUNDS = (0.6, 0.05)
+"""Shares of white and black among the grounds that pictures are laid on."""
 MIRRORED_GROUPS = {"smileys-emotion", "people-body", "animals-nature", "food-drink", "activities", "objects"}
 
 
@@ -178,15 +181,15 @@ class Gallery:
     mirrored: torch.Tensor
 
 
-def read_gallery(emoji: list[Emoji], sources: Path) -> Gallery:
-    """Read every training style into memory."""
-    rows = np.full((len(emoji), len(TRAINING_STYLES)), -1)
+def read_gallery(emoji: list[Emoji], sources: Path, styles: Mapping[str, float] = TRAINING_STYLES) -> Gallery:
+    """Read every training style into memory; `styles` has the weight of each."""
+    rows = np.full((len(emoji), len(styles)), -1)
     pixels: list[np.ndarray] = []
-    for column, style in enumerate(TRAINING_STYLES):
+    for column, style in enumerate(styles):
         for number, picture in read_pictures(style, emoji, sources).items():
             rows[number, column] = len(pixels)
             pixels.append(premultiply(picture))
-    weights = (rows >= 0) * np.array(list(TRAINING_STYLES.values()))
+    weights = (rows >= 0) * np.array(list(styles.values()))
     mirrored = [each.group in MIRRORED_GROUPS and not DIRECTED.search(each.name) for each in emoji]
     return Gallery(torch.from_numpy(np.stack(pixels)), rows, weights, torch.tensor(mirrored))
 
@@ -205,7 +208,9 @@ def choose_rows(gallery: Gallery, numbers: np.ndarray, rng: np.random.Generator)
     return torch.from_numpy(gallery.rows[numbers, (draws >= sums).sum(axis=1)])
 
 
-def augment(rgba: torch.Tensor, mirrored: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def augment(
+    rgba: torch.Tensor, mirrored: torch.Tensor, generator: torch.Generator, grounds: tuple[float, float] = GROUNDS
+) -> torch.Tensor:
     """Move, turn, recolour and lay on a background: normalised float32 (pictures, 3, 64, 64)."""
     moved = F.grid_sample(
         rgba.float() / 255,
@@ -213,7 +218,7 @@ def augment(rgba: torch.Tensor, mirrored: torch.Tensor, generator: torch.Generat
         align_corners=False,
     )
     coloured = recolour(moved[:, :3], moved[:, 3:], generator)
-    laid = coloured + (1 - moved[:, 3:]) * random_backgrounds(len(rgba), generator)
+    laid = coloured + (1 - moved[:, 3:]) * random_backgrounds(len(rgba), generator, grounds)
     mean, std = (torch.tensor(PREPROCESS[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
     return ((cut_out(laid, generator).clamp(0, 1) - mean) / std).contiguous(memory_format=torch.channels_last)
 
@@ -247,12 +252,13 @@ def recolour(colours: torch.Tensor, alpha: torch.Tensor, generator: torch.Genera
     return (contrast * mixed + offset * alpha).clamp(min=0).minimum(alpha)
 
 
-def random_backgrounds(count: int, generator: torch.Generator) -> torch.Tensor:
-    """White, black or any colour: float32 (count, 3, 1, 1)."""
+def random_backgrounds(count: int, generator: torch.Generator, grounds: tuple[float, float]) -> torch.Tensor:
+    """White, black (their shares are `grounds`) or any colour: float32 (count, 3, 1, 1)."""
+    white, black = grounds
     colours = torch.rand(count, 3, 1, 1, generator=generator)
     kind = torch.rand(count, generator=generator)
-    colours[kind < 0.6] = 1
-    colours[kind > 0.95] = 0
+    colours[kind < white] = 1
+    colours[kind > 1 - black] = 0
     return colours
 
 
@@ -516,10 +522,10 @@ def tuning_loss(
 # -- export and figures ----------------------------------------------------------------------------
 
 
-def export_model(average: Mapping[str, torch.Tensor], folder: Path) -> None:
+def export_model(average: Mapping[str, torch.Tensor], folder: Path, model: Mapping[str, Any] = MODEL) -> None:
     """Write config and weights as open_clip's `local-dir:` reads them; weights as float16."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"model_cfg": MODEL, "preprocess_cfg": PREPROCESS}
+    config = {"model_cfg": model, "preprocess_cfg": PREPROCESS}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
     weights = {
         name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in average.items()

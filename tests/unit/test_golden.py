@@ -6,10 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from clip_spark.datasets.manifest import read_manifest
+from clip_spark.errors import UserError
 from clip_spark.search.searcher import Searcher
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -39,7 +41,8 @@ def answers(name: str) -> list[tuple[str, float]]:
 
 
 def asked(index: Path) -> list[tuple[str, float]]:
-    hits = Searcher.open(str(index)).search_text("dog", 5)
+    """Hits of the vector that the model of then gave for "dog"."""
+    hits = Searcher.open(str(index)).search_embedding(np.array(json.loads((GOLDEN / "dog.json").read_text())), 5)
     return [(hit.record["record_id"], round(hit.score, 3)) for hit in hits]
 
 
@@ -64,3 +67,8 @@ def test_an_old_takedown_is_honoured(golden: Path) -> None:
 def test_an_old_index_without_the_takedown_answers_as_it_did(golden: Path) -> None:
     (golden / "text-index" / "removed.json").unlink()
     assert asked(golden / "text-index") == [(i, round(s, 3)) for i, s in answers("search.jsonl")]
+
+
+def test_an_old_index_is_not_asked_with_another_model_than_its_own(golden: Path) -> None:
+    with pytest.raises(UserError, match="weights"):
+        Searcher.open(str(golden / "image-index")).search_text("dog", 5)
