@@ -239,3 +239,4 @@ def test_the_weakest_setting_with_most_of_the_gain_is_taken_and_none_where_there
     noise = np.tile([0.3, -0.29], 50)
     assert weakest_of_good({RAW: raw, (0.5, 4): raw + noise}) == RAW
     assert weakest_of_good({RAW: raw, (0.5, 4): raw - 0.1}) == RAW
+    assert weakest_of_good({RAW: raw, (0.5, 4): raw + 0.01}) == RAW
