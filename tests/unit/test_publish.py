@@ -84,7 +84,7 @@ def test_clip_retrievals_layout_answers_as_its_server_asks(index: str, tmp_path:
     _, numbers, vectors = found.search_and_reconstruct(VECTORS[[7]], 3)
     np.testing.assert_allclose(vectors[0, 0], VECTORS[7], atol=1e-6)
     row = metadata.slice(int(numbers[0, 0]), 1).to_pylist()[0]
-    assert row["url"] == NAMES[7] and row["image_path"] is None and row["record_id"] == record_id(NAMES[7])
+    assert row["url"] == NAMES[7] and row["image_path"] == "" and row["record_id"] == record_id(NAMES[7])
     assert found.ntotal == metadata.num_rows == len(LEFT)
 
 

@@ -134,7 +134,8 @@ def _metadata(contents: Contents, start: int, stop: int) -> pa.Table:
     columns: dict[str, Any] = {}
     if "uri" in records.column_names:
         uris = records.column("uri").to_pylist()
-        columns["image_path"] = pa.array([None if is_web_address(uri or "") else uri for uri in uris], pa.string())
+        # Its server looks whether this is a file: a null there is an error of all hits.
+        columns["image_path"] = pa.array(["" if is_web_address(uri or "") else uri or "" for uri in uris], pa.string())
         columns["url"] = pa.array([uri if is_web_address(uri or "") else None for uri in uris], pa.string())
     texts = [records.column(name) for name in ("caption", "text") if name in records.column_names]
     columns["caption"] = pc.coalesce(*texts) if texts else pa.nulls(records.num_rows, pa.string())
