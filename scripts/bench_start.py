@@ -72,7 +72,8 @@ def jobs(work: Path) -> dict[str, Arguments]:
 def measure(checkouts: dict[str, Path], wanted: Sequence[str], rounds: int, work: Path) -> dict[str, Any]:
     """Job -> checkout -> its runs, in the order in which they were made."""
     asked, found = jobs(work), {job: {name: [] for name in checkouts} for job in wanted}
-    run(ROOT, ["demo", "--work", str(work / "ready")], work / "cache")
+    if "search" in wanted:
+        run(ROOT, ["demo", "--work", str(work / "ready")], work / "cache")
     for number in range(rounds + 1):
         for job in wanted:
             for name, checkout in checkouts.items():
@@ -81,7 +82,10 @@ def measure(checkouts: dict[str, Path], wanted: Sequence[str], rounds: int, work
                 shutil.rmtree(out, ignore_errors=True)
                 if number:
                     found[job][name].append(taken)
-                    print(f"round {number}: {job}, {name}: {taken['seconds']} s, {taken['cpu_seconds']} s of CPU")
+                    print(
+                        f"round {number}: {job}, {name}: {taken['seconds']} s, {taken['cpu_seconds']} s of CPU",
+                        flush=True,
+                    )
     return found
 
 
