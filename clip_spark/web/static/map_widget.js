@@ -18,6 +18,8 @@ export async function render({ model, el: host }) {
     model.send({ id, text: query.text });
   });
   model.on("msg:custom", answered);
+  host.dataset.lmSuppressShortcuts = "true"; // keys on the map are the map's: JupyterLab would take l, Enter and 0 for its own
+  host.addEventListener("keydown", (event) => event.stopPropagation()); // so would older notebooks
   host.style.height = `${model.get("height")}px`;
   const { map, source } = await openStored(model.get("data"), land);
   const view = new MapView(host, map, source, {
