@@ -60,6 +60,7 @@ __all__ = [
     "open_index",
     "open_map",
     "open_pair",
+    "sample_lines",
     "score_embeddings",
     "search_index",
     "session",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -76,15 +76,15 @@ class Command:
 
     def run(self, source: Any, spec: Any) -> Manifest:
         """*Driver.* Do the work of a step; Spark's page shows every stage of it under the step's name."""
+        from clip_spark.runtime.session import LateSession, name_jobs
 
         def named() -> Any:
-            from clip_spark.runtime.session import name_jobs
-
             spark = source()
             name_jobs(spark, self.name, self.prog)
             return spark
 
-        return load(self.step)(named, spec)
+        late = isinstance(source, LateSession)  # it stays one: a step may ask whether Spark would be started at all
+        return load(self.step)(replace(source, jobs=(self.name, self.prog)) if late else named, spec)
 
 
 def load(name: str) -> Any:

@@ -48,15 +48,24 @@ ELSEWHERE = ("PYSPARK_GATEWAY_PORT", "PYSPARK_SUBMIT_ARGS", "SPARK_CONF_DIR", "S
 
 @dataclass(frozen=True)
 class LateSession:
-    """*Driver.* Returns the running session, or starts one at its first call; the arguments are `get_session`'s."""
+    """*Driver.* Returns the running session, or starts one at its first call.
+
+    Attributes:
+        app_name, master, settings: arguments of `get_session`.
+        jobs: name and text of the jobs that come, for Spark's page (`name_jobs`); empty leaves them as they are.
+    """
 
     app_name: str
     master: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
+    jobs: tuple[str, str] | tuple[()] = ()
 
     def __call__(self) -> SparkSession:
         """The session."""
-        return get_session(self.app_name, self.master, self.settings)
+        spark = get_session(self.app_name, self.master, self.settings)
+        if self.jobs:
+            name_jobs(spark, *self.jobs)
+        return spark
 
     def would_start(self) -> bool:
         """Whether a call would start a new Spark on this machine, with nothing that anybody has asked of it."""

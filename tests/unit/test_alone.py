@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from clip_spark.embed import embed_images, embed_text
+from clip_spark.commands.registry import COMMANDS
+from clip_spark.embed import embed_text
 from clip_spark.embed.specs import EmbedImagesSpec, EmbedTextSpec
 from clip_spark.errors import SpecError, UserError
 from clip_spark.runtime.alone import may_run_alone, run_alone
@@ -95,7 +96,7 @@ def test_a_few_pictures_and_texts_are_embedded_without_spark(
     for number in range(3):
         Image.new("RGB", (40, 40), (80 * number, 0, 0)).save(tmp_path / "pictures" / f"{number}.png")
     spec = EmbedImagesSpec(images=(str(tmp_path / "pictures"),), output=str(tmp_path / "images"), precision="fp32")
-    assert embed_images(HERE, spec).rows == 3
+    assert COMMANDS["embed-images"].run(HERE, spec).rows == 3
     write_embeddings(tmp_path / "records", unit_vectors(4), ["a dog", "a cat", "snow", "rain"])
     texts = EmbedTextSpec(records=(str(tmp_path / "records"),), output=str(tmp_path / "texts"), precision="fp32")
     assert embed_text(HERE, texts).rows == 4
