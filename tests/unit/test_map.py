@@ -173,6 +173,14 @@ def test_a_region_is_named_by_what_its_pictures_share_and_others_lack() -> None:
     assert [texts[each[0]] for each in nearer] == ["dog", "cat"], "the nearest counts most"
 
 
+def test_a_name_that_only_adds_to_another_gives_way_to_it() -> None:
+    texts = ["person with", "person", "with", "a red hat"]
+    near = np.array([[0, 1, 2]] * 8 + [[0, 1, 3]] * 2 + [[3, 2, 2]] * 10)
+    names = best_names(np.repeat(np.array([0, 1], np.int32), 10), near, texts)
+    assert texts[names[0][0]] == "person", "nearly as many pictures have it among their nearest"
+    assert texts[names[1][0]] == "a red hat"
+
+
 def test_between_equal_names_the_order_of_texts_does_not_decide() -> None:
     for texts in (["oak", "ash"], ["ash", "oak"]):
         names = best_names(np.array([0, 0, 1], np.int32), np.array([[0, 1], [1, 0], [-1, -1]]), texts)

@@ -13,6 +13,10 @@ import numpy as np
 NEAREST, OF_FINEST = 60, 20
 """Texts of each picture that count: for large regions, whose names say more in general, and for the finest."""
 IDF_POWER = 0.25
+NEARLY = 0.6
+"""A text that only adds to another ("person with", "a button") gives way to it if that has this share of its score."""
+LOOKED_AT = 200
+"""So many of the best texts of a region are compared with each other."""
 NAMES = 3
 """Of each region: the one that is shown, and the next best."""
 
@@ -47,8 +51,19 @@ def best_names(region: np.ndarray, near: np.ndarray, texts: Sequence[str]) -> li
     for each in range(len(sizes)):
         own = np.flatnonzero(regions == each)
         order = own[np.lexsort((ranks[numbers[own]], -scores[own]))]
-        names.append(_different(numbers[order].tolist(), texts))
+        names.append(_different(_plainest(numbers[order], scores[order], texts), texts))
     return names
+
+
+def _plainest(ranked: np.ndarray, scores: np.ndarray, texts: Sequence[str]) -> list[int]:
+    """*Pure.* Texts, best first, each behind the best one that has only some of its words and is NEARLY as good."""
+    words = [frozenset(texts[number].casefold().split()) for number in ranked[:LOOKED_AT]]
+    plain: list[int] = []
+    for at, mine in enumerate(words):
+        end = int(np.searchsorted(-scores, -NEARLY * scores[at], side="right"))
+        plain += [place for place in range(at + 1, min(end, len(words))) if words[place] < mine][:1]
+        plain.append(at)
+    return [int(ranked[place]) for place in dict.fromkeys(plain)]
 
 
 def _different(ranked: list[int], texts: Sequence[str]) -> list[int]:
