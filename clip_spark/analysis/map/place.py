@@ -13,7 +13,7 @@ NEAREST = 15
 """Anchors that decide."""
 SHARPNESS = 3.0
 """How much more the best of them weighs than the worst: e to this power."""
-WIDTH = 1.3
+WIDTH = 1.0
 """Of the kernel, in median distances between neighbours on the map."""
 STEPS = 12
 """Of mean-shift; it stands still after about eight."""
