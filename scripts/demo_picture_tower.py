@@ -11,7 +11,16 @@ import torch
 import torch.nn.functional as F
 from demo_steps import Kept, descend
 from make_demo_data import Emoji
-from train_demo_model import PREPROCESS, Gallery, augment, choose_rows, encode_gallery, encode_names, random_backgrounds
+from train_demo_model import (
+    Gallery,
+    augment,
+    blend,
+    choose_rows,
+    encode_gallery,
+    encode_names,
+    normalised,
+    random_backgrounds,
+)
 
 GROUNDS, STILL_GROUNDS = (0.45, 0.2), (0.7, 0.15)
 """Shares of white and black; the others are of any colour."""
@@ -125,16 +134,4 @@ def draw_pictures(
 def lay(rgba: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Pictures as they are, on white, black or any colour: normalised float32 (pictures, 3, side, side)."""
     part = rgba.float() / 255
-    laid = part[:, :3] + (1 - part[:, 3:]) * random_backgrounds(len(part), generator, STILL_GROUNDS)
-    mean, std = (torch.tensor(PREPROCESS[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
-    return (laid - mean) / std
-
-
-@torch.no_grad()
-def blend(average: dict[str, torch.Tensor], tower: torch.nn.Module, decay: float) -> None:
-    """Move the running average towards the weights."""
-    for name, value in tower.state_dict().items():
-        if value.is_floating_point():
-            average[name].lerp_(value, 1 - decay)
-        else:
-            average[name].copy_(value)
+    return normalised(part[:, :3] + (1 - part[:, 3:]) * random_backgrounds(len(part), generator, STILL_GROUNDS))

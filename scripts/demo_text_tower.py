@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from demo_lexicon import WordVectors
 from demo_phrases import Speaker
 from demo_steps import Kept, descend
-from train_demo_model import Gallery, choose_rows, encode_gallery, pad_tokens
+from train_demo_model import Gallery, choose_rows, encode_gallery, in_parts, pad_tokens
 
 WIDTH, HEADS = 128, 4
 TEXTS, TEXTS_RATE, WORDS_RATE, TEXT_SCALE = 384, 2e-3, 4e-3, 20.0
@@ -49,10 +49,7 @@ class TextTower(torch.nn.Module):
 
     def forward(self, tokens: torch.Tensor, parts: int = 3) -> torch.Tensor:
         """Unit vectors of texts, in parts of like length: float32 (rows, dim)."""
-        lengths = tokens.argmax(dim=-1) + 1
-        order = lengths.argsort(stable=True)
-        pieces = [self.some(tokens[rows, : lengths[rows[-1]]]) for rows in order.tensor_split(parts)]
-        return F.normalize(torch.cat(pieces)[order.argsort()], dim=-1)
+        return F.normalize(in_parts(self.some, tokens, parts), dim=-1)
 
     def some(self, tokens: torch.Tensor) -> torch.Tensor:
         """Vectors of texts of like length."""

@@ -24,8 +24,9 @@ import math
 import re
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -219,8 +220,13 @@ def augment(
     )
     coloured = recolour(moved[:, :3], moved[:, 3:], generator)
     laid = coloured + (1 - moved[:, 3:]) * random_backgrounds(len(rgba), generator, grounds)
+    return normalised(cut_out(laid, generator).clamp(0, 1)).contiguous(memory_format=torch.channels_last)
+
+
+def normalised(pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures from 0 to 1, float32 (pictures, 3, height, width), as the model takes them."""
     mean, std = (torch.tensor(PREPROCESS[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
-    return ((cut_out(laid, generator).clamp(0, 1) - mean) / std).contiguous(memory_format=torch.channels_last)
+    return (pictures - mean) / std
 
 
 def uniform(size: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> torch.Tensor:
@@ -318,10 +324,15 @@ def make_batches(words: Words, gallery: Gallery, recipe: Recipe, first_step: int
 
 
 def encode_texts(model: open_clip.CLIP, tokens: torch.Tensor, parts: int = 4) -> torch.Tensor:
-    """Encode texts in parts of like length, as padding costs time and changes nothing: unit float32 (rows, dim)."""
+    """Encode texts in parts of like length: unit float32 (rows, dim)."""
+    return in_parts(partial(encode_trimmed, model), tokens, parts)
+
+
+def in_parts(encode: Callable[[torch.Tensor], torch.Tensor], tokens: torch.Tensor, parts: int) -> torch.Tensor:
+    """What a tower makes of texts, given in parts of like length, as padding costs time and changes nothing."""
     lengths = tokens.argmax(dim=-1) + 1
     order = lengths.argsort(stable=True)
-    encoded = [encode_trimmed(model, tokens[rows, : lengths[rows[-1]]]) for rows in order.tensor_split(parts)]
+    encoded = [encode(tokens[rows, : lengths[rows[-1]]]) for rows in order.tensor_split(parts)]
     return torch.cat(encoded)[order.argsort()]
 
 
@@ -415,11 +426,17 @@ def train_step(run: Run, batch: Batch, recipe: Recipe, steps: int) -> float:
 def update_average(run: Run, decay: float) -> None:
     """Move the running average towards the weights; keep the temperature in bounds."""
     run.model.logit_scale.clamp_(max=math.log(100))
-    for name, value in run.model.state_dict().items():
+    blend(run.average, run.model, decay)
+
+
+@torch.no_grad()
+def blend(average: Mapping[str, torch.Tensor], module: torch.nn.Module, decay: float) -> None:
+    """Move a running average towards the weights."""
+    for name, value in module.state_dict().items():
         if value.is_floating_point():
-            run.average[name].lerp_(value, 1 - decay)
+            average[name].lerp_(value, 1 - decay)
         else:
-            run.average[name].copy_(value)
+            average[name].copy_(value)
 
 
 def train(run: Run, words: Words, gallery: Gallery, recipe: Recipe, arguments: argparse.Namespace) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +15,11 @@ from clip_spark.errors import DatasetError
 
 UNIT_TOLERANCE = 1e-3
 """How far the length of a float32 embedding may be from 1."""
+
+
+def differing_encoder(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """*Pure.* Why vectors of two encoders cannot be compared: other weights, another preparation of pictures, or []."""
+    return [key for key in ("weights_sha256", "preprocess") if one.get(key) != other.get(key)]
 
 
 def embedding_table(ids: list[str], embeddings: np.ndarray) -> pa.Table:

@@ -6,7 +6,6 @@ the plan names a few pictures of the input, and the first task of a run encodes 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ from clip_spark.errors import ModelError
 from clip_spark.pictures.parts import Part
 from clip_spark.pictures.sources import FileEntry, FilesPart
 from clip_spark.runtime import devices
-from clip_spark.storage.local_cache import remember
+from clip_spark.storage.local_cache import remember, remembered_name
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +59,8 @@ class Sample:
         device = encoder.stats().device
         if not can_int8(spec.model, device):
             return encoder, {}
-        key = repr([plan, devices.describe(device), encoder.info()["weights_sha256"]])
-        digest = hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
-        found = remember(f"fastest-{digest}.json", lambda: compare(encoder, spec, self.pixels(encoder)), is_comparison)
+        name = remembered_name("fastest", [plan, devices.describe(device), encoder.info()["weights_sha256"]])
+        found = remember(name, lambda: compare(encoder, spec, self.pixels(encoder)), is_comparison)
         return (load_encoder(replace(spec, precision="int8")) if is_better(found) else encoder), found
 
     def pixels(self, encoder: Encoder) -> np.ndarray:

@@ -8,7 +8,6 @@ takes a second, once per machine and model: the answer is kept beside the fetche
 from __future__ import annotations
 
 import copy
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ import numpy as np
 from clip_spark.encoders.forward import Forward
 from clip_spark.encoders.spec import LEAST_COSINE, LEAST_GAIN
 from clip_spark.runtime import devices
-from clip_spark.storage.local_cache import remember
+from clip_spark.storage.local_cache import remember, remembered_name
 
 if TYPE_CHECKING:
     import torch
@@ -63,8 +62,7 @@ def choose_precision(model: Any, device: str, weights_sha256: str, sample: Calla
     """
     layers = heaviest_layers(model)
     sizes = {tower: tuple(layer.weight.shape) for tower, layer in layers.items()}
-    key = repr([devices.describe(device), sorted(sizes.items()), weights_sha256])
-    digest = hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
+    name = remembered_name("precision", [devices.describe(device), sorted(sizes.items()), weights_sha256])
 
     def decide() -> dict[str, Any]:
         rates = measure(layers, device)
@@ -73,7 +71,7 @@ def choose_precision(model: Any, device: str, weights_sha256: str, sample: Calla
         log.info("measured %s: %s, in billions of operations a second", precision, rates)
         return asdict(Choice(precision, rates, cosines))
 
-    return Choice(**remember(f"precision-{digest}.json", decide, is_choice))
+    return Choice(**remember(name, decide, is_choice))
 
 
 def is_choice(value: Any) -> bool:

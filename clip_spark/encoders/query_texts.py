@@ -6,7 +6,6 @@ then on a search for a text starts in a fraction of a second; the answer is the 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ import numpy as np
 from clip_spark.encoders.bpe import Bpe
 from clip_spark.encoders.query_tower import QueryTower, TowerFacts
 from clip_spark.encoders.tokens import BulkTokeniser
-from clip_spark.storage.local_cache import cache_folder, remember
+from clip_spark.storage.local_cache import cache_folder, remember, remembered_name
 
 log = logging.getLogger(__name__)
 
@@ -84,5 +83,4 @@ def compare(encoder: Mapping[str, Any], facts: TowerFacts, exact: Callable[[Sequ
 
 
 def _name(encoder: Mapping[str, Any]) -> str:
-    key = repr([encoder["model"], encoder["weights_sha256"]])
-    return f"query-tower-{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.json"
+    return remembered_name("query-tower", [encoder["model"], encoder["weights_sha256"]])

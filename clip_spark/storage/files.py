@@ -6,6 +6,7 @@ A URI is a local path, `file://`, `s3://`, `gs://` or anything else that fsspec 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -33,6 +34,7 @@ from clip_spark.storage.stores import (
     whole_file_settings,
 )
 
+HASHED_BYTES = 8 << 20
 TEMPORARY = ".tmp"
 """Suffix of files that are being written; no reader looks at them and `clean` may delete them."""
 SPARK_OWN = (
@@ -205,6 +207,15 @@ def read_bytes(uri: str) -> bytes:
     fs, path = filesystem(uri)
     with clear_errors(uri, "read"):
         return bytes(fs.cat_file(path, **whole_file_settings(uri)))
+
+
+def sha256_of(uri: str) -> str:
+    """*Anywhere.* 64 hex digits of a file's bytes, a block at a time; raises FileNotFoundError where there is none."""
+    digest = hashlib.sha256()
+    with open_read(uri) as stream:
+        while block := stream.read(HASHED_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def read_json(uri: str) -> Any:

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,11 @@ def own_mode(folder: Path) -> int | None:
     found = folder.lstat()
     is_own = found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode)
     return stat.S_IMODE(found.st_mode) if is_own else None
+
+
+def remembered_name(what: str, facts: Sequence[Any]) -> str:
+    """*Pure.* The file of a value for `remember` that depends on facts whose `repr` tells them apart."""
+    return f"{what}-{hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()}.json"
 
 
 def remember(name: str, make: Callable[[], Any], is_whole: Callable[[Any], bool]) -> Any:

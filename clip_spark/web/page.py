@@ -17,6 +17,7 @@ from fastapi.responses import FileResponse
 from clip_spark.analysis.map.script import joined
 from clip_spark.web.access import knows_token
 from clip_spark.web.catalog import Catalog
+from clip_spark.web.parameters import has_tag
 
 STATIC = Path(__file__).parent / "static"
 UNQUOTED = "!'()*"
@@ -63,14 +64,16 @@ def map_script() -> str:
 
 
 def _script(request: Request, text: str) -> Response:
-    tag = f'"{sha256(text.encode()).hexdigest()[:16]}"'
+    tag = _tag(text)
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    known = [one.strip() for one in request.headers.get("if-none-match", "").split(",")]
-    return Response(status_code=304, headers=headers) if tag in known else _whole(text, headers)
-
-
-def _whole(text: str, headers: dict[str, str]) -> Response:
+    if has_tag(request, tag):
+        return Response(status_code=304, headers=headers)
     return Response(text, media_type="text/javascript", headers=headers)
+
+
+@cache
+def _tag(text: str) -> str:
+    return f'"{sha256(text.encode()).hexdigest()[:16]}"'
 
 
 def _of_a_map(request: Request, name: str) -> list[str]:

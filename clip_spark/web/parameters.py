@@ -96,6 +96,11 @@ def check_count(most: int, last: int) -> None:
         raise SpecError(f"Hit number {shown(last)} is asked for; this server gives at most {most:,} (--max-k).")
 
 
+def has_tag(request: Request, tag: str) -> bool:
+    """*Server.* Whether the browser has the answer with this ETag, quotes included, and asks if it still holds."""
+    return tag in [one.strip() for one in request.headers.get("if-none-match", "").split(",")]
+
+
 def seconds_since(started: float) -> float:
     """*Server.* Seconds from a reading of `time.perf_counter` to now, to a tenth of a millisecond."""
     return round(time.perf_counter() - started, 4)

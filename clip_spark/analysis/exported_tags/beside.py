@@ -43,7 +43,7 @@ class Place:
         Raises:
             Rejected: the file there cannot be changed without harm.
         """
-        if "::" in uri and not storage.is_local(uri) or ROW in uri or is_web_address(uri):
+        if not is_file(uri):
             counts[INSIDE] += 1
             return None
         picture = storage.absolute(uri)
@@ -74,6 +74,11 @@ class Place:
         stem, ending = os.path.splitext(base)[0], "txt" if self.format == BOORU else "xmp"
         full = (self.format != BOORU and self.names == FULL) or _stems(folder)[stem] > 1
         return f"{folder}/{base if full else stem}.{ending}"
+
+
+def is_file(uri: str) -> bool:
+    """*Pure.* Whether a picture is a file of its own, of a disk or a store."""
+    return not (ROW in uri or is_web_address(uri) or ("::" in uri and not storage.is_local(uri)))
 
 
 def _readable(path: str) -> bytes | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import hashlib
 import json
 import os
 import shutil
@@ -20,7 +19,7 @@ from contextlib import closing
 from typing import IO, Any
 
 from clip_spark import storage
-from clip_spark.analysis.exported_tags.beside import INSIDE
+from clip_spark.analysis.exported_tags.beside import INSIDE, is_file
 from clip_spark.analysis.exported_tags.edits import (
     AS_BEFORE,
     MADE,
@@ -36,8 +35,6 @@ from clip_spark.analysis.exported_tags.edits import (
 from clip_spark.analysis.exported_tags.rows import Tagged
 from clip_spark.errors import InputError, OutputError
 from clip_spark.pictures.folder_tables import TABLES
-from clip_spark.pictures.stored import is_web_address
-from clip_spark.pictures.table_rows import ROW
 
 TAGS_CSV, METADATA = "tags.csv", "metadata.jsonl"
 KEPT, FILE_NOTE = "kept", "journal/metadata.json"
@@ -70,11 +67,6 @@ def common_folder(uris: Iterator[str]) -> str:
 
 def _same(one: list[str], other: list[str]) -> int:
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-
-
-def is_file(uri: str) -> bool:
-    """*Pure.* Whether a picture is a file of its own, of a disk or a store."""
-    return not (ROW in uri or is_web_address(uri) or ("::" in uri and not storage.is_local(uri)))
 
 
 class FolderTable:
@@ -197,14 +189,10 @@ def _with_tags(found: sqlite3.Connection, line: bytes, number: int, counts: Coun
 
 def _sha_of(uri: str) -> str:
     """Of a file; empty where there is none."""
-    digest = hashlib.sha256()
     try:
-        with storage.open_read(uri) as stream:
-            while block := stream.read(8 << 20):
-                digest.update(block)
+        return storage.sha256_of(uri)
     except FileNotFoundError:
         return ""
-    return digest.hexdigest()
 
 
 def _copy(source: str, target: str) -> None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from clip_spark import storage
 from clip_spark.analysis.exported_tags import edits
-from clip_spark.analysis.exported_tags.beside import Place
+from clip_spark.analysis.exported_tags.beside import Place, is_file
 from clip_spark.analysis.exported_tags.edits import Edit
-from clip_spark.analysis.exported_tags.one_file import FILE_NOTE, FolderTable, common_folder, is_file, write_csv
+from clip_spark.analysis.exported_tags.one_file import FILE_NOTE, FolderTable, common_folder, write_csv
 from clip_spark.analysis.exported_tags.rows import Tagged, tagged_pictures
 from clip_spark.analysis.exported_tags.spec import CSV, IMAGEFOLDER, ExportTagsSpec
 from clip_spark.datasets.apart import check_apart

@@ -10,6 +10,7 @@ from typing import Any
 from clip_spark import storage
 from clip_spark.analysis.migrate.spec import MigrateSpec
 from clip_spark.datasets.manifest import Manifest, read_manifest
+from clip_spark.datasets.spec import Spec
 from clip_spark.embed.pictures import embed_images
 from clip_spark.embed.specs import EmbedImagesSpec, EmbedTextSpec
 from clip_spark.embed.texts import embed_text
@@ -77,10 +78,10 @@ def _spec_of(name: str, uri: str, spec: MigrateSpec) -> EmbedSpec:
     if by == EmbedImagesSpec.__name__:
         given = made.inputs["images"]
         changed["images"] = tuple(given.get("uris") or [given["uri"]])
-        return EmbedImagesSpec(**{**_options(made, EmbedImagesSpec), **changed})
+        return EmbedImagesSpec(**{**options_of(made, EmbedImagesSpec), **changed})
     if by == EmbedTextSpec.__name__:
         changed["records"] = tuple(one["uri"] for one in made.inputs.values())
-        return EmbedTextSpec(**{**_options(made, EmbedTextSpec), **changed})
+        return EmbedTextSpec(**{**options_of(made, EmbedTextSpec), **changed})
     if made.extra["modality"] == "text":  # vectors of another tool: their texts are in the records
         return EmbedTextSpec(**changed, records=(made.uri,))
     raise InputError(
@@ -89,8 +90,8 @@ def _spec_of(name: str, uri: str, spec: MigrateSpec) -> EmbedSpec:
     )
 
 
-def _options(made: Manifest, spec: type[EmbedSpec]) -> dict[str, Any]:
-    """*Pure.* What a set was made with, as far as this version knows it."""
+def options_of(made: Manifest, spec: type[Spec]) -> dict[str, Any]:
+    """*Pure.* What a dataset was made with, as far as this version knows it."""
     known = {field.name for field in dataclasses.fields(spec)}
     values = {key: value for key, value in made.spec.items() if key in known}
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

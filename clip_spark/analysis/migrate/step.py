@@ -13,8 +13,9 @@ from typing import Any
 
 from clip_spark.analysis.migrate.answers import Answers, ask, in_common, only_in, passes, row_of
 from clip_spark.analysis.migrate.questions import read_questions
-from clip_spark.analysis.migrate.sets import Sets, embed_again
+from clip_spark.analysis.migrate.sets import Sets, embed_again, options_of
 from clip_spark.analysis.migrate.spec import MigrateSpec
+from clip_spark.datasets.commit import Head
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.tables import Table
 from clip_spark.encoders import EncoderSpec, check_model, load_encoder
@@ -51,11 +52,11 @@ def migrate_index(get_spark: SessionSource, spec: MigrateSpec) -> Migrated:
         ModelError: the model does not exist.
         OutputError: another writer has changed the index meanwhile; run it again.
     """
-    _, manifest, info = begin_change(spec.index)
+    head, manifest, info = begin_change(spec.index)
     if spec.forget:
         return _forgotten(spec.index, info)
     if spec.rollback:
-        return _back(spec.index, info)
+        return _back(spec.index, head, manifest, info)
     if _is_there(spec, info):
         return Migrated(f"'{manifest.uri}' answers by model '{info.encoder['model']}' already{_kept(info)}.")
     sets = embed_again(get_spark, spec, manifest, info)
@@ -75,8 +76,7 @@ def _is_there(spec: MigrateSpec, info: IndexInfo) -> bool:
 
 def index_spec(spec: MigrateSpec, sets: Sets, index: Manifest) -> IndexSpec:
     """*Pure.* The second index is built with the options of the first."""
-    known = {field.name for field in dataclasses.fields(IndexSpec)}
-    options = {name: value for name, value in index.spec.items() if name in known}
+    options = options_of(index, IndexSpec)
     options |= {"index_key": spec.index_key} if spec.index_key else {}
     return IndexSpec(**{**options, "embeddings": sets.embeddings, "queries": sets.queries, "output": index.uri})
 
@@ -132,15 +132,13 @@ def _verdict(spec: MigrateSpec, answers: list[Answers], change: dict[str, Any]) 
     return ""
 
 
-def _back(uri: str, info: IndexInfo) -> Migrated:
+def _back(uri: str, head: Head, manifest: Manifest, info: IndexInfo) -> Migrated:
     """*Driver.* The index of before is first again; done already if it is."""
     if info.other is None:
         raise InputError(f"'{uri}' keeps no index to go back to.")
     if not info.other.was_served:
         return Migrated(f"'{uri}' answers by model '{info.encoder['model']}' already, as before a switch.")
-    head, manifest, info = begin_change(uri)
     before = info.other
-    assert before is not None
     with Searcher(manifest, info) as first, Searcher(manifest, before.info) as second:
         change = {"records that are found no more": only_in(first, second)}
     switch_to_other(head, manifest, info)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from clip_spark import storage
@@ -10,17 +9,7 @@ from clip_spark.errors import DatasetError, InputError
 
 CHECKSUMS = "checksums.sha256"
 LINE = re.compile(r"([0-9a-f]{64})  (.+)\Z")
-BLOCK_BYTES = 8 << 20
 EXAMPLES = 3
-
-
-def sha256_of(uri: str) -> str:
-    """*Anywhere.* 64 hex digits of a file's bytes; raises FileNotFoundError where there is none."""
-    digest = hashlib.sha256()
-    with storage.open_read(uri) as stream:
-        while block := stream.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def write_checksums(folder: str, found: dict[str, str]) -> None:
@@ -49,7 +38,7 @@ def verify(folder: str) -> int:
     wrong, listed = [], read_checksums(folder)
     for path, digest in listed.items():
         try:
-            same = sha256_of(storage.join(folder, path)) == digest
+            same = storage.sha256_of(storage.join(folder, path)) == digest
         except FileNotFoundError:
             wrong.append(f"'{path}' is missing")
             continue

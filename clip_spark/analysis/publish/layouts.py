@@ -106,11 +106,12 @@ def _clip_retrieval(contents: Contents, file_rows: int) -> dict[str, Write]:
 
 
 def _fondant(contents: Contents, file_rows: int) -> dict[str, Write]:
-    found: dict[str, Write] = {}
-    for number, (start, stop) in enumerate(_bounds(contents, file_rows)):
-        found[f"data/part-{number:05d}.parquet"] = _table_writer(contents, start, stop, _data)
-        found[f"id_mapping/part-{number:08d}.parquet"] = _table_writer(contents, start, stop, _mapping)
-    return {**found, "index_infos.json": _infos_writer(contents), "faiss": _index_writer(contents)}
+    mapping = {
+        f"id_mapping/part-{number:08d}.parquet": _table_writer(contents, start, stop, _mapping)
+        for number, (start, stop) in enumerate(_bounds(contents, file_rows))
+    }
+    tables = {**_data_files(contents, file_rows), **mapping}
+    return {**tables, "index_infos.json": _infos_writer(contents), "faiss": _index_writer(contents)}
 
 
 def _table_writer(contents: Contents, start: int, stop: int, make: Callable[[Contents, int, int], pa.Table]) -> Write:

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from clip_spark import storage
 from clip_spark.analysis.publish.card import card
-from clip_spark.analysis.publish.checksums import CHECKSUMS, sha256_of, write_checksums
+from clip_spark.analysis.publish.checksums import CHECKSUMS, write_checksums
 from clip_spark.analysis.publish.contents import Contents
 from clip_spark.analysis.publish.layouts import Source, files, folders
 from clip_spark.analysis.publish.spec import CLAIM, PublishSpec
@@ -126,7 +126,7 @@ def _write(folder: str, spec: PublishSpec, source: Source, claim: dict[str, Any]
     if not same or not storage.exists(place):
         storage.write_json(place, claim)
     title = spec.name or storage.name(spec.output)
-    found = {CLAIM: sha256_of(place)}
+    found = {CLAIM: storage.sha256_of(place)}
     writers = {
         **files(source, spec.layout, spec.file_rows),
         CARD: lambda stream: stream.write(card(spec, contents, title).encode()),
@@ -165,7 +165,7 @@ def _copied(place: str, uri: str) -> str:
 def _written(uri: str, write: Callable[[IO[bytes]], object]) -> str:
     """The sha256 of a file, which is written unless a killed run has left it whole."""
     if storage.exists(uri):
-        return sha256_of(uri)
+        return storage.sha256_of(uri)
     with storage.open_write(uri) as stream:
         hashed = HashingStream(stream)
         write(hashed)  # type: ignore[arg-type]

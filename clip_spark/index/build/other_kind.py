@@ -7,7 +7,6 @@ after. Whoever builds an index of pictures rarely has texts at hand; plain capti
 from __future__ import annotations
 
 import base64
-import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from clip_spark.index.build.train import draw_positions
 from clip_spark.index.build.tune import TEST_QUERIES
 from clip_spark.index.files.layout import IndexInfo, check_same_encoder
 from clip_spark.runtime.devices import CPU
-from clip_spark.storage.local_cache import remember
+from clip_spark.storage.local_cache import remember, remembered_name
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +87,7 @@ def caption_vectors(encoder: Mapping[str, Any], dim: int) -> np.ndarray:
         ImportError: what it needs is not installed here.
     """
     texts = captions()
-    key = repr([encoder.get("weights_sha256"), encoder.get("model"), texts])
-    digest = hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
+    name = remembered_name("captions", [encoder.get("weights_sha256"), encoder.get("model"), texts])
 
     def encode() -> str:
         model = load_encoder_like(encoder, CPU)  # a GPU is left to the tasks
@@ -99,5 +97,5 @@ def caption_vectors(encoder: Mapping[str, Any], dim: int) -> np.ndarray:
     def is_whole(found: Any) -> bool:
         return isinstance(found, str) and len(base64.b64decode(found)) == 4 * len(texts) * dim
 
-    found = base64.b64decode(remember(f"captions-{digest}.json", encode, is_whole))
+    found = base64.b64decode(remember(name, encode, is_whole))
     return np.frombuffer(found, np.float32).reshape(len(texts), dim)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clip_spark import __version__
+from clip_spark.datasets.embeddings import differing_encoder
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.errors import DatasetError, InputError, ModelError
@@ -251,11 +252,7 @@ def part_path(generation: str, number: int) -> str:
 
 def same_encoder(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """*Pure.* True if two descriptions of an encoder are of the same weights and the same preparation of pictures."""
-    return not _differing(one, other)
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    return [key for key in ("weights_sha256", "preprocess") if one.get(key) != other.get(key)]
+    return not differing_encoder(one, other)
 
 
 def check_same_encoder(index: Mapping[str, Any], other: Mapping[str, Any], what: str, whose: str = THE_INDEX) -> None:
@@ -270,7 +267,7 @@ def check_same_encoder(index: Mapping[str, Any], other: Mapping[str, Any], what:
     Raises:
         ModelError: weights or preprocessing differ.
     """
-    differing = _differing(index, other)
+    differing = differing_encoder(index, other)
     if not differing:
         return
     if index.get("model") != other.get("model"):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.datasets import schema
-from clip_spark.datasets.embeddings import read_embeddings
+from clip_spark.datasets.embeddings import differing_encoder, read_embeddings
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.vector_sample import read_sample
 from clip_spark.errors import InputError, ModelError
@@ -20,7 +20,6 @@ from clip_spark.texts.ngrams.ranking.drop_reasons import Lists
 from clip_spark.texts.ngrams.ranking.score_and_cut import (
     NOT_EMBEDDED,
     Selection,
-    cut,
     rounded,
     select_by,
     with_scores,
@@ -75,7 +74,7 @@ class VisibleSource:
         def scored(kept: pa.Table, rows: np.ndarray) -> pa.Table:
             return with_scores(kept, rounded(self.view.visibility(vectors[rows])))
 
-        return cut(select_by(counts, self.spec, self.lists, scored), self.spec.top)
+        return select_by(counts, self.spec, self.lists, scored)
 
 
 def check_seen(counts: Manifest, texts: Manifest, pictures: Manifest) -> Seen:
@@ -104,7 +103,7 @@ def check_seen(counts: Manifest, texts: Manifest, pictures: Manifest) -> Seen:
 
 def _check_model(texts: Manifest, pictures: Manifest) -> None:
     one, other = (dataset.extra["encoder"] for dataset in (texts, pictures))
-    if any(one.get(name) != other.get(name) for name in ("weights_sha256", "preprocess")):
+    if differing_encoder(one, other):
         raise ModelError(
             f"'{texts.uri}' was embedded with '{one.get('model')}' and '{pictures.uri}' with "
             f"'{other.get('model')}', or with other weights or preprocessing; use the same model for both."

@@ -36,7 +36,7 @@ from clip_spark.web.maps.outline import points_inside
 from clip_spark.web.maps.served_map import ServedMap, parse_points
 from clip_spark.web.maps.sprites import sprite_sheet
 from clip_spark.web.models import ERRORS, body_of
-from clip_spark.web.parameters import check_count, seconds_since
+from clip_spark.web.parameters import check_count, has_tag, seconds_since
 from clip_spark.web.results import hit_json, record_json, title
 from clip_spark.web.search_routes import PICTURE_HEADERS
 from clip_spark.web.served import ServedIndex
@@ -201,14 +201,16 @@ def _details(served: ServedMap, max_k: int) -> dict[str, Any]:
     }
 
 
+def _tag(served: ServedMap, what: str) -> str:
+    return f'"{served.version}-{what}"'
+
+
 def _tagged(response: Response, served: ServedMap, what: str) -> Response:
-    response.headers["ETag"] = f'"{served.version}-{what}"'
+    response.headers["ETag"] = _tag(served, what)
     response.headers["Cache-Control"] = "private, no-cache" if what == "map" else "private, max-age=3600"
     return response
 
 
 def _kept(request: Request, served: ServedMap, what: str) -> Response | None:
     """304 if the browser has it."""
-    tag = f'"{served.version}-{what}"'
-    known = [one.strip() for one in request.headers.get("if-none-match", "").split(",")]
-    return _tagged(Response(status_code=304), served, what) if tag in known else None
+    return _tagged(Response(status_code=304), served, what) if has_tag(request, _tag(served, what)) else None
