@@ -17,10 +17,11 @@ from typing import Any
 
 import open_clip
 import torch
+from demo_model import encode_names, encode_pictures, read_bundled_pictures, recall
 from demo_queries import EVERYDAY
 from make_demo_data import BUNDLED_STYLE, Emoji, read_emoji, read_pictures
 from PIL import Image
-from train_demo_model import UNSEEN_STYLE, encode_names, encode_pictures, read_bundled_pictures, recall
+from train_demo_model import UNSEEN_STYLE
 
 from clip_spark.pictures.decode import open_picture
 from clip_spark.pictures.look import Look

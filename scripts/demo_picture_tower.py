@@ -9,18 +9,11 @@ import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
+from demo_gallery import Gallery, augment, choose_rows, encode_gallery, normalised, random_backgrounds
+from demo_model import encode_names
 from demo_steps import Kept, descend
 from make_demo_data import Emoji
-from train_demo_model import (
-    Gallery,
-    augment,
-    blend,
-    choose_rows,
-    encode_gallery,
-    encode_names,
-    normalised,
-    random_backgrounds,
-)
+from train_demo_model import blend
 
 GROUNDS, STILL_GROUNDS = (0.45, 0.2), (0.7, 0.15)
 """Shares of white and black; the others are of any colour."""

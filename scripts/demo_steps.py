@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from train_demo_model import tuning_rate
+from demo_tuning import tuning_rate
 
 log = logging.getLogger("demo")
 

@@ -11,10 +11,12 @@ import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
+from demo_gallery import Gallery, choose_rows, encode_gallery
 from demo_lexicon import WordVectors
+from demo_model import in_parts
 from demo_phrases import Speaker
 from demo_steps import Kept, descend
-from train_demo_model import Gallery, choose_rows, encode_gallery, in_parts, pad_tokens
+from demo_words import pad_tokens
 
 WIDTH, HEADS = 128, 4
 TEXTS, TEXTS_RATE, WORDS_RATE, TEXT_SCALE = 384, 2e-3, 4e-3, 20.0

@@ -25,7 +25,9 @@ from pathlib import Path
 import open_clip
 import torch
 import torch.nn.functional as F
+from demo_gallery import read_gallery
 from demo_lexicon import WordVectors, make_lexicon
+from demo_model import MODEL, export_model
 from demo_phrases import Speaker
 from demo_picture_tower import PictureRun, find_targets, tune_pictures
 from demo_text_tower import (
@@ -40,7 +42,6 @@ from demo_text_tower import (
     tune_texts,
 )
 from make_demo_data import read_emoji
-from train_demo_model import MODEL, export_model, read_gallery
 
 log = logging.getLogger("demo")
 
