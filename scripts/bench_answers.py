@@ -12,14 +12,15 @@ import argparse
 import json
 import re
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from demo_queries import EVERYDAY
 
 from clip_spark.datasets import schema
 from clip_spark.datasets.embeddings import embedding_table
@@ -45,6 +46,12 @@ inflation regression theorem warranty pagination subsidy invoice compiler tariff
 polynomial liability audit dividend enzyme hydrolysis covenant allele isotope plaintiff metaphysics bandwidth
 gradient tensor hegemony liquidity
 """.split()  # noqa: SIM905
+OTHER = """
+recession annuity bylaw mandate jurisdiction ligand isomer neuron genome plasmid quark boson lepton vector scalar
+determinant modulus integrand syllogism dialectic solipsism deontology morpheme gerund clitic allophone malloc mutex
+socket daemon checksum hash opcode bytecode yield hedge tranche swap lien deed
+""".split()  # noqa: SIM905
+"""Words that nothing was settled on."""
 
 
 @dataclass(frozen=True)
@@ -253,36 +260,56 @@ def one_cutoff(folder: Path, pictures: Set, texts: Set) -> list[dict[str, Any]]:
     return rows
 
 
-def nonsense(count: int) -> list[str]:
+def nonsense(count: int, words: Sequence[str], seed: int) -> list[str]:
     """*Pure.* Texts about nothing that emoji show: half are letters, half are words of law, finance and mathematics."""
-    random = np.random.default_rng(SEED)
+    random = np.random.default_rng(seed)
     letters = list("bcdfghjklmnpqrstvwxz aeiou")
     made = ["".join(random.choice(letters, random.integers(4, 15))).strip() or "zq" for _ in range(count // 2)]
-    return made + [" ".join(random.choice(ABSTRACT, random.integers(1, 4))) for _ in range(count - len(made))]
+    return made + [" ".join(random.choice(words, random.integers(1, 4))) for _ in range(count - len(made))]
 
 
 def relevance(folder: Path, pictures: Set, texts: Set) -> list[dict[str, Any]]:
     """What --relevant cuts: nonsense that still returns something, and right hits of true queries that are lost.
 
-    Half of the texts have taught; the true queries are those of the other half that are right for some picture.
+    Half of the texts have taught; the true queries are those of the other half that are right for some picture. Beside
+    them phrases that nobody has taught, and pictures that ask for texts, taught by the other half of the pictures.
     """
     order = np.random.default_rng(SEED).permutation(len(texts.vectors))
     taught, asked = order[: len(order) // 2], order[len(order) // 2 :]
     searcher = built(folder, pictures, texts.some(taught), "relevance")
     right = right_tags(pictures, texts).T[asked]
     true, right = texts.vectors[asked][right.any(axis=1)], right[right.any(axis=1)]
-    empty = np.stack([searcher.embed_text(text) for text in nonsense(500)])
-    whole = searcher.search_positions(true, Wanted(k=10), kind="text")[1]
-    hits = np.take_along_axis(right, whole, 1).sum()
+    typed = {
+        "nonsense": nonsense(500, ABSTRACT, 0),
+        "other nonsense": nonsense(500, OTHER, 11),
+        "everyday queries": list(EVERYDAY),
+    }
+    shown = {f"{what} answered": np.stack([searcher.embed_text(text) for text in some]) for what, some in typed.items()}
+    halves = np.random.default_rng(SEED).permutation(len(pictures.vectors))
+    learning, asking = (pictures.some(half) for half in np.array_split(halves, 2))
+    of_texts, right_texts = built(folder, texts, learning, "relevance-of-tags"), right_tags(asking, texts)
     rows = []
     for level in (0.5, 0.8, 0.9, 0.95):
         wanted = Wanted(k=10, relevant=level)
-        returned = (searcher.search_positions(empty, wanted, kind="text")[1] >= 0).any(axis=1).mean()
-        kept = searcher.search_positions(true, wanted, kind="text")[1]
-        left = (np.take_along_axis(right, np.maximum(kept, 0), 1) & (kept >= 0)).sum()
-        lost = {"nonsense that returns something": returned, "right hits lost": 1 - left / hits}
-        rows.append({"--relevant": level, **{name: round(float(value), 4) for name, value in lost.items()}})
+        answered = {
+            what: (searcher.search_positions(some, wanted, kind="text")[1] >= 0).any(axis=1).mean()
+            for what, some in shown.items()
+        }
+        lost = {
+            "right hits lost": lost_hits(searcher, true, right, wanted, "text"),
+            "right tags of pictures lost": lost_hits(of_texts, asking.vectors, right_texts, wanted, "image"),
+        }
+        figures = {name: round(float(value), 4) for name, value in (answered | lost).items()}
+        rows.append({"--relevant": level, **figures})
     return rows
+
+
+def lost_hits(searcher: Searcher, queries: np.ndarray, right: np.ndarray, wanted: Wanted, kind: str) -> float:
+    """The share of the right ones (bool (n, items)) among first hits that are not among those wanted."""
+    whole = searcher.search_positions(queries, replace(wanted, relevant=0.0), kind=kind)[1]
+    kept = searcher.search_positions(queries, wanted, kind=kind)[1]
+    left = np.take_along_axis(right, np.maximum(kept, 0), 1) & (kept >= 0)
+    return float(1 - left.sum() / np.take_along_axis(right, whole, 1).sum())
 
 
 def shown(rows: list[dict[str, Any]]) -> str:

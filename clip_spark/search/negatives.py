@@ -16,13 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from clip_spark.errors import SpecError
-from clip_spark.index.open.meaning import BEST
+from clip_spark.index.open.meaning import BEST, ITSELF
 from clip_spark.index.open.parts import MISSING
 
 LINE = 0.15
 """Of how far the best of what is not wanted is above what is only wanted; settled on the demo (docs/answers.md)."""
-ITSELF = 0.9999
-"""A record of the index that is a query finds itself; that says nothing of its best."""
 FETCHED = (2, 8, 64)
 """How many times as many hits are looked at, in turn, until enough are left."""
 LEAST_LENGTH = 1e-6
@@ -79,7 +77,10 @@ class Exclusion:
 
     @staticmethod
     def of(query: np.ndarray, less: np.ndarray, ask: Ask) -> Exclusion:
-        """*Worker.* For a query, float32 (d,), and what it does not want, float32 (m, d); `ask` gives plain cosines."""
+        """*Worker.* For a query, float32 (d,), and what it does not want, float32 (m, d); `ask` gives plain cosines.
+
+        A record of the index that is a query finds itself; that says nothing of its best.
+        """
         weights = np.linalg.norm(less, axis=1)
         units = np.asarray(less / weights[:, None], np.float32)
         scores, positions = ask(np.vstack([query[None], units]), BEST + 1)

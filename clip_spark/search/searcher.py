@@ -21,13 +21,14 @@ from clip_spark.errors import ClipSparkError, InputError, SpecError
 from clip_spark.index.files.calibration import Calibration
 from clip_spark.index.files.layout import Effort, IndexInfo, check_same_encoder, read_index
 from clip_spark.index.files.local_copy import verify_files
-from clip_spark.index.open.meaning import BEST, chances, line, own_best, relative
+from clip_spark.index.open.meaning import BEST, chances, ground, own_best, relative, relevant
 from clip_spark.index.open.parts import MISSING, PartSet, open_parts
 from clip_spark.index.open.ranking import RankedParts, open_ranking
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import Removals
 from clip_spark.index.open.selection import Selection, select_where
 from clip_spark.index.open.unique import search_unique
+from clip_spark.index.open.vectors import VectorStore
 from clip_spark.search.hits import Hit, Hits, Wanted
 from clip_spark.search.negatives import Ask, Exclusion, search_less
 
@@ -60,6 +61,7 @@ class Searcher:
         self.where_seconds = SECONDS
         self.search_with: Callable[..., tuple[np.ndarray, np.ndarray]] = _search_with
         self._ranked = open_ranking(manifest.uri, info, self.parts)
+        self._references = VectorStore(manifest.uri, info.references, info.dim)
         self._encoder: Any = None
         self._query_texts: Any = None
         self._lock = threading.Lock()
@@ -253,7 +255,7 @@ class Searcher:
         scores, positions = leave_out(scores, positions, without)
         best = own_best(leave_out(*ask(embeddings, BEST + 1), without)[0] if some else scores)
         if learnt and wanted.relevant:
-            near = relative(scores, best) >= line(learnt, wanted.relevant)
+            near = relevant(learnt, scores, self._grounds(embeddings, learnt), wanted.relevant)
             positions = np.where(near, positions, MISSING)
         return Ranked(scores[:, wanted.offset : last], positions[:, wanted.offset : last], best)
 
@@ -273,16 +275,21 @@ class Searcher:
         learnt = self._learnt(wanted, kind)
         return chances(learnt, relative(found.scores, found.best)) if learnt else None
 
+    def _grounds(self, embeddings: np.ndarray, learnt: Calibration) -> np.ndarray:
+        """What scores of queries, float32 (n, d), have to rise above, float32 (n,)."""
+        references = np.concatenate([rows for _, rows in self._references.blocks()])
+        return ground(embeddings, np.array(learnt.centre, np.float32), references)
+
     def _learnt(self, wanted: Wanted, kind: str) -> Calibration | None:
         """What is known of the scores of queries of a kind, ranked as `wanted` says."""
         learnt = self.info.calibration
-        known = learnt is not None and bool(learnt.pairs) and kind == learnt.asked_by and not wanted.raw
-        if wanted.relevant and not known:
+        known = learnt if learnt and learnt.pairs and kind == learnt.asked_by and not wanted.raw else None
+        if wanted.relevant and not (known and known.nothing):
             raise SpecError(
                 f"'{self.manifest.uri}' has not learnt what is relevant to such queries; calibrate-index teaches an "
                 "index of pictures by texts, and one of texts by pictures. Leave relevant out, or use threshold."
             )
-        return learnt if known else None
+        return known
 
     def ranking(self, wanted: Wanted, kind: str) -> PartSet | RankedParts:
         """What queries of a kind are ranked by: cosines, or those of an index that knows its hubs, minus penalties."""
@@ -309,7 +316,8 @@ class Searcher:
     def hold(self) -> Searcher:
         """Map all files now, so that they can be read even after a rebuild has deleted them; returns itself."""
         self.records.hold()
-        for store in (self.parts.store, self._ranked.penalties if self._ranked is not None else None):
+        penalties = self._ranked.penalties if self._ranked is not None else None
+        for store in (self.parts.store, penalties, self._references):
             if store is not None:
                 store.hold()
         return self
@@ -320,6 +328,7 @@ class Searcher:
         self.parts.close()
         if self._ranked is not None:
             self._ranked.penalties.close()
+        self._references.close()
         self.records.close()
 
     def __enter__(self) -> Searcher:

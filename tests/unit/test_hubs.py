@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from clip_spark.index.build.references import read_references
 from clip_spark.index.build.round_trip import RAW, weakest_of_good
 from clip_spark.index.change.calibrate import calibrate_index
 from clip_spark.index.change.remove import remove_records
+from clip_spark.index.files.calibration import Calibration
 from clip_spark.index.files.layout import read_index
 from clip_spark.index.files.local_copy import verify_files
+from clip_spark.index.open.meaning import ground, relevant
 from clip_spark.index.open.parts import MISSING
 from clip_spark.index.specs import CalibrateSpec, IndexSpec, RemoveSpec
 from clip_spark.search.hits import Wanted
@@ -154,7 +157,7 @@ def test_each_hit_says_how_often_an_unrelated_pair_scores_as_high(folder: Path) 
 
 def test_relevance_cuts_queries_about_nothing_and_not_those_about_something(folder: Path) -> None:
     searcher, random = opened(folder), np.random.default_rng(8)
-    nothing = unit(pictures[random.integers(0, PICTURES, (400, 5))].sum(axis=1))
+    nothing = unit(1.3 * random.normal(size=(400, DIM)) + GAP)  # pictures of what nobody knows
     near = unit(texts[:120].reshape(40, 3, DIM).mean(axis=1))  # what each topic's texts are about
     wanted = Wanted(k=10, relevant=0.95)
     returned = [float((searcher.search_positions(asked, wanted, kind="image")[1] != MISSING).any(axis=1).mean())
@@ -172,6 +175,27 @@ def test_relevance_is_refused_where_the_index_has_not_learnt_it(folder: Path) ->
             searcher.search(pictures[:1], Wanted(relevant=0.9), kind=kind)
     with pytest.raises(SpecError, match="0 or from 0.5 to 0.99"):
         Wanted(relevant=1.0)
+
+
+def test_what_an_earlier_version_has_learnt_of_relevance_is_not_taken_for_what_is_learnt_now(folder: Path) -> None:
+    learnt = opened(folder).info.calibration
+    assert learnt is not None and Calibration.from_json(json.loads(json.dumps(learnt.to_json()))) == learnt
+    before = {key: value for key, value in learnt.to_json().items() if key != "centre"}
+    assert Calibration.from_json({**before, "nothing": [0.1, 0.2]}) == replace(learnt, nothing=(), centre=())
+
+
+def test_no_hit_behind_one_that_is_not_relevant_is_relevant() -> None:
+    learnt = Calibration("text", 0, 4, nothing=((0.5,) * 6, (0.4,) * 6, (0.1,) * 6), centre=(1.0,))
+    scores = np.array([[0.9, 0.65, 0.6, 0.5, 0.4], [0.69, 0.68, 0.67, 0.66, 0.65], [0.9, 0.5, 0.6, 0.6, 0.6]])
+    found = relevant(learnt, scores, np.array([0.2, 0.2, 0.2]), 0.9)
+    assert found.tolist() == [[True] * 5, [False] * 5, [True] + [False] * 4]
+
+
+def test_a_query_that_is_near_to_known_ones_needs_less_and_itself_is_none_of_them() -> None:
+    known, centre = unit(np.eye(3)), np.array([0.2, 0, 0], np.float32)
+    assert np.allclose(ground(known, centre, known), [0.2, 0, 0])
+    near = unit(np.array([[0.8, 0.6, 0.0]]))
+    assert np.allclose(ground(near, centre, known), 0.16 - 0.4)
 
 
 def test_what_is_appended_is_corrected_too_by_the_queries_that_the_index_has_kept(folder: Path) -> None:

@@ -66,7 +66,7 @@ def test_hits_bring_their_chance_and_an_empty_answer_the_best(served: ServedInde
     found = find(served, Asked(PICTURES[200], "image"), Page(Wanted(k=5))).to_json()
     answer = SearchAnswer.model_validate(found)
     assert len(answer.hits) == 5 and all(0 < hit.chance <= 1 for hit in answer.hits) and answer.best is None
-    nothing = unit(PICTURES[:40].sum(axis=0, keepdims=True) - 2 * TEXTS[:30].sum(axis=0))[0]
+    nothing = np.linalg.svd(np.concatenate([TEXTS, PICTURES]))[2][-1].astype(np.float32)  # as far from all as can be
     answer = SearchAnswer.model_validate(
         find(served, Asked(nothing, "image"), Page(Wanted(k=5, relevant=0.99))).to_json()
     )

@@ -14,7 +14,7 @@ from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
 from clip_spark.index.build.choose_key import is_exact
 from clip_spark.index.build.hub_audit import AT, Hub, audit
-from clip_spark.index.build.null_tables import null_tables
+from clip_spark.index.build.null_tables import NullTables, null_tables
 from clip_spark.index.build.penalties import PenaltyWriter, pieces, write_penalties
 from clip_spark.index.build.references import (
     draw_references,
@@ -124,8 +124,8 @@ class Calibrator:
         info = replace(info, penalties=(*before, *files), calibration=replace(learnt, least=least))
         parts = self._open(info)
         references, ranking = read_references(self.uri, info.references, info.dim), open_ranking(self.uri, info, parts)
-        pairs, nothing = null_tables(parts, ranking, references) if parts.live_rows else ((), ())
-        learnt = replace(learnt, least=least, pairs=pairs, nothing=nothing)
+        tables = null_tables(parts, ranking, references) if parts.live_rows else NullTables()
+        learnt = replace(learnt, least=least, **tables._asdict())
         info = replace(info, calibration=learnt)
         if ranking is not None and not is_exact(info.key):
             figures = {

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-LISTS = ("hubs", "quarantined", "pairs", "nothing")
+LISTS = ("hubs", "quarantined", "pairs", "nothing", "centre")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,9 @@ class Calibration:
         hubs: the items that answer most queries, for people.
         quarantined: positions of those that answer queries which have nothing to do with each other.
         pairs: relative scores that unrelated pairs reach, for `meaning.PROBABILITIES`, rising.
-        nothing: relative scores that the best hits of queries about nothing stay below, for `meaning.LEVELS`, rising.
+        nothing: scores above their ground that hits of queries about nothing stay below, by `meaning.LEVELS`: for the
+            ranks `meaning.PLACES`, as far as there are so many items.
+        centre: the mean of the items.
     """
 
     asked_by: str
@@ -40,7 +42,8 @@ class Calibration:
     hubs: tuple[dict[str, Any], ...] = ()
     quarantined: tuple[int, ...] = ()
     pairs: tuple[float, ...] = ()
-    nothing: tuple[float, ...] = ()
+    nothing: tuple[tuple[float, ...], ...] = ()
+    centre: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """*Pure.* Ready for JSON."""
@@ -52,4 +55,7 @@ class Calibration:
         known = {f.name for f in dataclasses.fields(Calibration)}
         plain = {key: item for key, item in value.items() if key in known}
         lists = {name: tuple(plain.get(name, ())) for name in LISTS}
+        lists["nothing"] = (
+            tuple(map(tuple, lists["nothing"])) if lists["centre"] else ()
+        )  # before, it meant another thing
         return Calibration(**{**plain, **lists})
