@@ -1,4 +1,4 @@
-"""*Server.* The page, its modules in two scripts, and what its address will need, told with it to be asked for at once.
+"""*Server.* The page with its first answer, its modules in two scripts, and what its address will need, told with it.
 
 Thirty modules would be as many requests, six at a time; a map would be there after five round trips: the page, its
 modules, those of maps, what the map is, its tiles. The files below static/ stay as they are written; nobody builds.
@@ -12,26 +12,34 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import HTMLResponse
 
 from clip_spark.analysis.map.script import joined
-from clip_spark.web.access import knows_token
+from clip_spark.web.ahead import answer_ahead, may_know
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.parameters import has_tag
 
 STATIC = Path(__file__).parent / "static"
 UNQUOTED = "!'()*"
 """What encodeURIComponent leaves, and quote does not: another address would be asked for twice."""
+END = b"</body>"
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-def page(request: Request) -> FileResponse:
+async def page(request: Request) -> Response:
     """The page."""
-    ahead = _of_a_map(request, request.query_params.get("map", ""))
-    links = {"Link": ", ".join(ahead)} if ahead else {}
-    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache", **links})
+    links = _of_a_map(request, request.query_params.get("map", ""))
+    headers = {"Cache-Control": "private, no-cache", **({"Link": ", ".join(links)} if links else {})}
+    answer = await answer_ahead(request)
+    data = b'<script type="application/json" id="ahead">%b</script>\n' % answer if answer else b""
+    return HTMLResponse(_html().replace(END, data + END), headers=headers)
+
+
+@cache
+def _html() -> bytes:
+    return (STATIC / "index.html").read_bytes()
 
 
 @router.get("/static/whole_page.js")
@@ -79,8 +87,7 @@ def _tag(text: str) -> str:
 def _of_a_map(request: Request, name: str) -> list[str]:
     """What a map needs; nothing for those who may not know that there is one."""
     catalog: Catalog = request.app.state.catalog
-    token, headers = request.app.state.token, dict(request.scope["headers"])
-    if name not in catalog.maps or (token and not knows_token(headers, token)):
+    if name not in catalog.maps or not may_know(request):
         return []
     served, base = catalog.maps[name], f"maps/{quote(name, safe=UNQUOTED)}"
     first = [f"{base}/tiles/{tile}?version={served.version}" for tile in served.tiles if tile.split("-")[1] == "0"]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 
+import pyarrow as pa
 import uvicorn
 from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
@@ -54,6 +55,7 @@ def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None
         lines = [index.summary for index in catalog.indices.values()]
         lines += [served.summary for served in catalog.maps.values()]
         app.openapi()  # the first request that needs it would hold up all others
+        pa.array([""])  # this imports pandas, for half a second, which the first look-up of a record would wait for
         tidy()  # a look through all that torch and FastAPI keep holds Python's lock for a fifth of a second
         with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it again
             Reloader(app.state, named_uris(spec.index), named_uris(spec.map, "map")).start()

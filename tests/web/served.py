@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,3 +46,13 @@ def wait_ready(process: subprocess.Popen[bytes], log: Path, seconds: float = 120
                 return json.loads(line)["url"]
         time.sleep(0.2)
     raise TimeoutError(f"the server did not start:\n{log.read_text()}")
+
+
+def settled(address: str) -> str:
+    """The address of a page, once the server answers it with its hits: a busy machine may leave them out at first."""
+    asked = urllib.request.Request(address, headers={"Accept": "text/html"})
+    for _ in range(20):
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            if b'id="ahead"' in answer.read():
+                return address
+    raise TimeoutError(f"{address} never brought its answer along")

@@ -213,8 +213,9 @@ def test_hits_say_how_sure_they_are_where_that_is_known(page: Any, url: str) -> 
             hit["chance"] = chance
         route.fulfill(json=answer)
 
+    open_page(page, url)
     page.route("**/search?*", calibrated)
-    open_page(page, f"{url}?q=cat")
+    ask(page, "cat")
     sure = page.locator(".card .sure")
     assert sure.all_inner_texts() == ["very likely", "hardly"]
     assert sure.first.get_attribute("title") == "1 of 4,000 unrelated pairs scores as high"
@@ -262,8 +263,9 @@ def test_signs_that_no_font_has_are_no_boxes(page: Any, url: str) -> None:
             answer["hits"][at + len(signs)]["title"] = sign
         route.fulfill(json=answer)
 
+    open_page(page, url)
     page.route("**/search?*", renamed)
-    open_page(page, f"{url}?q=cat")
+    ask(page, "cat")
     there = [has_font(sign) for sign in signs]
     assert all(there[-2:])
     shown = titles(page)[: 2 * len(signs)]
