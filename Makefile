@@ -91,7 +91,7 @@ test-long: $(STAMP) $(SPARK35)/.installed  ## variants that CI leaves out, and a
 fuzz-pictures: $(STAMP)  ## 25,000 damaged pictures, 10,000 damaged archives and 15,000 odd tars (an hour)
 	@MUTATIONS=5000 $(BIN)/python -m pytest --timeout 7200 tests/unit/test_picture_fuzz.py
 
-fuzz-index: $(STAMP)  ## 5,000 damaged Faiss files, as import-index reads them (half an hour)
+fuzz-index: $(STAMP)  ## 5,000 damaged Faiss files, as import-index reads and adopt-index serves them (an hour)
 	@MUTATIONS=5000 $(BIN)/python -m pytest --timeout 7200 tests/unit/test_imported_index.py -k damaged
 
 fuzz-conditions: $(STAMP)  ## 10,000 random and 10,000 hostile conditions against DuckDB (10 minutes)

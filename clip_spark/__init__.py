@@ -19,6 +19,7 @@ import importlib
 __version__ = "0.1.0"
 
 _STEPS = (
+    "adopt_index",
     "build_index",
     "count_ngrams",
     "describe_set",
@@ -69,6 +70,7 @@ __all__ = [
     "TaskError",
     "UserError",
     "__version__",
+    "adopt_index",
     "build_index",
     "count_ngrams",
     "describe_set",

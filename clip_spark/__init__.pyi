@@ -43,6 +43,7 @@ __all__ = [
     "TaskError",
     "UserError",
     "__version__",
+    "adopt_index",
     "build_index",
     "count_ngrams",
     "describe_set",
@@ -67,6 +68,45 @@ __all__ = [
     "stop",
     "tag_images",
 ]
+
+def adopt_index(
+    *,
+    index: Text,
+    output: Text,
+    model: Text,
+    recall: float = 0.95,
+    max_query_ms: float = 10.0,
+    seed: int = 0,
+    overwrite: bool = False,
+    modality: Text = "auto",
+    metadata: Text = "",
+    id_column: Text = "",
+    uri_column: Text = "",
+    text_column: Text = "",
+) -> Dataset:
+    """A Faiss index that another tool has made -> an index that serves its bytes as they are.
+
+    Args:
+        index: a Faiss file, a folder with image.index, text.index or knn.index, or with the parts of one (knn.index0, ...).
+        output: folder of the dataset to write.
+        model: the model that made them, by which queries will be encoded: ViT-B/32, ARCH:PRETRAINED, ....
+        recall: recall@10 against exact search that the search parameters must reach.
+        max_query_ms: milliseconds that a query may take; recall comes first, and a warning says so.
+        seed: seed of the test queries.
+        overwrite: replace what another run left in output.
+        modality: image or text; auto tells by the layout and the columns.
+        metadata: parquet files with a row for each vector, in the order of names (and one beside each npy file); of an index also a .npy of ids or a .txt of lines.
+        id_column: column that tells records apart, as of make-records; empty takes the place of the row.
+        uri_column: column of the picture's path or link; empty finds it.
+        text_column: column of the text, or of the picture's caption; empty finds it.
+
+    Returns:
+        The finished dataset. What an earlier run with the same options has done is not done again.
+
+    Raises:
+        UserError: an option, an input or the output folder cannot be used; found before any work.
+        TaskError: a task failed for good; finished shards stay, and the same call goes on from there.
+    """
 
 def build_index(
     *,
@@ -458,7 +498,7 @@ def import_embeddings(
         embedding_column: column of parquet that holds the vectors; empty finds it.
         overwrite: replace what another run left in output.
         modality: image or text; auto tells by the layout and the columns.
-        metadata: parquet files with a row for each vector, in the order of names (and one beside each npy file).
+        metadata: parquet files with a row for each vector, in the order of names (and one beside each npy file); of an index also a .npy of ids or a .txt of lines.
         id_column: column that tells records apart, as of make-records; empty takes the place of the row.
         uri_column: column of the picture's path or link; empty finds it.
         text_column: column of the text, or of the picture's caption; empty finds it.
@@ -499,7 +539,7 @@ def import_index(
         model: the model that made them, by which queries will be encoded: ViT-B/32, ARCH:PRETRAINED, ....
         overwrite: replace what another run left in output.
         modality: image or text; auto tells by the layout and the columns.
-        metadata: parquet files with a row for each vector, in the order of names (and one beside each npy file).
+        metadata: parquet files with a row for each vector, in the order of names (and one beside each npy file); of an index also a .npy of ids or a .txt of lines.
         id_column: column that tells records apart, as of make-records; empty takes the place of the row.
         uri_column: column of the picture's path or link; empty finds it.
         text_column: column of the text, or of the picture's caption; empty finds it.

@@ -330,6 +330,29 @@ _ENTRIES = (
         next_command="clip-spark search --index {output} --text 'something to look for'",
     ),
     Command(
+        "adopt-index",
+        group=INDICES,
+        takes="a Faiss index that another tool has made",
+        gives="an index that serves its bytes as they are",
+        spec="clip_spark.index.imported.spec:AdoptSpec",
+        step="clip_spark.index.imported.adopt:adopt_index",
+        kind="index",
+        preview="clip_spark.index.build.build:preview",
+        page="docs/publishing.md",
+        examples=(
+            (
+                "clip-retrieval's folder with image.index and metadata/",
+                "clip-spark adopt-index --index index_folder/ --model ViT-B/32 --output index/",
+            ),
+            (
+                "a Faiss file and ids",
+                "clip-spark adopt-index --index knn.index --metadata ids.npy --modality image --model ViT-B/32 "
+                "--output index/",
+            ),
+        ),
+        next_command="clip-spark search --index {output} --text 'something to look for'",
+    ),
+    Command(
         "calibrate-index",
         group=INDICES,
         takes="an index + embeddings of the other kind",

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clip_spark.index.build.choose_key import keeps_vectors
 from clip_spark.index.files.layout import IndexInfo
 from clip_spark.index.open.missed import Checked
 from clip_spark.search.hits import Wanted
@@ -65,7 +66,8 @@ class RecallWatch:
     """Chooses queries of one index for checks, and sums up what these find; safe to use from many threads."""
 
     def __init__(self, info: IndexInfo, chance: random.Random | None = None) -> None:
-        self._watches = info.settings.nprobe > 0 and fits_memory(info)
+        comparable = bool(info.vectors) or keeps_vectors(info.key)
+        self._watches = info.settings.nprobe > 0 and comparable and fits_memory(info)
         self._chance, self._lock = chance or random.Random(), threading.Lock()
         self._waiting: list[Checked] = []
         self._latest = deque[tuple[float, float]](maxlen=WINDOW)

@@ -21,14 +21,17 @@ from clip_spark.errors import InputError, ModelError
 from clip_spark.index.build.build import build_index
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.imported import foreign_file
-from clip_spark.index.imported.foreign_file import ask
+from clip_spark.index.imported.foreign_file import AS_IT_IS, ask
 from clip_spark.index.specs import IndexSpec
 from clip_spark.runtime.child_process import DEADLY, TOO_LONG, Apart
 from clip_spark.search.searcher import Searcher
+from tests.helpers_adopted import serve, write_foreign
 from tests.helpers_imported import imports_run_here, metadata, take_index, unit
 
 ROWS = 60
 KEYS = ("Flat", "IDMap,Flat", "HNSW8", "IVF4,Flat", "IVF4,SQ8", "PCAR3,IVF4,Flat", "IVF4,PQ3x4")
+SERVED = ("Flat", "IDMap,Flat", "HNSW4", "IDMap,HNSW4", "IVF4,Flat", "IVF4,SQ8", "SQ8", "HNSW4_SQ8")
+SERVED += ("OPQ3_3,IVF4_HNSW4,PQ3x4",)
 HUGE = (0, 2**31, 2**40, 2**63 - 1, 2**64 - 1)
 MUTATIONS = int(os.environ.get("MUTATIONS", "20"))
 
@@ -158,6 +161,34 @@ def test_damaged_indices_are_refused_or_read_and_never_end_this_process(tmp_path
         file.unlink()
     (tmp_path / "outcomes.json").write_text(json.dumps(outcomes))
     assert outcomes["refused"] > MUTATIONS // 4 and outcomes["read"] and sum(outcomes.values()) == MUTATIONS
+
+
+def test_what_can_be_served_of_damaged_indices_never_ends_a_server(tmp_path: Path) -> None:
+    """MUTATIONS files; those that adopt-index would take answer searches in another process, which none may end."""
+    random, outcomes = np.random.default_rng(11), Counter[str]()
+    wholes = []
+    for key in SERVED:
+        write_foreign(tmp_path / "whole.index", key, unit(5 * ROWS))
+        wholes.append((tmp_path / "whole.index").read_bytes())
+    with Apart(serve, foreign_file.limits(1 << 20)) as server:
+        for number in range(MUTATIONS):
+            file = tmp_path / f"{number}.index"
+            file.write_bytes(damage(wholes[number % len(wholes)], random))
+            outcomes[adopted(file, server)] += 1
+            file.unlink()
+    (tmp_path / "served.json").write_text(json.dumps(outcomes))
+    assert outcomes["refused"] > MUTATIONS // 4 and outcomes["served"]
+
+
+def adopted(place: Path, server: Apart[str, int]) -> str:
+    """refused, or served; anything else is an error of ours."""
+    try:
+        ask(storage.list_files(str(place))[0], AS_IT_IS)
+    except InputError as error:
+        assert str(error).endswith(".") and "\n" not in str(error)
+        return "deadly, refused" if DEADLY in str(error) or TOO_LONG in str(error) else "refused"
+    server(str(place))
+    return "served"
 
 
 def tried(place: Path) -> str:

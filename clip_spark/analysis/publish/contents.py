@@ -14,7 +14,7 @@ from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.schema import RECORD_ID
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.errors import InputError
-from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.files.faiss_library import inverted_of, load_faiss
 from clip_spark.index.files.layout import IndexInfo, read_index
 from clip_spark.index.files.local_copy import open_local
 from clip_spark.index.open.parts import open_parts
@@ -85,14 +85,21 @@ class Contents:
         """One Faiss index of all published rows under their numbers from 0, in memory, as trained by the build."""
         faiss = load_faiss()
         index = open_local(self.manifest.uri, self.info.parts[0], faiss.read_index)
+        if (lists := inverted_of(index)) is not None:
+            lists.nprobe = max(1, self.info.settings.nprobe)
+        if self._is_all(index):
+            return index
+        index.reset()
         if isinstance(index, faiss.IndexIDMap):
-            index = faiss.IndexFlat(self.info.dim, index.metric_type)
-        else:
-            index.reset()
-            faiss.extract_index_ivf(index).nprobe = max(1, self.info.settings.nprobe)
+            index = faiss.clone_index(faiss.downcast_index(index.index))  # what is mapped goes with its map
         for first, last in self.blocks(0, len(self.positions)):
             index.add(self.vectors(first, last))
         return index
+
+    def _is_all(self, index: Any) -> bool:
+        """Whether a part has all that is published, under the same numbers, and nothing better is kept beside it."""
+        numbered = not isinstance(index, load_faiss().IndexIDMap) and not self.info.vectors
+        return numbered and int(index.ntotal) == self.info.rows == len(self.positions)
 
     def changed(self) -> bool:
         """Whether records were taken down since."""

@@ -10,7 +10,7 @@ from pyarrow import types
 
 from clip_spark.datasets.record_schema import shaped, unify
 from clip_spark.datasets.schema import RECORD_ID, own_name, record_id
-from clip_spark.embed.imported.spec import AUTO, PICTURE, TEXT, TakeOverSpec
+from clip_spark.embed.imported.spec import AUTO, PICTURE, TEXT, ForeignSpec
 from clip_spark.errors import InputError, SpecError, nearest
 from clip_spark.texts.corpus.plain_types import plain_table, plain_type
 
@@ -82,7 +82,7 @@ class Columns:
 
 
 def plan_columns(
-    schemas: Sequence[tuple[str, pa.Schema]], spec: TakeOverSpec, modality: str, vectors: str = ""
+    schemas: Sequence[tuple[str, pa.Schema]], spec: ForeignSpec, modality: str, vectors: str = ""
 ) -> Columns:
     """*Pure.* The columns of the records.
 
@@ -149,7 +149,7 @@ def _first(found: pa.Schema, names: Sequence[str]) -> str:
     return next((texts[name] for name in names if name in texts), "")
 
 
-def _check_named(spec: TakeOverSpec, names: Sequence[str]) -> None:
+def _check_named(spec: ForeignSpec, names: Sequence[str]) -> None:
     named = {"id-column": spec.id_column, "uri-column": spec.uri_column, "text-column": spec.text_column}
     for option, name in named.items():
         if name and name not in names:

@@ -24,33 +24,45 @@ PICTURE, TEXT = "image", "text"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakeOverSpec(Spec):
-    """What import-embeddings and import-index share."""
+class ForeignSpec(Spec):
+    """What all share that take something over: the model, and what lies beside the vectors."""
 
     model: str = option("the model that made them, by which queries will be encoded: ViT-B/32, ARCH:PRETRAINED, ...")
     modality: str = option("image or text; auto tells by the layout and the columns", AUTO)
     metadata: str = option(
-        "parquet files with a row for each vector, in the order of names (and one beside each npy file)", "", holds=URI
+        "parquet files with a row for each vector, in the order of names (and one beside each npy file); of an index "
+        "also a .npy of ids or a .txt of lines",
+        "",
+        holds=URI,
     )
     id_column: str = option(
         "column that tells records apart, as of make-records; empty takes the place of the row", "", holds=COLUMN
     )
     uri_column: str = option("column of the picture's path or link; empty finds it", "", holds=COLUMN)
     text_column: str = option("column of the text, or of the picture's caption; empty finds it", "", holds=COLUMN)
+
+    def __post_init__(self) -> None:
+        check_choice("modality", self.modality, (AUTO, PICTURE, TEXT))
+
+    @property
+    def encoder(self) -> EncoderSpec:
+        """The encoder of queries; others look at pictures as open_clip does, and in what precision is not known."""
+        return EncoderSpec(self.model, "fp32", AS_STORED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeOverSpec(ForeignSpec):
+    """What import-embeddings and import-index share."""
+
     normalise: bool = option("divide vectors of another length than 1 by it; without, they are rejected", False)
     shard_rows: int = option("most rows of a shard", 50_000)
     prune: bool = option(PRUNE_HELP, False, content=False)
     max_rejects: float = option("fail in the end if more than this share is rejected; 1 never does", 1.0, content=False)
 
     def __post_init__(self) -> None:
-        check_choice("modality", self.modality, (AUTO, PICTURE, TEXT))
+        super().__post_init__()
         check_at_least("shard-rows", self.shard_rows, 1)
         check_at_least("max-rejects", self.max_rejects, 0)
-
-    @property
-    def encoder(self) -> EncoderSpec:
-        """The encoder of queries; others look at pictures as open_clip does, and in what precision is not known."""
-        return EncoderSpec(self.model, "fp32", AS_STORED)
 
 
 @dataclass(frozen=True, kw_only=True)

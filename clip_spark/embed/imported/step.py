@@ -40,6 +40,8 @@ from clip_spark.runtime.tasks import Planned, read_on_executors, run_shards
 STEP = "import-embeddings"
 IMPORTED = "imported"
 """In a manifest's `extra`: from what layout, of what type of number."""
+OWN_IDS = "own_ids"
+"""In that: whether ids that lie beside the vectors tell records apart."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def take_over(get_spark: SessionSource, spec: TakeOverSpec, plan: TakeOver) -> M
     if items := run.todo(plan.planned.items):
         work = MakeOrCopy(run.output, run.plan.fingerprint, plan.planned.work(run.output, 0))
         run_shards(get_spark(), plan.step, items, work)
-    if spec.id_column or plan.planned.extra[IMPORTED]["layout"] == IDS_LAYOUT:
+    imported = plan.planned.extra[IMPORTED]
+    if spec.id_column or imported["layout"] == IDS_LAYOUT or imported.get(OWN_IDS):
         _check_ids(run)
     extra = dict(plan.planned.extra)
     manifest = run.commit({**facts(run, extra.pop("modality"), 0), **extra}, None, (ENCODER,))

@@ -288,7 +288,7 @@ def _file_hits(reader: VectorReader, queries: np.ndarray, k: int, file: VectorFi
 def _rows_of_lists(info: IndexInfo) -> list[tuple[str, int]]:
     """*Pure.* What an index that is searched list by list has to say."""
     return [
-        ("lists searched (nprobe)", info.settings.nprobe),
+        ("candidates of the graph" if keys.is_graph(info.key) else "lists searched (nprobe)", info.settings.nprobe),
         ("candidates per hit compared exactly", info.settings.rerank),
         ("trained on", info.train_rows),
     ]

@@ -92,6 +92,21 @@ def lists_of(key: str) -> int:
     return int(found[1]) if found else 0
 
 
+def is_graph(key: str) -> bool:
+    """*Pure.* True for a graph that another tool has made; build-index makes none."""
+    return bool(re.search(r"(^|,)HNSW\d", key))
+
+
+def keeps_vectors(key: str) -> bool:
+    """*Pure.* True for an index whose parts hold their vectors bit by bit."""
+    return bool(re.fullmatch(r"(IVF\d+(_HNSW\d+)?,)?Flat|HNSW\d+", key))
+
+
+def widest(key: str, rows: int) -> int:
+    """*Pure.* The greatest `nprobe`: all lists, or a graph's rows as candidates; 0 where every search is complete."""
+    return lists_of(key) or (rows if is_graph(key) else 0)
+
+
 def check_key(key: str, rows: int) -> None:
     """*Pure.* Refuse a key that cannot be built.
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from clip_spark.index.build.choose_key import lists_of
+from clip_spark.index.build.choose_key import widest
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.files.layout import Effort, SearchSettings
 from clip_spark.index.open.parts import MISSING, PartSet, merge
@@ -26,11 +26,13 @@ RERANKS = (4, 16, 64)
 """Candidates per hit that are tried in turn for compressed parts."""
 
 
-def exact_hits(blocks: Iterable[tuple[int, np.ndarray]], queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def exact_hits(
+    blocks: Iterable[tuple[int | np.ndarray, np.ndarray]], queries: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
     """*Worker.* The true k best by inner product over streamed vectors.
 
     Args:
-        blocks: (position of the first, float32 (m, d)).
+        blocks: (position of the first, or of each, float32 (m, d)).
         queries: float32 (n, d).
         k: hits per query.
 
@@ -41,7 +43,7 @@ def exact_hits(blocks: Iterable[tuple[int, np.ndarray]], queries: np.ndarray, k:
     best = (np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), MISSING, np.int64))
     for first, vectors in blocks:
         scores, rows = faiss.knn(queries, vectors, min(k, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT)
-        best = merge([best, (scores, rows + first)], k)
+        best = merge([best, (scores, first[rows] if isinstance(first, np.ndarray) else rows + first)], k)
     return best
 
 
@@ -164,7 +166,7 @@ def tune(
 ) -> tuple[Effort, ...]:
     """*Worker.* For each depth the cheapest search settings that reach `goal` on all questions that are so deep."""
     efforts: list[Effort] = []
-    lists = lists_of(key)
+    lists = widest(key, parts.rows)
     least = settings_for(key, 1, RERANKS[0] if parts.store is not None else 0)
     for depth in depths if lists else ():
         deep = [questions for questions in asked if questions.depth(parts.rows) >= depth]
@@ -179,7 +181,7 @@ def tune(
 def _least_effort(
     parts: PartSet, key: str, goal: float, asked: Sequence[Questions], depth: int, least: SearchSettings
 ) -> Effort:
-    lists = lists_of(key)
+    lists = widest(key, parts.rows)
 
     def reached(nprobe: int, rerank: int) -> float:
         settings = settings_for(key, nprobe, rerank)

@@ -71,6 +71,11 @@ def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
 def add_sets(get_spark: SessionSource, spec: IndexSpec, sets: Sequence[Manifest]) -> Manifest:
     """*Driver.* Add what is new of some sets; errors are those of `append_embeddings`."""
     head, manifest, info = begin_change(spec.output)
+    if not is_exact(info.key) and not lists_of(info.key):
+        raise InputError(
+            f"'{spec.output}' was made by another tool as {info.key}, to which nothing can be appended. "
+            "`clip-spark import-index` takes its vectors out, and build-index makes an index of them that grows."
+        )
     asked = _queries(spec, info)  # a mistake in it is found here, not after the work
     records = RecordReader(manifest.uri, info.records, info.columns)
     # Read after the head: an erasure that is committed after this makes this writer come second.
@@ -157,6 +162,7 @@ def emptied(path: str) -> Any:
     faiss = load_faiss()
     index = faiss.read_index(path, faiss.IO_FLAG_MMAP)
     inner = faiss.extract_index_ivf(index)
+    inner.set_direct_map_type(faiss.DirectMap.NoMap)  # another tool may have left one
     lists = faiss.ArrayInvertedLists(inner.nlist, inner.code_size)
     inner.replace_invlists(lists, True)
     lists.this.disown()  # the index owns them now

@@ -14,11 +14,12 @@ from clip_spark.datasets.commit import Head
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.receipt import shard_name
-from clip_spark.index.build.choose_key import is_exact
+from clip_spark.errors import InputError
+from clip_spark.index.build.choose_key import is_exact, is_graph
 from clip_spark.index.build.on_spark import SERVED_STILL
 from clip_spark.index.change.generation import new_generation, switch
 from clip_spark.index.files.calibration import Calibration
-from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.files.faiss_library import inverted_of, load_faiss
 from clip_spark.index.files.layout import IndexFile, IndexInfo, part_path
 from clip_spark.index.files.local_copy import open_local
 from clip_spark.index.files.part_writer import HashingStream, write_faiss
@@ -39,9 +40,16 @@ def compact(get_spark: SessionSource, head: Head, plan: Plan, info: IndexInfo, r
     session, as it needs none to be built.
 
     Raises:
+        InputError: it is a graph.
         TaskError: a task failed for good; the old files still serve.
         OutputError: another writer was quicker.
     """
+    if is_graph(info.key):
+        raise InputError(
+            f"'{head.uri}' was made by another tool as {info.key}, a graph out of which nothing can be erased; what "
+            "was taken down stays hidden. `clip-spark import-index` takes the vectors out of its file, and build-index "
+            "makes an index of which records can be erased."
+        )
     with new_generation(head, plan) as generation:
         smaller = _erased(get_spark, head.uri, generation, info, removed)
         if info.other is not None:
@@ -72,6 +80,18 @@ def _without(learnt: Calibration | None, removed: np.ndarray) -> Calibration | N
     return dataclasses.replace(learnt, hubs=hubs, quarantined=kept)
 
 
+def with_ids(index: Any) -> Any:
+    """*Worker.* An index whose vectors keep their ids when others go; without a map of ids they would move up."""
+    faiss = load_faiss()
+    if isinstance(index, faiss.IndexIDMap) or inverted_of(index) is not None:
+        return index
+    rows, index.ntotal = index.ntotal, 0  # what is mapped must be empty at first
+    mapped = faiss.IndexIDMap(index)
+    mapped.ntotal = index.ntotal = rows
+    faiss.copy_array_to_vector(np.arange(rows, dtype=np.int64), mapped.id_map)
+    return mapped
+
+
 @dataclasses.dataclass(frozen=True)
 class _Rewrite:
     """*Worker.* Writes a file of an index again, without some positions; picklable."""
@@ -89,7 +109,9 @@ class _Rewrite:
 
     def part(self, part: IndexFile, number: int) -> IndexFile:
         faiss = load_faiss()
-        index = open_local(self.uri, part, faiss.read_index)
+        index = with_ids(open_local(self.uri, part, faiss.read_index))
+        if (lists := faiss.try_extract_index_ivf(index)) is not None:
+            lists.set_direct_map_type(faiss.DirectMap.NoMap)  # another tool may have left one
         index.remove_ids(self.removed)
         path = part_path(self.generation, number)
         with storage.open_write(storage.join(self.uri, path)) as stream:

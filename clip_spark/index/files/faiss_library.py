@@ -52,9 +52,10 @@ def search_preassigned(
 
 
 def inverted_of(index: Any) -> Any:
-    """*Worker.* The inverted lists of a part; None for one that is searched completely."""
+    """*Worker.* The inverted lists of a part; None for a graph, and for one that is searched completely."""
     faiss = load_faiss()
-    return None if isinstance(index, faiss.IndexIDMap) else faiss.downcast_index(faiss.extract_index_ivf(index))
+    found = None if isinstance(index, faiss.IndexIDMap) else faiss.try_extract_index_ivf(index)
+    return None if found is None else faiss.downcast_index(found)
 
 
 def start_no_threads(inverted: Any) -> None:

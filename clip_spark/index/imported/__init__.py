@@ -1,1 +1,1 @@
-"""import-index: Faiss indices that other tools have made."""
+"""import-index and adopt-index: Faiss indices that other tools have made."""

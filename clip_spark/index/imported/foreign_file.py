@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -19,49 +18,34 @@ from clip_spark.embed.imported.rows import BLOCK_ROWS
 from clip_spark.embed.imported.sources import Source
 from clip_spark.errors import InputError, Rejected
 from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.imported.as_it_is import Served, as_it_is
+from clip_spark.index.imported.look import Look, look_at
 from clip_spark.runtime.child_process import Apart, Limits
 from clip_spark.storage import FileInfo, is_local
 from clip_spark.storage.local_cache import fetched
 
 CHILD_BYTES, FILE_TIMES = 6 << 30, 3
 """Memory of the child: so much, and so many times the file."""
-READ_SECONDS = 600
-EXACT = ("IndexFlat", "IndexFlatIP", "IndexFlatL2", "IndexHNSWFlat", "IndexIVFFlat")
-"""What keeps vectors as they were."""
+READ_SECONDS, SECONDS_PER_BYTE = 600, 1e-7
 
 
-@dataclass(frozen=True)
-class Look:
-    """What a Faiss index says of itself.
-
-    Attributes:
-        kind: its class, such as IndexHNSWFlat; of one behind a map of ids or a rotation, both.
-        rows: vectors.
-        dim: d.
-        metric: ip or l2.
-        exact: whether its vectors are as they were put in.
-    """
-
-    kind: str
-    rows: int
-    dim: int
-    metric: str
-    exact: bool
-
-
-Asked = tuple[str, tuple[int, int] | None]
-"""Path of a file; None for a look, or the vectors of ids from, to."""
+AS_IT_IS = "as it is"
+Asked = tuple[str, tuple[int, int] | str | None]
+"""Path of a file; None for a look, the vectors of ids from, to, or AS_IT_IS for what a server must know of it."""
 Child = Apart[Asked, Any]
 _children: dict[str, Child] = {}
 """Of this process: the one that has the file open, for all shards; it ends with us."""
 
 
-def answer(asked: Asked) -> Look | np.ndarray:
-    """*Worker.* In the child: a look at the file, or vectors float32 (n, d)."""
+def answer(asked: Asked) -> Look | Served | np.ndarray:
+    """*Worker.* In the child: a look at the file, vectors float32 (n, d), or what a server must know."""
     path, ids = asked
-    index, by_id = _opened(path, os.stat(path).st_mtime_ns)
-    if ids is None:
-        return look_at(index)
+    changed = os.stat(path).st_mtime_ns
+    if ids == AS_IT_IS:
+        return as_it_is(_read(path, changed), path)
+    if not isinstance(ids, tuple):
+        return look_at(_read(path, changed))
+    index, by_id = _opened(path, changed)
     found = by_id(*ids)
     if found.shape != (ids[1] - ids[0], index.d):  # the parts of a damaged file may differ in what they say
         raise ValueError(f"it gives vectors of shape {found.shape} where {(ids[1] - ids[0], index.d)} was due")
@@ -70,10 +54,15 @@ def answer(asked: Asked) -> Look | np.ndarray:
 
 @lru_cache(maxsize=1)
 def _opened(path: str, changed: int) -> tuple[Any, Callable[[int, int], np.ndarray]]:
+    index = _read(path, changed)
+    return index, vectors_by_id(index)
+
+
+@lru_cache(maxsize=1)
+def _read(path: str, changed: int) -> Any:
     faiss = load_faiss()
     faiss.omp_set_num_threads(1)
-    index = faiss.read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
-    return index, vectors_by_id(index)
+    return faiss.read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
 
 
 def vectors_by_id(index: Any) -> Callable[[int, int], np.ndarray]:
@@ -113,37 +102,24 @@ def check_ids(ids: np.ndarray, rows: int) -> None:
         raise ValueError(f"its ids are not 0 to {rows - 1:,}, each once")
 
 
-def look_at(index: Any) -> Look:
-    """*Worker.* What an index says of itself; raises ValueError where its metric is none of ours."""
-    faiss = load_faiss()
-    inner, names = index, [type(index).__name__]
-    if isinstance(index, (faiss.IndexIDMap, faiss.IndexPreTransform)):
-        inner = faiss.downcast_index(index.index)
-        names.append(type(inner).__name__)
-    metrics = {faiss.METRIC_INNER_PRODUCT: "ip", faiss.METRIC_L2: "l2"}
-    if index.metric_type not in metrics:
-        raise ValueError(f"its metric has the number {index.metric_type}; ip and l2 are known")
-    exact = type(inner).__name__ in EXACT and not isinstance(index, faiss.IndexPreTransform)
-    return Look(" over ".join(names), int(index.ntotal), int(index.d), metrics[index.metric_type], exact)
-
-
 def limits(size: int) -> Limits:
     """*Pure.* What the child may take for a file of so many bytes."""
-    return Limits(READ_SECONDS, CHILD_BYTES + FILE_TIMES * size)
+    return Limits(READ_SECONDS + SECONDS_PER_BYTE * size, CHILD_BYTES + FILE_TIMES * size)
 
 
-def ask(file: FileInfo, ids: tuple[int, int] | None = None) -> Any:
-    """*Worker.* A `Look`, or the vectors of some ids, out of this process's child that has the file open.
+def ask(file: FileInfo, ids: tuple[int, int] | str | None = None, name: str = "") -> Any:
+    """*Worker.* A `Look`, the vectors of some ids, or a `Served`, out of this process's child that has the file open.
 
     Args:
         file: the index.
-        ids: from, to.
+        ids: from, to; or AS_IT_IS.
+        name: of the file, for messages, where it is a copy.
 
     Raises:
         InputError: the file is no usable index.
     """
     path = file.uri if is_local(file.uri) else fetched(file)
-    with _as_mistakes(file.uri):
+    with _as_mistakes(name or file.uri):
         found = _child_of(path, file.bytes)((path, ids))
     if isinstance(found, Look) and (found.rows < 0 or found.dim <= 0):
         raise InputError(f"'{file.uri}' is damaged: it says that it holds {found.rows:,} vectors of {found.dim}.")

@@ -1,11 +1,12 @@
-"""*Pure.* Spec of import-index."""
+"""*Pure.* Specs of import-index and adopt-index."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from clip_spark.datasets.spec import URI, check_not_empty, option
-from clip_spark.embed.imported.spec import TakeOverSpec
+from clip_spark.embed.imported.spec import ForeignSpec, TakeOverSpec
+from clip_spark.errors import SpecError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,3 +22,25 @@ class ImportIndexSpec(TakeOverSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_not_empty("index", self.index)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdoptSpec(ForeignSpec):
+    """adopt-index: a Faiss index of another tool -> an index of ours with the same bytes."""
+
+    index: str = option(
+        "a Faiss file, a folder with image.index, text.index or knn.index, or with the parts of one (knn.index0, ...)",
+        content=False,
+        holds=URI,
+    )
+    recall: float = option("recall@10 against exact search that the search parameters must reach", 0.95)
+    max_query_ms: float = option("milliseconds that a query may take; recall comes first, and a warning says so", 10.0)
+    seed: int = option("seed of the test queries", 0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_not_empty("index", self.index)
+        if not 0 < self.recall <= 1:
+            raise SpecError(f"--recall is {self.recall}; it must be above 0 and at most 1.")
+        if self.max_query_ms <= 0:
+            raise SpecError(f"--max-query-ms is {self.max_query_ms}; it must be above 0.")

@@ -7,37 +7,30 @@ as many rows. What it holds compressed comes out as it would be compared: not ex
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
 from dataclasses import asdict
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.plan import Plan
-from clip_spark.datasets.spec import fingerprint
 from clip_spark.embed.imported.columns import plan_columns
-from clip_spark.embed.imported.layouts import footers
-from clip_spark.embed.imported.sources import Source, cut, pack
+from clip_spark.embed.imported.sources import pack
 from clip_spark.embed.imported.spec import AUTO, PICTURE, TEXT
-from clip_spark.embed.imported.step import TakeOver, as_input, planned_tasks, take_over
+from clip_spark.embed.imported.step import OWN_IDS, TakeOver, as_input, planned_tasks, take_over
 from clip_spark.embed.imported.task import ImportTask
 from clip_spark.encoders import check_model
 from clip_spark.errors import InputError
-from clip_spark.index.imported.foreign_file import Look, ask, faiss_vectors
-from clip_spark.index.imported.spec import ImportIndexSpec
+from clip_spark.index.imported.beside import find_beside
+from clip_spark.index.imported.foreign_file import ask, faiss_vectors
+from clip_spark.index.imported.spec import AdoptSpec, ImportIndexSpec
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import Planned
 from clip_spark.storage import FileInfo
 
 STEP = "import-index"
+PART = re.compile(r"(.*?(?:index|faiss|part))[-_.]?\d+(?:\.index|\.faiss)?\Z")
+"""A file of an index in several; what comes before the number."""
 NAMES = {PICTURE: "image.index", TEXT: "text.index"}
-METADATA = ("metadata", "id_mapping")
-"""Folders beside an index with a row for each vector, as clip-retrieval and fondant call them."""
-ROW_NUMBER = "i"
-"""What autofaiss calls the column of ids in an id mapping."""
 log = logging.getLogger(__name__)
 
 
@@ -66,23 +59,19 @@ def _plan(spec: ImportIndexSpec) -> TakeOver:
         log.warning(
             "'%s' (%s) holds vectors compressed: they come out as they are compared there", file.uri, found.kind
         )
-    beside = _metadata(spec, file)
-    looked = footers(beside)
-    _check_order(beside, [columns for _, columns in looked])
-    sources = _sources(file, found, beside, [rows for rows, _ in looked])
-    parts = cut(sources, spec.shard_rows)
-    if not parts:
+    if not found.rows:
         raise InputError(f"'{file.uri}' holds no vectors.")
-    schemas = [(one.uri, columns) for one, (_, columns) in zip(beside, looked, strict=True)]
-    columns = plan_columns(schemas or [(file.uri, pa.schema([]))], spec, modality)
+    beside = find_beside(file, found.rows, spec.metadata, spec.shard_rows)
+    parts = beside.parts
+    columns = plan_columns(beside.schemas, spec, modality)
     shards = pack(parts, spec.shard_rows)
     plan = Plan.of("embeddings", spec, {"index": as_input(spec.index, parts)}, len(shards))
     task = ImportTask("", plan.fingerprint, columns, found.dim, spec.normalise, faiss_vectors)
-    told = {"layout": "faiss", **asdict(found), "left_out": list(columns.left_out)}
+    told = {"layout": "faiss", **asdict(found), OWN_IDS: beside.ids, "left_out": list(columns.left_out)}
     return TakeOver(STEP, "index", parts, found.dim, planned_tasks(plan, shards, task, told))
 
 
-def find_index(spec: ImportIndexSpec) -> tuple[FileInfo, str]:
+def find_index(spec: ImportIndexSpec | AdoptSpec) -> tuple[FileInfo, str]:
     """*Driver.* The Faiss file, and the modality as far as its name tells; raises InputError if there is none."""
     listed = storage.list_files(spec.index)
     if len(listed) == 1 and storage.absolute(listed[0].uri) == storage.absolute(spec.index):
@@ -100,48 +89,18 @@ def find_index(spec: ImportIndexSpec) -> tuple[FileInfo, str]:
     return others[0], spec.modality
 
 
-def _metadata(spec: ImportIndexSpec, index: FileInfo) -> list[FileInfo]:
-    """*Driver.* The parquet files that say what the vectors are; none if nothing does."""
-    beside = [storage.join(index.uri.rpartition("/")[0], name) for name in METADATA]
-    for place in [spec.metadata] if spec.metadata else beside:
-        if found := [file for file in storage.list_files(place) if file.uri.endswith(".parquet")]:
-            return found
-    if spec.metadata:
-        raise InputError(f"--metadata '{spec.metadata}' holds no parquet file.")
-    return []
+def find_parts(spec: AdoptSpec) -> tuple[list[FileInfo], str]:
+    """*Driver.* The Faiss files of one index, by name, and the modality as far as a name tells.
 
-
-def _check_order(beside: Sequence[FileInfo], schemas: Sequence[pa.Schema]) -> None:
-    """*Driver.* Raise InputError where an id mapping of autofaiss does not come in the order of the vectors.
-
-    A Spark task of its that was tried twice has left its rows twice.
+    autofaiss writes several as knn.index0, knn.index1, ...; raises InputError where there is none, or of more indices.
     """
-    first = 0
-    for file, columns in zip(beside, schemas, strict=True):
-        if ROW_NUMBER not in columns.names or not pa.types.is_integer(columns.field(ROW_NUMBER).type):
-            return
-        with storage.open_read(file.uri) as stream:
-            numbers = pq.read_table(stream, columns=[ROW_NUMBER]).column(0).to_numpy()
-        if not np.array_equal(numbers, np.arange(first, first + len(numbers))):
-            raise InputError(
-                f"'{file.uri}': its column '{ROW_NUMBER}' is not {first:,}, {first + 1:,}, ...: these rows are not "
-                "those of the vectors in their order. Write them again, sorted by it and each once."
-            )
-        first += len(numbers)
-
-
-def _sources(file: FileInfo, found: Look, beside: Sequence[FileInfo], rows: Sequence[int]) -> list[Source]:
-    """*Pure.* What is taken over: the index in the pieces that its metadata has; raises InputError if they differ."""
-    if not beside:
-        return [Source(file.uri, file.bytes, found.rows, fingerprint([file.stamp, file.bytes])[:16])]
-    if sum(rows) != found.rows:
-        raise InputError(
-            f"'{file.uri}' has {found.rows:,} vectors and its metadata ('{beside[0].uri}', ...) {sum(rows):,} rows; "
-            "each vector needs one."
-        )
-    sources, first = [], 0
-    for other, count in zip(beside, rows, strict=True):
-        stamp = fingerprint([file.stamp, file.bytes, other.stamp])[:16]
-        sources.append(Source(file.uri, file.bytes, count, stamp, beside=other.uri, first=first))
-        first += count
-    return sources
+    groups: dict[str, list[FileInfo]] = {}
+    for file in storage.list_files(spec.index):
+        if found := PART.match(storage.name(file.uri)):
+            groups.setdefault(found[1], []).append(file)
+    wanted = [name for name in groups if spec.modality in (AUTO, name.removesuffix(".index"))] or [*groups]
+    if len(wanted) != 1 or len(groups[wanted[0]]) < 2:
+        file, modality = find_index(spec)
+        return [file], modality
+    kind = wanted[0].removesuffix(".index")
+    return groups[wanted[0]], kind if kind in NAMES else spec.modality

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clip_spark.errors import DatasetError
+from clip_spark.index.build.choose_key import SCANNED_WHOLE
 from clip_spark.index.files.faiss_library import (
     inverted_of,
     load_faiss,
@@ -18,6 +19,7 @@ from clip_spark.index.files.faiss_library import (
 )
 from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.files.local_copy import ADVICE, open_local
+from clip_spark.index.files.shapes import is_graph, reach
 from clip_spark.index.open.effort import choose_effort, deeper
 from clip_spark.index.open.removals import NOTHING, Removals, Removed
 from clip_spark.index.open.selection import Selection
@@ -109,9 +111,18 @@ class PartSet:
         queries = np.ascontiguousarray(queries, np.float32)
         if k == 0 or len(queries) == 0:
             return np.zeros((len(queries), k), np.float32), np.full((len(queries), k), MISSING, np.int64)
+        if selection is not None and selection.count <= SCANNED_WHOLE and is_graph(self.indexes[0]):
+            return self._compared(queries, k, selection)
         settings = settings or self._effort(k, selection).settings
         look = self._filled if fill else self._rescored
         return look(queries, k, settings, None if selection is None else selection.selector)
+
+    def _compared(self, queries: np.ndarray, k: int, selection: Selection) -> tuple[np.ndarray, np.ndarray]:
+        """Few rows of a graph, one by one: its edges lead through all the others."""
+        wanted = np.flatnonzero(selection.mask)
+        faiss = load_faiss()
+        scores, rows = faiss.knn(queries, self.vectors.take(wanted), k, metric=faiss.METRIC_INNER_PRODUCT)
+        return merge([(scores, wanted[rows])], k)
 
     def cosines(self, scores: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """*Pure.* The scores as they are: `RankedParts` has others."""
@@ -133,8 +144,8 @@ class PartSet:
     ) -> tuple[np.ndarray, np.ndarray]:
         """k hits for each query, for there are so many: queries that found fewer look into more lists."""
         scores, positions = self._rescored(queries, k, settings, selector)
-        lists = self._inverted[0].nlist if self._inverted and self._inverted[0] is not None else 0
-        while settings.nprobe < lists and (short := positions[:, -1] == MISSING).any():
+        most = reach(self.indexes[0]) if self.indexes else 0
+        while settings.nprobe < most and (short := positions[:, -1] == MISSING).any():
             settings = deeper(settings, MORE_LISTS)
             scores[short], positions[short] = self._rescored(queries[short], k, settings, selector)
         return scores, positions
@@ -207,11 +218,16 @@ def parameters(index: Any, settings: SearchSettings, selector: Any) -> Any:
     """*Worker.* Settings as Faiss takes them per call; nothing is set on the index, which other threads share."""
     faiss = load_faiss()
     if isinstance(index, faiss.IndexIDMap):
-        return None if selector is None else faiss.SearchParameters(sel=selector)
-    inner = inverted_parameters(faiss.extract_index_ivf(index), settings, selector)
+        return parameters(faiss.downcast_index(index.index), settings, selector)
     if isinstance(index, faiss.IndexPreTransform):
+        inner = parameters(faiss.downcast_index(index.index), settings, selector)
         return faiss.SearchParametersPreTransform(index_params=inner)
-    return inner
+    if isinstance(index, faiss.IndexIVF):
+        return inverted_parameters(index, settings, selector)
+    chosen = {} if selector is None else {"sel": selector}
+    if isinstance(index, faiss.IndexHNSW):
+        return faiss.SearchParametersHNSW(efSearch=max(1, min(settings.nprobe, index.ntotal)), **chosen)
+    return faiss.SearchParameters(**chosen) if chosen else None
 
 
 def inverted_parameters(lists: Any, settings: SearchSettings, selector: Any) -> Any:

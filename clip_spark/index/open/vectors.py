@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.files.faiss_library import inverted_of, load_faiss
 from clip_spark.index.files.layout import IndexFile
 from clip_spark.index.files.local_copy import open_local
+from clip_spark.index.files.shapes import core_of, transforms_of
 from clip_spark.index.open.records import OPEN_FILES, split
 
 BLOCK_ROWS = 16_384
@@ -81,7 +82,7 @@ def _open_file(index_uri: str, files: Sequence[IndexFile], dim: int, number: int
 
 
 class PartVectors:
-    """Vectors out of uncompressed parts; the way to each is worked out at first use and takes 8 bytes per vector."""
+    """Vectors out of the parts themselves; the way to each is worked out at first use and takes 8 bytes per vector."""
 
     def __init__(self, indexes: Sequence[Any], rows: int) -> None:
         self._indexes = indexes
@@ -116,25 +117,67 @@ def _find_places(indexes: Sequence[Any], rows: int) -> tuple[np.ndarray, np.ndar
 
 
 def stored_rows(index: Any, number: int, offsets: np.ndarray) -> np.ndarray:
-    """*Worker.* Vectors out of one inverted list of an uncompressed part, float32 (m, d); any list if it has none."""
+    """*Worker.* Vectors out of one inverted list of a part, float32 (m, d); any list if it has none.
+
+    Where the part keeps vectors as they are, so they come; others as it compares them, divided by their length.
+    """
+    found = as_compared(index, number, offsets)
+    if keeps_vectors(index):
+        return found
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    return found / np.where(lengths > 0, lengths, 1)
+
+
+def as_compared(index: Any, number: int, offsets: np.ndarray) -> np.ndarray:
+    """*Worker.* The same, of whatever length compression has left them."""
     faiss = load_faiss()
-    if isinstance(index, faiss.IndexIDMap):
-        return index.index.reconstruct_batch(offsets.astype(np.int64))
-    lists = faiss.extract_index_ivf(index).invlists
-    pointer = lists.get_codes(number)
-    codes = faiss.rev_swig_ptr(pointer, lists.list_size(number) * lists.code_size)
-    taken = codes.view(np.float32).reshape(-1, index.d)[offsets]
-    lists.release_codes(number, pointer)
+    lists = inverted_of(index)
+    if lists is None:
+        stored = index.index if isinstance(index, faiss.IndexIDMap) else index
+        return np.asarray(stored.reconstruct_batch(offsets.astype(np.int64)))
+    found = (
+        _whole(lists, number, offsets) if isinstance(lists, faiss.IndexIVFFlat) else _decoded(lists, number, offsets)
+    )
+    for one in reversed(transforms_of(index)):
+        found = one.reverse_transform(found)
+    return found
+
+
+def keeps_vectors(index: Any) -> bool:
+    """*Worker.* Whether a part has its vectors bit by bit."""
+    faiss = load_faiss()
+    core = core_of(index)
+    if isinstance(core, faiss.IndexHNSW):
+        core = faiss.downcast_index(core.storage)
+    return isinstance(core, (faiss.IndexFlat, faiss.IndexIVFFlat)) and not transforms_of(index)
+
+
+def _whole(lists: Any, number: int, offsets: np.ndarray) -> np.ndarray:
+    faiss = load_faiss()
+    pointer = lists.invlists.get_codes(number)
+    codes = faiss.rev_swig_ptr(pointer, lists.invlists.list_size(number) * lists.invlists.code_size)
+    taken = codes.view(np.float32).reshape(-1, lists.d)[offsets]
+    lists.invlists.release_codes(number, pointer)
     return taken
+
+
+def _decoded(lists: Any, number: int, offsets: np.ndarray) -> np.ndarray:
+    faiss = load_faiss()
+    found = np.empty((len(offsets), lists.d), np.float32)
+    for row, offset in zip(found, offsets.tolist(), strict=True):
+        lists.reconstruct_from_offset(number, offset, faiss.swig_ptr(row))
+    return found
 
 
 def ids_by_list(index: Any) -> Iterator[np.ndarray]:
     """*Worker.* The ids of each inverted list, int64; all ids at once for an index without lists."""
     faiss = load_faiss()
-    if isinstance(index, faiss.IndexIDMap):
-        yield faiss.vector_to_array(index.id_map)
+    inverted = inverted_of(index)
+    if inverted is None:
+        mapped = isinstance(index, faiss.IndexIDMap)
+        yield faiss.vector_to_array(index.id_map) if mapped else np.arange(index.ntotal, dtype=np.int64)
         return
-    lists = faiss.extract_index_ivf(index).invlists
+    lists = inverted.invlists
     for number in range(lists.nlist):
         size = lists.list_size(number)
         if size == 0:

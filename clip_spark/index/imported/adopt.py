@@ -1,0 +1,197 @@
+"""*Driver.* adopt-index: a Faiss index that another tool has made is served as it is, byte for byte.
+
+Its files become the parts of an index of ours, beside records that are made of what lies beside it; no vector is
+encoded, moved or compressed again. The file is never trusted: the copy is looked at in a child process, every vector
+and every edge of it, before the index is official.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from clip_spark import storage
+from clip_spark.datasets.commit import read_open_head
+from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.plan import Plan
+from clip_spark.datasets.record_schema import to_text
+from clip_spark.datasets.spec import fingerprint
+from clip_spark.datasets.stopwatch import Stopwatch
+from clip_spark.datasets.unfinished import claimable
+from clip_spark.embed.imported.columns import Columns, plan_columns
+from clip_spark.embed.imported.step import as_input
+from clip_spark.encoders import check_model, load_encoder
+from clip_spark.errors import InputError, ModelError
+from clip_spark.index.build.choose_key import is_exact, is_graph
+from clip_spark.index.build.measure import Goal, measure, spot_check
+from clip_spark.index.build.other_kind import other_kind
+from clip_spark.index.build.train import draw_positions
+from clip_spark.index.build.tune import TEST_QUERIES, exact_hits, make_questions, settings_for
+from clip_spark.index.change.generation import new_generation, served, switch
+from clip_spark.index.files.layout import IndexFile, IndexInfo, SearchSettings, check_files, part_path
+from clip_spark.index.files.part_writer import HashingStream
+from clip_spark.index.imported.as_it_is import Served
+from clip_spark.index.imported.beside import Beside, find_beside
+from clip_spark.index.imported.foreign_file import AS_IT_IS, ask
+from clip_spark.index.imported.records import write_records
+from clip_spark.index.imported.spec import AdoptSpec
+from clip_spark.index.imported.step import find_parts
+from clip_spark.index.open.effort import everything
+from clip_spark.index.open.parts import PartSet, open_parts
+from clip_spark.runtime.session import SessionSource
+from clip_spark.storage import FileInfo
+
+SHARD_ROWS = 1 << 20
+"""Most records of a file."""
+COPY_BYTES = 16 << 20
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AdoptPlan:
+    """What is decided before any folder is taken.
+
+    Attributes:
+        files: of the index, by name.
+        columns: how records are made.
+        beside: what lies beside the vectors.
+        encoder: of queries, as it describes itself.
+    """
+
+    spec: AdoptSpec
+    files: tuple[FileInfo, ...]
+    columns: Columns
+    beside: Beside
+    encoder: dict[str, Any]
+
+    @property
+    def as_plan(self) -> Plan:
+        """*Pure.* As manifests and folders know it."""
+        beside = as_input(self.spec.index, self.beside.parts)
+        content = [beside["fingerprint"], *([storage.name(file.uri), file.stamp] for file in self.files)]
+        return Plan.of("index", self.spec, {"index": {**beside, "fingerprint": fingerprint(content)}}, len(self.files))
+
+
+def adopt_index(_get_spark: SessionSource, spec: AdoptSpec) -> Manifest:
+    """*Driver.* Serve a Faiss index as it is; nothing to do if this very one is there.
+
+    Raises:
+        InputError: it is damaged, of a kind that cannot be served, or does not fit what lies beside it.
+        ModelError: the model is unknown, or makes vectors of another length.
+        OutputError: the folder holds something else.
+    """
+    plan = plan_adoption(spec)
+    head = read_open_head(spec.output)
+    done = served(head, plan.as_plan, overwrite=spec.overwrite)
+    if done is not None:
+        return done
+    head, watch = claimable(head), Stopwatch()
+    with new_generation(head, plan.as_plan) as generation:
+        with watch("copy"):
+            copies = [_copy(file, head.uri, generation, n) for n, file in enumerate(plan.files)]
+        with watch("check"):
+            info = _as_index(plan, head.uri, generation, copies)
+        with watch("records"):
+            records = write_records(head.uri, generation, plan.beside, plan.columns)
+            info = replace(info, records=check_files(records, 0, info.rows))
+        with watch("measure"):
+            info = _measured(head.uri, info, spec)
+        return switch(head, plan.as_plan, info, dict(watch.seconds))
+
+
+def plan_adoption(spec: AdoptSpec) -> AdoptPlan:
+    """*Driver.* What will be done; raises what `adopt_index` raises."""
+    check_model(spec.model)
+    files, modality = find_parts(spec)
+    looks = [ask(file) for file in files]
+    encoder = load_encoder(spec.encoder).info()
+    for file, look in zip(files, looks, strict=True):
+        if look.dim != encoder["dim"]:
+            raise ModelError(
+                f"'{file.uri}' has vectors of {look.dim} numbers and those of '{spec.model}' have {encoder['dim']}; "
+                "name the model that made them."
+            )
+    beside = find_beside(files[0], sum(look.rows for look in looks), spec.metadata, SHARD_ROWS)
+    return AdoptPlan(spec, tuple(files), plan_columns(beside.schemas, spec, modality), beside, encoder)
+
+
+def _copy(file: FileInfo, output: str, generation: str, number: int) -> IndexFile:
+    """A part with the bytes of a file; where it begins, and what it holds, is not known yet."""
+    path = part_path(generation, number)
+    with storage.open_read(file.uri) as source, storage.open_write(storage.join(output, path)) as target:
+        hashed = HashingStream(target)
+        while data := source.read(COPY_BYTES):
+            hashed.write(data)
+    return IndexFile(path=path, start=0, rows=0, **hashed.figures())
+
+
+def _as_index(plan: AdoptPlan, output: str, generation: str, copies: Sequence[IndexFile]) -> IndexInfo:
+    """*Driver.* The copies, each looked at in a child process, as the parts of one index."""
+    found = []
+    for copied, file in zip(copies, plan.files, strict=True):
+        here = storage.list_files(storage.join(output, copied.path))[0]
+        found.append((copied, ask(here, AS_IT_IS, name=file.uri)))
+    _check_alike(plan.files, [one for _, one in found])
+    parts = [IndexFile(one.path, served.start, served.look.rows, one.bytes, one.sha256) for one, served in found]
+    first: Served = found[0][1]
+    return IndexInfo(
+        encoder=plan.encoder,
+        modality=plan.columns.modality,
+        dim=first.look.dim,
+        metric=first.look.metric,
+        key=first.key,
+        settings=SearchSettings(),
+        parts=check_files(parts, 0, sum(part.rows for part in parts)),
+        generation=generation,
+        columns=to_text(plan.columns.schema),
+    )
+
+
+def _check_alike(files: Sequence[FileInfo], found: Sequence[Served]) -> None:
+    """*Pure.* Raise InputError unless files are the parts of one index: of one kind, with ids that go on."""
+    order = sorted(range(len(files)), key=lambda number: found[number].start)
+    expected = 0
+    for number in order:
+        one, first = found[number], found[0]
+        if one.start != expected:
+            others = "" if len(files) == 1 else "; the ids of its parts must go on from one to the next"
+            raise InputError(
+                f"The ids of '{files[number].uri}' begin at {one.start:,} where {expected:,} was due{others}."
+            )
+        expected += one.look.rows
+        if (one.key, one.look.metric, one.coarse) != (first.key, first.look.metric, first.coarse):
+            raise InputError(
+                f"'{files[number].uri}' ({one.key}) and '{files[0].uri}' ({first.key}) were trained apart; they are no "
+                "parts of one index. Adopt each of them into a folder of its own."
+            )
+
+
+def _measured(uri: str, info: IndexInfo, spec: AdoptSpec) -> IndexInfo:
+    """*Driver.* Search settings by measured recall: against all vectors of the index, as it has them."""
+    parts = open_parts(uri, info)
+    _, positions = draw_positions(info.rows, 0, TEST_QUERIES, spec.seed)
+    queries = parts.vectors.take(positions)
+    spot_check(parts, positions, queries)
+
+    def exact(wanted: np.ndarray, k: int) -> np.ndarray:
+        return _nearest(parts, info.key, wanted, k)
+
+    own = make_questions(queries, positions, info.rows, exact)
+    other = other_kind(info, None, spec.seed)
+    cross = make_questions(other.vectors, None, info.rows, exact)
+    found = measure(parts, info.key, Goal(spec.recall, spec.max_query_ms), own, cross, other.how)
+    parts.close()
+    figures = {**found.figures, "queries": len(positions), "adopted": True}
+    return replace(info, settings=found.settings, efforts=found.efforts, measured=figures)
+
+
+def _nearest(parts: PartSet, key: str, queries: np.ndarray, k: int) -> np.ndarray:
+    """The true nearest of each query, int64 (n, k): in all lists, and in a graph by comparing every vector."""
+    if is_graph(key):
+        return exact_hits(parts.vectors.blocks(), queries, k)[1]
+    complete = settings_for(key, 1, 0) if not is_exact(key) else SearchSettings()
+    return parts.search(queries, k, everything(complete))[1]
