@@ -9,7 +9,7 @@ WORK   ?= demo-out
 
 .DEFAULT_GOAL := help
 .PHONY: check-js notebooks fuzz fuzz-index help install demo serve test test-unit test-spark test-failed release test-spark35 install-spark35 test-long fuzz-pictures
-.PHONY: test-other-stack serve-load fuzz-api fuzz-conditions fault-suite faulty-web life check docs format bench clean
+.PHONY: test-older-stack install-older-stack serve-load fuzz-api fuzz-conditions fault-suite faulty-web life check docs format bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,21 +67,22 @@ install-spark35: $(SPARK35)/.installed
 test-spark35: $(SPARK35)/.installed  ## each way of using Spark once, on Spark 3.5
 	@PYTHONPATH=$(SPARK35) $(PYTEST_TWICE) $(ON_35)
 
-# The newest of what constraints.txt holds back, put before the other on the path like Spark 3.5.
-OTHER := $(VENV)/other-stack
-$(OTHER)/.installed: $(STAMP)
-	@rm -rf $(OTHER)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --target $(OTHER) \
-		'numpy>=2' 'pandas>=3' 'pyarrow>=26' 'faiss-cpu>=1.14' duckdb
-	@$(COMPILE) $(OTHER) >/dev/null || true
+# The older generation, as pip alone resolves it (setup.py: AUTOFAISS), put before the newer on the path like Spark 3.5.
+OLDER := $(VENV)/older-stack
+$(OLDER)/.installed: $(STAMP)
+	@rm -rf $(OLDER)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --target $(OLDER) '.[autofaiss]' 'python-dateutil<3' # botocore's
+	@rm -rf $(OLDER)/clip_spark* $(OLDER)/bin build/lib build/bdist*
+	@$(COMPILE) $(OLDER) >/dev/null || true
 	@touch $@
 
-# What stores, reads, trains and searches; and one distributed build.
-ON_OTHER := $(addprefix tests/unit/test_,index_autofaiss.py index_build.py golden.py compact.py conditions.py efforts.py \
-	embed_work.py record_schema.py ngrams.py resumed_searches.py) tests/spark/test_build_index.py tests/spark/test_append.py
+# What stores, reads, trains and searches; and a distributed build.
+ON_OLDER := $(addprefix tests/unit/test_,index_autofaiss.py) tests/spark/test_append.py
 
-test-other-stack: $(OTHER)/.installed  ## a subset on the newest numpy, pandas, pyarrow, faiss and duckdb
-	@PYTHONPATH=$(OTHER) $(PYTEST_TWICE) $(ON_OTHER)
+install-older-stack: $(OLDER)/.installed
+
+test-older-stack: $(OLDER)/.installed  ## what stores, trains and searches, on numpy 1, pandas 2, pyarrow 25 and faiss 1.13
+	@PYTHONPATH=$(OLDER) $(PYTEST_TWICE) $(ON_OLDER)
 
 test-long: $(STAMP) $(SPARK35)/.installed  ## variants that CI leaves out, and all Spark tests on Spark 3.5 (half an hour)
 	@$(PYTEST_TWICE) -m long

@@ -19,26 +19,16 @@ class Forward:
 
     Attributes:
         device: `cpu` or `cuda:N`.
-        precision: bf16 and fp16 are torch's autocast on a CPU and weights of that type on a GPU, where the steps
-            between two products cost as much as these: half the bytes, and 1.4 times the pictures (docs/gpu.md).
-            tf32 is fp32 with short products, all else computes as the model is.
+        precision: bf16 and fp16 are the type of the weights and of all between them: under torch's autocast a GPU does
+            0.7 as much (docs/gpu.md) and a CPU with AMX 0.05 (docs/encoding.md). tf32 is fp32 with short products.
+        weights: that type.
     """
 
     def __init__(self, device: str, precision: str) -> None:
+        import torch
+
         self.device, self.precision = device, precision
-
-    @property
-    def weights(self) -> torch.dtype:
-        """The type that the model's weights, and all between them, have."""
-        import torch
-
-        return self._short or torch.float32 if self.device != CPU else torch.float32
-
-    @property
-    def _short(self) -> torch.dtype | None:
-        import torch
-
-        return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        self.weights = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
 
     def __call__(self, function: Callable[[], torch.Tensor]) -> torch.Tensor:
         """The rows that `function` makes (n, d), scaled to length 1, as float32; a GPU may still be computing them."""
@@ -53,8 +43,8 @@ class Forward:
         """Torch computes in this precision, and keeps nothing for gradients."""
         import torch
 
-        cast, usual = self._short is not None and self.device == CPU, torch.get_float32_matmul_precision()
-        with torch.inference_mode(), torch.autocast(CPU, dtype=self._short, enabled=cast):
+        usual = torch.get_float32_matmul_precision()
+        with torch.inference_mode():
             if self.precision == "tf32":
                 torch.set_float32_matmul_precision("high")
             try:

@@ -64,8 +64,8 @@ def _chosen(spec: EncoderSpec, device: str) -> tuple[str, Rates]:
         return OpenClipEncoder(replace(spec, precision=precision), device).sample()
 
     choice = choose_precision(loaded.model, device, loaded.weights_sha256, sample)
-    if device != CPU:
-        _on_device.cache_clear()  # weights of the types that were tried would fill the memory of a GPU
+    if device != CPU or Forward(device, choice.precision).weights != torch.float32:
+        _on_device.cache_clear()  # weights of types that are not used would fill the memory
     return choice.precision, choice.rates
 
 
@@ -104,7 +104,7 @@ class OpenClipEncoder(Encoder):
 
         exact = Forward(self._forward.device, "fp32")
         shared = self._forward.weights == torch.float32
-        model = self._model if shared else _on_device(self.spec.model, exact.device, torch.float32).model
+        model = self._model if shared else load_model(self.spec.model).model.to(exact.device)
         return TextEncoder(model, self._tokeniser, exact, Counter())(self.tokenise(texts))
 
     def sample(self) -> np.ndarray:

