@@ -76,8 +76,9 @@ $(OLDER)/.installed: $(STAMP)
 	@$(COMPILE) $(OLDER) >/dev/null || true
 	@touch $@
 
-# What stores, reads, trains and searches; and a distributed build.
-ON_OLDER := $(addprefix tests/unit/test_,index_autofaiss.py) tests/spark/test_append.py
+# What stores, reads, trains and searches; and distributed builds.
+ON_OLDER := $(addprefix tests/unit/test_,index_autofaiss.py golden.py compact.py record_schema.py conditions.py) \
+	tests/spark/test_append.py::test_lists_leave_out_what_is_known_or_was_taken_down
 
 install-older-stack: $(OLDER)/.installed
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -95,6 +96,8 @@ def get_session(app_name: str, master: str = "", settings: Mapping[str, str] | N
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise UserError("pyspark is not installed; install it with `pip install 'clip-spark[spark]'`.") from error
+    # To see whether numpy is there Spark loads a module that warns of pandas 3, which no job of ours uses in Spark.
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning, r"pyspark\.testing")
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
