@@ -16,7 +16,7 @@ ENCODE = ["torch", "torchvision", "open_clip_torch>=3.3,<4", "pillow>=10"]
 PICTURES = ["pillow-heif", "pillow-jxl-plugin"]  # HEIC and JPEG XL; the rest comes with pillow
 INDEX = ["faiss-cpu>=1.10", "duckdb>=1.1", "fire<0.7"]  # autofaiss imports fire
 # autofaiss 2.18.0 asks for numpy 1 and pandas 2, and works with the next of both. So it is installed by a line of its
-# own, without dependencies (README); who wants pip alone to decide takes this extra, and gets the older generation: with
+# own, without dependencies (README); who lets pip alone decide takes this extra, and gets the older generation: with
 # faiss from 1.14.2 on autofaiss itself makes no OPQ indices (ours are made here), and pyarrow 26 needs numpy 2 unsaid.
 AUTOFAISS = ["autofaiss==2.18.0", "pyarrow<26", "faiss-cpu<1.14"]
 WEB = ["fastapi>=0.110", "uvicorn>=0.30", "httptools>=0.6", "orjson>=3.9", "prometheus-client", "threadpoolctl>=3"]
