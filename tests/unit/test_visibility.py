@@ -31,6 +31,7 @@ COUNTS = np.arange(300, 0, -1)
 
 def by_definition(pictures: np.ndarray, texts: np.ndarray) -> np.ndarray:
     cosines = pictures.astype(np.float64) @ texts.T.astype(np.float64)
+    cosines -= cosines.mean(axis=0)
     nearer = (cosines[:, None, :] > cosines[:, :, None] + 1e-12).sum(axis=2)
     return (10 / (10 + nearer)).mean(axis=0)
 
@@ -98,6 +99,14 @@ def test_visibility_is_that_of_the_definition() -> None:
     assert len(np.intersect1d(*order)) >= 48
 
 
+def test_what_is_near_to_all_pictures_alike_is_hardly_visible() -> None:
+    everywhere = PICTURES.mean(axis=0, keepdims=True) / np.linalg.norm(PICTURES.mean(axis=0))
+    texts = np.concatenate([VECTORS, everywhere.astype(np.float32)])
+    assert (PICTURES @ texts.T).argmax(axis=1).tolist().count(300) > 20  # of 90
+    found = View.of(PICTURES, texts, 301).visibility(texts)
+    assert (found > found[300]).sum() > 75
+
+
 def test_a_sample_of_texts_tells_nearly_the_same() -> None:
     texts, pictures = unit_vectors(6000, seed=5), unit_vectors(150, seed=6)
     whole = View.of(pictures, texts, 6000).visibility(texts)
@@ -111,7 +120,7 @@ def test_files_and_their_order_change_nothing(tmp_path: Path, counts: str) -> No
     many = write_ngrams(tmp_path / "many", np.random.default_rng(4).permutation(300), 13)
     found = [rows_of(ranked(tmp_path, counts, *each, top=40)) for each in zip((one, many), pictures, strict=True)]
     assert found[0] == found[1] and len(found[0]) == 40
-    expected = np.argsort(-by_definition(PICTURES, VECTORS))[:40]
+    expected = np.argsort(-by_definition(PICTURES, VECTORS) * np.sqrt(COUNTS))[:40]
     assert len({row["text"] for row in found[0]} & {TEXTS[at] for at in expected}) >= 38
     assert [row["count"] for row in found[0]] == [int(COUNTS[TEXTS.index(row["text"])]) for row in found[0]]
 

@@ -72,7 +72,8 @@ class VisibleSource:
         counts, vectors = _counts(files[0]), read_embeddings(files[1])
 
         def scored(kept: pa.Table, rows: np.ndarray) -> pa.Table:
-            return with_scores(kept, rounded(self.view.visibility(vectors[rows])))
+            roots = np.sqrt(kept["count"].to_numpy())
+            return with_scores(kept, rounded(self.view.visibility(vectors[rows]) * roots))
 
         return select_by(counts, self.spec, self.lists, scored)
 

@@ -1,6 +1,7 @@
 """*Worker.* How visible n-grams are: for how many pictures of a sample each is among the first texts.
 
     visibility   mean over the pictures of 10 / (10 + r), where r texts are nearer to the picture than the n-gram is
+    nearer       by cosine less the text's mean cosine with all pictures: what is near to everything tells nothing apart
 
 So 1 is a text that is the first for every picture, and an n-gram that no picture shows has about 10 ln(rows) / rows.
 Where a text stands among all is taken from a sample of them: the cosines at places 1, 2, 4, 8, ... for each picture.
@@ -25,7 +26,7 @@ class View:
     """What n-grams are seen against; picklable.
 
     Attributes:
-        pictures: float32 (p, d).
+        pictures: less their mean, float32 (p, d): so a product with a text is its cosine less its mean.
         cosines: of the texts at some places for each picture, rising, float64 (p, m).
         places: how many of all texts are nearer there, falling, float64 (m,).
     """
@@ -37,6 +38,7 @@ class View:
     @staticmethod
     def of(pictures: np.ndarray, texts: np.ndarray, rows: int) -> View:
         """*Driver.* The view from samples of pictures (float32 (p, d)) and of `rows` texts (float32 (t, d))."""
+        pictures = pictures - pictures.mean(axis=0)
         at = np.unique(np.minimum(2 ** np.arange(int(np.log2(len(texts))) + 2), len(texts)) - 1)
         cosines = np.empty((len(pictures), len(at)))
         for first in range(0, len(pictures), 64):
