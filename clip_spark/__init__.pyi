@@ -558,9 +558,10 @@ def import_index(
 
 def make_map(
     *,
-    embeddings: Text,
     output: Text,
+    embeddings: Text = "",
     texts: Text = "",
+    index: Texts = (),
     method: Text = "tsne",
     fit_rows: int = 50000,
     seed: int = 0,
@@ -572,9 +573,10 @@ def make_map(
     """Image embeddings + text embeddings -> map: places that stay, named regions, tiles, drawings.
 
     Args:
-        embeddings: dataset of image embeddings.
         output: folder of the dataset to write.
+        embeddings: dataset of image embeddings.
         texts: dataset of text embeddings: placed among the pictures, and the names of regions.
+        index: index of pictures or of texts, in place of embeddings or texts: what it was built from, without what was taken down of it; may be repeated.
         method: what fits the map: tsne or umap.
         fit_rows: pictures on which the map is fitted; 50,000 take 120 seconds and about a gigabyte.
         seed: decides which pictures those are, and what the fit leaves to chance.

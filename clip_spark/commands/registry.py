@@ -546,6 +546,10 @@ _ENTRIES = (
                 "clip-spark make-map --embeddings images/ --texts ngrams/ --output map/",
             ),
             (
+                "what is served, without what was taken down",
+                "clip-spark make-map --index image-index/ --index ngram-index/ --output map/",
+            ),
+            (
                 "once more when the embeddings have grown: what is new is placed, nothing moves",
                 "clip-spark make-map --embeddings images/ --texts ngrams/ --output map/",
             ),

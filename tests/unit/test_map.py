@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clip_spark.analysis.map import fit as fit_module
 from clip_spark.analysis.map.boxes import Boxes, around, to_pixels
 from clip_spark.analysis.map.fit import TSNE, UMAP, fit, graph_size
 from clip_spark.analysis.map.levels import DEEPEST, TILE_POINTS, Levels, Square, make_levels
@@ -16,6 +18,7 @@ from clip_spark.analysis.map.names import best_names
 from clip_spark.analysis.map.neighbours import build_lists, graph, nearest
 from clip_spark.analysis.map.place import place
 from clip_spark.analysis.map.regions import CELLS, Regions, blurred, find_regions, put_together
+from clip_spark.analysis.map.repulsion import Repulsion
 from clip_spark.analysis.map.sample import hashes, share_to_take, smallest
 from clip_spark.analysis.map.tiles import Tile, arrow_file, by_hash, tiles_of
 from tests.helpers_embeddings import unit_vectors
@@ -219,9 +222,44 @@ def test_a_new_fit_is_due_where_much_is_far_or_much_has_come(far: int, rows: int
     assert found["due"] == due and found["far"]["image"] == far / 200
 
 
-@pytest.mark.parametrize("method", [TSNE, pytest.param(UMAP, marks=pytest.mark.long)])  # numba compiles for 15 seconds
-def test_a_fit_keeps_clusters_and_is_the_same_again(method: str) -> None:
+def pushed(places: np.ndarray) -> tuple[np.ndarray, float]:
+    """Sums of forces over all pairs, one by one: the oracle of Repulsion."""
+    ways = places[:, None] - places
+    q = 1 / (1 + (ways**2).sum(axis=2))
+    return (q[:, :, None] ** 2 * ways).sum(axis=1), q.sum() - len(places)
+
+
+@pytest.mark.parametrize("spread", [1e-4, 1.0, 30.0])
+def test_sums_over_a_grid_are_nearly_those_over_all_pairs(spread: float) -> None:
+    places = RANDOM.normal(size=(700, 2)) * spread
+    forces, whole = pushed(places)
+    repulsion = Repulsion()
+    for _ in range(2):  # the second has its kernels already
+        found, total = repulsion.of(places)
+        off = np.linalg.norm(found - forces, axis=1) / np.linalg.norm(forces, axis=1).clip(1e-3)
+        assert np.median(off) < 0.02 and np.quantile(off, 0.95) < 0.1
+        assert abs(total / whole - 1) < 0.01
+
+
+def test_a_step_of_many_anchors_is_that_of_openTSNE() -> None:
+    tsne = pytest.importorskip("openTSNE.tsne", reason="needs pip install 'clip-spark[map]'")
+    places = RANDOM.normal(size=(500, 2)) * 10
+    near = scipy.sparse.random(500, 500, 0.05, format="csr", random_state=3)
+    own, theirs = (
+        step(places, near / near.sum(), dof=1.0, bh_params={"theta": 0.0}, should_eval_error=True, n_jobs=1)
+        for step in (fit_module._gradient_of(), tsne.kl_divergence_bh)
+    )
+    assert abs(own[0] - theirs[0]) < 1e-2
+    assert np.linalg.norm(own[1] - theirs[1]) < 0.02 * np.linalg.norm(theirs[1])
+
+
+@pytest.mark.parametrize(
+    ("method", "many"),
+    [(TSNE, 10_000), (TSNE, 0), pytest.param(UMAP, 0, marks=pytest.mark.long)],  # numba compiles for 15 seconds
+)
+def test_a_fit_keeps_clusters_and_is_the_same_again(method: str, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openTSNE" if method == TSNE else "umap", reason="needs pip install 'clip-spark[map]'")
+    monkeypatch.setattr(fit_module, "MANY", many)
     of = np.arange(160) % 8
     vectors = unit_vectors(8, seed=2)[of] + 0.3 * unit_vectors(160, seed=3)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -201,3 +203,108 @@ def test_an_export_says_what_it_cannot_do(sets: Path, tmp_path: Path, spark: Any
     for output, pictures in (("points.txt", False), ("points.csv", True)):
         with pytest.raises(SpecError, match="must end in|needs an --output"):
             ExportMapSpec(map="map", output=output, pictures=pictures)
+
+
+@pytest.fixture
+def indexed(sets: Path, tmp_path: Path) -> Callable[..., list[str]]:
+    """Indices of the pictures (or of other sets) and of the texts, from which some are taken down; gives their URIs."""
+
+    def build(gone: tuple[str, ...] = (), images: tuple[Path, ...] = (sets / "images",)) -> list[str]:
+        uris = []
+        for name, used in (("image-index", images), ("text-index", (sets / "texts",))):
+            given = IndexSpec(embeddings=tuple(map(str, used)), output=str(tmp_path / name))
+            uris.append(build_index(lambda: pytest.fail("no Spark"), given).uri)
+            if gone:
+                remove_records(lambda: pytest.fail("no Spark"), RemoveSpec(index=uris[-1], ids=gone))
+        return uris
+
+    return build
+
+
+def by_index(index: list[str], output: Path, **options: Any) -> MapSpec:
+    return MapSpec(index=tuple(index), output=str(output), fit_rows=40, columns=("n",), **options)
+
+
+def test_indices_stand_for_what_they_were_built_from(
+    sets: Path, whole: Manifest, tmp_path: Path, spark: Any, indexed: Any
+) -> None:
+    index = indexed()
+    assert points(make_map(spark, by_index(index, tmp_path / "map"))).equals(points(whole))
+    with_texts = by_index(index[:1], tmp_path / "mixed", texts=str(sets / "texts"))
+    assert points(make_map(spark, with_texts)).equals(points(whole))
+    same = make_map(spark, spec(sets, tmp_path / "map"))
+    assert same.place == "", "the same sets named themselves are the same map"
+
+
+def test_what_was_taken_down_is_on_no_map_of_its_index(
+    sets: Path, whole: Manifest, tmp_path: Path, spark: Any, indexed: Any
+) -> None:
+    ids = points(whole)["record_id"].to_pylist()
+    gone = (ids[0], ids[30], ids[PICTURES + 3])
+    made = make_map(spark, by_index(indexed(gone), tmp_path / "map"))
+    left = points(made)["record_id"].to_pylist()
+    assert left == [name for name in ids if name not in gone] and made.rows == len(left)
+    anchors = pq.read_table(made.locate("frame/00000.parquet"))["record_id"].to_pylist()
+    assert len(anchors) == 40 and not set(anchors) & set(gone)
+    names = {name for zoom in regions(made) for region in zoom["regions"] for name in (region["name"], *region["also"])}
+    assert names and "word 3" not in names
+    export_map(ExportMapSpec(map=made.uri, output=str(tmp_path / "atlas.parquet")))
+    found = pq.read_table(tmp_path / "atlas.parquet")
+    vectors = np.concatenate([unit_vectors(PICTURES, seed=1), unit_vectors(TEXTS, seed=2)])
+    kept = vectors[[row for row, name in enumerate(ids) if name not in gone]]
+    assert found["record_id"].to_pylist() == left
+    for row, near in enumerate(found["neighbors"].to_pylist()):
+        np.testing.assert_allclose(near["distances"], 1 - kept[near["ids"]] @ kept[row], atol=1e-5)
+
+
+def test_a_takedown_after_the_map_takes_points_away_and_moves_nothing(
+    whole: Manifest, tmp_path: Path, spark: Any, indexed: Any
+) -> None:
+    index = indexed()
+    first = make_map(spark, by_index(index, tmp_path / "map"))
+    before = points(first)
+    gone = tuple(before["record_id"].to_pylist()[number] for number in (1, 2, 40))
+    remove_records(lambda: pytest.fail("no Spark"), RemoveSpec(index=index[0], ids=gone))
+    after = make_map(spark, by_index(index, tmp_path / "map"))
+    expected = before.filter(pa.compute.invert(pa.compute.is_in(before["record_id"], pa.array(gone))))
+    order = [("kind", "ascending"), ("record_id", "ascending")]
+    assert points(after).sort_by(order).equals(expected.sort_by(order))
+    assert after.news == "3 vanished, taken out"
+    assert sum(tile["points"] for tile in json.loads(Path(after.locate("tiles.json")).read_bytes())["tiles"]) == 87
+    assert make_map(spark, by_index(index, tmp_path / "map")).created == after.created
+
+
+def test_a_set_that_was_appended_to_the_index_comes_to_its_map(
+    sets: Path, tmp_path: Path, spark: Any, indexed: Any
+) -> None:
+    shared = points(make_map(spark, by_index(indexed(), tmp_path / "map")))
+    more = [*numbered(10, "more"), "shared"]
+    write_embeddings(tmp_path / "more", unit_vectors(11, seed=5), more, modality="image")
+    write_embeddings(tmp_path / "third", unit_vectors(3, seed=6), [*numbered(2, "third"), "shared"], modality="image")
+    appended = IndexSpec(embeddings=(str(tmp_path / "more"),), output=str(tmp_path / "image-index"), append=True)
+    build_index(lambda: pytest.fail("no Spark"), appended)
+    build_index(lambda: pytest.fail("no Spark"), dataclasses.replace(appended, embeddings=(str(tmp_path / "third"),)))
+    grown = points(
+        make_map(spark, by_index([str(tmp_path / "image-index"), str(tmp_path / "text-index")], tmp_path / "map"))
+    )
+    assert grown.num_rows == shared.num_rows + 13, "a record that two sets have is one point"
+    assert grown.filter(pa.compute.is_in(grown["record_id"], shared["record_id"].combine_chunks())).equals(shared)
+
+
+def test_indices_that_cannot_stand_for_a_map_are_one_sentence(
+    sets: Path, tmp_path: Path, spark: Any, indexed: Any
+) -> None:
+    write_embeddings(tmp_path / "own", unit_vectors(20), numbered(20), modality="image")
+    index = indexed(images=(tmp_path / "own",))
+    for options, sentence in (
+        ({"index": (index[1],)}, "A map needs pictures"),
+        ({}, "A map needs pictures"),
+        ({"index": (index[0],), "embeddings": str(sets / "images")}, "and --embeddings names others; give one"),
+        ({"index": (index[0], index[0])}, "two indices of images"),
+    ):
+        with pytest.raises(SpecError, match=sentence):
+            make_map(spark, MapSpec(output=str(tmp_path / "map"), **options))
+    shutil.rmtree(tmp_path / "own")
+    write_embeddings(tmp_path / "own", unit_vectors(21, seed=4), numbered(21), modality="image")
+    with pytest.raises(InputError, match="has not any more; bring the index up to date"):
+        make_map(spark, by_index(index, tmp_path / "map"))

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
@@ -21,7 +22,7 @@ from clip_spark import storage
 from clip_spark.analysis.map.export_spec import CSV, ExportMapSpec
 from clip_spark.analysis.map.frame import PICTURE, Frame, open_frame
 from clip_spark.analysis.map.points import POINTS
-from clip_spark.analysis.map.shards import frame_of
+from clip_spark.analysis.map.shards import frame_of, whole_shard
 from clip_spark.datasets import schema
 from clip_spark.datasets.manifest import Manifest, file_of, read_manifest
 from clip_spark.datasets.receipt import Receipt
@@ -139,8 +140,13 @@ def _rows_of_anchors(manifest: Manifest, frame: Frame, gone: frozenset[str]) -> 
 def _vector_blocks(manifest: Manifest) -> Iterator[np.ndarray]:
     """The vectors behind the blocks of points, float32 (m, d)."""
     for receipt, uri in zip(_shards(manifest), _embedding_files(manifest), strict=True):
-        reader = VectorReader([VectorFile(uri, 0, receipt.rows)], manifest.extra["dim"])
-        yield from (vectors for _, vectors in reader.blocks(rows=BLOCK_ROWS))
+        with storage.open_read(storage.join(manifest.uri, file_of(receipt, POINTS))) as stream:
+            ids = pq.read_table(stream, columns=[schema.RECORD_ID]).column(0)
+        with storage.open_read(uri) as stream:
+            held = pq.read_table(stream, columns=[schema.RECORD_ID]).column(0)
+        rows = pc.index_in(ids, value_set=held).to_numpy()  # some of the shard may have been taken down
+        reader = VectorReader([VectorFile(uri, 0, len(held))], manifest.extra["dim"])
+        yield from (reader.take(rows[at : at + BLOCK_ROWS]) for at in range(0, len(rows), BLOCK_ROWS))
 
 
 def _embedding_files(manifest: Manifest) -> list[str]:
@@ -150,7 +156,7 @@ def _embedding_files(manifest: Manifest) -> list[str]:
     files: dict[str, dict[str, str]] = {}
     found = []
     for receipt in _shards(manifest):
-        owner, identity = known[receipt.shard]["stamp"], known[receipt.shard]["source"]
+        owner, identity = known[receipt.shard]["stamp"], whole_shard(known[receipt.shard]["source"])
         if owner not in files:
             files[owner] = _files_of(owner)
         if identity not in files[owner]:

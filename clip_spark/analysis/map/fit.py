@@ -6,6 +6,7 @@ One thread and one seed: the same anchors get the same places.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ PERPLEXITY = 30
 GRAPH = 3 * PERPLEXITY + 1
 """Neighbours of a graph for t-SNE."""
 UMAP_GRAPH = 15
+MANY = 10_000
+"""Anchors from which on sums over a grid are quicker than those over a tree (Barnes and Hut)."""
 FEWEST = 10
 """Fewer pictures are no map."""
 NEEDS = "make-map --method {method} needs {package}: pip install 'clip-spark[map]' brings it."
@@ -77,8 +80,31 @@ def _tsne(vectors: np.ndarray, distances: np.ndarray, numbers: np.ndarray, start
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other libraries, about themselves
         affinities = PerplexityBasedNN(knn_index=known, perplexity=perplexity, n_jobs=1, random_state=seed)
-        fitted = Fit(perplexity=perplexity, n_jobs=1, random_state=seed)
+        gradient = "bh" if len(vectors) < MANY else _gradient_of()
+        fitted = Fit(perplexity=perplexity, n_jobs=1, random_state=seed, negative_gradient_method=gradient)
         return fitted.fit(affinities=affinities, initialization=start * 1e-4)
+
+
+def _gradient_of() -> Callable[..., tuple[float, np.ndarray]]:
+    """The objective that openTSNE asks at each step: repulsion of ours, attraction of its own."""
+    from openTSNE import _tsne
+
+    from clip_spark.analysis.map.repulsion import Repulsion
+
+    repulsion = Repulsion()
+
+    def gradient(
+        embedding: Any, P: Any, dof: float = 1.0, should_eval_error: bool = False, **_: Any
+    ) -> tuple[float, np.ndarray]:
+        places = np.ascontiguousarray(embedding, np.float64)
+        forces, whole = repulsion.of(places)
+        found = np.ascontiguousarray(-forces / whole)
+        pulled, divergence = _tsne.estimate_positive_gradient_nn(
+            P.indices, P.indptr, P.data, places, places, found, dof, num_threads=1, should_eval_error=should_eval_error
+        )
+        return divergence + (pulled * np.log(whole) if should_eval_error else 0.0), found
+
+    return gradient
 
 
 def _umap(vectors: np.ndarray, distances: np.ndarray, numbers: np.ndarray, start: np.ndarray, seed: int) -> Any:

@@ -58,7 +58,7 @@ class TakeSample:
         with storage.open_read(shard.embeddings) as stream:
             ids = pq.read_table(stream, columns=[schema.RECORD_ID]).column(0)
         found = hashes(ids, self.seed)
-        rows = np.flatnonzero(found < share_to_take(self.rows[shard.kind], self.wanted))
+        rows = shard.kept(np.flatnonzero(found < share_to_take(self.rows[shard.kind], self.wanted)))
         if len(rows):
             reader = VectorReader([VectorFile(shard.embeddings, 0, shard.rows)], self.dim)
             yield Sampled(shard.kind, found[rows], ids.take(pa.array(rows)).to_pylist(), reader.take(rows))

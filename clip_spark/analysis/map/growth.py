@@ -11,7 +11,7 @@ import pyarrow as pa
 from clip_spark import storage
 from clip_spark.analysis.map.frame import KINDS, TEXT
 from clip_spark.analysis.map.listing import NAMES
-from clip_spark.analysis.map.shards import FRAME_SHARD, NamesShard, PointShard, tile_shards
+from clip_spark.analysis.map.shards import FRAME_SHARD, NamesShard, PointShard, tile_shards, whole_shard
 from clip_spark.datasets.commit import read_head
 from clip_spark.datasets.doubled import doubled_rows
 from clip_spark.datasets.growth import Growth, next_number
@@ -53,11 +53,11 @@ def grow_map(shards: Sequence[PointShard], append: bool, before: Manifest | None
         )
     gone = {} if append else {key: row for key, row in known.items() if key not in now and row["stamp"] in named}
     new = [shard for key, shard in now.items() if key not in known]
-    naming = any(shard.kind == TEXT and shard.rows for shard in shards) and not _has_names(before)
+    naming = any(shard.kind == TEXT and shard.points for shard in shards) and not _has_names(before)
     if not new and not gone and not naming:
         return Growth(kept=before.receipts, items=())
     left = {key: row for key, row in known.items() if key not in gone}
-    return _growth(before, left, {row["shard"] for row in gone.values()}, new, naming)
+    return _growth(before, left, {key: row["shard"] for key, row in gone.items()}, new, naming)
 
 
 def names_of(receipts: Sequence[Receipt]) -> Receipt:
@@ -70,7 +70,10 @@ def _has_names(before: Manifest) -> bool:
     return any(region["name"] for zoom in zooms for region in zoom["regions"])
 
 
-def _growth(before: Manifest, left: dict[str, Any], gone: set[int], new: Sequence[PointShard], naming: bool) -> Growth:
+def _growth(
+    before: Manifest, left: dict[str, Any], gone: dict[str, int], new: Sequence[PointShard], naming: bool
+) -> Growth:
+    """What stays and what is new; `left` and `gone` are by identity. A shard may go and come without some rows."""
     by_number = {receipt.shard: receipt for receipt in before.receipts}
     points = {row["shard"] for row in left.values()}
     names = set() if naming else {names_of(before.receipts).shard}
@@ -79,14 +82,17 @@ def _growth(before: Manifest, left: dict[str, Any], gone: set[int], new: Sequenc
     named = [NamesShard(first)] if naming else []
     placed = [_numbered(shard, first + len(named) + at) for at, shard in enumerate(new)]
     _check_new(before, {number: key for key, row in left.items() for number in [row["shard"]]}, by_number, placed)
-    rows = sum(receipt.rows for receipt in kept) + sum(shard.rows for shard in placed)
+    rows = sum(receipt.rows for receipt in kept) + sum(shard.points for shard in placed)
+    again = {whole_shard(shard.identity): shard.points for shard in placed}
+    out = {number: again.get(whole_shard(key), 0) for key, number in gone.items()}
     stay = [PointShard(row["shard"], "", row["stamp"], "", "", 0, key) for key, row in left.items()]
     return Growth(
         kept=kept,
         items=(*named, *placed, *tile_shards(rows, first + len(named) + len(placed))),
         sources=sources_of(sorted([*stay, *placed], key=lambda shard: shard.number)),
-        vanished=sum(by_number[number].rows for number in gone),
+        vanished=sum(by_number[number].rows - placed_again for number, placed_again in out.items()),
         pruned=True,
+        rewritten=sum(out.values()),
     )
 
 
@@ -102,9 +108,9 @@ def _check_new(before: Manifest, kept: dict[int, str], receipts: dict[int, Recei
             for number, key in sorted(kept.items())
             if key.startswith(kind + ":") and receipts[number].rows
         ]
-        fresh = [shard.records for shard in new if shard.kind == kind and shard.rows]
-        doubled = doubled_rows([*held, *fresh]) if held and fresh else {}
-        count = sum(len(doubled.get(uri, ())) for uri in fresh)
+        fresh = [shard for shard in new if shard.kind == kind and shard.points]
+        doubled = doubled_rows([*held, *(shard.records for shard in fresh)]) if held and fresh else {}
+        count = sum(len(shard.kept(rows)) for shard in fresh if (rows := doubled.get(shard.records)) is not None)
         if count:
             raise InputError(
                 f"{count:,} of these {kind} records are on the map '{before.uri}' already; append sets that share none "

@@ -96,7 +96,7 @@ class FindNearTexts:
         with storage.open_read(shard.records) as stream:
             records = pq.read_table(stream, columns=[schema.RECORD_ID, "text"])
         hash_of = hashes(records.column(schema.RECORD_ID), seed)
-        rows = np.flatnonzero(hash_of < share_to_take(self.texts, MOST_TEXTS))
+        rows = shard.kept(np.flatnonzero(hash_of < share_to_take(self.texts, MOST_TEXTS)))
         reader = VectorReader([VectorFile(shard.embeddings, 0, shard.rows)], self.dim)
         for first, vectors in reader.blocks(rows=BLOCK_ROWS):
             mine = rows[(rows >= first) & (rows < first + len(vectors))]

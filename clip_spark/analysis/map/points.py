@@ -104,7 +104,8 @@ class PlacePoints:
             records = file.read(columns=[name for name in file.schema_arrow.names if name in wanted])
         reader = VectorReader([VectorFile(shard.embeddings, 0, shard.rows)], self.dim)
         for first, vectors in reader.blocks(rows=BLOCK_ROWS):
-            yield records.slice(first, len(vectors)), vectors
+            rows = shard.kept(np.arange(first, first + len(vectors)))
+            yield records.take(pa.array(rows)), vectors[rows - first]
 
 
 def points_of(

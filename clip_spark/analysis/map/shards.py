@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from clip_spark import storage
-from clip_spark.analysis.map.frame import KINDS, frame_base
+from clip_spark.analysis.map.frame import frame_base
 from clip_spark.datasets.manifest import Manifest, file_of
+from clip_spark.datasets.spec import fingerprint
 
 FRAME_SHARD, NAMES_SHARD, FIRST_POINTS = 0, 1, 2
+WITHOUT = "~"
+"""In an identity: what follows tells of the rows that are left out."""
 TILE_SHARD_POINTS = 250_000
 """Points of which one task makes tiles; it holds them in memory."""
 
@@ -25,7 +30,8 @@ class PointShard:
         embeddings: URI of the file of vectors; empty if the shard has no rows.
         records: URI of the file of records.
         rows: of both.
-        identity: of the shard of embeddings (Receipt.identity), whatever its place.
+        identity: of the shard of embeddings (Receipt.identity), whatever its place, and of what is left out of it.
+        without: rows that stay off the map, rising.
     """
 
     number: int
@@ -35,6 +41,16 @@ class PointShard:
     records: str
     rows: int
     identity: str
+    without: tuple[int, ...] = ()
+
+    @property
+    def points(self) -> int:
+        """Rows that are on the map."""
+        return self.rows - len(self.without)
+
+    def kept(self, rows: np.ndarray) -> np.ndarray:
+        """*Pure.* Those of some rows (rising, int64) that are on the map."""
+        return np.setdiff1d(rows, self.without, assume_unique=True) if self.without else rows
 
 
 @dataclass(frozen=True)
@@ -57,23 +73,28 @@ def frame_of(manifest: Manifest) -> str:
     return frame_base(manifest.uri, next(one for one in manifest.receipts if one.shard == FRAME_SHARD))
 
 
-def point_shards(sets: Sequence[Manifest], first: int = FIRST_POINTS) -> list[PointShard]:
-    """*Pure.* One shard for each shard of some sets of embeddings, of pictures and of texts, numbered in this order."""
-    found = [
-        (kind, manifest, receipt) for kind, manifest in zip(KINDS, sets, strict=False) for receipt in manifest.receipts
-    ]
-    return [
-        PointShard(
-            number=number,
-            kind=kind,
-            owner=manifest.uri,
-            embeddings=storage.join(manifest.uri, file_of(receipt, "embeddings")) if receipt.rows else "",
-            records=storage.join(manifest.uri, file_of(receipt, "records")) if receipt.rows else "",
-            rows=receipt.rows,
-            identity=f"{kind}:{receipt.identity}",
-        )
-        for number, (kind, manifest, receipt) in enumerate(found, first)
-    ]
+def point_shards(kind: str, embeddings: Manifest, first: int, left_out: Mapping[str, np.ndarray]) -> list[PointShard]:
+    """*Pure.* One shard of the map for each shard of a set of embeddings.
+
+    Args:
+        kind: of its points.
+        embeddings: the set.
+        first: number of the first shard.
+        left_out: URI of a file of records -> rows that stay off the map, rising, int64.
+    """
+    found = []
+    for number, receipt in enumerate(embeddings.receipts, first):
+        files = [file_of(receipt, folder) for folder in ("embeddings", "records")] if receipt.rows else []
+        vectors, records = (storage.join(embeddings.uri, file) for file in files) if files else ("", "")
+        without = tuple(left_out.get(records, np.empty(0, np.int64)).tolist())
+        identity = f"{kind}:{receipt.identity}" + (f"{WITHOUT}{fingerprint(without)}" if without else "")
+        found.append(PointShard(number, kind, embeddings.uri, vectors, records, receipt.rows, identity, without))
+    return found
+
+
+def whole_shard(identity: str) -> str:
+    """*Pure.* The identity of a shard of embeddings, whatever of it is left out."""
+    return identity.partition(WITHOUT)[0]
 
 
 def tile_shards(rows: int, first: int) -> list[TileShard]:

@@ -12,13 +12,21 @@ from clip_spark.datasets.spec import COLUMN, URI, Spec, check_at_least, check_ch
 class MapSpec(Spec):
     """make-map: embeddings -> map."""
 
-    embeddings: str = option("dataset of image embeddings", content=False, holds=URI, kinds=("embeddings",))
+    embeddings: str = option("dataset of image embeddings", "", content=False, holds=URI, kinds=("embeddings",))
     texts: str = option(
         "dataset of text embeddings: placed among the pictures, and the names of regions",
         "",
         content=False,
         holds=URI,
         kinds=("embeddings",),
+    )
+    index: tuple[str, ...] = option(
+        "index of pictures or of texts, in place of --embeddings or --texts: what it was built from, without what was "
+        "taken down of it; may be repeated",
+        (),
+        content=False,
+        holds=URI,
+        kinds=("index",),
     )
     method: str = option("what fits the map: tsne or umap", TSNE)
     fit_rows: int = option("pictures on which the map is fitted; 50,000 take 120 seconds and about a gigabyte", 50_000)

@@ -18,6 +18,7 @@ from clip_spark.analysis.map.fit import FEWEST, check_method
 from clip_spark.analysis.map.frame import PICTURE, TEXT
 from clip_spark.analysis.map.growth import check_there, grow_map, sources_of
 from clip_spark.analysis.map.html_page import write_page
+from clip_spark.analysis.map.inputs import MapInputs, inputs_of
 from clip_spark.analysis.map.points import points_schema
 from clip_spark.analysis.map.shards import (
     FIRST_POINTS,
@@ -25,7 +26,6 @@ from clip_spark.analysis.map.shards import (
     NamesShard,
     PointShard,
     TileShard,
-    point_shards,
     tile_shards,
 )
 from clip_spark.analysis.map.spec import MapSpec
@@ -37,7 +37,6 @@ from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.sources import write_sources
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
-from clip_spark.index.files.layout import check_same_encoder
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import read_on_executors
 
@@ -58,13 +57,12 @@ def make_map(get_spark: SessionSource, spec: MapSpec) -> Manifest:
 
 def _made(get_spark: SessionSource, spec: MapSpec) -> Manifest:
     """*Driver.* The finished map."""
-    sets = _sets(spec)
-    points = point_shards(sets)
-    rows = sum(shard.rows for shard in points)
+    given = _given(spec)
+    points = given.shards()
+    rows = sum(shard.points for shard in points)
     tiles = tile_shards(rows, FIRST_POINTS + len(points))
     columns = points_schema(points, spec)
-    inputs = {name: one.as_input() for name, one in zip(("embeddings", "texts"), sets, strict=False)}
-    plan = Plan.of("map", spec, inputs, FIRST_POINTS + len(points) + len(tiles))
+    plan = Plan.of("map", spec, given.as_inputs(), FIRST_POINTS + len(points) + len(tiles))
     grow = partial(grow_map, points, spec.append)
     run = begin_run(spec.output, plan, overwrite=spec.overwrite, read=read_on_executors(get_spark), grow=grow)
     if run.manifest is not None:
@@ -73,35 +71,28 @@ def _made(get_spark: SessionSource, spec: MapSpec) -> Manifest:
         write_sources(run.output, sources_of(points))
     items = run.growth.items if run.growth else (NamesShard(NAMES_SHARD), *points, *tiles)
     texts = [shard for shard in points if shard.kind == TEXT]
-    return MapWork(get_spark, spec, run, sets[0], columns, texts).done(
+    return MapWork(get_spark, spec, run, given.pictures, columns, texts).done(
         [item for item in items if isinstance(item, PointShard)],
         [item for item in items if isinstance(item, NamesShard)],
         [item for item in items if isinstance(item, TileShard)],
     )
 
 
-def _sets(spec: MapSpec) -> list[Manifest]:
-    """*Driver.* The pictures, and the texts if there are any."""
+def _given(spec: MapSpec) -> MapInputs:
+    """*Driver.* The sets of the map: enough pictures, and the texts if there are any."""
     if spec.append:
         check_there(spec.output)
     else:
         check_method(spec.method)
-    pictures = read_manifest(spec.embeddings, "embeddings")
-    _check_kind(pictures, PICTURE, "embeddings")
-    if pictures.rows < FEWEST and not spec.append:
-        raise InputError(f"'{pictures.uri}' holds {pictures.rows} embeddings; a map needs at least {FEWEST} pictures.")
-    if not spec.texts:
-        return [pictures]
-    texts = read_manifest(spec.texts, "embeddings")
-    _check_kind(texts, TEXT, "texts")
-    check_same_encoder(pictures.extra["encoder"], texts.extra["encoder"], "the --texts", "the pictures")
-    return [pictures, texts]
-
-
-def _check_kind(embeddings: Manifest, kind: str, option: str) -> None:
-    found = embeddings.extra["modality"]
-    if found != kind:
-        raise InputError(f"'{embeddings.uri}' holds embeddings of {found}s; --{option} needs those of {kind}s.")
+    pictures = read_manifest(spec.embeddings, "embeddings") if spec.embeddings else None
+    texts = read_manifest(spec.texts, "embeddings") if spec.texts else None
+    indices = [read_manifest(uri, "index") for uri in spec.index]
+    given = inputs_of({PICTURE: pictures, TEXT: texts}, indices)
+    count = sum(one.rows for one in given.pictures)
+    if count < FEWEST and not spec.append:
+        uri = given.pictures[0].uri
+        raise InputError(f"'{uri}' holds {count} embeddings; a map needs at least {FEWEST} pictures.")
+    return given
 
 
 def preview(manifest: Manifest) -> list[Table]:

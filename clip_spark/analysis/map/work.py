@@ -40,7 +40,7 @@ class MapWork:
         get_spark: the session.
         spec: what was asked for.
         run: from `begin_run`.
-        pictures: the manifest of their embeddings.
+        pictures: the manifests of their embeddings.
         columns: of the points.
         texts: shards of the texts that are named now, those that are on the map already among them.
     """
@@ -48,7 +48,7 @@ class MapWork:
     get_spark: SessionSource
     spec: MapSpec
     run: Run
-    pictures: Manifest
+    pictures: tuple[Manifest, ...]
     columns: pa.Schema
     texts: list[PointShard]
 
@@ -57,8 +57,8 @@ class MapWork:
         self._fit(points)
         base, pending = self._base(), set(self.run.pending())
         if waiting := [shard for shard in points if shard.number in pending]:
-            task = PlacePoints(self.run.output, self._plan, base, self.pictures.extra["dim"], self.columns)
-            run_shards(self.get_spark(), STEP, waiting, task, rows=sum(shard.rows for shard in waiting))
+            task = PlacePoints(self.run.output, self._plan, base, self.pictures[0].extra["dim"], self.columns)
+            run_shards(self.get_spark(), STEP, waiting, task, rows=sum(shard.points for shard in waiting))
         for shard in (one for one in names if one.number in pending):
             self._name(base, shard)
         if any(tile.number in pending for tile in tiles):
@@ -80,8 +80,8 @@ class MapWork:
     def _fit(self, points: list[PointShard]) -> None:
         if FRAME_SHARD not in self.run.pending():
             return
-        rows = {kind: sum(shard.rows for shard in points if shard.kind == kind) for kind in KINDS}
-        take = TakeSample(rows, self.spec.fit_rows, self.spec.seed, self.pictures.extra["dim"])
+        rows = {kind: sum(shard.points for shard in points if shard.kind == kind) for kind in KINDS}
+        take = TakeSample(rows, self.spec.fit_rows, self.spec.seed, self.pictures[0].extra["dim"])
         plan = self.run.plan
         task = FitFrame(
             self.run.output, self._plan, self.spec.method, self.spec.fit_rows, self.spec.seed, rows, plan.shards
@@ -99,7 +99,7 @@ class MapWork:
         square, (_, places) = Square(*read_facts(base)["square"]), read_anchors(base)
         near = None
         if self.texts:
-            task = FindNearTexts(base, self.pictures.extra["dim"], sum(each.rows for each in self.texts))
+            task = FindNearTexts(base, self.pictures[0].extra["dim"], sum(each.points for each in self.texts))
             near = reduce_items(self.get_spark(), STEP, self.texts, task, merge)
         (zooms,) = map_items(self.get_spark(), STEP, [base], regions_of)
         with ShardWriter(self.run.output, self._plan, shard.number, {}) as writer:
@@ -136,8 +136,8 @@ class MapWork:
         storage.write_json(storage.join(self.run.output, REGIONS), names)
         map_items(self.get_spark(), STEP, [self._uri], DrawMap(self.run.output, listed, names))
         extra = {
-            "encoder": self.pictures.extra["encoder"],
-            "dim": self.pictures.extra["dim"],
+            "encoder": self.pictures[0].extra["encoder"],
+            "dim": self.pictures[0].extra["dim"],
             "method": self.spec.method,
             "anchors": len(places),
             "rows": rows,
@@ -151,7 +151,7 @@ class MapWork:
     def _lost(self) -> dict[str, dict[str, int]]:
         """What became of pictures that are not on the map: URI of their embeddings -> reason -> how many."""
         before = self.run.grown_from.extra.get("lost", {}) if self.run.grown_from else {}
-        return {**before, self.pictures.uri: self.pictures.rejects}
+        return {**before, **{one.uri: one.rejects for one in self.pictures}}
 
     def _names(self) -> str:
         found = names_of([receipt for _, receipt in self._receipts()])
