@@ -126,6 +126,16 @@ def decode_threads() -> int:
     return max(2, cores)
 
 
+def usable_cores() -> int:
+    """*Anywhere.* Cores that this process may use: of its affinity, and of the quota of its container."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):  # another system, or another kind of cgroup
+        return found
+    return found if quota == "max" else max(1, min(found, -(-int(quota) // int(period))))
+
+
 def check_precision(precision: str, device: str) -> None:
     """*Worker.* Refuse a precision that a device does not have.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from clip_spark.runtime.row_counts import BYTES, HOST_LINKS, HOST_SECONDS, OK, PROPERTY, RowsHeard
@@ -24,40 +25,53 @@ def watch_progress(context: Any, step: str, total: int, rows_in: int = 0) -> Ite
     """*Driver.* Show how many of `total` tasks of the job group `step` are done, and rows, while the block runs.
 
     Where it is known how many rows there are, `rows_in`, the time that is left is said too.
-
-    The thread is a daemon and is joined at the end: it can never keep a failed driver alive.
     """
+    with _heard(context) as heard, _shown(step, total, partial(done_tasks, context, step), heard, rows_in):
+        yield
+
+
+@contextmanager
+def show_progress(step: str, total: int) -> Iterator[Callable[[], None]]:
+    """*Driver.* Show how many of `total` tasks are done; the block calls what it gets after each."""
+    done: list[None] = []
+    with _shown(step, total, done.__len__):
+        yield partial(done.append, None)
+
+
+@contextmanager
+def _shown(
+    step: str, total: int, count_done: Callable[[], int], heard: RowsHeard | None = None, rows_in: int = 0
+) -> Iterator[None]:
+    """*Driver.* The thread is a daemon and is joined at the end: it can never keep a failed driver alive."""
     from tqdm import tqdm
 
     stop = threading.Event()
     on_terminal = sys.stderr.isatty()
     bar = tqdm(total=total, desc=step, unit="shard", disable=not on_terminal, leave=False)
 
-    with _heard(context) as heard:
+    def poll() -> None:
+        logged = 0.0
+        waited = 0.0
+        while not _wait(stop, heard):
+            waited += POLL_SECONDS
+            done = min(count_done(), total)
+            rows = ", ".join(["", *said_of_rows(heard.rows, heard.figures, waited, rows_in)]) if heard else ""
+            bar.set_postfix_str(rows[2:], refresh=False)
+            bar.update(done - bar.n)
+            if not on_terminal and waited - logged >= LOG_SECONDS:
+                logged = waited
+                log.info("%s: %d of %d shards%s, %.0f s", step, done, total, rows, waited)
 
-        def poll() -> None:
-            logged = 0.0
-            waited = 0.0
-            while not _wait(stop, heard):
-                waited += POLL_SECONDS
-                done = min(done_tasks(context, step), total)
-                rows = ", ".join(["", *said_of_rows(heard.rows, heard.figures, waited, rows_in)]) if heard else ""
-                bar.set_postfix_str(rows[2:], refresh=False)
-                bar.update(done - bar.n)
-                if not on_terminal and waited - logged >= LOG_SECONDS:
-                    logged = waited
-                    log.info("%s: %d of %d shards%s, %.0f s", step, done, total, rows, waited)
-
-        thread = threading.Thread(target=poll, name=f"progress-{step}", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            if heard is not None:
-                heard.wake()
-            thread.join(timeout=5)
-            bar.close()
+    thread = threading.Thread(target=poll, name=f"progress-{step}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        if heard is not None:
+            heard.wake()
+        thread.join(timeout=5)
+        bar.close()
 
 
 def said_of_rows(rows: int, figures: Mapping[str, float], seconds: float, rows_in: int = 0) -> list[str]:

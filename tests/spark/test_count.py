@@ -20,6 +20,7 @@ import pytest
 
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.errors import InputError, ResultError
+from clip_spark.runtime.session import LateSession
 from clip_spark.texts.ngrams import count
 from clip_spark.texts.ngrams import report_plots as plots
 from clip_spark.texts.ngrams.count import count_ngrams
@@ -103,6 +104,33 @@ def test_a_killed_worker_changes_no_count(
     spec = CountSpec(corpus=(str(place),), output=str(tmp_path / "out"), min_count=(1,), shards=3)
     assert counted(count_ngrams(lambda: spark, spec)) == oracle(lines, (1, 2, 3))
     assert marker.exists()
+
+
+class LateFixture(LateSession):
+    """Would start Spark here; the tests' session is what it then returns."""
+
+    spark: Any = None
+
+    def __call__(self) -> Any:
+        return self.spark
+
+    def would_start(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("name", ["SecondPass", "WriteShard"])
+def test_what_a_killed_process_leaves_without_spark_is_counted_by_spark(
+    spark: Any, place: Path, lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    marker = tmp_path / "died"
+    victim = {name: lambda *args: DiesOnce(getattr(passes, name)(*args), str(marker))}
+    monkeypatch.setattr(count, "passes", SimpleNamespace(**{**vars(passes), **victim}))
+    importlib.import_module("pyspark.cloudpickle").register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr(LateFixture, "spark", spark)
+    spec = CountSpec(corpus=(str(place),), output=str(tmp_path / "out"), min_count=(1,), shards=3)
+    manifest = count_ngrams(LateFixture("test"), spec)
+    assert counted(manifest) == oracle(lines, (1, 2, 3)) and marker.exists()
+    assert "session" in json.loads((tmp_path / "out" / "report.json").read_text())["seconds_by_stage"]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,14 @@ from clip_spark.texts.ngrams.counting import vocabulary
 from clip_spark.texts.ngrams.counting.coded_split import read_coded, write_coded
 from clip_spark.texts.ngrams.counting.packed_keys import Layout, slices
 from clip_spark.texts.ngrams.counting.source import Source
-from clip_spark.texts.ngrams.counting.tokenizer import CODE_POINTS, RegexTokenizer, RunTokenizer, Tokens, class_table
+from clip_spark.texts.ngrams.counting.tokenizer import (
+    CODE_POINTS,
+    RegexTokenizer,
+    RunTokenizer,
+    Tokens,
+    class_table,
+    split_ascii,
+)
 from clip_spark.texts.specs import CountSpec
 
 LINES = st.text(
@@ -30,9 +37,7 @@ LINES = st.text(
 
 def lines_of(tokens: Tokens) -> list[tuple[str, ...]]:
     """Lines that have tokens, sorted: the order of lines is free."""
-    data, lengths = tokens
-    ends = np.cumsum(lengths).tolist()
-    words = [data[end - length : end].decode() for end, length in zip(ends, lengths.tolist(), strict=True)]
+    words = [word.decode() for some in tokens for word in some.to_pylist()]
     return sorted(tuple(line) for is_end, line in groupby(words, lambda word: word.startswith("\n")) if not is_end)
 
 
@@ -46,6 +51,14 @@ def test_tokens_are_those_of_nltk_on_every_text(text: str, lower: bool, ends_wit
     text = text.lstrip("\ufeff") + ("\n" if ends_with_line else "")
     expected = [tuple(wordpunct_tokenize(line.lower() if lower else line)) for line in text.split("\n")]
     assert lines_of(RunTokenizer(lower=lower)(text.encode())) == sorted(filter(None, expected))
+
+
+@given(st.lists(st.one_of(st.just("Plain words, 1_2."), LINES), max_size=40), st.booleans())
+def test_lines_of_ascii_are_told_from_the_others(lines: list[str], ends_in_text: bool) -> None:
+    lines = [line for text in lines for line in text.split("\n")] + ["é" if ends_in_text else "e"]
+    block = "".join(f"{line}\n" for line in lines).encode()
+    plain, others = split_ascii(block)
+    assert plain.isascii() and sorted((plain + others).split(b"\n")) == sorted(block.split(b"\n"))
 
 
 def test_classes_are_those_of_re_for_all_code_points() -> None:

@@ -60,7 +60,7 @@ def count(folder: Path, spec: CountSpec, split_bytes: int, shards: int, most_wor
     least = min(count for n, count in spec.least().items() if n > 1)
     parts = shuffle((pair for item in splits for pair in passes.FirstPass(source, len(splits), shards)(item)), rng)
     sum_words = passes.SumWords(least, most_words)
-    found = [frequent for part in sorted(parts) for frequent in sum_words(parts[part])]
+    found = [frequent for part in sorted(parts) for frequent in sum_words(part, parts[part])]
     words = SimpleNamespace(value=make_vocabulary(found, least))
     pending = frozenset(range(shards))
     keys = shuffle((pair for item in splits for pair in passes.SecondPass(source, words, pending)(item)), rng)

@@ -78,7 +78,7 @@ class Counter:
         first = passes.FirstPass(source, splits, self.shards)
         parts = shuffled((pair for item in items for pair in first(item)), self.shards, self.rng)
         sum_words = passes.SumWords(min(least), self.most_words)
-        found = [frequent for part in parts for frequent in sum_words(part)]
+        found = [frequent for number, part in enumerate(parts) for frequent in sum_words(number, part)]
         curve = growth.curve([part.growth for part in found], points)
         return SimpleNamespace(value=make_vocabulary(found, min(least))), curve
 

@@ -1,6 +1,6 @@
 """*Driver.* count-ngrams: corpus -> counts.
 
-    splits --FirstPass--> words --shuffle, SumWords--> vocabulary of frequent words --broadcast-->
+    splits --FirstPass--> words --shuffle, SumWords--> vocabulary of frequent words --shared-->
     splits --SecondPass--> sorted integer keys --shuffle, WriteShard--> counts/00000.parquet
 
 Both passes tokenise a split once: the first leaves the text as integers in a work file. docs/ngrams.md says why.
@@ -10,10 +10,10 @@ Of a corpus that has grown only new files are read; what was counted before come
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clip_spark import storage
 from clip_spark.datasets.manifest import Manifest
@@ -24,9 +24,9 @@ from clip_spark.datasets.sources import write_sources
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.datasets.taken_over import CopiedShard
-from clip_spark.runtime.memory import Tidied, give_back
+from clip_spark.runtime.exchange import Exchange, OnSpark, done_here
+from clip_spark.runtime.memory import give_back
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import collect, run_shards, spread
 from clip_spark.texts import corpus, outcome
 from clip_spark.texts.corpus import CorpusFile, Split
 from clip_spark.texts.corpus.sniff import Form
@@ -35,14 +35,12 @@ from clip_spark.texts.ngrams import report as summary
 from clip_spark.texts.ngrams import report_plots as plots
 from clip_spark.texts.ngrams.counting import growth, passes, totals
 from clip_spark.texts.ngrams.counting.growth import Points
+from clip_spark.texts.ngrams.counting.passes import Item
 from clip_spark.texts.ngrams.counting.source import Source
 from clip_spark.texts.ngrams.counting.vocabulary import make_vocabulary
 from clip_spark.texts.ngrams.grow import CountGrowth, Todo, todo_of
 from clip_spark.texts.specs import CountSpec
 from clip_spark.texts.text_field import check_text_field
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 STEP = "count-ngrams"
 SHARD_BYTES = 16 << 20
@@ -111,9 +109,9 @@ def _finish(
     """*Driver.* Count what is not counted yet, then report and commit."""
     watch = Stopwatch()
     if run.pending():
-        with watch("session"):
-            spark = get_spark()
-        _count(spark, spec, run, todo)
+        _count_pending(
+            get_spark, watch, len(todo.splits) + len(todo.counted), partial(_count, spec=spec, run=run, todo=todo)
+        )
     points = _read_growth(run.output)
     if (done := run.committed_elsewhere()) is not None:  # by another driver, which then deletes its work files
         return done
@@ -141,34 +139,41 @@ def _read_growth(output: str) -> Points:
     return storage.read_json(place) if storage.exists(place) else []
 
 
-def _count(spark: SparkSession, spec: CountSpec, run: Run, todo: Todo) -> None:
+def _count_pending(get_spark: SessionSource, watch: Stopwatch, items: int, count: Callable[[Exchange], None]) -> None:
+    """*Driver.* In processes of this machine, or on Spark."""
+    if not done_here(get_spark, STEP, items, count):
+        with watch("session"):
+            spark = get_spark()
+        count(OnSpark(spark, STEP))
+
+
+def _count(exchange: Exchange, spec: CountSpec, run: Run, todo: Todo) -> None:
+    """*Driver.* Write the shards that are pending; may be called again where it has failed."""
     plan, shards = run.plan.fingerprint, todo.shards
     source = Source(spec, storage.join(run.output, WORK, plan), run.output, plan, shards)
     pending = frozenset(run.pending())
     copies = [copy for copy in todo.copies if copy.number in pending]
-    run_shards(spark, STEP, copies, partial(_copy, output=run.output, plan=plan))
-    items = spread(spark, [*enumerate(todo.splits), *todo.counted])
-    words = _broadcast_vocabulary(spark, source, items, run, todo)
-    give_back()  # of the words only the file remains that Spark sends
+    exchange.each(copies, partial(_copy, output=run.output, plan=plan))
+    items: list[Item] = [*enumerate(todo.splits), *todo.counted]
+    words = _share_vocabulary(exchange, source, items, run, todo)
+    give_back()  # of the words only the file remains that tasks get
     pending = frozenset(number for number in pending if number < shards)
-    parts = items.flatMap(Tidied(passes.SecondPass(source, words, pending))).partitionBy(shards, int)
     write = passes.WriteShard(source, words, pending)
-    collect(spark, STEP, parts.mapPartitionsWithIndex(Tidied(write)), items.getNumPartitions() + shards)
+    exchange.deal(items, passes.SecondPass(source, words, pending), shards, write)
 
 
 def _copy(copy: CopiedShard, output: str, plan: str) -> Receipt:
     return copy.write(output, plan)
 
 
-def _broadcast_vocabulary(spark: SparkSession, source: Source, items: Any, run: Run, todo: Todo) -> Any:
+def _share_vocabulary(exchange: Exchange, source: Source, items: Sequence[Item], run: Run, todo: Todo) -> Any:
     """*Driver.* The words frequent enough to be part of an n-gram that is kept; None if only words are counted."""
     least = [count for n, count in source.spec.least().items() if n > 1]
     if not least:
         return None
     parts = source.shards
-    words = items.flatMap(Tidied(passes.FirstPass(source, len(todo.splits), parts))).partitionBy(parts, int)
-    frequent = words.mapPartitions(Tidied(passes.SumWords(min(least), -(-MOST_WORDS // parts))))
-    found = collect(spark, STEP, frequent, items.getNumPartitions() + parts)
+    sum_words = passes.SumWords(min(least), -(-MOST_WORDS // parts))
+    found = exchange.deal(items, passes.FirstPass(source, len(todo.splits), parts), parts, sum_words)
     points = growth.curve([part.growth for part in found], todo.points)
     storage.write_json(storage.join(run.output, WORK, GROWTH), points)
-    return spark.sparkContext.broadcast(make_vocabulary(found, min(least)))
+    return exchange.share(make_vocabulary(found, min(least)))

@@ -63,7 +63,7 @@ class SumWords:
     least: int
     most_words: int
 
-    def __call__(self, items: Iterable[tuple[int, SplitWords]]) -> Iterator[FrequentWords]:
+    def __call__(self, _part: int, items: Iterable[tuple[int, SplitWords]]) -> Iterator[FrequentWords]:
         parts = sorted((part for _, part in items), key=lambda part: part.group)
         summed = vocabulary.sum_words([part.words for part in parts])
         yield vocabulary.most_frequent(summed, self.least, self.most_words, growth.measure(parts))

@@ -10,6 +10,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 import numpy as np
@@ -40,15 +41,25 @@ class Run:
 
 
 def sort_integers(values: np.ndarray) -> np.ndarray:
-    """*Worker.* Sorted uint64; by polars (a branch-free sort, 2.5 times as fast) where it is installed."""
+    """*Worker.* Sorted uint64; on a CPU with AVX-512 by numpy (4 million in 0.12 s, polars 0.27), else by polars (a
+    branch-free sort, 2.5 times as fast as numpy's) where it is installed."""
+    if _numpy_has_avx512():
+        return np.sort(values)
     try:
-        os.environ.setdefault("POLARS_MAX_THREADS", "1")  # the cores belong to Spark's tasks
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")  # the cores belong to the other tasks
         os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0")  # and the memory to all
         import polars
     except ImportError:
         return np.sort(values)
     series = cast("polars.Series", polars.from_arrow(pa.array(values)))  # no copy; from numpy it would be one
     return series.sort().to_numpy()
+
+
+@lru_cache(1)
+def _numpy_has_avx512() -> bool:
+    """*Worker.* Whether numpy (1.25 and later) has found the instructions that its sort is fast with."""
+    core = getattr(np, "_core", None) or np.core
+    return bool(core._multiarray_umath.__cpu_features__.get("AVX512_SKX"))
 
 
 def sort_rows(columns: Columns) -> tuple[Columns, np.ndarray | None]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
+import pyarrow as pa
 
 from clip_spark.texts.specs import CountSpec
 
@@ -22,18 +23,23 @@ SPACE, WORD, OTHER, LINE_END = 0, 1, 2, 3
 CODE_POINTS = 0x110000
 LAST_LETTER = 0x40000
 """No letter, digit or white space lies above (held by a test); looking at fewer starts a worker sooner."""
-Tokens = tuple[bytes, np.ndarray]
-"""UTF-8 of all tokens without gaps, and the bytes of each (int32); a token `\\n` stands between lines."""
+Tokens = list[pa.Array]
+"""All tokens as UTF-8, binary (tokens,) in a few pieces; a token `\\n` (or several of it) stands between lines."""
+BEGINS = 0x80
+"""The bit that marks the first byte of a token, which ASCII leaves free."""
+FEW = 1 / 16
+"""Of a block's bytes; where more are not ASCII, its lines are not told apart."""
+HIGH_BITS = np.uint64(0x8080808080808080)
 
 
 @lru_cache(maxsize=2)
 def class_table(other: int = OTHER) -> np.ndarray:
     """*Pure.* Class of every code point, uint8 (0x110000,); `other` = WORD makes tokens end at white space only."""
     classes = np.full(CODE_POINTS, other, np.uint8)
-    letters = [chr(point) for point in range(LAST_LETTER)]
-    classes[:LAST_LETTER][np.fromiter(map(str.isalnum, letters), bool, LAST_LETTER)] = WORD  # what `re` calls \w
-    classes[:LAST_LETTER][np.fromiter(map(str.isspace, letters), bool, LAST_LETTER)] = SPACE  # and \s
-    classes[ord("_")] = WORD
+    letters = "".join(map(chr, range(LAST_LETTER)))
+    for of_class, pattern in ((WORD, r"\w+"), (SPACE, r"\s+")):
+        for run in re.finditer(pattern, letters):
+            classes[run.start() : run.end()] = of_class
     classes[ord("\n")] = LINE_END
     return classes
 
@@ -51,27 +57,29 @@ class RunTokenizer:
     def __call__(self, block: bytes, *, inside_line: bool = False) -> Tokens:
         """Tokens of a block of UTF-8; lines that are not ASCII come last, if the block is made of whole lines."""
         if block.isascii():
-            return self._of_ascii(block)
+            return [self._of_ascii(block)]
         if inside_line or not block.endswith(b"\n"):
-            return self._of_text(block.decode())
+            return [self._of_text(block.decode())]
         plain, other = split_ascii(block)
-        (data, lengths), (more, more_lengths) = self._of_ascii(plain), self._of_text(other.decode())
-        return data + more, np.concatenate([lengths, more_lengths])
+        return [self._of_ascii(plain), self._of_text(other.decode())]
 
-    def _of_ascii(self, block: bytes) -> Tokens:
+    def _of_ascii(self, block: bytes) -> pa.Array:
         block = block.lower() if self._lower else block
-        classes = np.frombuffer(block.translate(self._ascii), np.uint8)
-        return block.translate(None, self._spaces), run_lengths(classes)
+        begins = begins_of(np.frombuffer(block.translate(self._ascii), np.uint8))
+        marked = np.frombuffer(block, np.uint8) | begins * np.uint8(BEGINS)
+        kept = np.frombuffer(marked.tobytes().translate(None, self._spaces), np.uint8)
+        return _as_array(kept & ~np.uint8(BEGINS), np.flatnonzero(kept >= BEGINS))
 
-    def _of_text(self, text: str) -> Tokens:
+    def _of_text(self, text: str) -> pa.Array:
         text = unicodedata.normalize("NFKC", text) if self._nfkc else text
         text = text.lower() if self._lower else text
         points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
         classes = self._table[points]
-        lengths = run_lengths(classes)
-        points = points[classes != SPACE]
-        ends = np.cumsum(utf8_lengths(points))[np.cumsum(lengths) - 1] if len(lengths) else np.zeros(0, np.int64)
-        return points.tobytes().decode("utf-32-le").encode(), np.diff(ends, prepend=0).astype(np.int32)
+        kept = classes != SPACE
+        begins, points = begins_of(classes)[kept], points[kept]
+        lengths = utf8_lengths(points)
+        starts = (np.cumsum(lengths) - lengths)[begins]
+        return _as_array(points.tobytes().decode("utf-32-le").encode(), starts)
 
 
 class RegexTokenizer:
@@ -89,8 +97,7 @@ class RegexTokenizer:
         tokens = [token for line in lines for token in (*self._find(line), "\n")]
         if not block.endswith(b"\n"):
             tokens.pop()
-        encoded = [token.encode() for token in tokens]
-        return b"".join(encoded), np.fromiter(map(len, encoded), np.int32, len(encoded))
+        return [pa.array(tokens, pa.string()).cast(pa.binary())]
 
     def _find(self, line: str) -> Iterator[str]:
         found = ("_".join(match[0].split()) for match in self._pattern.finditer(line))
@@ -110,23 +117,23 @@ def make_tokenizer(spec: CountSpec) -> Tokenizer:
 
 def find_words(tokenizer: Tokenizer, line: str) -> list[str]:
     """*Pure.* The tokens of one line of text, in order, as the counts have them."""
-    data, lengths = tokenizer(line.encode())
-    ends = np.cumsum(lengths).tolist()
-    return [data[end - length : end].decode() for end, length in zip(ends, lengths.tolist(), strict=True)]
+    return [token.decode() for tokens in tokenizer(line.encode()) for token in tokens.to_pylist()]
 
 
-def run_lengths(classes: np.ndarray) -> np.ndarray:
-    """*Pure.* Lengths (int32) of the runs of equal classes, runs of white space left out.
+def begins_of(classes: np.ndarray) -> np.ndarray:
+    """*Pure.* Where the runs of equal classes begin, runs of white space left out: bool (n,).
 
     Line ends in a row are one run: between them there is no token.
     """
-    if not len(classes):
-        return np.zeros(0, np.int32)
-    changes = np.ones(len(classes) + 1, bool)
-    np.not_equal(classes[1:], classes[:-1], out=changes[1:-1])
-    inside = classes != SPACE
-    starts, last = np.flatnonzero(changes[:-1] & inside), np.flatnonzero(changes[1:] & inside)
-    return (last - starts + 1).astype(np.int32)
+    begins = classes != SPACE
+    begins[1:] &= classes[1:] != classes[:-1]
+    return begins
+
+
+def _as_array(data: bytes | np.ndarray, starts: np.ndarray) -> pa.Array:
+    """*Pure.* The tokens of bytes without gaps."""
+    offsets = np.append(starts, len(data)).astype(np.int32)
+    return pa.Array.from_buffers(pa.binary(), len(starts), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
 def utf8_lengths(points: np.ndarray) -> np.ndarray:
@@ -135,11 +142,20 @@ def utf8_lengths(points: np.ndarray) -> np.ndarray:
 
 
 def split_ascii(block: bytes) -> tuple[bytes, bytes]:
-    """*Pure.* The ASCII lines of a block that ends with a line end, and the other lines."""
-    values = np.frombuffer(block, np.uint8)
-    ends = np.flatnonzero(values == ord("\n")) + 1
-    odd = np.unique(np.searchsorted(ends, np.flatnonzero(values >= 0x80), "right"))
-    starts = np.concatenate([[0], ends[:-1]])
-    others = [block[a:b] for a, b in zip(starts[odd].tolist(), ends[odd].tolist(), strict=True)]
-    gaps = zip([0, *ends[odd].tolist()], [*starts[odd].tolist(), len(block)], strict=True)
-    return b"".join(block[a:b] for a, b in gaps), b"".join(others)
+    """*Pure.* The ASCII lines of a block that ends with a line end, and the other lines with some of their neighbours.
+
+    Eight bytes are looked at at once; where too many of them are not ASCII, all lines are other lines.
+    """
+    whole = len(block) // 8
+    odd = np.flatnonzero(np.frombuffer(block, np.uint64, whole) & HIGH_BITS) * 8
+    if len(odd) > FEW * whole:
+        return b"", block
+    plain, others, end = [], [], 0
+    for place in [*odd.tolist(), *([] if block[whole * 8 :].isascii() else [whole * 8])]:
+        if place + 8 <= end:
+            continue
+        start = max(end, block.rfind(b"\n", end, place) + 1)
+        plain.append(block[end:start])
+        end = block.find(b"\n", min(place + 7, len(block) - 1)) + 1
+        others.append(block[start:end])
+    return b"".join([*plain, block[end:]]), b"".join(others)

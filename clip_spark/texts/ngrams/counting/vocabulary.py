@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +33,7 @@ class Vocabulary:
         least: every word here was counted at least so often.
         complete: False if a word that is counted `least` times was left out.
         distinct: different words of the corpus, rare ones too.
+        lookup: finds words; made once, on the driver, so that workers that map it need not each make their own.
     """
 
     words: pa.Array
@@ -41,6 +41,7 @@ class Vocabulary:
     least: int
     complete: bool
     distinct: int
+    lookup: WordLookup
 
     @property
     def bits(self) -> int:
@@ -51,14 +52,9 @@ class Vocabulary:
         """*Pure.* True if it holds every word that is counted `at_least` times."""
         return self.complete and at_least >= self.least
 
-    @cached_property
-    def _lookup(self) -> WordLookup:
-        """*Worker.* Made once in each process."""
-        return WordLookup(self.words)
-
     def numbers(self, words: pa.Array) -> np.ndarray:
         """*Worker.* Number of each word, uint64 (v,); 0 if it has none."""
-        return (self._lookup(words) + 1).astype(np.uint64)
+        return (self.lookup(words) + 1).astype(np.uint64)
 
 
 def part_of_words(words: pa.Array, parts: int) -> np.ndarray:
@@ -120,4 +116,4 @@ def make_vocabulary(parts: Sequence[FrequentWords], least: int) -> Vocabulary:
     table = table.sort_by([("count", "descending"), ("word", "ascending")]).combine_chunks()
     words, counts = table["word"].combine_chunks(), table["count"].to_numpy()
     complete = all(part.complete for part in parts)
-    return Vocabulary(words, counts, least, complete, sum(part.distinct for part in parts))
+    return Vocabulary(words, counts, least, complete, sum(part.distinct for part in parts), WordLookup(words))

@@ -6,18 +6,18 @@ splits --FindLines--> n-grams with their lines --shuffle by n-gram, WriteLines--
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pyarrow.parquet as pq
 
 from clip_spark import storage
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
-from clip_spark.datasets.run import begin_run
+from clip_spark.datasets.run import Run, begin_run
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
-from clip_spark.runtime.memory import Tidied
+from clip_spark.runtime.exchange import Exchange, OnSpark, done_here
 from clip_spark.runtime.session import SessionSource
-from clip_spark.runtime.tasks import collect, spread
 from clip_spark.texts import corpus
 from clip_spark.texts.ngrams.examples.lines import FindLines, WriteLines
 from clip_spark.texts.ngrams.examples.spec import SampleLinesSpec
@@ -47,21 +47,30 @@ def sample_lines(get_spark: SessionSource, spec: SampleLinesSpec) -> Manifest:
     run = begin_run(spec.output, Plan.of("examples", spec, inputs, shards), overwrite=spec.overwrite)
     if run.manifest:
         return run.manifest
-    if pending := frozenset(run.pending()):
-        wanted = _wanted(ngrams)
-        orders = tuple(sorted({text.count(" ") + 1 for text in wanted}))
+    if run.pending():
         splits = corpus.plan_splits(files, 0, lambda file: corpus.look(file.uri, form.encoding))
-        spark = get_spark()
-        told = spark.sparkContext.broadcast(wanted)
-        find = FindLines(form, told, orders, spec.examples, spec.length, pending, shards)
-        items = spread(spark, splits)
-        parts = items.flatMap(Tidied(find)).partitionBy(shards, int)
-        write = WriteLines(run.output, run.plan.fingerprint, spec.examples, pending)
-        collect(spark, STEP, parts.mapPartitionsWithIndex(Tidied(write)), items.getNumPartitions() + shards)
+        find = partial(_find, spec=spec, run=run, form=form, wanted=_wanted(ngrams), splits=splits)
+        if not done_here(get_spark, STEP, len(splits), find):
+            find(OnSpark(get_spark(), STEP))
     found = sum(int(receipt.counters["ngrams"]) for receipt in run.receipts())
     return run.commit(
         {"ngrams": found, "without_a_line": ngrams.rows - found, "form": {n: getattr(form, n) for n in FORM}}
     )
+
+
+def _find(
+    exchange: Exchange,
+    spec: SampleLinesSpec,
+    run: Run,
+    form: CountSpec,
+    wanted: frozenset[str],
+    splits: Sequence[corpus.Split],
+) -> None:
+    """*Driver.* Write the shards that are pending."""
+    pending, shards = frozenset(run.pending()), run.plan.shards
+    orders = tuple(sorted({text.count(" ") + 1 for text in wanted}))
+    find = FindLines(form, exchange.share(wanted), orders, spec.examples, spec.length, pending, shards)
+    exchange.deal(splits, find, shards, WriteLines(run.output, run.plan.fingerprint, spec.examples, pending))
 
 
 def counts_of(ngrams: Manifest) -> Manifest:
