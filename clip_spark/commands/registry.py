@@ -384,6 +384,7 @@ _ENTRIES = (
                 "the same, and switch if it finds at least as much",
                 "clip-spark migrate-index --index index/ --model ViT-B-16-SigLIP:webli --output siglip/ --bar 1",
             ),
+            ("switch to what is beside", "clip-spark migrate-index --index index/ --switch"),
             ("back to the model before", "clip-spark migrate-index --index index/ --rollback"),
         ),
     ),

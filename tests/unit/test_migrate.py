@@ -86,6 +86,19 @@ def test_a_report_switches_nothing_and_the_same_command_switches_when_told(folde
     json.dumps(dataclasses.asdict(reported))
 
 
+def test_what_is_beside_is_compared_and_switched_to_without_naming_it_again(folder: Path, other_model: str) -> None:
+    index = str(folder / "index")
+    with pytest.raises(InputError, match="no index of another model beside it; give --model and --output"):
+        migrate_index(no_spark, MigrateSpec(index=index, switch=True))
+    reported = migrate(folder)
+    again = migrate_index(no_spark, MigrateSpec(index=index))
+    assert [each["R@1"] for each in again.models] == [each["R@1"] for each in reported.models]
+    assert again.change == reported.change and model_of(folder) == "demo"
+    for said in ("now", "already"):  # never back
+        assert said in migrate_index(no_spark, MigrateSpec(index=index, switch=True)).said
+        assert model_of(folder) == other_model
+
+
 def test_the_bar_is_the_recall_of_the_first_and_needs_right_answers(folder: Path) -> None:
     wrong = "a house\t" + IDS[0]  # what the second finds for it is never that
     (folder / "asked.txt").write_text("a dog\n\na tree \t" + IDS[3] + "\n" + wrong + "\n")
@@ -196,7 +209,8 @@ def test_an_index_of_the_other_kind_and_options_that_fight_are_refused(folder: P
     with pytest.raises(InputError, match="holds images"):
         build_other(no_spark, IndexSpec(embeddings=str(folder / "texts"), output=str(folder / "index")))
     for options, match in (
-        ({}, "Give --model"),
+        ({"model": "demo"}, "Give --model"),
+        ({"output": "x", "switch": True}, "Give --model"),
         ({"rollback": True, "switch": True}, "nothing else"),
         ({"rollback": True, "forget": True}, "nothing else"),
         ({"model": "demo", "output": "x", "calibrate_with": "y"}, "--calibrate-with"),

@@ -54,10 +54,18 @@ class MigrateSpec:
             raise SpecError(f"--sample is {self.sample}; at most {MOST:,} queries are asked.")
         if self.rollback or self.forget:
             self._check_alone()
-        elif not self.embeddings and not (self.model and self.output):
-            raise SpecError("Give --model and --output, or --embeddings of the other model, or --rollback or --forget.")
+        elif not self.embeddings and bool(self.model) != bool(self.output):
+            raise SpecError(
+                "Give --model and --output, or --embeddings of the other model; without any of them what is beside the "
+                "index already is compared."
+            )
         if self.calibrate_with and not self.embeddings:
             raise SpecError("--calibrate-with goes with --embeddings; with --output it is embedded like the others.")
+
+    @property
+    def is_beside(self) -> bool:
+        """Nothing is to be made: what is beside the index already is compared, and may be switched to."""
+        return not (self.embeddings or self.model)
 
     def _check_alone(self) -> None:
         others = (self.model, self.output, self.embeddings, self.switch, self.bar, self.rollback and self.forget)

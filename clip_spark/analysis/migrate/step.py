@@ -57,6 +57,8 @@ def migrate_index(get_spark: SessionSource, spec: MigrateSpec) -> Migrated:
         return _forgotten(spec.index, info)
     if spec.rollback:
         return _back(spec.index, head, manifest, info)
+    if spec.is_beside:
+        return _beside(spec, manifest, info)
     if _is_there(spec, info):
         return Migrated(f"'{manifest.uri}' answers by model '{info.encoder['model']}' already{_kept(info)}.")
     sets = embed_again(get_spark, spec, manifest, info)
@@ -64,6 +66,17 @@ def migrate_index(get_spark: SessionSource, spec: MigrateSpec) -> Migrated:
     if beside is None:
         return Migrated(f"'{manifest.uri}' is made of these embeddings already{_kept(info)}.")
     return _compared(spec, sets, held_sources(manifest))
+
+
+def _beside(spec: MigrateSpec, manifest: Manifest, info: IndexInfo) -> Migrated:
+    """*Driver.* The same with the second index as it is; one that was first before is for --rollback."""
+    if info.other is None:
+        raise InputError(
+            f"'{manifest.uri}' has no index of another model beside it; give --model and --output, or --embeddings."
+        )
+    if info.other.was_served:
+        return Migrated(f"'{manifest.uri}' answers by model '{info.encoder['model']}' already{_kept(info)}.")
+    return _compared(spec, Sets(()), held_sources(manifest))
 
 
 def _is_there(spec: MigrateSpec, info: IndexInfo) -> bool:
@@ -121,10 +134,13 @@ def _verdict(spec: MigrateSpec, answers: list[Answers], change: dict[str, Any]) 
     """*Pure.* Why nothing is switched; empty where it is."""
     if spec.switch:
         return ""
+    if answers[0].found is None:
+        return (
+            "no query has a right answer that is known, so there is no recall and no --bar can be passed; --queries "
+            "takes the ids of right ones behind a tab, and --switch switches all the same."
+        )
     if not spec.bar:
         return "--switch changes that, or --bar where the second is good enough."
-    if answers[0].found is None:
-        return "no query has a right answer that is known, so no --bar can be passed; see the figures, then --switch."
     if lost := change["records that only the first has"]:
         return f"{lost:,} of its records are not in the second; --switch switches all the same."
     if not passes(answers[0], answers[1], spec.bar):
