@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import islice, zip_longest
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
@@ -35,6 +35,20 @@ from clip_spark.search.negatives import Ask, Exclusion, search_less
 log = logging.getLogger(__name__)
 
 LATEST_CONDITIONS = 16
+
+
+class OfQueries(TypedDict, total=False):
+    """What else is known of queries.
+
+    Attributes:
+        without: a position that is no hit, such as that of the record which is the query.
+        kind: `text` or `image`; anything else is not corrected for hubs.
+        less: what each query does not want (`negatives.Sought`), float32 (m, d); empty where none has any.
+    """
+
+    without: int
+    kind: str
+    less: Sequence[np.ndarray]
 
 
 class Ranked(NamedTuple):
@@ -127,7 +141,7 @@ class Searcher:
     def search_like_wanted(self, record_id: str, wanted: Wanted) -> Hits:
         """The same with all that `Wanted` says."""
         position, vector = self._locate(record_id)
-        return self.search(vector[None], wanted, position)[0]
+        return self.search(vector[None], wanted, without=position)[0]
 
     def search_embedding(self, embedding: np.ndarray, k: int = 10) -> Hits:
         """The records nearest to one unit vector, float32 (d,)."""
@@ -168,27 +182,13 @@ class Searcher:
         vector = self.parts.vectors.take(np.array([position]))[0]
         return position, vector / np.linalg.norm(vector)
 
-    def search(
-        self,
-        embeddings: np.ndarray,
-        wanted: Wanted,
-        without: int = MISSING,
-        kind: str = "",
-        less: Sequence[np.ndarray] = (),
-    ) -> list[Hits]:
+    def search(self, embeddings: np.ndarray, wanted: Wanted, **asked: Unpack[OfQueries]) -> list[Hits]:
         """Hits with their records for each of several unit vectors, float32 (n, d).
-
-        Args:
-            embeddings: the queries.
-            wanted: which hits, and which columns of their records.
-            without: a position that is no hit, such as that of the record which is the query.
-            kind: of the queries, `text` or `image`; anything else is not corrected for hubs.
-            less: what each query does not want (`negatives.Sought`), float32 (m, d); empty where none has any.
 
         Raises:
             SpecError: a query or the condition cannot be used.
         """
-        ranked = self.search_ranked(embeddings, wanted, without, kind, less)
+        kind, ranked = asked.get("kind", ""), self.search_ranked(embeddings, wanted, **asked)
         positions, chances = ranked.positions, self.chances(ranked, wanted, kind)
         scores = self.ranking(wanted, kind).cosines(ranked.scores, positions)
         records = self.records.take(positions[positions != MISSING], wanted.columns)
@@ -203,30 +203,19 @@ class Searcher:
         return [Hits(tuple(hits), schema=records.schema) for hits in found]
 
     def search_positions(
-        self,
-        embeddings: np.ndarray,
-        wanted: Wanted,
-        without: int = MISSING,
-        kind: str = "",
-        less: Sequence[np.ndarray] = (),
+        self, embeddings: np.ndarray, wanted: Wanted, **asked: Unpack[OfQueries]
     ) -> tuple[np.ndarray, np.ndarray]:
         """The same as cosines float32 (n, m) and positions int64 (n, m), best first, MISSING where there is no hit."""
-        found = self.search_ranked(embeddings, wanted, without, kind, less)
-        return self.ranking(wanted, kind).cosines(found.scores, found.positions), found.positions
+        found = self.search_ranked(embeddings, wanted, **asked)
+        return self.ranking(wanted, asked.get("kind", "")).cosines(found.scores, found.positions), found.positions
 
-    def search_ranked(
-        self,
-        embeddings: np.ndarray,
-        wanted: Wanted,
-        without: int = MISSING,
-        kind: str = "",
-        less: Sequence[np.ndarray] = (),
-    ) -> Ranked:
+    def search_ranked(self, embeddings: np.ndarray, wanted: Wanted, **asked: Unpack[OfQueries]) -> Ranked:
         """The same with the scores that decide the ranking: they fall, and those of several searches compare.
 
         Raises:
             SpecError: relevance is asked for, and the index has not learnt it of queries of this kind.
         """
+        kind, without, less = asked.get("kind", ""), asked.get("without", MISSING), asked.get("less", ())
         check_queries(embeddings, self.info.dim)
         selection, learnt = self._selection(wanted), self._learnt(wanted, kind)
         last = wanted.offset + wanted.k

@@ -55,7 +55,9 @@ def hits_of_both(
     """*Worker.* The hits of the first side, each with the columns of the other's record; `kind` is the query's."""
     side, partner = sides
     own = side.positions([without]).get(without, MISSING) if without else MISSING
-    scores, positions = side.searcher.search_positions(asked.vector[None], wanted, own, kind, [asked.less])
+    scores, positions = side.searcher.search_positions(
+        asked.vector[None], wanted, without=own, kind=kind, less=[asked.less]
+    )
     found = positions[0][positions[0] != MISSING]
     return told(side, partner, found, scores[0], wanted.offset, name)
 

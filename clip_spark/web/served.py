@@ -173,7 +173,7 @@ class ServedIndex:
             less: what it does not want, float32 (m, d), each as long as its weight.
         """
         with self.timings("knn_index_time"):
-            ranked = self.searcher.search_ranked(vector[None], wanted, without, kind, [less])
+            ranked = self.searcher.search_ranked(vector[None], wanted, without=without, kind=kind, less=[less])
             ranking = self.searcher.ranking(wanted, kind)
             scores = ranking.cosines(ranked.scores, ranked.positions)
         first, positions = ranked.scores[0], ranked.positions[0]
