@@ -21,6 +21,7 @@ from clip_spark.analysis.map.fitting import FitFrame
 from clip_spark.analysis.map.frame import Frame
 from clip_spark.analysis.map.measures import neighbour_recall, share_within
 from clip_spark.analysis.map.naming import best_of, region_list, scores_without_hubs
+from clip_spark.analysis.map.points import BLOCK_ROWS
 from clip_spark.analysis.map.regions import find_regions
 from clip_spark.analysis.map.sample import hashes, smallest
 from clip_spark.datasets.manifest import read_manifest
@@ -150,7 +151,8 @@ def costs(method: str, anchors: int, placed: int, dim: int) -> dict[str, Any]:
     frame = fitted(method, vectors[:anchors], vectors[:0])
     fit = time.process_time() - start
     start = time.process_time()
-    frame.locate(vectors[anchors:])
+    for first in range(anchors, len(vectors), BLOCK_ROWS):
+        frame.locate(vectors[first : first + BLOCK_ROWS])
     million = (time.process_time() - start) / placed * 1e6
     return {
         "anchors": anchors,

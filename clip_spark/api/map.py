@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clip_spark.analysis.map.frame import Frame, open_frame
+from clip_spark.analysis.map.landing import landing, titles_of_anchors
 from clip_spark.analysis.map.script import script, static_file
 from clip_spark.analysis.map.shards import frame_of
 from clip_spark.analysis.map.stored import stored_map
@@ -44,6 +45,10 @@ class Map:
         return load_encoder_like(self.manifest.extra["encoder"])
 
     @cached_property
+    def _titles(self) -> dict[str, str]:
+        return titles_of_anchors(self.manifest, self._frame)
+
+    @cached_property
     def _frame(self) -> Frame:
         return open_frame(frame_of(self.manifest))
 
@@ -77,13 +82,13 @@ class Map:
         return widget
 
     def _landing(self, message: dict[str, Any]) -> dict[str, Any]:
-        """The answer to the widget, which asks where a text lies."""
-        answer: dict[str, Any] = {"id": message.get("id"), "hits": [], "best": [], "kind": "image"}
+        """The answer to the widget, which asks where a text lies: with the fitted pictures that are nearest to it."""
+        answer = {"id": message.get("id")}
         try:
-            x, y = self.place([str(message.get("text"))])[0].tolist()
+            vector = self.encoder.encode_texts([str(message.get("text"))])[0]
         except ClipSparkError as error:
             return {**answer, "error": str(error)}
-        return {**answer, "x": x, "y": y}
+        return {**answer, **landing(self._frame, self._titles, vector)}
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """*Driver.* What a notebook shows."""

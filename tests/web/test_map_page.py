@@ -252,6 +252,8 @@ def test_a_notebook_shows_the_map_and_its_kernel_places_texts(page: Any, map_uri
     page.press(".map-find input", "Enter")
     expect(page.locator(".landed b")).to_have_text("cat")
     assert page.evaluate("model.sent[0].text") == "cat"
+    expect(page.locator(".map-status")).to_have_text("The nearest 1 are lit.")
+    expect(page.locator(".map-items button")).to_have_text("a cat0.500")
     page.focus(".map-stage")
     page.keyboard.press("l")
     until(page, "model.values.selected?.length > 0")
@@ -259,7 +261,8 @@ def test_a_notebook_shows_the_map_and_its_kernel_places_texts(page: Any, map_uri
 
 MODEL = """(text) => {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)), heard = [];
-  const landing = { x: 0, y: 0, hits: [], best: [], kind: "image" };
+  const hit = { record_id: "1", score: 0.5, x: 0, y: 0 };
+  const landing = { x: 0, y: 0, hits: [hit], best: [{ title: "a cat", score: 0.5, record: hit }], kind: "image" };
   window.model = {
     values: { data: new DataView(bytes.buffer), height: 500 }, sent: [],
     get(name) { return this.values[name]; },

@@ -171,7 +171,17 @@ def test_a_notebook_places_texts_where_the_server_does(client: TestClient, map_u
     answers: list[dict[str, Any]] = []
     shown.send = answers.append
     shown._handle_custom_msg({"id": "1", "text": "cat"}, [])
-    assert answers[0]["id"] == "1" and (answers[0]["x"], answers[0]["y"]) == tuple(opened.place(["cat"])[0].tolist())
+    answer = answers[0]
+    assert answer["id"] == "1" and (answer["x"], answer["y"]) == tuple(opened.place(["cat"])[0].tolist())
+    there = {
+        hit["record_id"]: hit for hit in client.post("/maps/emoji/search", json={"text": "cat", "k": 15}).json()["hits"]
+    }
+    assert len(answer["hits"]) == 15 and answer["hits"][0]["record_id"] == next(iter(there))
+    for hit in answer["hits"]:
+        if hit["record_id"] in there:
+            assert hit == pytest.approx(there[hit["record_id"]], abs=1e-4)
+    titles = [one["title"] for one in answer["best"]]
+    assert titles[0] == client.get("/search", params={"q": "cat", "k": 1, "index": "images"}).json()["hits"][0]["title"]
 
 
 def test_a_polygon_holds_what_lies_in_it_whatever_the_zoom(client: TestClient, points: dict[Any, Any]) -> None:

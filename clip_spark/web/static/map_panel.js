@@ -88,7 +88,7 @@ export class Panel {
   hits(words, found) {
     const off = found.hits.filter((hit) => hit.x === null).length;
     const note = off ? ` ${number(off)} of them ${off === 1 ? "is" : "are"} not on the map.` : "";
-    this.say(found.hits.length ? `The nearest ${number(found.hits.length)} are lit.${note}` : "Nothing found.");
+    this.say(found.hits.length ? `The nearest ${number(found.hits.length)} are lit.${note}` : "Nothing is lit: no hit of it is on the map.");
     const places = new Map(found.hits.map((hit) => [hit.record_id, hit]));
     const rows = found.best.map((hit) => this.item({ ...hit, ...places.get(hit.record.record_id), kind: found.kind }, hit.score.toFixed(3)));
     const clear = el("button", { type: "button", onclick: () => this.view.options.cleared?.() ?? this.view.unlight() }, "Clear");

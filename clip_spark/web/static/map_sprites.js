@@ -2,6 +2,7 @@
 // they are while one moves; 64 are asked for at once.
 
 import { SHEET, SHEETS } from "./map_gl.js";
+import { Queue } from "./map_queue.js";
 
 export const SIZE = 54; // CSS pixels of a picture's longer side
 const A_SHEET = SHEET * SHEET, AT_ONCE = 3, MOST = 700;
@@ -14,7 +15,7 @@ export class Sprites {
     this.came = came;
     this.cells = new Map(); // point -> {sheet, at}
     this.sheets = []; // by place in the texture: {names, used, ready}
-    this.coming = 0;
+    this.queue = new Queue(AT_ONCE, (names) => this.fetch(names));
     this.clock = 0;
     this.chosen = [];
   }
@@ -62,11 +63,7 @@ export class Sprites {
 
   ask() {
     const missing = this.chosen.filter(({ name }) => !this.cells.has(name)).map(({ name }) => name);
-    while (missing.length && this.coming < AT_ONCE) {
-      const place = this.place();
-      if (place === null) return;
-      this.fetch(place, missing.splice(0, A_SHEET));
-    }
+    this.queue.want(Array.from({ length: Math.ceil(missing.length / A_SHEET) }, (_, at) => missing.slice(at * A_SHEET, (at + 1) * A_SHEET)));
   }
 
   /** A place for a sheet: a free one, or that of the sheet which nobody has seen for longest. */
@@ -79,22 +76,20 @@ export class Sprites {
     return at;
   }
 
-  async fetch(place, names) {
+  async fetch(names) {
+    const place = this.place();
+    if (place === null) return; // the next view asks again
     const sheet = { names, used: this.clock, ready: false };
     this.sheets[place] = sheet;
     names.forEach((name, at) => this.cells.set(name, { sheet: place, at }));
-    this.coming++;
     try {
       const image = await this.source.sheet(names);
-      if (this.sheets[place] !== sheet) return void this.coming--; // the card was lost meanwhile
-      this.painter.putSheet(place, image);
+      if (this.sheets[place] === sheet) this.painter.putSheet(place, image); // else the card was lost meanwhile
       image.close?.();
       sheet.ready = true;
-      this.coming--;
       this.came();
-      return void this.ask();
+      this.ask(); // a place may be free by now
     } catch {
-      this.coming--;
       for (const name of names) this.cells.delete(name); // they stay dots; the next view asks again
       Object.assign(sheet, { ready: true, names: [] });
     }

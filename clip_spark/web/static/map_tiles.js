@@ -1,6 +1,7 @@
 // Which tiles of a map a view needs, and those that are here: loaded a few at a time, and let go of when many others were seen.
 
 import { readArrow } from "./map_arrow.js";
+import { Queue } from "./map_queue.js";
 
 const AT_ONCE = 6, HELD_POINTS = 900_000;
 const CELLS = 8; // along each side of a tile; the points of a cell lie together, so that what is out of sight is not drawn
@@ -40,12 +41,9 @@ export class Tiles {
     this.source = source;
     this.came = came;
     this.went = went;
-    this.failed = failed;
+    this.queue = new Queue(AT_ONCE, (name, signal) => this.fetch(name, signal), failed);
     this.all = new Map(Object.entries(map.tiles).map(([name, points]) => [name, named(name, points)]));
     this.here = new Map(); // in the order in which they were seen last
-    this.coming = new Map();
-    this.wanted = [];
-    this.lost = new Map();
   }
 
   /** Zoom whose tiles are about so many pixels wide. */
@@ -89,42 +87,20 @@ export class Tiles {
         found.push(tile);
       } else missing.push(name);
     }
-    this.wanted = missing;
-    for (const [name, abort] of this.coming) if (!missing.includes(name)) abort.abort();
-    this.load();
+    this.queue.want(missing);
+    this.queue.drop();
     return found;
   }
 
   get whole() {
-    return !this.wanted.length;
+    return !this.queue.wanted.length;
   }
 
-  load() {
-    for (const name of this.wanted) {
-      if (this.coming.size >= AT_ONCE) return;
-      if (!this.coming.has(name) && !this.here.has(name) && !(this.lost.get(name) > performance.now())) this.fetch(name);
-    }
-  }
-
-  async fetch(name) {
-    const abort = new AbortController();
-    this.coming.set(name, abort);
-    try {
-      const file = readArrow(await this.source.tile(name, abort.signal));
-      const tile = sorted(file, this.all.get(name));
-      this.here.set(name, tile);
-      this.wanted = this.wanted.filter((other) => other !== name);
-      this.tidy();
-      this.came(tile);
-    } catch (error) {
-      if (error.name !== "AbortError") {
-        this.lost.set(name, performance.now() + 5000); // not asked for again at once
-        this.failed(error);
-      }
-    } finally {
-      this.coming.delete(name);
-      this.load();
-    }
+  async fetch(name, signal) {
+    const tile = sorted(readArrow(await this.source.tile(name, signal)), this.all.get(name));
+    this.here.set(name, tile);
+    this.tidy();
+    this.came(tile);
   }
 
   tidy() {
