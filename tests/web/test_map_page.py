@@ -84,6 +84,32 @@ def test_a_map_shows_all_and_its_names_and_axe_finds_nothing(page: Any, url: str
     assert [(one["id"], one["nodes"][0]["html"][:200], one["nodes"][0].get("failureSummary")) for one in found] == []
 
 
+def test_a_name_is_not_said_again_inside_of_its_region(page: Any, url: str) -> None:
+    open_map(page, url)
+    until(page, STILL)
+    page.evaluate(f"""() => {{
+      const {{ names, camera }} = {VIEW}, away = 120 / camera.scale;
+      const at = (right, up) => ({{ x: camera.x + right * away, y: camera.y + up * away }});
+      const fine = [["cat", at(1, 0)], ["dog", at(-1, 1)], ["dog", at(-1, -1)]];
+      const coarse = [{{ name: "cat", level: 0, ...at(0, 0) }}];
+      names.regions = [coarse, fine.map(([name, place]) => ({{ name, level: 1, ...place }}))];
+      camera.home = camera.scale / 2;
+      names.lay(camera, []);
+    }}""")
+    assert sorted(page.locator(".map-names span").all_inner_texts()) == ["cat", "dog", "dog"]
+
+
+def test_a_landing_can_be_read_where_a_person_chooses_the_colours(page: Any, url: str) -> None:
+    page.emulate_media(forced_colors="active", color_scheme="dark")
+    open_map(page, url)
+    page.fill("#words", "cat")
+    page.press("#words", "Enter")
+    expect(page.locator(".landed b")).to_have_text("cat")
+    style = page.evaluate("getComputedStyle(document.querySelector('.landed b')).color")
+    ground = page.evaluate("getComputedStyle(document.querySelector('.landed b')).backgroundColor")
+    assert (style, ground) == ("rgb(255, 255, 255)", "rgb(0, 0, 0)")
+
+
 def test_a_search_lands_with_its_hits_and_back_is_where_one_was(page: Any, url: str) -> None:
     open_map(page, url)
     for words, marks in (("cat", ["cat"]), ("red flag", ["cat", "red flag"])):

@@ -116,6 +116,21 @@ def test_axe_finds_nothing_in_what_is_opened(page: Any, url: str, view: str) -> 
     no_violations(page)
 
 
+def test_edges_are_seen_where_a_person_chooses_the_colours(page: Any, url: str) -> None:
+    answer_prompts(page, TOKEN)
+    page.emulate_media(forced_colors="active", reduced_motion="reduce")
+    page.set_viewport_size({"width": 800, "height": 900})
+    page.goto(f"{url}?q=cat")
+    page.wait_for_selector(SHOWN)
+    page.hover(".card >> nth=1")  # what is shown over its picture can be read too
+    no_violations(page)
+    page.click(".card .info >> nth=0", force=True)
+    page.wait_for_selector("#details .side")
+    width = "(place) => getComputedStyle(document.querySelector(place)).borderTopWidth"
+    assert [page.evaluate(width, place) for place in (".card", "#details")] == ["1px", "1px"]
+    no_violations(page)
+
+
 def no_violations(page: Any) -> None:
     found = axe.Axe().run(page).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"][:200], one["nodes"][0].get("failureSummary")) for one in found] == []

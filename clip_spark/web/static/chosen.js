@@ -86,6 +86,7 @@ async function takeDown(event) {
     }
     showBar();
     $("status").textContent = `${what} ${chosenWords(parts)} taken down.`;
+    $("status").scrollIntoView({ block: "nearest" });
   } catch (error) {
     event.target.textContent = error.message;
   }

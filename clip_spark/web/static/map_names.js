@@ -16,17 +16,21 @@ export class Names {
     this.shown = [];
   }
 
-  /** Lay out for a camera; names of coarse regions and of large ones find room first. `taken` are boxes in pixels. */
+  /**
+   * Lay out for a camera; names of coarse regions and of large ones find room first, and a region inside of one of its name
+   * says nothing more. `taken` are boxes in pixels.
+   */
   lay(camera, taken) {
-    const zoom = camera.scale / camera.home, boxes = [...taken];
+    const zoom = camera.scale / camera.home, boxes = [...taken], levels = new Map();
     const last = this.regions.length - 1;
     this.shown = this.regions.flat().filter(({ level }) => {
       const [from, to] = SHOWN[Math.min(level, SHOWN.length - 1)];
       return zoom >= from && (zoom < to || level === last);
-    }).map((region) => ({ region, box: this.box(camera, region) })).filter(({ box }) => {
+    }).map((region) => ({ region, box: this.box(camera, region) })).filter(({ region: { name, level }, box }) => {
       const inside = box[0] > -20 && box[1] > 0 && box[2] < camera.width + 20 && box[3] < camera.height;
-      if (!inside || boxes.some((other) => overlap(box, other))) return false;
+      if (!inside || (levels.get(name) ?? level) !== level || boxes.some((other) => overlap(box, other))) return false;
       boxes.push(box);
+      levels.set(name, level);
       return true;
     });
     this.origin = camera.toMap(0, 0);
