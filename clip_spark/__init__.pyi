@@ -76,6 +76,7 @@ def adopt_index(
     model: Text,
     recall: float = 0.95,
     max_query_ms: float = 10.0,
+    queries: Text = "",
     seed: int = 0,
     overwrite: bool = False,
     modality: Text = "auto",
@@ -92,10 +93,11 @@ def adopt_index(
         model: the model that made them, by which queries will be encoded: ViT-B/32, ARCH:PRETRAINED, ....
         recall: recall@10 against exact search that the search parameters must reach.
         max_query_ms: milliseconds that a query may take; recall comes first, and a warning says so.
+        queries: embeddings of the other kind, with which recall is measured too; over pictures bundled captions are, without.
         seed: seed of the test queries.
         overwrite: replace what another run left in output.
         modality: image or text; auto tells by the layout and the columns.
-        metadata: parquet files with a row for each vector, in the order of names (and one beside each npy file); of an index also a .npy of ids or a .txt of lines.
+        metadata: parquet files with a row for each vector, in the order of names (one beside each npy file, by number); of an index also a .npy of ids or a .txt of lines.
         id_column: column that tells records apart, as of make-records; empty takes the place of the row.
         uri_column: column of the picture's path or link; empty finds it.
         text_column: column of the text, or of the picture's caption; empty finds it.
@@ -498,7 +500,7 @@ def import_embeddings(
         embedding_column: column of parquet that holds the vectors; empty finds it.
         overwrite: replace what another run left in output.
         modality: image or text; auto tells by the layout and the columns.
-        metadata: parquet files with a row for each vector, in the order of names (and one beside each npy file); of an index also a .npy of ids or a .txt of lines.
+        metadata: parquet files with a row for each vector, in the order of names (one beside each npy file, by number); of an index also a .npy of ids or a .txt of lines.
         id_column: column that tells records apart, as of make-records; empty takes the place of the row.
         uri_column: column of the picture's path or link; empty finds it.
         text_column: column of the text, or of the picture's caption; empty finds it.
@@ -539,7 +541,7 @@ def import_index(
         model: the model that made them, by which queries will be encoded: ViT-B/32, ARCH:PRETRAINED, ....
         overwrite: replace what another run left in output.
         modality: image or text; auto tells by the layout and the columns.
-        metadata: parquet files with a row for each vector, in the order of names (and one beside each npy file); of an index also a .npy of ids or a .txt of lines.
+        metadata: parquet files with a row for each vector, in the order of names (one beside each npy file, by number); of an index also a .npy of ids or a .txt of lines.
         id_column: column that tells records apart, as of make-records; empty takes the place of the row.
         uri_column: column of the picture's path or link; empty finds it.
         text_column: column of the text, or of the picture's caption; empty finds it.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from clip_spark import storage
@@ -21,11 +22,16 @@ from clip_spark.datasets.embeddings import embedding_table
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
+from clip_spark.embed.imported.spec import ImportSpec
+from clip_spark.embed.imported.step import import_embeddings
 from clip_spark.index.build.build import build_index
 from clip_spark.index.change.calibrate import calibrate_index
 from clip_spark.index.change.generation import begin_change
 from clip_spark.index.change.other import build_other, forget_other, switch_to_other
 from clip_spark.index.change.remove import remove_records
+from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.imported.adopt import adopt_index
+from clip_spark.index.imported.spec import AdoptSpec
 from clip_spark.index.specs import CalibrateSpec, IndexSpec, RemoveSpec
 from tests.helpers_disturbed import Command
 from tests.helpers_embeddings import ENCODER, FakeSpec, numbered, unit_vectors, write_embeddings
@@ -33,8 +39,11 @@ from tests.helpers_spark import one_by_one
 
 Source = tuple[str, int]
 """A set of embeddings and its version: --overwrite replaces one by the other, with other rows."""
-SETS, INDICES, VERSIONS, EACH = ("a", "b", "c"), ("index", "second"), (0, 1), 4
-COLUMNS = {"a": pa.schema([]), "b": pa.schema([("year", pa.int64())]), "c": pa.schema([("author", pa.string())])}
+SETS, INDICES, VERSIONS, EACH = ("a", "b", "c", "d"), ("index", "second"), (0, 1), 4
+IMPORTED = "d"
+"""The set that comes by import-embeddings; the others are written as embed steps do."""
+YEAR, AUTHOR = pa.schema([("year", pa.int64())]), pa.schema([("author", pa.string())])
+COLUMNS = {"a": pa.schema([]), "b": YEAR, "c": AUTHOR, IMPORTED: YEAR}
 """Of a user's own; an index has those of all its sets, and null where a set lacks one."""
 TEXTS = numbered(len(SETS) * len(VERSIONS) * EACH)
 NEAR = 0.9
@@ -54,6 +63,8 @@ MODELS = (ENCODER, {**ENCODER, "model": "other", "weights_sha256": "v"})
 BY_MODEL = (VECTORS, unit_vectors(len(TEXTS), dim=8, seed=13))
 OTHERS: dict[str, Source] = {"a2": ("a", 0), "b2": ("b", 1)}
 """Sets by the second model, of the same records."""
+FOREIGN: dict[str, tuple[Source, str]] = {"flat": (("a", 1), "Flat"), "graph": (("c", 0), "HNSW4")}
+"""Faiss indices that another tool has made, of the records of some sets; and their kinds."""
 
 
 def rows_of_set(source: Source) -> range:
@@ -65,7 +76,7 @@ def rows_of_set(source: Source) -> range:
 def columns_of(row: int) -> dict[str, Any]:
     """What the user's own columns hold in a row."""
     name = SETS[row // (len(VERSIONS) * EACH)]
-    return {"b": {"year": 1900 + row}, "c": {"author": f"author {row}"}}.get(name, {})
+    return {"b": {"year": 1900 + row}, "c": {"author": f"author {row}"}, IMPORTED: {"year": 7 + row}}.get(name, {})
 
 
 @dataclass(frozen=True)
@@ -194,6 +205,9 @@ def write_set(
     folder: str, name: str, version: int, *, overwrite: bool = True, model: int = 0, output: str = ""
 ) -> None:
     """Two shards, unless this version is there already."""
+    if name == IMPORTED:
+        import_set(folder, version, overwrite)
+        return
     uri, rows = storage.join(folder, output or name), list(rows_of_set((name, version)))
     plan = Plan.of("embeddings", FakeSpec(output=uri, seed=version, rows=EACH), {}, 2)
     run = begin_run(uri, plan, overwrite=False) if not overwrite else begin_run(uri, plan, overwrite=True)
@@ -201,6 +215,50 @@ def write_set(
         _write_shard(run.output, plan.fingerprint, number, name, rows[number * 2 : number * 2 + 2], model)
     columns = ["record_id", "text", *COLUMNS[name].names]
     run.commit({"encoder": MODELS[model], "modality": "text", "dim": VECTORS.shape[1], "columns": columns})
+
+
+def import_set(folder: str, version: int, overwrite: bool) -> None:
+    """The imported set, in two shards."""
+    source, output = storage.join(folder, f"{IMPORTED}{version}-in"), storage.join(folder, IMPORTED)
+    spec = ImportSpec(
+        embeddings=source, output=output, overwrite=overwrite, model="fake", modality="text", id_column="text",
+        shard_rows=2,
+    )  # fmt: skip
+    import_embeddings(no_session, spec)
+
+
+def write_foreign_things(folder: str) -> None:
+    """What other tools have left: vectors in parquet, and Faiss indices with metadata."""
+    for version in VERSIONS:
+        table = foreign_table((IMPORTED, version))
+        vectors = pa.array(list(VECTORS[list(rows_of_set((IMPORTED, version)))]), pa.list_(pa.float32()))
+        place = storage.join(folder, f"{IMPORTED}{version}-in", "0.parquet")
+        with storage.open_write(place) as stream:
+            pq.write_table(table.append_column("embedding", vectors), stream)
+    for name, (source, key) in FOREIGN.items():
+        index = load_faiss().index_factory(VECTORS.shape[1], key, load_faiss().METRIC_INNER_PRODUCT)
+        index.add(VECTORS[list(rows_of_set(source))])
+        storage.write_bytes(storage.join(folder, name, "knn.index"), load_faiss().serialize_index(index).tobytes())
+        with storage.open_write(storage.join(folder, name, "metadata/0.parquet")) as stream:
+            pq.write_table(foreign_table(source), stream)
+
+
+def foreign_table(source: Source) -> pa.Table:
+    """Texts and the user's own columns of a set."""
+    rows = rows_of_set(source)
+    own = {name: [columns_of(row)[name] for row in rows] for name in COLUMNS[source[0]].names}
+    return pa.table({"text": [TEXTS[row] for row in rows], **own})
+
+
+def adopting(index: str, name: str, *, overwrite: bool) -> Command:
+    """adopt-index: its file would bring back what was taken down, so then it is refused."""
+
+    def run(folder: str) -> object:
+        source, output = storage.join(folder, name), storage.join(folder, index)
+        spec = AdoptSpec(index=source, output=output, overwrite=overwrite, model="fake", id_column="text")
+        return adopt_index(no_spark, spec)
+
+    return Command(f"adopt {index} {name}", run, lambda world: world.change(index, lambda s: s.of(FOREIGN[name][0])))
 
 
 def _write_shard(output: str, plan: str, number: int, name: str, rows: list[int], model: int) -> None:
@@ -317,7 +375,7 @@ def calibrating(index: str) -> Command:
 
     def run(folder: str) -> object:
         spec = CalibrateSpec(index=storage.join(folder, index), queries=storage.join(folder, ASKED))
-        return calibrate_index(no_spark, spec)
+        return calibrate_index(no_session, spec)  # a graph is asked part by part
 
     return Command(f"calibrate {index}", run, lambda world: world)
 
@@ -336,6 +394,7 @@ COMMANDS = st.one_of(
     st.builds(building, _indices, _names, overwrite=st.booleans()),
     st.builds(building, _indices, _names, append=st.just(True)),
     st.builds(removing, _indices, st.sampled_from(range(len(TEXTS))), where=st.booleans(), compact=st.booleans()),
+    st.builds(adopting, _indices, st.sampled_from(tuple(FOREIGN)), overwrite=st.booleans()),
     st.builds(compacting, _indices),
     st.builds(calibrating, _indices),
     st.builds(building_beside, _indices, st.sampled_from(tuple(OTHERS))),

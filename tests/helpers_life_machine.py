@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -14,12 +15,15 @@ from clip_spark import storage
 from clip_spark.datasets.commit import read_head
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.schema import record_id
+from clip_spark.embed.imported import step as import_step
 from clip_spark.index.build import build as build_module
 from clip_spark.index.files.layout import IndexInfo, index_info
+from clip_spark.index.imported import adopt, foreign_file
 from clip_spark.index.open.records import RecordReader
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
 from tests.helpers_disturbed import Command, disturbed
+from tests.helpers_embeddings import ENCODER
 from tests.helpers_life import (
     ASKING,
     COMMANDS,
@@ -27,12 +31,14 @@ from tests.helpers_life import (
     QUERY,
     SETS,
     TEXTS,
+    VECTORS,
     VERSIONS,
     State,
     World,
     columns_of,
     rows_of_set,
     write_asked,
+    write_foreign_things,
     write_set,
 )
 from tests.helpers_spark import in_this_process
@@ -49,6 +55,8 @@ class Life(disturbed(COMMANDS, writes=14)):
         self.patch.setattr(build_module, "log", type("Quiet", (), {"info": staticmethod(lambda *_: None)})())
         in_this_process(self.patch)
         self.folder = self.new_folder()
+        know_the_model(self.patch)
+        write_foreign_things(self.folder)
         for name in SETS:
             write_set(self.folder, name, 0, overwrite=False)
         write_asked(self.folder)
@@ -174,6 +182,17 @@ class Life(disturbed(COMMANDS, writes=14)):
             searcher, then, index = self.reader
             removed = self.world.states[INDICES.index(index)].removed
             assert set(then.rows) - removed <= set(rows_found(searcher)) <= set(then.answer())
+
+
+def know_the_model(patch: pytest.MonkeyPatch) -> None:
+    """The model of all sets, for commands that name it; what reads foreign files does so in this process."""
+    info = {**ENCODER, "dim": VECTORS.shape[1], "context_length": 9}
+    model = SimpleNamespace(info=lambda: info, stats=lambda: SimpleNamespace(rates={}))
+    for module in (adopt, import_step):
+        patch.setattr(module, "check_model", lambda name: None)
+        patch.setattr(module, "load_encoder", lambda spec: model)
+    patch.setattr(import_step, "run_shards", lambda spark, step, items, work: [work(item) for item in items])
+    patch.setattr(foreign_file, "_child_of", lambda path, size: foreign_file.answer)
 
 
 def column(uri: str, name: str) -> list[str]:

@@ -116,7 +116,7 @@ class Run:
         if (done := self.committed_elsewhere()) is not None:  # its report is official
             return done
         if found_plan(self.output) is None:
-            raise OutputError(self._why_deleted())
+            raise OutputError(self.why_deleted())
         receipts = self.receipts()
         check_complete(self.numbers, receipts)
         check_files(self.output, receipts)
@@ -143,7 +143,7 @@ class Run:
         official = self._make_official(dataclasses.replace(manifest, beside=self._sizes(beside)))
         return dataclasses.replace(official, news=self.again or told(official.extra.get(GROWTH, {})))
 
-    def _why_deleted(self) -> str:
+    def why_deleted(self) -> str:
         """Give up; gives the reason: another writer was quicker, or `clean` took this run for dead."""
         self.abandon()
         if self.head and self.head.manifest is None and (now := read_head(self.head.uri)).manifest is not None:

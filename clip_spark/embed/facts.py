@@ -6,9 +6,9 @@ import logging
 import time
 from typing import Any
 
-from clip_spark import storage
 from clip_spark.datasets.run import Refine, Run
-from clip_spark.embed.task import ENCODER, RATES, SAMPLE, noted_encoder
+from clip_spark.embed.task import RATES, SAMPLE, noted_encoder
+from clip_spark.errors import OutputError
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +20,13 @@ def facts(run: Run, modality: str, price_per_hour: float) -> dict[str, Any]:
         run: the run whose shards are all there.
         modality: text or image.
         price_per_hour: of the cluster; 0 leaves the cost out. It counts this run, not one that it resumed.
+
+    Raises:
+        OutputError: what this run has written was deleted meanwhile.
     """
-    noted = storage.read_json(storage.join(run.output, ENCODER))
+    noted = noted_encoder(run.output)
+    if noted is None:
+        raise OutputError(run.why_deleted())
     encoder = {key: value for key, value in noted.items() if key not in (RATES, SAMPLE)}
     found = {"encoder": encoder, "modality": modality, "dim": encoder["dim"]}
     rows = sum(receipt.rows for receipt in run.receipts()) if price_per_hour else 0

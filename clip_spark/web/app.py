@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from clip_spark import __version__
+from clip_spark.datasets.manifest import Manifest
 from clip_spark.errors import ClipSparkError
-from clip_spark.web import card, figures_routes, page, query_routes, search_routes, takedowns, wire_routes
+from clip_spark.web import card, figures_routes, lines_routes, page, query_routes, search_routes, takedowns, wire_routes
 from clip_spark.web.access import COOKIE, is_token
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import add_handlers, refusal
@@ -21,22 +24,26 @@ from clip_spark.web.pictures import PictureCache
 from clip_spark.web.shortcut import Shortcut
 
 
-def create_app(catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_000) -> FastAPI:
+def create_app(
+    catalog: Catalog, rules: Rules = EVERYBODY, *, max_k: int = 10_000, examples: Sequence[Manifest] = ()
+) -> FastAPI:
     """*Server.* The app over open indices.
 
     Args:
         catalog: the indices.
         rules: who may ask for what.
         max_k: most hits of one request.
+        examples: lines of n-grams, as sample-lines has kept them.
     """
     # No /docs: those pages load their scripts from another host. /openapi.json describes the API.
     app = FastAPI(title="clip-spark", version=__version__, docs_url=None, redoc_url=None)
     app.state.catalog, app.state.max_k, app.state.pictures = catalog, max_k, PictureCache()
+    app.state.examples = tuple(examples)
     add_handlers(app)
     app.add_api_route("/health", _health, name="health")
     app.add_api_route("/ready", _ready, name="ready")
     app.include_router(search_routes.router)
-    for routes in (card, query_routes, takedowns, maps_routes, maps_scores, wire_routes, figures_routes):
+    for routes in (card, query_routes, takedowns, lines_routes, maps_routes, maps_scores, wire_routes, figures_routes):
         app.include_router(routes.router)
     app.add_api_route("/token", _log_in, methods=["POST"], status_code=204, include_in_schema=False)
     app.include_router(page.router)

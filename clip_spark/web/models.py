@@ -39,6 +39,21 @@ class IndexAnswer(Strict):
     maps: list[str] = Field(description="maps that show its records")
     most_hits: int = Field(description="that this server gives to one query")
     takedowns: bool = Field(description="whether this server takes records down (POST /takedown)")
+    lines: bool = Field(description="whether this server knows lines in which texts stand (GET /lines)")
+
+
+class LineAnswer(Strict):
+    """A line of a corpus."""
+
+    line: str
+    source: str = Field(description="its file")
+
+
+class LinesAnswer(Strict):
+    """Lines in which an n-gram stands."""
+
+    text: str
+    lines: list[LineAnswer]
 
 
 class RecallAtK(Strict):

@@ -51,7 +51,7 @@ def indices(request: Request) -> JSONResponse:
     """What is served."""
     catalog = _catalog(request)
     state = request.app.state
-    same = {"most_hits": state.max_k, "takedowns": state.takedowns}
+    same = {"most_hits": state.max_k, "takedowns": state.takedowns, "lines": bool(state.examples)}
     return JSONResponse([{**_index_json(catalog, index), **same} for index in catalog.indices.values()])
 
 

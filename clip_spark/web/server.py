@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
+from clip_spark.datasets.manifest import read_manifest
 from clip_spark.errors import InputError
 from clip_spark.runtime.memory import tidy
 from clip_spark.search.resident_server import answering
@@ -46,8 +47,9 @@ def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None
     with listen(spec.host, spec.port) as listener:
         names, token = names_on(spec.host), spec.read_token()
         rules = Rules(names, spec.cors, token, spec.rate, spec.max_upload_bytes, spec.takedowns)
+        examples = [read_manifest(uri, "examples") for uri in spec.examples]
         catalog = Catalog.open(named_uris(spec.index), named_uris(spec.map, "map"), fetches=spec.fetch_urls)
-        app = create_app(catalog, rules, max_k=spec.max_k)
+        app = create_app(catalog, rules, max_k=spec.max_k, examples=examples)
         # Requests have threads of their own; with those of BLAS beside them, eight did a twentieth of the work.
         threadpool_limits(1, user_api="blas")
         if spec.log_requests:

@@ -23,6 +23,9 @@ class ServeSpec:
 
     index: tuple[str, ...] = option("indices to serve; NAME=URI gives one a name", holds=URI)
     map: tuple[str, ...] = option("maps of the indices' embeddings to show; NAME=URI gives one a name", (), holds=URI)
+    examples: tuple[str, ...] = option(
+        "what sample-lines has kept: texts show lines in which they stand", (), holds=URI, kinds=("examples",)
+    )
     host: str = option("address to listen on; 0.0.0.0 opens the server to the network", "127.0.0.1")
     port: int = option("port to listen on; 0 takes a free one", 8000)
     max_k: int = option("most hits that one request may ask for, those before its page included", 10_000)

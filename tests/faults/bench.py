@@ -28,7 +28,7 @@ from tests.services.seaweed import BUCKET, S3Server, s3_server
 BASE = f"s3://{BUCKET}/base"
 DECOMMISSIONING = {"SPARK_WORKER_OPTS": "-Dspark.decommission.enabled=true"}
 TRIGGERS = ("first shard", "middle", "commit")
-ONE_OF_EACH_SHARD = ("counts/", "records/", "tags/", "points/", "duplicates/")
+ONE_OF_EACH_SHARD = ("counts/", "records/", "tags/", "points/", "duplicates/", "examples/")
 """Of these folders each shard puts one file, whatever else it writes."""
 
 

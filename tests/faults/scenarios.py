@@ -20,11 +20,11 @@ from tests.faults.machines import decommission, full_disk, late_worker, nothing_
 from tests.faults.migrations import migrate_and_kill, migrate_beside_a_server
 from tests.faults.pairs import clean_beside, overwrite_beside, rebuild_beside_a_server
 from tests.faults.poison import only_poison_is_missing, poison
-from tests.faults.steps import COUNT, DOWNLOAD, DUPLICATES, IMAGES, INDEX, MAP, TAGS, TEXT, FaultStep
+from tests.faults.steps import COUNT, DOWNLOAD, DUPLICATES, IMAGES, IMPORT, INDEX, LINES, MAP, TAGS, TEXT, FaultStep
 from tests.faults.victims import KILLS
 from tests.services.proxy import every
 
-ALL = (DOWNLOAD, COUNT, TEXT, IMAGES, INDEX, TAGS, MAP, DUPLICATES)
+ALL = (DOWNLOAD, COUNT, TEXT, IMAGES, INDEX, TAGS, MAP, DUPLICATES, IMPORT, LINES)
 
 
 @dataclass(frozen=True)

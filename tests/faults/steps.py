@@ -72,5 +72,6 @@ IMPORT = FaultStep(
     "imported",
     {"embeddings": "{base}/text-embeddings/embeddings", "modality": "text", "model": "demo", "shard-rows": "200"},
 )
-STEPS = (COUNT, FILTER, TEXT, IMAGES, INDEX, TAGS, MAP, DUPLICATES, IMPORT, DOWNLOAD)
+LINES = FaultStep("sample-lines", "lines", {"ngrams": "{base}/ngrams", "shards": "3"})
+STEPS = (COUNT, FILTER, TEXT, IMAGES, INDEX, TAGS, LINES, IMPORT, MAP, DUPLICATES, DOWNLOAD)
 """In the order in which they feed each other; what feeds none comes last, for all before a step are run first."""

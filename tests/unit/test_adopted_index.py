@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from clip_spark.analysis.migrate.sets import embed_again
+from clip_spark.analysis.migrate.spec import MigrateSpec
 from clip_spark.analysis.publish.contents import Contents
 from clip_spark.errors import InputError, ModelError, OutputError, SpecError
 from clip_spark.index.build.build import build_index
@@ -238,6 +240,13 @@ def test_what_does_not_fit_is_a_sentence(tmp_path: Path) -> None:
     write_foreign(tmp_path / "good.index", "Flat", unit(20))
     with pytest.raises(SpecError, match="say --modality image or text"):
         adopt(tmp_path / "good.index", tmp_path / "index")
+    with pytest.raises(InputError, match="does not exist, or holds no files"):
+        adopt(tmp_path / "nowhere", tmp_path / "index")
+    (tmp_path / "odd.index").write_bytes(b"hello")
+    with pytest.raises(
+        InputError, match=r"is no usable Faiss index: Index type 0x6c6c6568 \(\"hell\"\) not recognized"
+    ):
+        adopt(tmp_path / "odd.index", tmp_path / "index")
     made = adopt(tmp_path / "good.index", tmp_path / "index", modality="text")
     assert adopt(tmp_path / "good.index", tmp_path / "index", modality="text").created == made.created
     with pytest.raises(OutputError, match="holds another index"):
@@ -276,3 +285,22 @@ def test_a_whole_one_is_published_with_what_it_was(tmp_path: Path, key: str) -> 
         np.testing.assert_array_equal(published.search(vectors[:9], 3)[1], index.search(vectors[:9], 3)[1])
     np.testing.assert_allclose(contents.vectors(4, 6), vectors[4:6], atol=0.4 if "PQ" in key else 0)
     contents.close()
+
+
+def test_a_migration_says_that_it_needs_the_embeddings(tmp_path: Path) -> None:
+    write_foreign(tmp_path / "x.index", "Flat", unit(20))
+    manifest, info = read_index(adopt(tmp_path / "x.index", tmp_path / "index", modality="text").uri)
+    spec = MigrateSpec(index=manifest.uri, model="demo", output=str(tmp_path / "other"))
+    with pytest.raises(InputError, match="was taken over by adopt-index, so no embeddings say what was encoded"):
+        embed_again(lambda: None, spec, manifest, info)
+
+
+def test_what_was_taken_down_does_not_come_back_with_another_file(tmp_path: Path) -> None:
+    write_foreign(tmp_path / "x.index", "Flat", unit(20))
+    save(tmp_path / "ids.npy", np.arange(20))
+    given = {"modality": "text", "metadata": str(tmp_path / "ids.npy")}
+    made = adopt(tmp_path / "x.index", tmp_path / "index", **given)
+    remove_records(lambda: None, RemoveSpec(index=made.uri, where="id = '7'"))
+    with pytest.raises(InputError, match="1 of the records were taken down .* would bring their vectors back"):
+        adopt(tmp_path / "x.index", tmp_path / "index", overwrite=True, **given)
+    assert read_index(made.uri)[0].created == made.created

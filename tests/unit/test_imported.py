@@ -244,3 +244,68 @@ def test_an_imported_index_answers_conditions_on_others_columns(tmp_path: Path) 
     best = 7 + np.argsort(-(pictures[7:].astype(np.float32) @ query), kind="stable")[:3]
     assert [hit.record["url"] for hit in hits] == [f"https://example.org/1-{row - 7}.jpg" for row in best]
     searcher.close()
+
+
+def parquet(place: Path, **columns: Any) -> Path:
+    place.mkdir(parents=True)
+    pq.write_table(pa.table({"caption": ["a"] * len(next(iter(columns.values()))), **columns}), place / "a.parquet")
+    return place
+
+
+LISTS = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.list_(pa.float32(), 3), pa.large_list(pa.float64()), pa.list_(pa.float16()), pa.list_(pa.float64(), 3)]
+)
+def test_vectors_may_be_lists_of_any_kind(tmp_path: Path, kind: pa.DataType) -> None:
+    rows = [[np.float16(value) for value in row] for row in LISTS] if pa.types.is_float16(kind.value_type) else LISTS
+    made = take_over(parquet(tmp_path / "in", embedding=pa.array(rows, kind), key=["ä", "猫", "a b"]), id_column="key")
+    np.testing.assert_array_equal(vectors_of(made), LISTS)
+    assert [row["key"] for row in records_of(made)] == ["ä", "猫", "a b"]
+
+
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        (
+            pa.array([[[1.0]]], pa.list_(pa.list_(pa.float32()))),
+            "has no column of vectors, which are lists of floats; it has",
+        ),
+        (pa.array([b"1234"]), "it has caption: string, embedding: binary"),
+        (pa.array(["[1, 0, 0]"]), "it has caption: string, embedding: string"),
+        (pa.array([LISTS[0], None], pa.list_(pa.float32(), 3)), "cannot be read .*can be written as plain lists"),
+    ],
+)
+def test_columns_that_are_no_vectors_are_one_sentence(tmp_path: Path, column: pa.Array, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        take_over(parquet(tmp_path / "in", embedding=column))
+
+
+def test_a_short_vector_among_the_first_does_not_say_how_long_they_are(tmp_path: Path) -> None:
+    made = take_over(parquet(tmp_path / "in", embedding=pa.array([[1.0], *LISTS], pa.list_(pa.float32()))))
+    assert made.rows == 3 and dict(made.rejects) == {"not finite": 1}
+
+
+def test_files_come_in_the_order_of_their_numbers_as_their_lines_do(tmp_path: Path) -> None:
+    for number in (0, 1, 2, 10):
+        save(tmp_path / f"in/emb{number}.npy", unit(1, number))
+    (tmp_path / "in/entries.txt").write_bytes("\ufeffzero\r\none\r\ntwo\r\nten".encode())
+    made = take_over(tmp_path / "in")
+    assert [row["text"] for row in records_of(made)] == ["zero", "one", "two", "ten"]
+    np.testing.assert_array_equal(vectors_of(made), np.concatenate([unit(1, number) for number in (0, 1, 2, 10)]))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("entries.txt", "one\ntwo\n".encode("utf-16"), "is UTF-16; write it again in UTF-8"),
+        ("entries.txt", "caf\xe9\ntwo\n".encode("latin-1"), "is not UTF-8"),
+        ("entries.txt.gz", b"", "is packed; unpack it to entries.txt"),
+    ],
+)
+def test_entries_that_cannot_be_read_are_one_sentence(tmp_path: Path, name: str, data: bytes, told: str) -> None:
+    save(tmp_path / "in/emb00000.npy", unit(2))
+    (tmp_path / "in" / name).write_bytes(data)
+    with pytest.raises(InputError, match=told):
+        take_over(tmp_path / "in")

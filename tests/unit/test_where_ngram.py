@@ -5,18 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clip_spark.datasets import schema
 from clip_spark.datasets.manifest import Manifest
-from clip_spark.datasets.plan import Plan
-from clip_spark.datasets.run import begin_run
-from clip_spark.datasets.shards import ShardWriter
 from clip_spark.errors import InputError
 from clip_spark.texts import corpus
 from clip_spark.texts.ngrams.examples import step
@@ -24,8 +18,7 @@ from clip_spark.texts.ngrams.examples.lines import WriteLines, cut_around, hash_
 from clip_spark.texts.ngrams.examples.spec import SampleLinesSpec, WhereSpec
 from clip_spark.texts.ngrams.examples.step import sample_lines
 from clip_spark.texts.ngrams.examples.where import where_ngram
-from clip_spark.texts.specs import CountSpec
-from tests.helpers_spark import in_this_process
+from tests.helpers_examples import broadcasting, write_counts_of
 from tests.helpers_tags import write_tags
 
 LINES = [" ".join(random.Random(n).choices(["Red", "fox,", "a", "hen", "ö"], k=7)) for n in range(400)]
@@ -34,32 +27,11 @@ NGRAMS = ["red", "red fox", "fox , a", "ö hen", "never seen"]
 
 @pytest.fixture
 def spark(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
-    """Tasks in this process, which is sent what is broadcast."""
-    get = in_this_process(monkeypatch)
-    monkeypatch.setattr("tests.helpers_spark.Partitions.getNumPartitions", lambda rdd: len(rdd.parts), raising=False)
-
-    def session() -> Any:
-        context = get().sparkContext
-        context.broadcast = lambda value: SimpleNamespace(value=value)
-        return SimpleNamespace(sparkContext=context)
-
-    return session
+    return broadcasting(monkeypatch)
 
 
-def write_counts(folder: Path, lines: list[str] = LINES, ngrams: list[str] = NGRAMS) -> str:
-    """A corpus in one file, and counts as count-ngrams leaves them."""
-    text = folder / "text"
-    text.mkdir(parents=True, exist_ok=True)
-    (text / "a.txt").write_text("\n".join(lines))
-    spec = CountSpec(corpus=(str(text),), output=str(folder / "counts"))
-    inputs = {"corpus": corpus.as_input(corpus.list_corpus(spec.corpus).files, spec.corpus)}
-    run = begin_run(spec.output, Plan.of("counts", spec, inputs, 1), overwrite=True)
-    rows = [{"n": len(text.split()), "text": text, "count": 2} for text in ngrams]
-    with ShardWriter(run.output, run.plan.fingerprint, 0, {"counts": schema.COUNTS}) as writer:
-        writer.write("counts", pa.Table.from_pylist(rows, schema.COUNTS))
-        writer.finish()
-    run.commit()
-    return spec.output
+def write_counts(folder: Path, lines: list[str] = LINES) -> str:
+    return write_counts_of(folder, lines, NGRAMS)
 
 
 def sampled(manifest: Manifest) -> dict[str, list[str]]:

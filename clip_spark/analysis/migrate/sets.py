@@ -45,7 +45,13 @@ def embed_again(get_spark: SessionSource, spec: MigrateSpec, index: Manifest, in
     """
     if spec.embeddings:
         return Sets(spec.embeddings, spec.calibrate_with)
-    planned = {name: _spec_of(name, uri, spec) for name, uri in sources_of(index, info).items()}
+    sources = sources_of(index, info)
+    if not sources.keys() - {QUERIES}:
+        raise InputError(
+            f"'{index.uri}' was taken over by adopt-index, so no embeddings say what was encoded. Embed its records "
+            "with embed-text or embed-images, and name the result by --embeddings."
+        )
+    planned = {name: _spec_of(name, uri, spec) for name, uri in sources.items()}
     made = {name: _step(one)(get_spark, one) for name, one in planned.items()}
     queries = made.pop(QUERIES, None)
     rejects: dict[str, int] = {}

@@ -128,8 +128,11 @@ def vector_column(schemas: Sequence[tuple[str, pa.Schema]], wanted: str) -> str:
     found = [field.name for field in columns if is_vector(field.type)]
     name = wanted or next((name for name in EMBEDDING_NAMES if name in found), found[0] if len(found) == 1 else "")
     if not name:
-        listed = f"several columns of vectors ({', '.join(found)})" if found else "no column of vectors"
-        raise InputError(f"'{owner}' has {listed}; name the right one with --embedding-column.")
+        if found:
+            several = f"several columns of vectors ({', '.join(found)})"
+            raise InputError(f"'{owner}' has {several}; name the right one with --embedding-column.")
+        known = ", ".join(f"{field.name}: {field.type}" for field in columns)[:300]
+        raise InputError(f"'{owner}' has no column of vectors, which are lists of floats; it has {known}.")
     for uri, each in schemas:
         if name not in each.names or not is_vector(each.field(name).type):
             near = nearest(name, each.names)

@@ -72,6 +72,7 @@ def find(spec: ImportSpec) -> Found:
     if not listed:
         raise InputError(f"--embeddings '{spec.embeddings}' does not exist, or holds no files.")
     npy, parquet = ([file for file in listed if file.uri.endswith(end)] for end in (".npy", ".parquet"))
+    npy.sort(key=lambda file: by_number(file.uri))
     layout = spec.layout if spec.layout != AUTO else recognise(listed, spec.embeddings)
     if layout == PARQUET:
         return _parquet(parquet, spec)
@@ -89,6 +90,9 @@ def find(spec: ImportSpec) -> Found:
 def recognise(listed: Sequence[FileInfo], uri: str) -> str:
     """*Pure.* The layout of a folder, by the names in it; raises InputError for none of the known."""
     npy = [file.uri for file in listed if file.uri.endswith(".npy")]
+    packed = next((file.uri for file in listed if storage.name(file.uri).startswith(f"{ENTRIES}.")), "")
+    if npy and packed:
+        raise InputError(f"'{packed}' is packed; unpack it to {ENTRIES}, in which a line for each vector can be found.")
     if any(_folder(name) in FOLDERS.values() for name in npy) and any(
         _folder(file.uri) == "metadata" for file in listed
     ):
@@ -128,10 +132,17 @@ def _by_number(vectors: Sequence[FileInfo], beside: Sequence[FileInfo]) -> list[
     return [by_number[_number(file.uri)] for file in vectors]
 
 
+def by_number(uri: str) -> tuple[list[str | int], str]:
+    """*Pure.* An order in which 2 comes before 10, as people and `entries.txt` have it."""
+    pieces = re.split(r"(\d+)", uri)
+    return [int(piece) if number % 2 else piece for number, piece in enumerate(pieces)], uri
+
+
 def _npy(npy: Sequence[FileInfo], spec: ImportSpec) -> Found:
     if not spec.metadata:
         return _measured(NPY, spec.modality, [_source(file) for file in npy])
     beside = [file for file in storage.list_files(spec.metadata) if file.uri.endswith(".parquet")]
+    beside.sort(key=lambda file: by_number(file.uri))
     if len(beside) != len(npy):
         raise InputError(
             f"'{spec.embeddings}' has {len(npy)} .npy files and --metadata '{spec.metadata}' {len(beside)} parquet "

@@ -21,6 +21,8 @@ from clip_spark.embed.imported.sources import Source
 from clip_spark.errors import InputError
 
 BLOCK_ROWS = 4096
+MARK = "\ufeff"
+"""What some editors put before a text."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,10 @@ def as_text(value: Any) -> str:
 
 def _lines(uri: str, stream: Any, rows: int) -> list[str]:
     """The next lines as clip-grams reads them: without white space around."""
+    first = stream.tell() == 0
     try:
-        return [line.decode().strip() for line in islice(iter(stream.readline, b""), rows)]
+        found = [line.decode().strip() for line in islice(iter(stream.readline, b""), rows)]
+        return [found[0].removeprefix(MARK), *found[1:]] if first and found else found
     except UnicodeDecodeError as error:
         raise InputError(f"'{uri}' is not UTF-8 ({error.reason}); write it again in UTF-8.") from error
 
@@ -128,9 +132,22 @@ class _Rows:
         return found
 
 
+@contextmanager
+def readable(uri: str) -> Iterator[None]:
+    """*Worker.* What Arrow cannot read is the file's fault; raises InputError."""
+    try:
+        yield
+    except pa.ArrowException as error:
+        why = str(error).splitlines()[0][:200]
+        raise InputError(
+            f"'{uri}' cannot be read ({why}); lists of a fixed size, some of them missing, are such a case, "
+            "and can be written as plain lists."
+        ) from error
+
+
 def _tables(uri: str, source: Source) -> Iterator[pa.Table]:
     """The rows of a parquet file that a source means, at most BLOCK_ROWS at a time; other row groups are not read."""
-    with storage.open_read(uri) as stream:
+    with storage.open_read(uri) as stream, readable(uri):
         file = pq.ParquetFile(stream)
         groups, skip = row_groups(file.metadata, source.start, source.stop)
         left = source.stop - source.start

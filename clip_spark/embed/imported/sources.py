@@ -98,6 +98,8 @@ def find_lines(parts: Sequence[Source]) -> list[Source]:
         InputError: it has more or fewer lines than there are vectors.
     """
     files = {part.lines for part in parts if part.lines}
+    for uri in files:
+        _check_bytes(uri)
     places = {uri: line_starts(uri, [p.first + p.start for p in parts if p.lines == uri]) for uri in files}
     for uri, (_, lines) in places.items():
         vectors = sum(part.stop - part.start for part in parts if part.lines == uri)
@@ -107,6 +109,12 @@ def find_lines(parts: Sequence[Source]) -> list[Source]:
             )
     found = {uri: iter(starts) for uri, (starts, _) in places.items()}
     return [replace(part, line_at=next(found[part.lines])) if part.lines else part for part in parts]
+
+
+def _check_bytes(uri: str) -> None:
+    """*Driver.* Raise InputError for a file of UTF-16, whose lines cannot be found by their bytes."""
+    if next(_read(uri), b"")[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise InputError(f"'{uri}' is UTF-16; write it again in UTF-8.")
 
 
 def line_starts(uri: str, wanted: Sequence[int]) -> tuple[list[int], int]:

@@ -30,8 +30,8 @@ class ForeignSpec(Spec):
     model: str = option("the model that made them, by which queries will be encoded: ViT-B/32, ARCH:PRETRAINED, ...")
     modality: str = option("image or text; auto tells by the layout and the columns", AUTO)
     metadata: str = option(
-        "parquet files with a row for each vector, in the order of names (and one beside each npy file); of an index "
-        "also a .npy of ids or a .txt of lines",
+        "parquet files with a row for each vector, in the order of names (one beside each npy file, by number); "
+        "of an index also a .npy of ids or a .txt of lines",
         "",
         holds=URI,
     )

@@ -25,7 +25,7 @@ from clip_spark.embed.facts import facts
 from clip_spark.embed.imported.columns import IDS, LINES, Columns, plan_columns, vector_column
 from clip_spark.embed.imported.growth import as_sources, grow
 from clip_spark.embed.imported.layouts import Found, find
-from clip_spark.embed.imported.rows import read_blocks
+from clip_spark.embed.imported.rows import read_blocks, readable
 from clip_spark.embed.imported.sources import ImportShard, Source, cut, find_lines, pack
 from clip_spark.embed.imported.spec import IDS as IDS_LAYOUT
 from clip_spark.embed.imported.spec import PARQUET, WITH_LINES, ImportSpec, TakeOverSpec
@@ -147,13 +147,13 @@ def _schemas(found: Found) -> list[tuple[str, pa.Schema]]:
 
 
 def _length_of_first(parts: Sequence[Source], columns: Columns) -> int:
-    """*Driver.* Numbers of the first vector that parquet has."""
+    """*Driver.* Numbers of most of the first vectors that parquet has."""
     for part in parts:
-        with storage.open_read(part.uri) as stream:
+        with storage.open_read(part.uri) as stream, readable(part.uri):
             for batch in pq.ParquetFile(stream).iter_batches(1024, columns=[columns.vectors]):
-                lengths = {len(value) for value in batch.column(0).to_pylist() if value}
+                lengths = Counter(len(value) for value in batch.column(0).to_pylist() if value)
                 if lengths:
-                    return min(lengths)
+                    return max(lengths, key=lambda length: (lengths[length], length))
     raise InputError(f"The column '{columns.vectors}' of '{parts[0].uri}' holds no vectors.")
 
 

@@ -287,11 +287,9 @@ def _file_hits(reader: VectorReader, queries: np.ndarray, k: int, file: VectorFi
 
 def _rows_of_lists(info: IndexInfo) -> list[tuple[str, int]]:
     """*Pure.* What an index that is searched list by list has to say."""
-    return [
-        ("candidates of the graph" if keys.is_graph(info.key) else "lists searched (nprobe)", info.settings.nprobe),
-        ("candidates per hit compared exactly", info.settings.rerank),
-        ("trained on", info.train_rows),
-    ]
+    searched = "candidates of the graph" if keys.is_graph(info.key) else "lists searched (nprobe)"
+    own = [("candidates per hit compared exactly", info.settings.rerank), ("trained on", info.train_rows)]
+    return [(searched, info.settings.nprobe), *(own if info.train_rows else [])]
 
 
 def preview(manifest: Manifest) -> list[Table]:
@@ -312,5 +310,6 @@ def preview(manifest: Manifest) -> list[Table]:
     tables = [Table("index", ("what", "value"), rows)]
     if info.efforts:
         efforts = [(one.k, one.settings.nprobe, one.settings.rerank, one.recall) for one in info.efforts]
-        tables.append(Table("searches", ("hits", "lists", "candidates per hit", "recall"), efforts))
+        lists = "candidates" if keys.is_graph(info.key) else "lists"
+        tables.append(Table("searches", ("hits", lists, "candidates per hit", "recall"), efforts))
     return [*tables, *calibration_tables(info)]

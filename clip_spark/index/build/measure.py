@@ -27,8 +27,8 @@ from clip_spark.index.open.vectors import keeps_vectors
 
 log = logging.getLogger(__name__)
 
-LOSSY = 0.5
-"""The least cosine of a vector and what is left of it in a compressed part."""
+LOSSY = 0.0
+"""The least score of a vector and what is left of it in a part that has nothing else, which may be much shorter."""
 SPOT_CHECKS = 64
 """Stored vectors that are asked for; each costs a look at every id."""
 

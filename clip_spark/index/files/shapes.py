@@ -13,7 +13,7 @@ TRANSFORMS = {
     "OPQMatrix": "OPQ{size}_{d_out}",
     "PCAMatrix": "PCA{d_out}",
     "RandomRotationMatrix": "RR{d_out}",
-    "LinearTransform": "ITQ{d_out}",
+    "LinearTransform": "LT{d_out}",
     "RemapDimensionsTransform": "Pad{d_out}",
 }
 """Class of a rotation or another linear map -> what a factory key calls it."""

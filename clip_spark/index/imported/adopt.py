@@ -16,7 +16,7 @@ import numpy as np
 
 from clip_spark import storage
 from clip_spark.datasets.commit import read_open_head
-from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.record_schema import to_text
 from clip_spark.datasets.spec import fingerprint
@@ -32,7 +32,14 @@ from clip_spark.index.build.other_kind import other_kind
 from clip_spark.index.build.train import draw_positions
 from clip_spark.index.build.tune import TEST_QUERIES, exact_hits, make_questions, settings_for
 from clip_spark.index.change.generation import new_generation, served, switch
-from clip_spark.index.files.layout import IndexFile, IndexInfo, SearchSettings, check_files, part_path
+from clip_spark.index.files.layout import (
+    IndexFile,
+    IndexInfo,
+    SearchSettings,
+    check_files,
+    check_same_encoder,
+    part_path,
+)
 from clip_spark.index.files.part_writer import HashingStream
 from clip_spark.index.imported.as_it_is import Served
 from clip_spark.index.imported.beside import Beside, find_beside
@@ -42,6 +49,7 @@ from clip_spark.index.imported.spec import AdoptSpec
 from clip_spark.index.imported.step import find_parts
 from clip_spark.index.open.effort import everything
 from clip_spark.index.open.parts import PartSet, open_parts
+from clip_spark.index.open.removals import read_removed
 from clip_spark.runtime.session import SessionSource
 from clip_spark.storage import FileInfo
 
@@ -60,6 +68,7 @@ class AdoptPlan:
         columns: how records are made.
         beside: what lies beside the vectors.
         encoder: of queries, as it describes itself.
+        queries: dataset of --queries, if there is one.
     """
 
     spec: AdoptSpec
@@ -67,13 +76,17 @@ class AdoptPlan:
     columns: Columns
     beside: Beside
     encoder: dict[str, Any]
+    queries: Manifest | None
 
     @property
     def as_plan(self) -> Plan:
         """*Pure.* As manifests and folders know it."""
         beside = as_input(self.spec.index, self.beside.parts)
         content = [beside["fingerprint"], *([storage.name(file.uri), file.stamp] for file in self.files)]
-        return Plan.of("index", self.spec, {"index": {**beside, "fingerprint": fingerprint(content)}}, len(self.files))
+        inputs = {"index": {**beside, "fingerprint": fingerprint(content)}}
+        if self.queries is not None:
+            inputs["queries"] = self.queries.as_input()
+        return Plan.of("index", self.spec, inputs, len(self.files))
 
 
 def adopt_index(_get_spark: SessionSource, spec: AdoptSpec) -> Manifest:
@@ -96,10 +109,10 @@ def adopt_index(_get_spark: SessionSource, spec: AdoptSpec) -> Manifest:
         with watch("check"):
             info = _as_index(plan, head.uri, generation, copies)
         with watch("records"):
-            records = write_records(head.uri, generation, plan.beside, plan.columns)
+            records = write_records(head.uri, generation, plan.beside, plan.columns, read_removed(head.uri))
             info = replace(info, records=check_files(records, 0, info.rows))
         with watch("measure"):
-            info = _measured(head.uri, info, spec)
+            info = _measured(head.uri, info, plan)
         return switch(head, plan.as_plan, info, dict(watch.seconds))
 
 
@@ -116,7 +129,11 @@ def plan_adoption(spec: AdoptSpec) -> AdoptPlan:
                 "name the model that made them."
             )
     beside = find_beside(files[0], sum(look.rows for look in looks), spec.metadata, SHARD_ROWS)
-    return AdoptPlan(spec, tuple(files), plan_columns(beside.schemas, spec, modality), beside, encoder)
+    queries = read_manifest(spec.queries, "embeddings") if spec.queries else None
+    if queries is not None:
+        check_same_encoder(encoder, queries.extra["encoder"], "the --queries")
+    columns = plan_columns(beside.schemas, spec, modality)
+    return AdoptPlan(spec, tuple(files), columns, beside, encoder, queries)
 
 
 def _copy(file: FileInfo, output: str, generation: str, number: int) -> IndexFile:
@@ -170,9 +187,9 @@ def _check_alike(files: Sequence[FileInfo], found: Sequence[Served]) -> None:
             )
 
 
-def _measured(uri: str, info: IndexInfo, spec: AdoptSpec) -> IndexInfo:
+def _measured(uri: str, info: IndexInfo, plan: AdoptPlan) -> IndexInfo:
     """*Driver.* Search settings by measured recall: against all vectors of the index, as it has them."""
-    parts = open_parts(uri, info)
+    parts, spec = open_parts(uri, info), plan.spec
     _, positions = draw_positions(info.rows, 0, TEST_QUERIES, spec.seed)
     queries = parts.vectors.take(positions)
     spot_check(parts, positions, queries)
@@ -181,7 +198,7 @@ def _measured(uri: str, info: IndexInfo, spec: AdoptSpec) -> IndexInfo:
         return _nearest(parts, info.key, wanted, k)
 
     own = make_questions(queries, positions, info.rows, exact)
-    other = other_kind(info, None, spec.seed)
+    other = other_kind(info, plan.queries, spec.seed)
     cross = make_questions(other.vectors, None, info.rows, exact)
     found = measure(parts, info.key, Goal(spec.recall, spec.max_query_ms), own, cross, other.how)
     parts.close()

@@ -22,8 +22,8 @@ from clip_spark.index.open.parts import parameters
 from clip_spark.index.open.selection import Selection
 from clip_spark.index.open.vectors import BLOCK_ROWS, as_compared, ids_by_list
 
-NEAR_UNIT = (0.5, 1.25)
-"""The mean length that compression may have left of vectors of length 1."""
+NEAR_UNIT = (0.1, 1.25)
+"""The mean length that compression may have left of vectors of length 1; fewer dimensions leave less."""
 TRIED = 16
 """Queries, and hits of each, that a file must answer."""
 

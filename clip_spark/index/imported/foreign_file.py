@@ -7,6 +7,7 @@ time; whatever becomes of it is one sentence here.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -26,6 +27,8 @@ from clip_spark.storage.local_cache import fetched
 
 CHILD_BYTES, FILE_TIMES = 6 << 30, 3
 """Memory of the child: so much, and so many times the file."""
+WHERE = re.compile(r"^Error in .* at \S+:\d+: ")
+"""What Faiss says of its own source before it says what is wrong."""
 READ_SECONDS, SECONDS_PER_BYTE = 600, 1e-7
 
 
@@ -151,4 +154,4 @@ def _as_mistakes(uri: str) -> Iterator[None]:
         raise InputError(f"'{uri}' is no usable Faiss index: reading it {error.reason}.") from error
     except (RuntimeError, ValueError, AttributeError, MemoryError, AssertionError, TypeError, OverflowError) as error:
         why = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"'{uri}' is no usable Faiss index: {why[-1][-200:]}.") from error
+        raise InputError(f"'{uri}' is no usable Faiss index: {WHERE.sub('', why[-1])[-200:]}.") from error

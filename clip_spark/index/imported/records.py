@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from clip_spark import storage
 from clip_spark.datasets.doubled import id_numbers
@@ -22,11 +23,20 @@ from clip_spark.index.imported.beside import Beside
 from clip_spark.index.open.records import BATCH_ROWS
 
 
-def write_records(output: str, generation: str, beside: Beside, columns: Columns) -> list[IndexFile]:
+def write_records(
+    output: str, generation: str, beside: Beside, columns: Columns, removed: Sequence[str]
+) -> list[IndexFile]:
     """*Driver.* One file for each part of what lies beside an index.
 
+    Args:
+        output: of the index.
+        generation: that is being written.
+        beside: the parts.
+        columns: how records are made.
+        removed: ids that were taken down there.
+
     Raises:
-        InputError: a record has no id, or two have one.
+        InputError: a record has no id, two have one, or one was taken down: its bytes would come back.
     """
     files, ids, start = [], [np.empty((0, 2), np.uint64)], 0
     for number, source in enumerate(beside.parts):
@@ -36,6 +46,7 @@ def write_records(output: str, generation: str, beside: Beside, columns: Columns
             with pa.ipc.new_file(pa.PythonFile(hashed, mode="w"), columns.schema) as writer:
                 for block in read_blocks(source, "", 0, _no_vectors):
                     batch = _batch(source, block, columns)
+                    _check_live(batch, removed, output)
                     writer.write_batch(batch)
                     if beside.ids or columns.id:
                         ids.append(id_numbers(batch.column(RECORD_ID)))
@@ -60,6 +71,15 @@ def _batch(source: Source, block: Block, columns: Columns) -> pa.RecordBatch:
     if len(missing):
         raise InputError(f"'{source.row_name(rows[int(missing[0])])}' has no id; each vector of an index needs one.")
     return records.combine_chunks().to_batches()[0]
+
+
+def _check_live(batch: pa.RecordBatch, removed: Sequence[str], output: str) -> None:
+    gone = pc.sum(pc.is_in(batch.column(RECORD_ID), value_set=pa.array(removed, pa.string()))).as_py() or 0
+    if gone:
+        raise InputError(
+            f"{gone:,} of the records were taken down from '{output}', and a file that is served as it is would bring "
+            "their vectors back. `clip-spark import-index` takes the vectors out, and build-index leaves those away."
+        )
 
 
 def _check_once(ids: np.ndarray, source: Source) -> None:

@@ -35,6 +35,13 @@ class AdoptSpec(ForeignSpec):
     )
     recall: float = option("recall@10 against exact search that the search parameters must reach", 0.95)
     max_query_ms: float = option("milliseconds that a query may take; recall comes first, and a warning says so", 10.0)
+    queries: str = option(
+        "embeddings of the other kind, with which recall is measured too; over pictures bundled captions are, without",
+        "",
+        content=False,
+        holds=URI,
+        kinds=("embeddings",),
+    )
     seed: int = option("seed of the test queries", 0)
 
     def __post_init__(self) -> None:

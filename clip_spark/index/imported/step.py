@@ -74,6 +74,8 @@ def _plan(spec: ImportIndexSpec) -> TakeOver:
 def find_index(spec: ImportIndexSpec | AdoptSpec) -> tuple[FileInfo, str]:
     """*Driver.* The Faiss file, and the modality as far as its name tells; raises InputError if there is none."""
     listed = storage.list_files(spec.index)
+    if not listed:
+        raise InputError(f"--index '{spec.index}' does not exist, or holds no files.")
     if len(listed) == 1 and storage.absolute(listed[0].uri) == storage.absolute(spec.index):
         return listed[0], spec.modality
     top = {storage.name(file.uri): file for file in listed}

@@ -2,6 +2,7 @@
 
 import { nameOf, picture } from "./cards.js";
 import { $, CROSS, el, icon } from "./dom.js";
+import { linesOf } from "./lines.js";
 import { href, inIndex } from "./state.js";
 import { told } from "./sure.js";
 
@@ -17,7 +18,7 @@ export function showDetails(hit, index, indices, item = null) {
       el("a", { href: href(inIndex(view, other.name)), "data-view": "" }, across(index, other))),
     caption(hit, index), index.kind === "text" ? null : original(hit));
   const side = el("div", { class: "side" },
-    el("h2", { id: "details-title" }, nameOf(hit, index)), links, columns(hit));
+    el("h2", { id: "details-title" }, nameOf(hit, index)), links, linesOf(hit, index, indices), columns(hit));
   const shown = index.kind === "image" ? hit : hit.pair;
   const figure = shown ? el("figure", {}, picture(shown, 1024)) : null;
   const close = el("button", { type: "button", class: "plain close", "aria-label": "Close", onclick: () => $("details").close() }, icon(...CROSS));

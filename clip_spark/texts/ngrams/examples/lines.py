@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from heapq import nsmallest
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -47,13 +47,15 @@ def hash_of(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-def keep(kept: Kept, ngram: str, found: Iterable[Found], most: int) -> None:
-    """*Pure.* Add lines to those of an n-gram, each line once, at most so many."""
-    merged: dict[tuple[int, str], Found] = {}
-    for one in (*kept.get(ngram, ()), *found):
-        key = (one.hash, one.line)
-        merged[key] = min(one, merged.get(key, one))
-    kept[ngram] = nsmallest(most, merged.values())
+def keep(kept: Kept, ngram: str, found: Found, most: int) -> None:
+    """*Pure.* Add a line to those of an n-gram, each line once, at most so many."""
+    lines = kept.setdefault(ngram, [])
+    for at, one in enumerate(lines):
+        if one[:2] == found[:2]:
+            lines[at] = min(one, found)
+            return
+    insort(lines, found)
+    del lines[most:]
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class FindLines:
         kept: Kept = {}
         for source, text in self._lines(split):
             for ngram, found in self._of_line(source, text, kept):
-                keep(kept, ngram, [found], self.examples)
+                keep(kept, ngram, found, self.examples)
         parts: dict[int, Kept] = {number: {} for number in self.pending}
         for ngram, lines in kept.items():
             if (number := hash_of(ngram) % self.shards) in parts:
@@ -146,8 +148,9 @@ class WriteLines:
             return
         kept: Kept = {}
         for _, part in items:
-            for ngram, found in part.items():
-                keep(kept, ngram, found, self.examples)
+            for ngram, lines in part.items():
+                for found in lines:
+                    keep(kept, ngram, found, self.examples)
         rows = [(ngram, ngram.count(" ") + 1, one.line, one.source) for ngram in sorted(kept) for one in kept[ngram]]
         with ShardWriter(self.output, self.plan, shard, {"examples": EXAMPLES}) as writer:
             named = [dict(zip(EXAMPLES.names, row, strict=True)) for row in rows]

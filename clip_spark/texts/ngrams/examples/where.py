@@ -45,14 +45,19 @@ def where_ngram(spec: WhereSpec) -> Where:
         InputError: nothing was kept of it.
     """
     examples = read_manifest(spec.examples, "examples")
-    form = CountSpec(corpus=(examples.uri,), output=examples.uri, **examples.extra["form"])
-    ngram = " ".join(find_words(make_tokenizer(form), spec.text.replace("\n", " ")))
+    ngram = as_counted(examples, spec.text)
     lines = lines_of_ngram(examples, ngram)
     if not lines:
         raise InputError(
             f"'{ngram}' is none of the {examples.extra['ngrams']:,} n-grams of which '{examples.uri}' has lines."
         )
     return Where(ngram, lines, best_pictures(read_manifest(spec.tags, "tags"), ngram, spec.k) if spec.tags else [])
+
+
+def as_counted(examples: Manifest, text: str) -> str:
+    """*Pure.* A text in the case and the tokens of the counts."""
+    form = CountSpec(corpus=(examples.uri,), output=examples.uri, **examples.extra["form"])
+    return " ".join(find_words(make_tokenizer(form), text.replace("\n", " ")))
 
 
 def lines_of_ngram(examples: Manifest, ngram: str) -> list[tuple[str, str]]:
