@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from clip_spark.analysis.map.inputs import inputs_of
 from clip_spark.analysis.migrate.sets import embed_again
 from clip_spark.analysis.migrate.spec import MigrateSpec
 from clip_spark.analysis.publish.contents import Contents
@@ -27,7 +28,7 @@ from clip_spark.runtime.child_process import Apart
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
 from tests.helpers_adopted import adopt, write_foreign
-from tests.helpers_imported import imports_run_here, metadata, save, take_over, unit
+from tests.helpers_imported import imports_run_here, metadata, save, take_index, take_over, unit
 
 ROWS = 600
 EXACT = ("Flat", "IDMap,Flat", "IDMap2,Flat", "HNSW8", "IDMap,HNSW8", "IVF8,Flat")
@@ -287,12 +288,14 @@ def test_a_whole_one_is_published_with_what_it_was(tmp_path: Path, key: str) -> 
     contents.close()
 
 
-def test_a_migration_says_that_it_needs_the_embeddings(tmp_path: Path) -> None:
+def test_a_migration_and_a_map_say_that_they_need_the_embeddings(tmp_path: Path) -> None:
     write_foreign(tmp_path / "x.index", "Flat", unit(20))
     manifest, info = read_index(adopt(tmp_path / "x.index", tmp_path / "index", modality="text").uri)
     spec = MigrateSpec(index=manifest.uri, model="demo", output=str(tmp_path / "other"))
     with pytest.raises(InputError, match="was taken over by adopt-index, so no embeddings say what was encoded"):
         embed_again(lambda: None, spec, manifest, info)
+    with pytest.raises(InputError, match="was taken over by adopt-index, so no embeddings of its records are there"):
+        inputs_of({}, [manifest])
 
 
 def test_what_was_taken_down_does_not_come_back_with_another_file(tmp_path: Path) -> None:
@@ -304,3 +307,14 @@ def test_what_was_taken_down_does_not_come_back_with_another_file(tmp_path: Path
     with pytest.raises(InputError, match="1 of the records were taken down .* would bring their vectors back"):
         adopt(tmp_path / "x.index", tmp_path / "index", overwrite=True, **given)
     assert read_index(made.uri)[0].created == made.created
+
+
+def test_records_have_the_ids_that_import_index_gives_them(tmp_path: Path) -> None:
+    write_foreign(tmp_path / "in/image.index", "HNSW8", unit(14))
+    for number in range(2):
+        metadata(tmp_path / "in", number, 7)
+    _, info = read_index(adopt(tmp_path / "in", tmp_path / "index").uri)
+    adopted = RecordReader(str(tmp_path / "index"), info.records, info.columns).take(np.arange(14))
+    taken = take_index(tmp_path / "in", tmp_path / "emb")
+    imported = pa.concat_tables([pq.read_table(uri) for uri in taken.files("records")])
+    assert adopted.to_pylist() == imported.to_pylist()

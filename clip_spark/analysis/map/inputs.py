@@ -19,7 +19,7 @@ from clip_spark.datasets.manifest import Manifest, as_inputs, read_manifest
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.embedding_sets import SHARDS
-from clip_spark.index.change.new_rows import find_new_rows, held_sources
+from clip_spark.index.change.new_rows import find_new_rows, held_sources, was_adopted
 from clip_spark.index.files.layout import check_same_encoder, index_info
 from clip_spark.index.open.removals import read_removed
 
@@ -125,6 +125,11 @@ def _of_indices(
 
 def _sets_of(index: Manifest) -> tuple[Manifest, ...]:
     """The sets of an index with the shards that it was built from."""
+    if was_adopted(index):
+        raise InputError(
+            f"'{index.uri}' was taken over by adopt-index, so no embeddings of its records are there. "
+            "`clip-spark import-index` takes them out of the same file; name the result by --embeddings or --texts."
+        )
     found = []
     for uri, source in held_sources(index).items():
         one, held = read_manifest(uri, "embeddings"), source.get(SHARDS)

@@ -15,6 +15,7 @@ from clip_spark.embed.pictures import embed_images
 from clip_spark.embed.specs import EmbedImagesSpec, EmbedTextSpec
 from clip_spark.embed.texts import embed_text
 from clip_spark.errors import InputError
+from clip_spark.index.change.new_rows import was_adopted
 from clip_spark.index.files.layout import IndexInfo
 from clip_spark.runtime.session import SessionSource
 
@@ -45,13 +46,12 @@ def embed_again(get_spark: SessionSource, spec: MigrateSpec, index: Manifest, in
     """
     if spec.embeddings:
         return Sets(spec.embeddings, spec.calibrate_with)
-    sources = sources_of(index, info)
-    if not sources.keys() - {QUERIES}:
+    if was_adopted(index):
         raise InputError(
             f"'{index.uri}' was taken over by adopt-index, so no embeddings say what was encoded. Embed its records "
             "with embed-text or embed-images, and name the result by --embeddings."
         )
-    planned = {name: _spec_of(name, uri, spec) for name, uri in sources.items()}
+    planned = {name: _spec_of(name, uri, spec) for name, uri in sources_of(index, info).items()}
     made = {name: _step(one)(get_spark, one) for name, one in planned.items()}
     queries = made.pop(QUERIES, None)
     rejects: dict[str, int] = {}

@@ -35,6 +35,8 @@ from clip_spark.runtime.tasks import map_items
 IDS_AT_ONCE = 4_000_000
 """Ids of new rows that are compared with the index in one pass over it; a few hundred MB."""
 
+ADOPTED = "index"
+"""Name of the input of an index that adopt-index has made."""
 Files = tuple[tuple[VectorFile, ...], tuple[VectorFile, ...]]
 """Embeddings and records, side by side."""
 
@@ -67,6 +69,11 @@ class NewRows:
         parts = [f"{self.known:,} left out, which it has already"] if self.known else []
         parts += [f"{self.removed:,} left out, which were taken down"] if self.removed else []
         return "; ".join(parts)
+
+
+def was_adopted(index: Manifest) -> bool:
+    """*Pure.* Whether an index began as a file of another tool, of whose records there are no embeddings."""
+    return ADOPTED in index.inputs
 
 
 def held_sources(index: Manifest) -> dict[str, dict[str, Any]]:

@@ -32,6 +32,7 @@ from clip_spark.index.build.other_kind import other_kind
 from clip_spark.index.build.train import draw_positions
 from clip_spark.index.build.tune import TEST_QUERIES, exact_hits, make_questions, settings_for
 from clip_spark.index.change.generation import new_generation, served, switch
+from clip_spark.index.change.new_rows import ADOPTED
 from clip_spark.index.files.layout import (
     IndexFile,
     IndexInfo,
@@ -83,7 +84,7 @@ class AdoptPlan:
         """*Pure.* As manifests and folders know it."""
         beside = as_input(self.spec.index, self.beside.parts)
         content = [beside["fingerprint"], *([storage.name(file.uri), file.stamp] for file in self.files)]
-        inputs = {"index": {**beside, "fingerprint": fingerprint(content)}}
+        inputs = {ADOPTED: {**beside, "fingerprint": fingerprint(content)}}
         if self.queries is not None:
             inputs["queries"] = self.queries.as_input()
         return Plan.of("index", self.spec, inputs, len(self.files))
