@@ -580,7 +580,7 @@ def make_map(
         texts: dataset of text embeddings: placed among the pictures, and the names of regions.
         index: index of pictures or of texts, in place of embeddings or texts: what it was built from, without what was taken down of it; may be repeated.
         method: what fits the map: tsne or umap.
-        fit_rows: pictures on which the map is fitted; 50,000 take 120 seconds and about a gigabyte.
+        fit_rows: pictures on which the map is fitted; 50,000 take about two minutes and a gigabyte.
         seed: decides which pictures those are, and what the fit leaves to chance.
         columns: columns of the records to copy to the points, such as group.
         append: add these embeddings to the map in output, beside those that it has; nothing moves.

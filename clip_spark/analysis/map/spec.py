@@ -29,7 +29,7 @@ class MapSpec(Spec):
         kinds=("index",),
     )
     method: str = option("what fits the map: tsne or umap", TSNE)
-    fit_rows: int = option("pictures on which the map is fitted; 50,000 take 120 seconds and about a gigabyte", 50_000)
+    fit_rows: int = option("pictures on which the map is fitted; 50,000 take about two minutes and a gigabyte", 50_000)
     seed: int = option("decides which pictures those are, and what the fit leaves to chance", 0)
     columns: tuple[str, ...] = option("columns of the records to copy to the points, such as group", (), holds=COLUMN)
     append: bool = option(

@@ -36,7 +36,9 @@ export function icon(...paths) {
   return svg;
 }
 
-export const number = (value) => Number(value).toLocaleString("en");
+const numbers = new Intl.NumberFormat("en");
+
+export const number = (value) => numbers.format(Number(value));
 export const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 
 /** Give a file to the person. */

@@ -3,12 +3,18 @@
 const SIDE = 32;
 const OPAQUE = 250;
 
+let context = null; // one for all pictures: making one takes longer than reading it
+
+function begin() {
+  const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+  return canvas.getContext("2d", { willReadFrequently: true });
+}
+
 /** The usual colour of a loaded picture's edge, if the edge is opaque; else null. */
 export function edgeColour(image) {
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = SIDE;
-  const context = canvas.getContext("2d", { willReadFrequently: true });
   try {
+    context ??= begin();
+    context.clearRect(0, 0, SIDE, SIDE);
     context.drawImage(image, 0, 0, SIDE, SIDE);
     return usualOnEdge(context.getImageData(0, 0, SIDE, SIDE).data);
   } catch {

@@ -81,7 +81,7 @@ async function startPage(signal) {
   const index = chosenIndex();
   const { records } = await sample(index.name, signal);
   showHero(index, records);
-  put(records, true);
+  await putFirst(records, signal);
 }
 
 async function firstPage(signal) {
@@ -94,9 +94,11 @@ async function firstPage(signal) {
   showTerms(view, shown.title, show);
   showFilters(view, pair(), answer.hits, show);
   shown.best = answer.hits[0]?.score ?? 0;
-  put(answer.hits, true);
+  await putFirst(answer.hits, signal, top);
+  if (signal.aborted) return;
   shown.more = answer.more;
   others.then(() => signal.aborted || compared(own));
+  if (answer.more) lookAtEnd();
   const milliseconds = Math.max(1, Math.round(1000 * answer.seconds));
   $("status").textContent = answer.hits.length
     ? `The nearest of ${plural(own.rows, own.kind === "image" ? "picture" : "text")} · ${number(milliseconds)} ms`
@@ -130,7 +132,23 @@ async function nextHits(signal) {
   const answer = await search(view, pair(), shown.hits, signal);
   put(answer.hits, false);
   shown.more = answer.more;
-  if (answer.more) watcher.unobserve($("end")), watcher.observe($("end")); // it may still be in sight
+  if (answer.more) lookAtEnd();
+}
+
+/** The end of the list may be in sight still: then there is no event that says so. */
+function lookAtEnd() {
+  watcher.unobserve($("end"));
+  watcher.observe($("end"));
+}
+
+/** The hits of a view: those in sight are painted before the others are made; all at once where one goes back to a place among them. */
+async function putFirst(hits, signal, top) {
+  const now = top ? hits.length : IN_SIGHT;
+  put(hits.slice(0, now), true);
+  if (hits.length > now) await new Promise((painted) => requestAnimationFrame(() => setTimeout(painted)));
+  if (signal.aborted) return;
+  put(hits.slice(now), false);
+  $("results").removeAttribute("aria-busy");
 }
 
 function put(hits, first) {
@@ -138,13 +156,12 @@ function put(hits, first) {
   const ways = waysOf(index);
   const items = hits.map((hit) => hitItem(hit, index, shown.best, ways.details, ways.more));
   items.forEach((item, place) => { // what nobody sees does not move: each that does is a layer to draw
-    if (place < IN_SIGHT) item.style.animationDelay = `${place * 12}ms`;
+    if (shown.hits + place < IN_SIGHT) item.style.animationDelay = `${place * 12}ms`;
     else item.style.animation = "none";
   });
   if (first) $("results").replaceChildren(...items);
   else $("results").append(...items);
   shown.hits += hits.length;
-  $("results").removeAttribute("aria-busy");
 }
 
 /** What hits of an index lead to: their details, and a search for more of one, or for less, beside what is searched for now. */
