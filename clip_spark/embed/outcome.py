@@ -12,7 +12,7 @@ from clip_spark import storage
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.shards import REJECTS
 from clip_spark.datasets.tables import Table
-from clip_spark.errors import ClipSparkError
+from clip_spark.errors import ResultError
 from clip_spark.pictures.items import LEFT_OUT, left_out_rows
 
 EXAMPLE_FILES = 20
@@ -35,18 +35,18 @@ def checked(manifest: Manifest, max_rejects: float) -> Manifest:
     """*Driver.* The manifest, if something came out and no more was rejected than may be.
 
     Raises:
-        ClipSparkError: it was not so; the dataset is kept.
+        ResultError: it was not so; the dataset is kept.
     """
     rejected = sum(manifest.rejects.values())
     why = _why(manifest)
     if not manifest.rows:
-        raise ClipSparkError(
+        raise ResultError(
             f"No picture could be embedded ({why or 'the inputs hold none'}); {_details(manifest)} "
             "Mend the input, and give another --output or --overwrite."
         )
     share = rejected / (manifest.rows + rejected)
     if share > max_rejects:
-        raise ClipSparkError(
+        raise ResultError(
             f"{share:.1%} of the pictures were rejected ({why}), more than --max-rejects {max_rejects:g}; "
             f"the others are embedded. {_details(manifest)}"
         )

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
-from itertools import islice, zip_longest
-from typing import Any, NamedTuple, TypedDict, Unpack
+from itertools import islice
+from typing import Any, Unpack
 
 import numpy as np
 
 from clip_spark import storage
 from clip_spark.datasets.condition.evaluate import SECONDS
-from clip_spark.datasets.embeddings import UNIT_TOLERANCE
 from clip_spark.datasets.manifest import MANIFEST, Manifest, read_manifest
 from clip_spark.errors import ClipSparkError, InputError, SpecError
 from clip_spark.index.files.calibration import Calibration
@@ -29,40 +28,13 @@ from clip_spark.index.open.removals import Removals
 from clip_spark.index.open.selection import Selection, select_where
 from clip_spark.index.open.unique import search_unique
 from clip_spark.index.open.vectors import VectorStore
-from clip_spark.search.hits import Hit, Hits, Wanted
+from clip_spark.search.hits import Hits, Wanted
 from clip_spark.search.negatives import Ask, Exclusion, search_less
+from clip_spark.search.ranked import OfQueries, Ranked, check_queries, hits_of, leave_out, padded, with_chances
 
 log = logging.getLogger(__name__)
 
 LATEST_CONDITIONS = 16
-
-
-class OfQueries(TypedDict, total=False):
-    """What else is known of queries.
-
-    Attributes:
-        without: a position that is no hit, such as that of the record which is the query.
-        kind: `text` or `image`; anything else is not corrected for hubs.
-        less: what each query does not want (`negatives.Sought`), float32 (m, d); empty where none has any.
-    """
-
-    without: int
-    kind: str
-    less: Sequence[np.ndarray]
-
-
-class Ranked(NamedTuple):
-    """What a search found.
-
-    Attributes:
-        scores: that decide the ranking, float32 (n, m), falling.
-        positions: int64 (n, m), MISSING where there is no hit.
-        best: the mean of each query's best scores, float32 (n,), whatever page was asked for.
-    """
-
-    scores: np.ndarray
-    positions: np.ndarray
-    best: np.ndarray
 
 
 class Searcher:
@@ -228,25 +200,29 @@ class Searcher:
                 return scores, positions
             return scores, np.where(scores >= wanted.threshold, positions, MISSING)
 
-        def found(ask: Ask, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            if wanted.unique:
-                return search_unique(ask, rows, most, self.parts.vectors, wanted.unique)
-            return ask(rows, most)
-
         some = any(len(mine) for mine in less)
-        if some:
-            pairs = zip(embeddings, less, strict=True)
-            each = [found(self._less(ask, query, mine), query[None]) for query, mine in pairs]
-            scores = padded([row for row, _ in each], -np.inf)
-            positions = padded([row for _, row in each], MISSING)
-        else:
-            scores, positions = found(ask, embeddings)
-        scores, positions = leave_out(scores, positions, without)
+        scores, positions = leave_out(*self._find(ask, embeddings, most, wanted, less if some else ()), without)
         best = own_best(leave_out(*ask(embeddings, BEST + 1), without)[0] if some else scores)
         if learnt and wanted.relevant:
             near = relevant(learnt, scores, self._grounds(embeddings, learnt), wanted.relevant)
             positions = np.where(near, positions, MISSING)
         return Ranked(scores[:, wanted.offset : last], positions[:, wanted.offset : last], best)
+
+    def _find(
+        self, ask: Ask, embeddings: np.ndarray, most: int, wanted: Wanted, less: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What `ask` finds for queries, (n, m), each without what it does not want, and without doubles if wanted."""
+
+        def found(ask: Ask, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            if wanted.unique:
+                return search_unique(ask, rows, most, self.parts.vectors, wanted.unique)
+            return ask(rows, most)
+
+        if not less:
+            return found(ask, embeddings)
+        pairs = zip(embeddings, less, strict=True)
+        each = [found(self._less(ask, query, mine), query[None]) for query, mine in pairs]
+        return padded([row for row, _ in each], -np.inf), padded([row for _, row in each], MISSING)
 
     def _less(self, ask: Ask, query: np.ndarray, less: np.ndarray) -> Ask:
         """A search for one query, float32 (d,), without what it does not want, float32 (m, d)."""
@@ -351,49 +327,3 @@ def _warn_if_stale(manifest: Manifest) -> None:
             if read_manifest(source["uri"]).content_fingerprint == source["fingerprint"]:
                 continue
         log.warning("the embeddings in '%s' have changed since '%s' was built", source["uri"], manifest.uri)
-
-
-def hits_of(
-    scores: np.ndarray, positions: np.ndarray, offset: int, records: Iterable[dict[str, Any]] = ()
-) -> list[Hit]:
-    """*Pure.* The hits of one query, float32 (m,) and int64 (m,), best first; the first ones with their records."""
-    rows = zip_longest(scores.tolist(), positions.tolist(), records)
-    return [Hit(rank, score, record or {}, at) for rank, (score, at, record) in enumerate(rows, offset + 1)]
-
-
-def with_chances(hits: list[Hit], chances: np.ndarray | None) -> list[Hit]:
-    """*Pure.* The same hits with how often an unrelated pair scores as high, float64 (m,), where that is known."""
-    if chances is None:
-        return hits
-    return [replace(hit, chance=chance) for hit, chance in zip(hits, chances.tolist(), strict=True)]
-
-
-def padded(rows: Sequence[np.ndarray], nothing: float) -> np.ndarray:
-    """*Pure.* Rows (1, m) of several lengths below each other, filled up with `nothing`."""
-    found = np.full((len(rows), max(row.shape[1] for row in rows)), nothing, rows[0].dtype)
-    for at, row in enumerate(rows):
-        found[at, : row.shape[1]] = row
-    return found
-
-
-def leave_out(scores: np.ndarray, positions: np.ndarray, without: int) -> tuple[np.ndarray, np.ndarray]:
-    """*Pure.* The same hits, (n, m), without a position: the others move up, MISSING comes last."""
-    own = positions == without
-    if without == MISSING or not own.any():
-        return scores, positions
-    order = np.argsort(own, axis=1, kind="stable")
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(np.where(own, MISSING, positions), order, 1)
-
-
-def check_queries(embeddings: np.ndarray, dim: int) -> None:
-    """*Pure.* Refuse what has no answer.
-
-    Raises:
-        SpecError: the shape is wrong, or a row is not a unit vector (zero, NaN, not normalised).
-    """
-    if embeddings.ndim != 2 or embeddings.shape[1] != dim:
-        raise SpecError(f"The queries have shape {tuple(embeddings.shape)}; this index needs (n, {dim}).")
-    lengths = np.linalg.norm(embeddings, axis=1)
-    if not np.all(np.abs(lengths - 1.0) < UNIT_TOLERANCE):  # also false for NaN
-        worst = int(np.argmax(~(np.abs(lengths - 1.0) < UNIT_TOLERANCE)))
-        raise SpecError(f"Query {worst} has length {lengths[worst]:.4g}; queries must be finite and of length 1.")

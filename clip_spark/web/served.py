@@ -17,7 +17,7 @@ from clip_spark.index.open.missed import Checked
 from clip_spark.index.open.parts import MISSING
 from clip_spark.search.hits import Hit, Wanted
 from clip_spark.search.negatives import NOTHING
-from clip_spark.search.searcher import hits_of, with_chances
+from clip_spark.search.ranked import hits_of, with_chances
 from clip_spark.web.errors import NotFound
 from clip_spark.web.id_places import IdPlaces
 from clip_spark.web.latest import Latest

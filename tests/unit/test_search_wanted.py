@@ -21,7 +21,8 @@ from clip_spark.search.command import combine, queries_of, run_query
 from clip_spark.search.contact_sheet import thumbnail
 from clip_spark.search.expression import Term, parse_expression
 from clip_spark.search.hits import Hit, Hits, Wanted
-from clip_spark.search.searcher import Searcher, leave_out
+from clip_spark.search.ranked import leave_out
+from clip_spark.search.searcher import Searcher
 from clip_spark.search.spec import SearchSpec
 from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 
