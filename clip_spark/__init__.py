@@ -16,6 +16,10 @@ from __future__ import annotations
 
 import importlib
 
+from clip_spark.blas import name_kernels
+
+name_kernels()
+
 __version__ = "0.1.0"
 
 _STEPS = (
