@@ -1,6 +1,6 @@
-"""*Anywhere.* Which kernels OpenBLAS takes, the one inside numpy's wheel and the one inside Faiss's, on newer Intel CPUs.
+"""*Anywhere.* Which kernels OpenBLAS takes on newer Intel CPUs: the one in numpy's wheel, and the one in Faiss's.
 
-An OpenBLAS that is older than an Intel CPU takes it for one of 2004 (Prescott, SSE3). On a Xeon of model 207 both wheels did
+An OpenBLAS that is older than an Intel CPU takes it for one of 2004 (Prescott, SSE3). On a Xeon of model 207 both did
 (numpy 1.26, Faiss 1.13): 30 GFLOP/s a core in place of 140, in k-means, batch searches and every matrix product.
 """
 
