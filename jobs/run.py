@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from clip_spark.commands.console import guarded, show_table, spark_source
+from clip_spark.commands.console import guarded, say, show_table, spark_source
 from clip_spark.commands.options import parse_run
-from clip_spark.commands.pipeline import outcome_table, read_pipeline, run_pipeline
+from clip_spark.commands.pipeline import next_line, outcome_table, read_pipeline, run_pipeline
 from clip_spark.commands.registry import COMMANDS, STEPS
 
 
@@ -19,6 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         steps = read_pipeline(pipeline.config, pipeline.settings, STEPS)
         outcomes = run_pipeline(spark_source("run", options), steps, rebuild=pipeline.rebuild)
         show_table(outcome_table(outcomes))
+        if following := next_line(steps, outcomes):
+            say(following)
 
     return guarded("run", work)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.spec import one_or_more
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, OutputError, SpecError, UserError, nearest
+from clip_spark.pictures.download.report import by_status
+from clip_spark.pictures.download.statuses import OK
 from clip_spark.runtime.session import SessionSource
 
 log = logging.getLogger(__name__)
@@ -70,7 +73,8 @@ def read_pipeline(uri: str, settings: Mapping[str, str], jobs: Mapping[str, Comm
         raise SpecError(f"'{uri}' must have a list under 'steps:'.")
     declared = value.get("vars") or {}
     for name in settings.keys() - declared.keys():
-        raise SpecError(f"'{uri}' has no variable '{name}'.{nearest(name, declared)}")
+        known = ", ".join(map(str, declared)) or "none"
+        raise SpecError(f"'{uri}' has no variable '{name}'; there are: {known}.{nearest(name, declared)}")
     variables = {**declared, **settings}
     steps = [_step(uri, entry, variables, jobs) for entry in value["steps"]]
     check_kinds(steps)
@@ -157,6 +161,22 @@ def _run_step(source: SessionSource, step: Step, rebuild: bool) -> Outcome:
 def outcome_table(outcomes: Sequence[Outcome]) -> Table:
     """*Pure.* One row per step."""
     rows = [
-        (o.name, "skipped" if o.skipped else "done", rows_of(o.manifest), o.seconds, o.manifest.uri) for o in outcomes
+        (o.name, "skipped" if o.skipped else "done", rows_of(o.manifest), lost(o.manifest), o.seconds, o.manifest.uri)
+        for o in outcomes
     ]
-    return Table("steps", ("step", "state", "rows", "seconds", "dataset"), rows)
+    return Table("steps", ("step", "state", "rows", "rejected", "seconds", "dataset"), rows)
+
+
+def lost(manifest: Manifest) -> int:
+    """*Pure.* Records that a step has rejected, and links that gave no picture."""
+    failed = {status: count for status, count in by_status(manifest).items() if status != OK}
+    return sum(manifest.rejects.values()) + (sum(failed.values()) if manifest.kind == "images" else 0)
+
+
+def next_line(steps: Sequence[Step], outcomes: Sequence[Outcome]) -> str:
+    """*Pure.* What to type after the last step; empty where there is nothing to say."""
+    if not outcomes:
+        return ""
+    last = steps[-1]
+    following = last.job.next_for(last.spec, shlex.quote(outcomes[-1].manifest.uri))
+    return f"Next: {following}" if following else ""

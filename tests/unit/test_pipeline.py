@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
 
-from clip_spark.commands.pipeline import Outcome, fill, read_pipeline, run_pipeline
+from clip_spark.commands.pipeline import Outcome, fill, lost, next_line, read_pipeline, run_pipeline
 from clip_spark.commands.registry import STEPS
 from clip_spark.errors import OutputError, SpecError
 from clip_spark.index.files.layout import read_index
+from clip_spark.pictures.download.statuses import OK
+from clip_spark.pictures.download.tally import STATUS
 from clip_spark.runtime.session import session_source
 from tests.helpers_colours import know_colours
 from tests.helpers_commands import TOY
@@ -67,7 +71,7 @@ def test_mistakes_are_found_before_any_step(tmp_path: Path, text: str, message: 
 
 
 def test_unknown_variables_on_the_command_line_are_refused(config: str) -> None:
-    with pytest.raises(SpecError, match="has no variable 'wrok'. Did you mean 'work'"):
+    with pytest.raises(SpecError, match=r"has no variable 'wrok'; there are: .*work.*\. Did you mean 'work'"):
         read_pipeline(config, {"wrok": "x"}, {"toy": TOY})
 
 
@@ -133,3 +137,18 @@ def test_a_pipeline_with_an_append_does_only_what_is_new(tmp_path: Path, monkeyp
     outcomes = again()
     assert news(outcomes) == ["1 new", "1 new", "2 new", "2 new"] and outcomes[-1].manifest.rows == 6
     assert read_index(str(tmp_path / "index"))[1].parts[: len(first)] == first
+
+
+def test_what_a_step_lost_is_counted_and_the_last_says_what_to_type_next(tmp_path: Path) -> None:
+    def manifest(kind: str) -> Any:
+        return SimpleNamespace(kind=kind, rejects={"damaged": 3}, receipts=[], uri=str(tmp_path / "a b"))
+
+    assert lost(manifest("embeddings")) == 3
+    tallied = SimpleNamespace(counters={f"{STATUS}{OK}": 5, f"{STATUS}dns": 2, f"{STATUS}http 404": 1})
+    assert lost(SimpleNamespace(kind="images", rejects={}, receipts=[tallied])) == 3
+    place = tmp_path / "p.yaml"
+    place.write_text(f"steps:\n- build-index: {{embeddings: x, output: '{tmp_path}/i'}}\n")
+    steps = read_pipeline(str(place), {}, STEPS)
+    told = next_line(steps, [Outcome("build-index", manifest("index"), 1.0, False)])
+    assert told == f"Next: clip-spark search --index '{tmp_path}/a b' --text 'something to look for'"
+    assert next_line([], []) == ""
