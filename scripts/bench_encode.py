@@ -33,7 +33,9 @@ sys.path.insert(0, str(ROOT))
 
 OURS = {"ours": "fp32", "ours-auto": "auto", "ours-bf16": "bf16", "ours-fp16": "fp16", "ours-int8": "int8"}
 """Our engines and their precisions; int8 is for pictures only. `ours` is what the others are compared with."""
-ENGINES = (*OURS, "bare", "clip-retrieval")
+BARE = {"bare": "fp32", "bare-bf16": "bf16"}
+"""The model's own pass, in two precisions."""
+ENGINES = (*OURS, *BARE, "clip-retrieval")
 LEAST_COSINE = 0.9999
 """Vectors in fp32 further from clip-retrieval's make the benchmark fail."""
 
@@ -162,13 +164,11 @@ def run_here(engine: str, modality: str, work: Path, options: argparse.Namespace
     """Seconds and CPU seconds of our encoder, or of the bare model, in this process."""
     from clip_spark.encoders import EncoderSpec, load_encoder
 
-    encoder = load_encoder(EncoderSpec(f"ViT-B-32:{work / 'b32.pt'}", OURS.get(engine, "fp32")), "cpu")
+    encoder = load_encoder(EncoderSpec(f"ViT-B-32:{work / 'b32.pt'}", (OURS | BARE)[engine]), "cpu")
     import torch
 
     torch.set_num_threads(options.threads)
-    work_of = (
-        bare_work(encoder, modality, work) if engine == "bare" else ours_work(encoder, f"{engine}-{modality}", work)
-    )
+    work_of = bare_work(encoder, modality, work) if engine in BARE else ours_work(encoder, f"{engine}-{modality}", work)
     start, cpu = time.perf_counter(), time.process_time()
     work_of()
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
@@ -217,7 +217,8 @@ def bare_work(encoder: Any, modality: str, work: Path) -> Callable[[], None]:
     pictures = [item for item in TarPart(str(work / "samples.tar")).read() if isinstance(item, Picture)]
     if modality == "image":
         pixels = torch.from_numpy(np.stack([encoder.prepare(picture.data).values for picture in pictures]))
-        batches, forward = encoder.prepare.normalise(pixels).split(32), model.encode_image
+        pixels = encoder.prepare.normalise(pixels).to(encoder._forward.weights)
+        batches, forward = pixels.split(32), model.encode_image
     else:
         table = encoder.tokenise([picture.caption or "" for picture in pictures]).table.tolist()
         rows = sorted(([token for token in row if token != NO_TOKEN] for row in table), key=len)

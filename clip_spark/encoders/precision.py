@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
+Sample = Callable[[str], tuple[np.ndarray, float]]
+"""A precision -> vectors of a few texts and pictures in it, float32 (n, d), rows of length 1; seconds of their pass."""
 Rates = dict[str, dict[str, float]]
 """Tower (text, picture) -> precision -> billions of operations a second."""
 
@@ -32,6 +34,11 @@ SECONDS = 0.05
 """So long one product is repeated; its best time counts, for other work on the machine only adds."""
 ROWS = {devices.CPU: 1024, "cuda": 16_384}
 """Tokens (or points of pictures) in the product: about those of a forward pass."""
+SLOWEST = 3.0
+"""The pass of a sample may take so many times that in fp32: it is small, but shows what no product shows, such as a
+convolution without a kernel of that type."""
+WAY = "weights of that type"
+"""How short precisions are computed; what was measured of another way is not asked."""
 SIDE = 14
 """Side of the pictures in a measured convolution, in points."""
 
@@ -51,18 +58,18 @@ class Choice:
     cosines: dict[str, float]
 
 
-def choose_precision(model: Any, device: str, weights_sha256: str, sample: Callable[[str], np.ndarray]) -> Choice:
+def choose_precision(model: Any, device: str, weights_sha256: str, sample: Sample) -> Choice:
     """*Worker.* The fastest precision for a model on a device, from this machine's memory or measured now.
 
     Args:
         model: open_clip's, in fp32.
         device: where it computes.
         weights_sha256: of the model.
-        sample: a precision -> the vectors of a few texts and pictures in it, float32 (n, d), rows of length 1.
+        sample: what is tried.
     """
     layers = heaviest_layers(model)
     sizes = {tower: tuple(layer.weight.shape) for tower, layer in layers.items()}
-    name = remembered_name("precision", [devices.describe(device), sorted(sizes.items()), weights_sha256])
+    name = remembered_name("precision", [devices.describe(device), sorted(sizes.items()), weights_sha256, WAY])
 
     def decide() -> dict[str, Any]:
         rates = measure(layers, device)
@@ -92,17 +99,16 @@ def by_speed(rates: Mapping[str, Mapping[str, float]]) -> list[str]:
     return [*sorted(better, key=lambda precision: -gains[precision]), "fp32"]
 
 
-def first_close(precisions: list[str], sample: Callable[[str], np.ndarray], cosines: dict[str, float]) -> str:
-    """*Worker.* The first precision, ending with fp32, that keeps the vectors of a sample; adds to `cosines`."""
-    exact = sample("fp32") if len(precisions) > 1 else None
-    for precision in precisions:
-        if exact is None or precision == "fp32":
-            break
-        least = float((sample(precision) * exact).sum(axis=1).min())
+def first_close(precisions: list[str], sample: Sample, cosines: dict[str, float]) -> str:
+    """*Worker.* The first precision, ending with fp32, that keeps a sample's vectors and time; adds to `cosines`."""
+    exact, usual = sample("fp32") if len(precisions) > 1 else (np.zeros((0, 0), np.float32), 0.0)
+    for precision in precisions[:-1]:
+        vectors, seconds = sample(precision)
+        least = float((vectors * exact).sum(axis=1).min())
         cosines[precision] = round(least, 6) if np.isfinite(least) else -1.0
-        if least >= LEAST_COSINE:  # false for NaN: a model can overflow in half precision
+        if least >= LEAST_COSINE and seconds <= SLOWEST * usual:  # false for NaN: half precision can overflow
             return precision
-    return "fp32"
+    return precisions[-1]
 
 
 def heaviest_layers(model: Any) -> dict[str, Any]:
@@ -126,6 +132,13 @@ def measure(layers: Mapping[str, Any], device: str) -> Rates:
         tower: {precision: _rate(layer, Forward(device, precision)) for precision in devices.precisions(device)}
         for tower, layer in layers.items()
     }
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """*Worker.* How long something takes by the clock."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def _rate(layer: Any, forward: Forward) -> float:

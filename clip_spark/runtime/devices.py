@@ -173,7 +173,8 @@ def describe(device: str) -> list[str]:
     if device != CPU:
         capability = torch.cuda.get_device_capability(device)
         return [torch.cuda.get_device_name(device), repr(capability), torch.__version__]
-    return [platform.machine(), platform.processor(), repr(_cpu_abilities()), torch.__version__]
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA", "")  # by which a user keeps oneDNN from some of these
+    return [platform.machine(), platform.processor(), repr(_cpu_abilities()), most, torch.__version__]
 
 
 def _cpu_abilities() -> list[tuple[str, Any]]:

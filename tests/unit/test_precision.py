@@ -39,6 +39,7 @@ def inject(monkeypatch: pytest.MonkeyPatch, rates: precision.Rates) -> list[str]
         return rates
 
     monkeypatch.setattr(precision, "measure", invented)
+    monkeypatch.setattr(precision, "SLOWEST", float("inf"))  # nothing here depends on the clock
     return measured
 
 
@@ -78,9 +79,15 @@ def test_a_precision_that_loses_the_vectors_is_passed_over() -> None:
         "bf16": exact,
     }
     cosines: dict[str, float] = {}
-    found = first_close(["fp16", "tf32", "bf16", "fp32"], vectors.__getitem__, cosines)
+    found = first_close(["fp16", "tf32", "bf16", "fp32"], lambda name: (vectors[name], 1.0), cosines)
     assert found == "bf16" and cosines == {"fp16": -1.0, "tf32": 0.8, "bf16": 1.0}
-    assert first_close(["fp16", "fp32"], vectors.__getitem__, {}) == "fp32"
+    assert first_close(["fp16", "fp32"], lambda name: (vectors[name], 1.0), {}) == "fp32"
+
+
+def test_a_precision_whose_pass_is_slow_is_passed_over_though_its_products_gain() -> None:
+    seconds = {"fp32": 1.0, "fp16": 5.0, "bf16": 1.2}
+    assert first_close(["fp16", "bf16", "fp32"], lambda name: (np.eye(2), seconds[name]), {}) == "bf16"
+    assert first_close(["fp16", "fp32"], lambda name: (np.eye(2), seconds[name]), {}) == "fp32"
 
 
 def test_it_is_measured_once_per_machine_and_model(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
