@@ -12,9 +12,6 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.services.pytest_services", "tests.tell_failures"]
 
-# On every CPU `auto` is fp32 here, whose vectors are the same in any batch to 1e-5: no products of short numbers.
-os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
-
 # A busy machine is no failure: the first example of a test may import torch.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")

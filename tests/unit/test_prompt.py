@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import fcntl
 import io
 import os
 import pty
 import re
 import select
+import signal
 import stat
 import struct
 import sys
@@ -62,9 +64,18 @@ class Terminal:
                 self.shown += found
 
     def leave(self) -> int:
-        """Ctrl-D; the exit status."""
-        os.write(self.fd, b"\x04")
-        return os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
+        """Ctrl-D until it ends, since one that comes while the terminal changes its mode is lost; the exit status."""
+        end = time.monotonic() + SECONDS
+        while not (ended := os.waitpid(self.child, os.WNOHANG))[0]:
+            if time.monotonic() > end:
+                os.kill(self.child, signal.SIGKILL)
+                os.waitpid(self.child, 0)
+                pytest.fail(f"it does not end: {self.shown.decode()}")
+            with contextlib.suppress(OSError):  # it has closed its end
+                os.write(self.fd, b"\x04")
+                if select.select([self.fd], [], [], 1.0)[0]:
+                    self.shown += os.read(self.fd, 65_536)
+        return os.waitstatus_to_exitcode(ended[1])
 
 
 @pytest.fixture(scope="module")
