@@ -23,6 +23,7 @@ from clip_spark.index.files.layout import read_index
 from clip_spark.index.imported import foreign_file
 from clip_spark.index.open.parts import open_parts
 from clip_spark.index.open.records import RecordReader
+from clip_spark.index.open.removals import read_removed
 from clip_spark.index.specs import IndexSpec, RemoveSpec
 from clip_spark.runtime.child_process import Apart
 from clip_spark.search.hits import Wanted
@@ -129,6 +130,7 @@ def test_erased_records_leave_the_file_or_a_sentence_says_that_they_cannot(tmp_p
     if "HNSW" in key:
         with pytest.raises(InputError, match="a graph out of which nothing can be erased"):
             remove_records(lambda: None, spec)
+        assert not read_removed(made.uri)  # a command that is refused has done nothing
         return
     remove_records(lambda: None, spec)
     _, info = read_index(made.uri)

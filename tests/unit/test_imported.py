@@ -274,12 +274,22 @@ def test_vectors_may_be_lists_of_any_kind(tmp_path: Path, kind: pa.DataType) -> 
         ),
         (pa.array([b"1234"]), "it has caption: string, embedding: binary"),
         (pa.array(["[1, 0, 0]"]), "it has caption: string, embedding: string"),
-        (pa.array([LISTS[0], None], pa.list_(pa.float32(), 3)), "cannot be read .*can be written as plain lists"),
     ],
 )
 def test_columns_that_are_no_vectors_are_one_sentence(tmp_path: Path, column: pa.Array, told: str) -> None:
     with pytest.raises(InputError, match=told):
         take_over(parquet(tmp_path / "in", embedding=column))
+
+
+def test_missing_lists_of_a_fixed_size_are_rejects_or_a_sentence_where_arrow_cannot_read_them(tmp_path: Path) -> None:
+    source = parquet(tmp_path / "in", embedding=pa.array([LISTS[0], None, LISTS[1]], pa.list_(pa.float32(), 3)))
+    if int(pa.__version__.split(".")[0]) < 26:
+        with pytest.raises(InputError, match=r"cannot be read .*can be written as plain lists"):
+            take_over(source)
+        return
+    made = take_over(source)
+    np.testing.assert_array_equal(vectors_of(made), LISTS[:2])
+    assert dict(made.rejects) == {"not finite": 1}
 
 
 def test_a_short_vector_among_the_first_does_not_say_how_long_they_are(tmp_path: Path) -> None:

@@ -33,6 +33,16 @@ OTHER = "other"
 """Folder inside of a generation: files of the index that is kept beside the first."""
 
 
+def check_erasable(uri: str, info: IndexInfo) -> None:
+    """*Pure.* Before anything is taken down; raises InputError where nothing can be erased, out of a graph."""
+    if is_graph(info.key):
+        raise InputError(
+            f"'{uri}' was made by another tool as {info.key}, a graph out of which nothing can be erased; nothing was "
+            "removed. Without --compact records are taken down and stay hidden; `clip-spark import-index` takes the "
+            "vectors out of its file, and build-index makes an index of which records can be erased."
+        )
+
+
 def compact(get_spark: SessionSource, head: Head, plan: Plan, info: IndexInfo, removed: Sequence[str]) -> Manifest:
     """*Driver.* A new generation without the vectors and records of some ids, in the index that is kept beside it too.
 
@@ -40,16 +50,9 @@ def compact(get_spark: SessionSource, head: Head, plan: Plan, info: IndexInfo, r
     session, as it needs none to be built.
 
     Raises:
-        InputError: it is a graph.
         TaskError: a task failed for good; the old files still serve.
         OutputError: another writer was quicker.
     """
-    if is_graph(info.key):
-        raise InputError(
-            f"'{head.uri}' was made by another tool as {info.key}, a graph out of which nothing can be erased; what "
-            "was taken down stays hidden. `clip-spark import-index` takes the vectors out of its file, and build-index "
-            "makes an index of which records can be erased."
-        )
     with new_generation(head, plan) as generation:
         smaller = _erased(get_spark, head.uri, generation, info, removed)
         if info.other is not None:

@@ -13,7 +13,7 @@ from clip_spark.datasets.retire import grace_hours
 from clip_spark.datasets.run import plan_of
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, OutputError, SpecError
-from clip_spark.index.change.compact import compact
+from clip_spark.index.change.compact import check_erasable, compact
 from clip_spark.index.change.generation import begin_change
 from clip_spark.index.change.verify import verify_erased
 from clip_spark.index.files.layout import IndexInfo, read_index
@@ -30,11 +30,13 @@ def remove_records(get_spark: SessionSource, spec: RemoveSpec) -> Table:
     """*Driver.* Take records down; open searchers follow within seconds.
 
     Raises:
-        InputError: no record of the index is meant.
+        InputError: no record of the index is meant, or with --compact none can be erased.
         OutputError: with --compact, another writer was quicker; the records are taken down, but not erased.
         DatasetError: with --verify, something of what was removed is left in a file.
     """
     head, manifest, info = begin_change(spec.index)
+    if spec.compact:
+        check_erasable(head.uri, info)
     asked = {*spec.ids, *_read_ids(spec.ids_file)}
     ids = _meant(asked, spec.where, manifest.uri, info)
     if not ids and (asked or spec.where):
