@@ -109,6 +109,7 @@ def _finish(
     """*Driver.* Count what is not counted yet, then report and commit."""
     watch = Stopwatch()
     if run.pending():
+        plots.load_early()
         _count_pending(
             get_spark, watch, len(todo.splits) + len(todo.counted), partial(_count, spec=spec, run=run, todo=todo)
         )
