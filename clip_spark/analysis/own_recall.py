@@ -56,11 +56,10 @@ def measure_own(get_spark: SessionSource, step: str, queries_uri: str, index_uri
     deep = [depth for depth in DEPTHS if depth > k][:DEEPER]
     reader = VectorReader(dataset_files(queries, "embeddings"), info.dim)
     sample = reader.take(draw_positions(reader.count, 0, SAMPLE, seed=0)[1])
-    asked = make_questions(
-        sample,
-        None,
+    (asked,) = make_questions(
+        [(sample, None)],
         info.rows,
-        lambda wanted, depth: true_hits(spark, index.uri, info, wanted, depth, step),
+        lambda wanted: true_hits(spark, index.uri, info, wanted, step),
         [min(k, SHALLOW), *(depth for depth in (k, *deep) if depth > SHALLOW)],
     )
     goal = float(info.measured.get("goal", GOAL))

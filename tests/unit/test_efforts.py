@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from functools import cache
 
 import faiss
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from clip_spark.index.build.measure import Goal, measure
-from clip_spark.index.build.tune import exact_hits, make_questions, recalls
+from clip_spark.index.build.tune import Wish, exact_answers, exact_hits, make_questions, recalls
 from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.open.effort import ALL_LISTS, choose_effort
 from clip_spark.index.open.parts import MISSING, PartSet
@@ -38,8 +39,8 @@ def drawn(rows: int, gap: np.ndarray | float = 0.0) -> np.ndarray:
 VECTORS = drawn(ROWS)
 
 
-def exact(queries: np.ndarray, k: int) -> np.ndarray:
-    return exact_hits([(0, VECTORS)], queries, k)[1]
+def exact(wanted: Sequence[Wish]) -> list[np.ndarray]:
+    return [positions for _, positions in exact_answers([(0, VECTORS)], wanted)]
 
 
 def parts_of(settings: SearchSettings = NOTHING, efforts: tuple[Effort, ...] = ()) -> PartSet:
@@ -76,8 +77,7 @@ def test_recall_is_the_share_of_the_true_hits(at: int, known: bool) -> None:
 def tuned() -> PartSet:
     """Tuned for pictures and for texts, as a build with --queries does."""
     positions = np.sort(RNG.choice(ROWS, 128, replace=False))
-    own = make_questions(VECTORS[positions], positions, ROWS, exact)
-    cross = make_questions(drawn(128, GAP), None, ROWS, exact)
+    own, cross = make_questions([(VECTORS[positions], positions), (drawn(128, GAP), None)], ROWS, exact)
     found = measure(parts_of(), KEY, Goal(GOAL, 1e9), own, cross)
     assert found.figures["recall_at_10"] >= GOAL and found.figures["recall_at_10_cross"] >= GOAL
     return parts_of(found.settings, found.efforts)
@@ -87,7 +87,7 @@ def tuned() -> PartSet:
 def test_texts_find_their_true_nearest_at_every_k(tuned: PartSet, k: int) -> None:
     queries = drawn(500 if k == 1 else 100, GAP)
     _, found = tuned.search(queries, k)
-    shares = recalls(found, exact(queries, k), None, k)
+    shares = recalls(found, exact([(queries, k)])[0], None, k)
     assert shares.mean() >= GOAL - 0.02  # other queries than those that the table was measured with
     assert k != 10 or shares.min() >= 0.5
     assert (found != MISSING).all()
@@ -130,7 +130,7 @@ def test_an_index_without_a_table_looks_deeper_for_more_hits() -> None:
 
 def test_what_was_not_measured_or_takes_too_long_is_said(caplog: pytest.LogCaptureFixture) -> None:
     positions = np.arange(32)
-    own = make_questions(VECTORS[positions], positions, ROWS, exact)
+    (own,) = make_questions([(VECTORS[positions], positions)], ROWS, exact)
     with caplog.at_level(logging.WARNING):
         found = measure(parts_of(), KEY, Goal(0.8, 1e-6), own, how="not measured: texts as queries")
     assert found.figures["recall_at_10_cross"] == "not measured: texts as queries"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from clip_spark.errors import ModelError
 from clip_spark.index.build import other_kind as module
 from clip_spark.index.build.measure import Goal, measure
 from clip_spark.index.build.other_kind import EXACT, UNMEASURED, captions, other_kind
-from clip_spark.index.build.tune import exact_hits, make_questions, recalls
+from clip_spark.index.build.tune import Wish, exact_answers, make_questions, recalls
 from clip_spark.index.files.layout import IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.open.parts import PartSet
 
@@ -98,17 +99,16 @@ def test_texts_that_nobody_gave_find_their_pictures(info: IndexInfo, encoder: An
     index.add_with_ids(pictures, np.arange(ROWS))
     parts = PartSet([index], info)
 
-    def exact(queries: np.ndarray, k: int) -> np.ndarray:
-        return exact_hits([(0, pictures)], queries, k)[1]
+    def exact(wanted: Sequence[Wish]) -> list[np.ndarray]:
+        return [positions for _, positions in exact_answers([(0, pictures)], wanted)]
 
     positions = np.sort(RNG.choice(ROWS, 256, replace=False))
-    own = make_questions(pictures[positions], positions, ROWS, exact)
     other = other_kind(info, None, 0)
-    cross = make_questions(other.vectors, None, ROWS, exact)
+    own, cross = make_questions([(pictures[positions], positions), (other.vectors, None)], ROWS, exact)
     texts = encoder.encode_texts(asked)
     plain, tuned = (measure(parts, KEY, Goal(GOAL, 1e9), own, some, other.how) for some in ([], cross))
     reached = [
-        recalls(parts.search(texts, 10, found.settings, fill=False)[1], exact(texts, 10)).mean()
+        recalls(parts.search(texts, 10, found.settings, fill=False)[1], exact([(texts, 10)])[0]).mean()
         for found in (plain, tuned)
     ]
     assert tuned.figures["recall_at_10_cross"] >= GOAL and tuned.figures["cross_measured_with"] == other.how

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -37,7 +37,7 @@ from clip_spark.index.build.other_kind import other_kind
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
 from clip_spark.index.build.train import TrainRecipe, draw_positions, new_index, train_rows
-from clip_spark.index.build.tune import TEST_QUERIES, exact_hits, make_questions
+from clip_spark.index.build.tune import TEST_QUERIES, Wish, exact_answers, make_questions
 from clip_spark.index.change.append import add_sets, append_embeddings
 from clip_spark.index.change.generation import new_generation, served, switch
 from clip_spark.index.change.grow import can_grow, is_current, is_of
@@ -255,15 +255,15 @@ def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: 
     with watch("measure"):
         _, positions = plan.drawn()
 
-        def exact(queries: np.ndarray, k: int) -> np.ndarray:
+        def exact(wanted: Sequence[Wish]) -> list[np.ndarray]:
             if keys.is_exact(plan.key):  # its own search is the exact one
-                return parts.search(queries, k)[1]
-            search = partial(_file_hits, plan.reader, queries, k)
-            return exact_distributed(get_spark(), plan.reader.files, search, k)
+                return [parts.search(queries, k)[1] for queries, k in wanted]
+            search = partial(_file_hits, plan.reader, wanted)
+            return exact_distributed(get_spark(), plan.reader.files, search, [k for _, k in wanted])
 
-        own = make_questions(plan.reader.take(positions), positions, plan.reader.count, exact)
         other = other_kind(info, plan.queries, plan.spec.seed)
-        cross = make_questions(other.vectors, None, plan.reader.count, exact)
+        sets = (plan.reader.take(positions), positions), (other.vectors, None)
+        own, cross = make_questions(sets, plan.reader.count, exact)
         spot_check(parts, positions, own[0].queries)
         goal = Goal(plan.spec.recall, plan.spec.max_query_ms)
         found = measure(parts, plan.key, goal, own, cross, other.how)
@@ -280,9 +280,9 @@ def _calibrated(calibrator: Calibrator, plan: IndexPlan, info: IndexInfo, before
     return info
 
 
-def _file_hits(reader: VectorReader, queries: np.ndarray, k: int, file: VectorFile) -> tuple[np.ndarray, np.ndarray]:
+def _file_hits(reader: VectorReader, wanted: Sequence[Wish], file: VectorFile) -> list[tuple[np.ndarray, np.ndarray]]:
     """*Worker.* The true best of one embedding shard."""
-    return exact_hits(reader.blocks(file.start, file.end), queries, k)
+    return exact_answers(reader.blocks(file.start, file.end), wanted)
 
 
 def _rows_of_lists(info: IndexInfo) -> list[tuple[str, int]]:

@@ -116,26 +116,33 @@ def train_distributed(
 def exact_distributed(
     spark: SparkSession,
     items: Sequence[Any],
-    search: Callable[[Any], tuple[np.ndarray, np.ndarray]],
-    k: int,
+    search: Callable[[Any], list[tuple[np.ndarray, np.ndarray]]],
+    depths: Sequence[int],
     step: str = STEP,
-) -> np.ndarray:
-    """*Driver.* The true k nearest of each of n queries, int64 (n, k): every vector is compared, item by item.
+) -> list[np.ndarray]:
+    """*Driver.* The true k nearest of sets of queries, int64 (n, k) each: every vector is compared, item by item.
 
     Args:
         spark: the session.
         items: files, or parts, that together hold all vectors.
-        search: picklable; an item -> scores float32 (n, m), positions int64 (n, m) of its best.
-        k: hits per query.
+        search: picklable; an item -> scores float32 (n, m), positions int64 (n, m) of its best, for each set.
+        depths: hits per query, of each set.
         step: whose stages these are.
     """
     tasks = min(len(items), 3 * spark.sparkContext.defaultParallelism)
 
-    def best(mine: Iterable[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        yield merge([search(item) for item in mine], k)
+    def best(mine: Iterable[Any]) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+        yield _merged([search(item) for item in mine], depths)
 
     rdd = spark.sparkContext.parallelize(items, tasks).mapPartitions(best)
-    return merge(collect(spark, step, rdd, tasks, SERVED_STILL), k)[1]
+    return [positions for _, positions in _merged(collect(spark, step, rdd, tasks, SERVED_STILL), depths)]
+
+
+def _merged(
+    found: Sequence[list[tuple[np.ndarray, np.ndarray]]], depths: Sequence[int]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """*Pure.* Of several items the best of each set of queries."""
+    return [merge(of_set, k) for of_set, k in zip(zip(*found, strict=True), depths, strict=True)]
 
 
 def _as_list(written: Any) -> list[dict[str, Any]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clip_spark.index.build.choose_key import is_graph
 from clip_spark.index.build.on_spark import STEP, exact_distributed
-from clip_spark.index.build.tune import exact_hits
+from clip_spark.index.build.tune import Wish, exact_answers
 from clip_spark.index.files.layout import IndexFile, IndexInfo
 from clip_spark.index.open.effort import everything
 from clip_spark.index.open.parts import PartSet, open_part
@@ -19,22 +20,23 @@ if TYPE_CHECKING:
 
 
 def true_hits(
-    spark: SparkSession, index_uri: str, info: IndexInfo, queries: np.ndarray, k: int, step: str = STEP
-) -> np.ndarray:
-    """*Driver.* The true nearest of each query in all parts, int64 (n, k), out of the index itself.
+    spark: SparkSession, index_uri: str, info: IndexInfo, wanted: Sequence[Wish], step: str = STEP
+) -> list[np.ndarray]:
+    """*Driver.* The true nearest of each set of queries in all parts, int64 (n, k), out of the index itself.
 
     The embeddings of the old parts may be gone; compressed parts have their vectors beside them.
     """
 
-    def of_vectors(file: IndexFile) -> tuple[np.ndarray, np.ndarray]:
-        return exact_hits(VectorStore(index_uri, [file], info.dim).blocks(), queries, k)
+    def of_vectors(file: IndexFile) -> list[tuple[np.ndarray, np.ndarray]]:
+        return exact_answers(VectorStore(index_uri, [file], info.dim).blocks(), wanted)
 
-    def of_part(part: IndexFile) -> tuple[np.ndarray, np.ndarray]:
+    def of_part(part: IndexFile) -> list[tuple[np.ndarray, np.ndarray]]:
         one = PartSet([open_part(index_uri, part)], info)
         if is_graph(info.key):  # to look at all of its nodes takes longer, and may miss some
-            return exact_hits(PartVectors(one.indexes, info.rows).blocks(), queries, k)
-        return one.search(queries, k, everything(info.settings))
+            return exact_answers(PartVectors(one.indexes, info.rows).blocks(), wanted)
+        return [one.search(queries, k, everything(info.settings)) for queries, k in wanted]
 
+    depths = [k for _, k in wanted]
     if info.vectors:
-        return exact_distributed(spark, info.vectors, of_vectors, k, step)
-    return exact_distributed(spark, info.parts, of_part, k, step)
+        return exact_distributed(spark, info.vectors, of_vectors, depths, step)
+    return exact_distributed(spark, info.parts, of_part, depths, step)

@@ -26,6 +26,10 @@ RERANKS = (4, 16, 64)
 """Candidates per hit that are tried in turn for compressed parts."""
 
 
+Wish = tuple[np.ndarray, int]
+"""Queries float32 (n, d), and how many of their nearest are wanted."""
+
+
 def exact_hits(
     blocks: Iterable[tuple[int | np.ndarray, np.ndarray]], queries: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -39,11 +43,23 @@ def exact_hits(
     Returns:
         scores float32 (n, k), positions int64 (n, k), MISSING where there are fewer than k vectors.
     """
+    return exact_answers(blocks, [(queries, k)])[0]
+
+
+def exact_answers(
+    blocks: Iterable[tuple[int | np.ndarray, np.ndarray]], wanted: Sequence[Wish]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """*Worker.* The same for several sets of queries, while the vectors pass by once."""
     faiss = load_faiss()
-    best = (np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), MISSING, np.int64))
+    best = [
+        (np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), MISSING, np.int64))
+        for queries, k in wanted
+    ]
     for first, vectors in blocks:
-        scores, rows = faiss.knn(queries, vectors, min(k, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT)
-        best = merge([best, (scores, first[rows] if isinstance(first, np.ndarray) else rows + first)], k)
+        for number, (queries, k) in enumerate(wanted):
+            scores, rows = faiss.knn(queries, vectors, min(k, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT)
+            found = scores, first[rows] if isinstance(first, np.ndarray) else rows + first
+            best[number] = merge([best[number], found], k)
     return best
 
 
@@ -132,33 +148,38 @@ class Questions:
         return rows if self.true.shape[1] >= rows else self.true.shape[1] - 1
 
 
-Exact = Callable[[np.ndarray, int], np.ndarray]
-"""Queries float32 (n, d), k -> positions of their true nearest, int64 (n, k)."""
+Exact = Callable[[Sequence[Wish]], list[np.ndarray]]
+"""For each set of queries the positions of their true nearest, int64 (n, k); all at once, as all vectors are read."""
 
 
 def make_questions(
-    queries: np.ndarray,
-    own: np.ndarray | None,
+    sets: Sequence[tuple[np.ndarray, np.ndarray | None]],
     rows: int,
     exact: Exact,
     depths: Sequence[int] = (SHALLOW, DEPTHS[-1]),
-) -> list[Questions]:
-    """*Driver.* The same queries several times: all of them with short true answers, and a few with long ones.
+) -> list[list[Questions]]:
+    """*Driver.* Each set several times: all of its queries with short true answers, and a few with long ones.
 
     Args:
-        queries: float32 (n, d); without any there are no questions.
-        own: their positions in the index, or None for queries of the other kind.
+        sets: queries, float32 (n, d), and their positions in the index, or None for those of the other kind; without
+            queries there are no questions.
         rows: of the index.
         exact: finds the true nearest.
         depths: how many of these are to be known; a few queries are enough for more than SHALLOW.
     """
-    few, asked = slice(None, None, max(1, len(queries) // FEW_QUERIES)), list[Questions]()
-    for depth in depths if len(queries) else ():
-        if depth <= SHALLOW or rows > SHALLOW:
-            some = few if depth > SHALLOW else slice(None)
-            true = exact(queries[some], min(depth + 1, rows))
-            asked.append(Questions(queries[some], true, None if own is None else own[some]))
-    return asked
+    known = [depth for depth in depths if depth <= SHALLOW or rows > SHALLOW]
+    asked = [[_some(queries, own, depth) for depth in known if len(queries)] for queries, own in sets]
+    wanted = [
+        (queries, min(depth + 1, rows)) for some in asked for (queries, _), depth in zip(some, known, strict=False)
+    ]
+    true = iter(exact(wanted) if wanted else ())
+    return [[Questions(queries, next(true), own) for queries, own in some] for some in asked]
+
+
+def _some(queries: np.ndarray, own: np.ndarray | None, depth: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """*Pure.* The queries that are asked for so many hits, and their positions."""
+    some = slice(None, None, max(1, len(queries) // FEW_QUERIES)) if depth > SHALLOW else slice(None)
+    return queries[some], None if own is None else own[some]
 
 
 def tune(
@@ -184,8 +205,11 @@ def _least_effort(
     lists = widest(key, parts.rows)
 
     def reached(nprobe: int, rerank: int) -> float:
-        settings = settings_for(key, nprobe, rerank)
-        return min(_worth(questions.recalls(parts, settings, depth), depth, goal) for questions in asked)
+        settings, least = settings_for(key, nprobe, rerank), 1.0
+        for questions in reversed(asked):  # those of the other kind fail first, and then the others need not be asked
+            if least >= goal:
+                least = min(least, _worth(questions.recalls(parts, settings, depth), depth, goal))
+        return least
 
     for rerank in [rerank for rerank in RERANKS if rerank >= least.rerank] if parts.store is not None else [0]:
         # One evaluation for thousands of hits takes as long as a hundred for ten: those are cut less finely.

@@ -25,7 +25,7 @@ from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
 from clip_spark.index.build.train import draw_positions, new_index
 from clip_spark.index.build.truth import true_hits
-from clip_spark.index.build.tune import TEST_QUERIES, harder, make_questions
+from clip_spark.index.build.tune import TEST_QUERIES, Wish, harder, make_questions
 from clip_spark.index.change.generation import begin_change, new_generation, switch
 from clip_spark.index.change.new_rows import (
     NewRows,
@@ -186,14 +186,13 @@ def _tuned(
     queries = reader.take(positions)
     spot_check(parts, positions, queries)
 
-    def exact(wanted: np.ndarray, k: int) -> np.ndarray:
+    def exact(wanted: Sequence[Wish]) -> list[np.ndarray]:
         if is_exact(larger.key):
-            return parts.search(wanted, k)[1]
-        return true_hits(get_spark(), index_uri, larger, wanted, k)
+            return [parts.search(some, k)[1] for some, k in wanted]
+        return true_hits(get_spark(), index_uri, larger, wanted)
 
-    own = make_questions(queries, positions, larger.rows, exact)
     other = other_kind(larger, asked, spec.seed)
-    cross = make_questions(other.vectors, None, larger.rows, exact)
+    own, cross = make_questions([(queries, positions), (other.vectors, None)], larger.rows, exact)
     found = measure(parts, before.key, Goal(spec.recall, spec.max_query_ms), own, cross, other.how)
     if lists_of(before.key) and found.settings.nprobe > DRIFT * before.settings.nprobe:
         log.warning(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from clip_spark.index.build.choose_key import is_exact, is_graph
 from clip_spark.index.build.measure import Goal, measure, spot_check
 from clip_spark.index.build.other_kind import other_kind
 from clip_spark.index.build.train import draw_positions
-from clip_spark.index.build.tune import TEST_QUERIES, exact_hits, make_questions, settings_for
+from clip_spark.index.build.tune import TEST_QUERIES, Wish, exact_answers, make_questions, settings_for
 from clip_spark.index.change.generation import new_generation, served, switch
 from clip_spark.index.change.new_rows import ADOPTED
 from clip_spark.index.files.layout import (
@@ -195,21 +196,18 @@ def _measured(uri: str, info: IndexInfo, plan: AdoptPlan) -> IndexInfo:
     queries = parts.vectors.take(positions)
     spot_check(parts, positions, queries)
 
-    def exact(wanted: np.ndarray, k: int) -> np.ndarray:
-        return _nearest(parts, info.key, wanted, k)
-
-    own = make_questions(queries, positions, info.rows, exact)
     other = other_kind(info, plan.queries, spec.seed)
-    cross = make_questions(other.vectors, None, info.rows, exact)
+    sets = (queries, positions), (other.vectors, None)
+    own, cross = make_questions(sets, info.rows, partial(_nearest, parts, info.key))
     found = measure(parts, info.key, Goal(spec.recall, spec.max_query_ms), own, cross, other.how)
     parts.close()
     figures = {**found.figures, "queries": len(positions), "adopted": True}
     return replace(info, settings=found.settings, efforts=found.efforts, measured=figures)
 
 
-def _nearest(parts: PartSet, key: str, queries: np.ndarray, k: int) -> np.ndarray:
-    """The true nearest of each query, int64 (n, k): in all lists, and in a graph by comparing every vector."""
+def _nearest(parts: PartSet, key: str, wanted: Sequence[Wish]) -> list[np.ndarray]:
+    """The true nearest of sets of queries, int64 (n, k): in all lists, and in a graph by comparing every vector."""
     if is_graph(key):
-        return exact_hits(parts.vectors.blocks(), queries, k)[1]
+        return [positions for _, positions in exact_answers(parts.vectors.blocks(), wanted)]
     complete = settings_for(key, 1, 0) if not is_exact(key) else SearchSettings()
-    return parts.search(queries, k, everything(complete))[1]
+    return [parts.search(queries, k, everything(complete))[1] for queries, k in wanted]
