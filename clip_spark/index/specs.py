@@ -22,6 +22,14 @@ def task_bytes(text: str) -> int:
     return memory // 2
 
 
+def check_goal(recall: float, max_query_ms: float) -> None:
+    """*Pure.* Raise SpecError unless both can be reached."""
+    if not 0 < recall <= 1:
+        raise SpecError(f"--recall is {recall}; it must be above 0 and at most 1.")
+    if max_query_ms <= 0:
+        raise SpecError(f"--max-query-ms is {max_query_ms}; it must be above 0.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class IndexSpec(Spec):
     """build-index: embeddings -> index."""
@@ -53,10 +61,7 @@ class IndexSpec(Spec):
         check_at_least("parts", self.parts, 0)
         if self.parts > MOST_PARTS:
             raise SpecError(f"--parts is {self.parts}; at most {MOST_PARTS} are possible.")
-        if not 0 < self.recall <= 1:
-            raise SpecError(f"--recall is {self.recall}; it must be above 0 and at most 1.")
-        if self.max_query_ms <= 0:
-            raise SpecError(f"--max-query-ms is {self.max_query_ms}; it must be above 0.")
+        check_goal(self.recall, self.max_query_ms)
         size_bytes("max-index-memory", self.max_index_memory)
         task_bytes(self.max_build_memory)
 

@@ -7,13 +7,10 @@ the task is left to it.
 from __future__ import annotations
 
 import logging
-import multiprocessing
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from multiprocessing.connection import Connection
 from typing import Any
 
-from clip_spark.errors import UserError
+from clip_spark.runtime.processes import Processes, ProcessFailed
 from clip_spark.runtime.session import LateSession, SessionSource
 
 log = logging.getLogger(__name__)
@@ -38,38 +35,10 @@ def run_alone(step: str, work: Callable[[Any], object], item: Any) -> bool:
     Raises:
         UserError: the task found a mistake that no retry can mend.
     """
-    context = multiprocessing.get_context("spawn")  # a fork of a process with Arrow's threads can hang
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, work, item), name=step)
-    process.start()
-    theirs.close()
     try:
-        with ours, suppress(EOFError):
-            done, message = ours.recv()
-            if message:
-                raise UserError(message)
-            if done:
-                return True
-        process.join()
-        log.info("%s: a process of its own has failed (exit status %s); Spark tries it", step, process.exitcode)
+        with Processes(1) as process:
+            process.map(work, [item], lambda: None)
+    except ProcessFailed as error:
+        log.info("%s: a process of its own has failed (%s); Spark tries it", step, error)
         return False
-    except KeyboardInterrupt:
-        process.terminate()
-        raise
-    finally:
-        process.join()
-
-
-def _work(asked: Connection, work: Callable[[Any], object], item: Any) -> None:
-    """In the process: whether the work is done, and what the user has done wrong."""
-    try:
-        work(item)
-        answer = True, ""
-    except UserError as error:
-        answer = False, str(error)
-    except KeyboardInterrupt:
-        return
-    except Exception as error:  # noqa: BLE001 - Spark's try of it will say what is wrong
-        log.info("%s", error)
-        answer = False, ""
-    asked.send(answer)
+    return True

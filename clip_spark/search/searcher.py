@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from itertools import islice
 from typing import Any, Unpack
 
@@ -242,8 +242,12 @@ class Searcher:
 
     def _grounds(self, embeddings: np.ndarray, learnt: Calibration) -> np.ndarray:
         """What scores of queries, float32 (n, d), have to rise above, float32 (n,)."""
-        references = np.concatenate([rows for _, rows in self._references.blocks()])
-        return ground(embeddings, np.array(learnt.centre, np.float32), references)
+        return ground(embeddings, np.array(learnt.centre, np.float32), self._known_queries)
+
+    @cached_property
+    def _known_queries(self) -> np.ndarray:
+        """The queries that the index was calibrated with, float32 (m, d): some MB, read for the first search only."""
+        return np.concatenate([rows for _, rows in self._references.blocks()])
 
     def _learnt(self, wanted: Wanted, kind: str) -> Calibration | None:
         """What is known of the scores of queries of a kind, ranked as `wanted` says."""

@@ -10,6 +10,7 @@ import numpy as np
 from clip_spark.errors import SpecError
 from clip_spark.index.build.choose_key import is_exact, lists_of
 from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.files.shapes import transforms_of
 
 ROWS_PER_LIST = 64
 """Training vectors per list; Faiss wants 39 to 256, and recall at a given effort hardly grows beyond this."""
@@ -85,13 +86,10 @@ def train_index(key: str, metric: str, sample: np.ndarray, seed: int) -> Any:
 
 def _rotated(index: Any, sample: np.ndarray) -> np.ndarray:
     """*Worker.* The sample as the lists will see it, float32 (m, d'); trains what comes before them."""
-    faiss = load_faiss()
-    if isinstance(index, faiss.IndexPreTransform):
-        for number in range(index.chain.size()):
-            transform = faiss.downcast_VectorTransform(index.chain.at(number))
-            if not transform.is_trained:
-                transform.train(sample)
-            sample = transform.apply(sample)
+    for transform in transforms_of(index):
+        if not transform.is_trained:
+            transform.train(sample)
+        sample = transform.apply(sample)
     return sample
 
 
@@ -124,8 +122,7 @@ def _find_centroids(lists: Any, sample: np.ndarray, seed: int) -> None:
 def _shorten_compression_training(index: Any) -> None:
     """Fewer rounds for rotation and codes: their last ones buy little, and candidates are compared exactly anyway."""
     faiss = load_faiss()
-    if isinstance(index, faiss.IndexPreTransform):
-        rotation = faiss.downcast_VectorTransform(index.chain.at(0))
+    for rotation in transforms_of(index)[:1]:
         if isinstance(rotation, faiss.OPQMatrix):
             rotation.niter, rotation.max_train_points = OPQ_ITERATIONS, OPQ_ROWS
     inner = faiss.downcast_index(faiss.extract_index_ivf(index))

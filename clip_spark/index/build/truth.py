@@ -31,12 +31,16 @@ def true_hits(
         return exact_answers(VectorStore(index_uri, [file], info.dim).blocks(), wanted)
 
     def of_part(part: IndexFile) -> list[tuple[np.ndarray, np.ndarray]]:
-        one = PartSet([open_part(index_uri, part)], info)
-        if is_graph(info.key):  # to look at all of its nodes takes longer, and may miss some
-            return exact_answers(PartVectors(one.indexes, info.rows).blocks(), wanted)
-        return [one.search(queries, k, everything(info.settings)) for queries, k in wanted]
+        return hits_in(PartSet([open_part(index_uri, part)], info), info, wanted)
 
     depths = [k for _, k in wanted]
     if info.vectors:
         return exact_distributed(spark, info.vectors, of_vectors, depths, step)
     return exact_distributed(spark, info.parts, of_part, depths, step)
+
+
+def hits_in(parts: PartSet, info: IndexInfo, wanted: Sequence[Wish]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """*Worker.* The true nearest of each set of queries in some parts of an index: scores, positions int64 (n, k)."""
+    if is_graph(info.key):  # to look at all of its nodes takes longer, and may miss some
+        return exact_answers(PartVectors(parts.indexes, info.rows).blocks(), wanted)
+    return [parts.search(queries, k, everything(info.settings)) for queries, k in wanted]

@@ -205,11 +205,12 @@ def _least_effort(
     lists = widest(key, parts.rows)
 
     def reached(nprobe: int, rerank: int) -> float:
-        settings, least = settings_for(key, nprobe, rerank), 1.0
+        settings, worst = settings_for(key, nprobe, rerank), 1.0
         for questions in reversed(asked):  # those of the other kind fail first, and then the others need not be asked
-            if least >= goal:
-                least = min(least, _worth(questions.recalls(parts, settings, depth), depth, goal))
-        return least
+            worst = min(worst, _worth(questions.recalls(parts, settings, depth), depth, goal))
+            if worst < goal:
+                break
+        return worst
 
     for rerank in [rerank for rerank in RERANKS if rerank >= least.rerank] if parts.store is not None else [0]:
         # One evaluation for thousands of hits takes as long as a hundred for ten: those are cut less finely.

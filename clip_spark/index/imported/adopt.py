@@ -8,9 +8,9 @@ and every edge of it, before the index is official.
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,17 +27,16 @@ from clip_spark.embed.imported.columns import Columns, plan_columns
 from clip_spark.embed.imported.step import as_input
 from clip_spark.encoders import check_model, load_encoder
 from clip_spark.errors import InputError, ModelError
-from clip_spark.index.build.choose_key import is_exact, is_graph
 from clip_spark.index.build.measure import Goal, measure, spot_check
 from clip_spark.index.build.other_kind import other_kind
 from clip_spark.index.build.train import draw_positions
-from clip_spark.index.build.tune import TEST_QUERIES, Wish, exact_answers, make_questions, settings_for
+from clip_spark.index.build.truth import hits_in
+from clip_spark.index.build.tune import TEST_QUERIES, Wish, make_questions, settings_for
 from clip_spark.index.change.generation import new_generation, served, switch
 from clip_spark.index.change.new_rows import ADOPTED
 from clip_spark.index.files.layout import (
     IndexFile,
     IndexInfo,
-    SearchSettings,
     check_files,
     check_same_encoder,
     part_path,
@@ -49,8 +48,7 @@ from clip_spark.index.imported.foreign_file import AS_IT_IS, ask
 from clip_spark.index.imported.records import write_records
 from clip_spark.index.imported.spec import AdoptSpec
 from clip_spark.index.imported.step import find_parts
-from clip_spark.index.open.effort import everything
-from clip_spark.index.open.parts import PartSet, open_parts
+from clip_spark.index.open.parts import open_parts
 from clip_spark.index.open.removals import read_removed
 from clip_spark.runtime.session import SessionSource
 from clip_spark.storage import FileInfo
@@ -143,8 +141,7 @@ def _copy(file: FileInfo, output: str, generation: str, number: int) -> IndexFil
     path = part_path(generation, number)
     with storage.open_read(file.uri) as source, storage.open_write(storage.join(output, path)) as target:
         hashed = HashingStream(target)
-        while data := source.read(COPY_BYTES):
-            hashed.write(data)
+        shutil.copyfileobj(source, hashed, COPY_BYTES)
     return IndexFile(path=path, start=0, rows=0, **hashed.figures())
 
 
@@ -163,7 +160,7 @@ def _as_index(plan: AdoptPlan, output: str, generation: str, copies: Sequence[In
         dim=first.look.dim,
         metric=first.look.metric,
         key=first.key,
-        settings=SearchSettings(),
+        settings=settings_for(first.key, 1, 0),
         parts=check_files(parts, 0, sum(part.rows for part in parts)),
         generation=generation,
         columns=to_text(plan.columns.schema),
@@ -196,18 +193,13 @@ def _measured(uri: str, info: IndexInfo, plan: AdoptPlan) -> IndexInfo:
     queries = parts.vectors.take(positions)
     spot_check(parts, positions, queries)
 
+    def exact(wanted: Sequence[Wish]) -> list[np.ndarray]:
+        return [found for _, found in hits_in(parts, info, wanted)]
+
     other = other_kind(info, plan.queries, spec.seed)
     sets = (queries, positions), (other.vectors, None)
-    own, cross = make_questions(sets, info.rows, partial(_nearest, parts, info.key))
+    own, cross = make_questions(sets, info.rows, exact)
     found = measure(parts, info.key, Goal(spec.recall, spec.max_query_ms), own, cross, other.how)
     parts.close()
     figures = {**found.figures, "queries": len(positions), "adopted": True}
     return replace(info, settings=found.settings, efforts=found.efforts, measured=figures)
-
-
-def _nearest(parts: PartSet, key: str, wanted: Sequence[Wish]) -> list[np.ndarray]:
-    """The true nearest of sets of queries, int64 (n, k): in all lists, and in a graph by comparing every vector."""
-    if is_graph(key):
-        return [positions for _, positions in exact_answers(parts.vectors.blocks(), wanted)]
-    complete = settings_for(key, 1, 0) if not is_exact(key) else SearchSettings()
-    return [parts.search(queries, k, everything(complete))[1] for queries, k in wanted]

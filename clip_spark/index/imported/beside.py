@@ -72,7 +72,7 @@ def find_beside(index: FileInfo, rows: int, metadata: str, shard_rows: int) -> B
 def _found(index: FileInfo) -> list[FileInfo]:
     folder = index.uri.rpartition("/")[0]
     for name in FOLDERS:
-        if found := _tables(storage.join(folder, name)):
+        if found := _tables(storage.list_files(storage.join(folder, name))):
             return found
     return storage.list_files(storage.join(folder, ENTRIES))
 
@@ -81,15 +81,15 @@ def _named(metadata: str) -> list[FileInfo]:
     listed = storage.list_files(metadata)
     if len(listed) == 1 and listed[0].uri.endswith((".npy", ".txt")):
         return listed
-    if found := [file for file in listed if file.uri.endswith(".parquet")]:
+    if found := _tables(listed):
         return found
     raise InputError(
         f"--metadata '{metadata}' holds no parquet file, and is neither a .npy of ids nor a .txt of lines."
     )
 
 
-def _tables(folder: str) -> list[FileInfo]:
-    return [file for file in storage.list_files(folder) if file.uri.endswith(".parquet")]
+def _tables(listed: Sequence[FileInfo]) -> list[FileInfo]:
+    return [file for file in listed if file.uri.endswith(".parquet")]
 
 
 def _of_ids(whole: Source, index: FileInfo, ids: FileInfo, shard_rows: int) -> Beside:
@@ -114,9 +114,7 @@ def _of_tables(whole: Source, index: FileInfo, files: Sequence[FileInfo], shard_
         )
     sources, first = [], 0
     for other, count in zip(files, counts, strict=True):
-        sources.append(
-            Source(index.uri, index.bytes, count, _stamp(index, other), beside=other.uri, first=first)
-        )  # fmt: skip
+        sources.append(Source(index.uri, index.bytes, count, _stamp(index, other), beside=other.uri, first=first))
         first += count
     schemas = tuple((file.uri, columns) for file, (_, columns) in zip(files, looked, strict=True))
     return Beside(tuple(cut(sources, shard_rows)), schemas)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from clip_spark.datasets.spec import URI, check_not_empty, option
 from clip_spark.embed.imported.spec import ForeignSpec, TakeOverSpec
-from clip_spark.errors import SpecError
+from clip_spark.index.specs import check_goal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,4 @@ class AdoptSpec(ForeignSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_not_empty("index", self.index)
-        if not 0 < self.recall <= 1:
-            raise SpecError(f"--recall is {self.recall}; it must be above 0 and at most 1.")
-        if self.max_query_ms <= 0:
-            raise SpecError(f"--max-query-ms is {self.max_query_ms}; it must be above 0.")
+        check_goal(self.recall, self.max_query_ms)
