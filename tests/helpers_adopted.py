@@ -17,6 +17,7 @@ from clip_spark.index.imported.spec import AdoptSpec
 from clip_spark.index.open.parts import parameters
 from clip_spark.index.open.selection import Selection
 from clip_spark.index.open.vectors import PartVectors
+from clip_spark.runtime.session import SessionSource
 
 
 def write_foreign(place: Path, key: str, vectors: np.ndarray, metric: str = "ip", first: int = 0) -> Any:
@@ -51,7 +52,7 @@ def serve(path: str) -> int:
     return hits
 
 
-def adopt(index: Path, output: Path, **options: Any) -> Manifest:
+def adopt(index: Path, output: Path, get_spark: SessionSource = SimpleNamespace, **options: Any) -> Manifest:
     """adopt-index."""
     given = {"model": "colours:rgb", "output": str(output), **options}
-    return adopt_index(SimpleNamespace, AdoptSpec(index=str(index), **given))
+    return adopt_index(get_spark, AdoptSpec(index=str(index), **given))

@@ -256,7 +256,7 @@ def adopting(index: str, name: str, *, overwrite: bool) -> Command:
     def run(folder: str) -> object:
         source, output = storage.join(folder, name), storage.join(folder, index)
         spec = AdoptSpec(index=source, output=output, overwrite=overwrite, model="fake", id_column="text")
-        return adopt_index(no_spark, spec)
+        return adopt_index(no_session, spec)  # a graph learns part by part what an index before it had learnt
 
     return Command(f"adopt {index} {name}", run, lambda world: world.change(index, lambda s: s.of(FOREIGN[name][0])))
 

@@ -17,6 +17,8 @@ from clip_spark.analysis.publish.contents import Contents
 from clip_spark.errors import InputError, ModelError, OutputError, SpecError
 from clip_spark.index.build.build import build_index
 from clip_spark.index.change import compact
+from clip_spark.index.change.calibrate import calibrate_index
+from clip_spark.index.change.other import build_other
 from clip_spark.index.change.remove import remove_records
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.files.layout import read_index
@@ -24,12 +26,14 @@ from clip_spark.index.imported import foreign_file
 from clip_spark.index.open.parts import open_parts
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import read_removed
-from clip_spark.index.specs import IndexSpec, RemoveSpec
+from clip_spark.index.specs import CalibrateSpec, IndexSpec, RemoveSpec
 from clip_spark.runtime.child_process import Apart
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
 from tests.helpers_adopted import adopt, write_foreign
+from tests.helpers_embeddings import numbered, write_embeddings
 from tests.helpers_imported import imports_run_here, metadata, save, take_index, take_over, unit
+from tests.helpers_spark import in_this_process
 
 ROWS = 600
 EXACT = ("Flat", "IDMap,Flat", "IDMap2,Flat", "HNSW8", "IDMap,HNSW8", "IVF8,Flat")
@@ -320,3 +324,24 @@ def test_records_have_the_ids_that_import_index_gives_them(tmp_path: Path) -> No
     taken = take_index(tmp_path / "in", tmp_path / "emb")
     imported = pa.concat_tables([pq.read_table(uri) for uri in taken.files("records")])
     assert adopted.to_pylist() == imported.to_pylist()
+
+
+@pytest.mark.parametrize("key", ["Flat", "HNSW8"])
+def test_one_that_replaces_an_index_keeps_what_it_learnt_and_the_other_model_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    session, names = in_this_process(monkeypatch), numbered(70)
+    save(tmp_path / "ids.npy", np.arange(20))
+    write_foreign(tmp_path / "x.index", "Flat", unit(20))
+    write_foreign(tmp_path / "y.index", key, unit(20, 1))
+    given = {"modality": "text", "metadata": str(tmp_path / "ids.npy")}
+    uri = adopt(tmp_path / "x.index", tmp_path / "index", **given).uri
+    encoder = dict(read_index(uri)[1].encoder)
+    asked = write_embeddings(tmp_path / "asked", unit(70, 3), names, modality="image", encoder=encoder)
+    calibrate_index(session, CalibrateSpec(index=uri, queries=asked.uri))
+    other = write_embeddings(tmp_path / "other", unit(9, 4), names[:9], encoder={**encoder, "model": "greys"})
+    build_other(session, IndexSpec(embeddings=other.uri, output=uri))
+    adopt(tmp_path / "y.index", tmp_path / "index", get_spark=session, overwrite=True, **given)
+    _, info = read_index(uri)
+    assert info.key == key and info.other is not None and info.other.info.rows == 9
+    assert info.calibration is not None and sum(file.rows for file in info.penalties) == 20

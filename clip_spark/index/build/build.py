@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from clip_spark.datasets.commit import Head, read_open_head
-from clip_spark.datasets.manifest import INDEX, Manifest, as_inputs, read_manifest
+from clip_spark.datasets.commit import read_open_head
+from clip_spark.datasets.manifest import Manifest, as_inputs, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.record_schema import to_text, unify
 from clip_spark.datasets.sizes import size_bytes
@@ -39,17 +39,15 @@ from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_sch
 from clip_spark.index.build.train import TrainRecipe, draw_positions, new_index, train_rows
 from clip_spark.index.build.tune import TEST_QUERIES, Wish, exact_answers, make_questions
 from clip_spark.index.change.append import add_sets, append_embeddings
-from clip_spark.index.change.generation import new_generation, served, switch
+from clip_spark.index.change.generation import index_before, new_generation, served, switch
 from clip_spark.index.change.grow import can_grow, is_current, is_of
 from clip_spark.index.change.new_rows import NewRows, files_of_new, find_new_rows
 from clip_spark.index.files.layout import (
     IndexFile,
     IndexInfo,
-    Other,
     SearchSettings,
     check_files,
     check_same_encoder,
-    index_info,
     read_index,
 )
 from clip_spark.index.files.part_writer import PartWriter
@@ -127,13 +125,13 @@ def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
     if not keys.is_exact(plan.key):
         load_autofaiss()  # where it is missing, that is said before hours of training
     head = claimable(head)
-    watch, asked = Stopwatch(), plan.as_plan
+    before, watch, asked = index_before(head), Stopwatch(), plan.as_plan
     new = find_new_rows(None, plan.sets, read_removed(head.uri))
     with new_generation(head, asked) as generation:
         info = write_index(get_spark, plan, new, PartWriter(head.uri, generation), watch)
         with watch("calibrate"):
-            info = _calibrated(Calibrator(get_spark, STEP, head.uri, generation), plan, info, head)
-        info = replace(info, other=kept_beside(head))
+            info = _calibrated(Calibrator(get_spark, STEP, head.uri, generation), plan, info, before)
+        info = replace(info, other=before and before.other)
         return replace(switch(head, asked, info, dict(watch.seconds)), news=new.told())
 
 
@@ -152,11 +150,6 @@ def write_index(
     plan = _without_removed(get_spark, plan, new, writer)
     info = _build(get_spark, plan, writer, watch)
     return _measure(get_spark, plan, info, watch, writer.output)
-
-
-def kept_beside(head: Head) -> Other | None:
-    """*Pure.* The index of another model that is kept beside the first, whatever replaces the first."""
-    return index_info(head.manifest).other if head.manifest is not None and head.manifest.kind == INDEX else None
 
 
 def plan_index(spec: IndexSpec) -> IndexPlan:
@@ -271,13 +264,11 @@ def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: 
     return replace(info, settings=found.settings, efforts=found.efforts, measured=figures)
 
 
-def _calibrated(calibrator: Calibrator, plan: IndexPlan, info: IndexInfo, before: Head) -> IndexInfo:
+def _calibrated(calibrator: Calibrator, plan: IndexPlan, info: IndexInfo, before: IndexInfo | None) -> IndexInfo:
     """*Driver.* With what --queries teach of hubs, else what the index before had learnt."""
     if plan.queries is not None and teaches(info, plan.queries):
         return calibrator.learn(info, plan.queries, plan.spec.seed)
-    if plan.queries is None and before.manifest is not None and before.manifest.kind == INDEX:
-        return calibrator.learn_again(info, index_info(before.manifest))
-    return info
+    return info if plan.queries is not None else calibrator.learn_again(info, before)
 
 
 def _file_hits(reader: VectorReader, wanted: Sequence[Wish], file: VectorFile) -> list[tuple[np.ndarray, np.ndarray]]:

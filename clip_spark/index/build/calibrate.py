@@ -102,9 +102,11 @@ class Calibrator:
         """The same for items from position `first` on, from the queries that the index has kept; if it has any."""
         return self._told(*self._extended(info, first)) if info.calibration is not None else info
 
-    def learn_again(self, info: IndexInfo, before: IndexInfo) -> IndexInfo:
-        """An index that was built again learns from the queries that the one before it had kept, if it had any."""
-        if before.calibration is None or before.dim != info.dim or before.encoder != info.encoder:
+    def learn_again(self, info: IndexInfo, before: IndexInfo | None) -> IndexInfo:
+        """An index that replaces one learns from the queries that the one before it had kept, if it had any."""
+        if before is None or before.calibration is None or before.modality != info.modality:
+            return info
+        if before.dim != info.dim or before.encoder != info.encoder:
             return info
         references = read_references(self.uri, before.references, before.dim)
         return self.grow(replace(self._with_references(info, references), calibration=before.calibration), 0)

@@ -48,6 +48,14 @@ def served(head: Head, plan: Plan, *, overwrite: bool) -> Manifest | None:
     return None
 
 
+def index_before(head: Head) -> IndexInfo | None:
+    """*Pure.* The index that a build or an adoption replaces.
+
+    What it learnt of hubs, and the index of another model beside it, stay in the folder with whatever comes.
+    """
+    return index_info(head.manifest) if head.manifest is not None and head.manifest.kind == INDEX else None
+
+
 def begin_change(uri: str) -> tuple[Head, Manifest, IndexInfo]:
     """*Driver.* The index that a change starts from; raises InputError if there is none."""
     read_index(uri)  # says in words what is not there

@@ -27,12 +27,13 @@ from clip_spark.embed.imported.columns import Columns, plan_columns
 from clip_spark.embed.imported.step import as_input
 from clip_spark.encoders import check_model, load_encoder
 from clip_spark.errors import InputError, ModelError
+from clip_spark.index.build.calibrate import Calibrator
 from clip_spark.index.build.measure import Goal, measure, spot_check
 from clip_spark.index.build.other_kind import other_kind
 from clip_spark.index.build.train import draw_positions
 from clip_spark.index.build.truth import hits_in
 from clip_spark.index.build.tune import TEST_QUERIES, Wish, make_questions, settings_for
-from clip_spark.index.change.generation import new_generation, served, switch
+from clip_spark.index.change.generation import index_before, new_generation, served, switch
 from clip_spark.index.change.new_rows import ADOPTED
 from clip_spark.index.files.layout import (
     IndexFile,
@@ -56,6 +57,7 @@ from clip_spark.storage import FileInfo
 SHARD_ROWS = 1 << 20
 """Most records of a file."""
 COPY_BYTES = 16 << 20
+STEP = "adopt-index"
 log = logging.getLogger(__name__)
 
 
@@ -89,7 +91,7 @@ class AdoptPlan:
         return Plan.of("index", self.spec, inputs, len(self.files))
 
 
-def adopt_index(_get_spark: SessionSource, spec: AdoptSpec) -> Manifest:
+def adopt_index(get_spark: SessionSource, spec: AdoptSpec) -> Manifest:
     """*Driver.* Serve a Faiss index as it is; nothing to do if this very one is there.
 
     Raises:
@@ -102,7 +104,8 @@ def adopt_index(_get_spark: SessionSource, spec: AdoptSpec) -> Manifest:
     done = served(head, plan.as_plan, overwrite=spec.overwrite)
     if done is not None:
         return done
-    head, watch = claimable(head), Stopwatch()
+    head = claimable(head)
+    before, watch = index_before(head), Stopwatch()
     with new_generation(head, plan.as_plan) as generation:
         with watch("copy"):
             copies = [_copy(file, head.uri, generation, n) for n, file in enumerate(plan.files)]
@@ -113,7 +116,9 @@ def adopt_index(_get_spark: SessionSource, spec: AdoptSpec) -> Manifest:
             info = replace(info, records=check_files(records, 0, info.rows))
         with watch("measure"):
             info = _measured(head.uri, info, plan)
-        return switch(head, plan.as_plan, info, dict(watch.seconds))
+        with watch("calibrate"):
+            info = Calibrator(get_spark, STEP, head.uri, generation).learn_again(info, before)
+        return switch(head, plan.as_plan, replace(info, other=before and before.other), dict(watch.seconds))
 
 
 def plan_adoption(spec: AdoptSpec) -> AdoptPlan:
