@@ -106,8 +106,9 @@ faulty-web: $(STAMP)  ## 100,000 links of which more than half go wrong, on loop
 	@nice $(BIN)/python -m tests.faults.links
 
 life: $(STAMP)  ## commands on datasets in any order, killed and interleaved at every write, on a disk and on S3 (hours)
-	@CLIP_SPARK_LIFE_EXAMPLES=1000 CLIP_SPARK_LIFE_EXAMPLES_S3=100 $(BIN)/python -m pytest \
-		tests/unit/test_life_of_an_index.py tests/unit/test_life_of_a_folder.py tests/storage/test_life_on_s3.py
+	@CLIP_SPARK_LIFE_EXAMPLES=1000 CLIP_SPARK_LIFE_EXAMPLES_S3=100 CLIP_SPARK_LIFE_PAIRS=1 $(BIN)/python -m pytest \
+		tests/unit/test_each_command_after_each.py tests/unit/test_life_of_an_index.py tests/unit/test_life_of_a_folder.py \
+		tests/storage/test_life_on_s3.py
 
 check: $(STAMP)  ## format, lint, types, layers, imports: no JVM, seconds
 	@$(BIN)/ruff format --check .

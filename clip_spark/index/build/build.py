@@ -131,7 +131,7 @@ def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
         info = write_index(get_spark, plan, new, PartWriter(head.uri, generation), watch)
         with watch("calibrate"):
             info = _calibrated(Calibrator(get_spark, STEP, head.uri, generation), plan, info, before)
-        info = replace(info, other=before and before.other)
+        info = replace(info, other=before.other if before else None)
         return replace(switch(head, asked, info, dict(watch.seconds)), news=new.told())
 
 

@@ -118,7 +118,7 @@ def adopt_index(get_spark: SessionSource, spec: AdoptSpec) -> Manifest:
             info = _measured(head.uri, info, plan)
         with watch("calibrate"):
             info = Calibrator(get_spark, STEP, head.uri, generation).learn_again(info, before)
-        return switch(head, plan.as_plan, replace(info, other=before and before.other), dict(watch.seconds))
+        return switch(head, plan.as_plan, replace(info, other=before.other if before else None), dict(watch.seconds))
 
 
 def plan_adoption(spec: AdoptSpec) -> AdoptPlan:
