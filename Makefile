@@ -126,7 +126,7 @@ docs: $(STAMP)  ## the documentation as a site in build/site; a broken link is a
 
 format: $(STAMP)  ## put the code into shape, draw the map and the stub anew
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
-	@$(BIN)/python scripts/draw_map.py && $(BIN)/python scripts/make_stub.py
+	@$(BIN)/python scripts/draw_map.py && $(BIN)/python scripts/make_stub.py && $(BIN)/python scripts/write_tables.py
 
 notebooks: $(STAMP)  ## run the notebooks over the demo and write what they show to docs/notebooks, after `make demo`
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks]'
@@ -144,15 +144,18 @@ serve-load: $(STAMP)  ## visitors, attackers and faults for a server over the de
 	@$(BIN)/python scripts/serve_load.py --demo $(WORK) --minutes $(MINUTES)
 
 BENCH ?= build/bench
-bench: $(STAMP)  ## benchmarks against the peers, as tables and JSON in build/bench (an hour; a quiet machine)
+bench: $(STAMP)  ## benchmarks against the peers, and the docs' tables of them (an hour; a quiet machine; PEER=python with clip-retrieval)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@test -d $(BENCH)/corpus || $(BIN)/python scripts/make_bench_corpus.py $(BENCH)/corpus
 	@$(BIN)/python scripts/bench_ngrams.py $(BENCH)/corpus --json $(BENCH)/ngrams.json
-	@$(BIN)/python scripts/bench_encode.py --work $(BENCH)/encode --json $(BENCH)/encode.json
+	@$(BIN)/python scripts/bench_encode.py --work $(BENCH)/encode --json $(BENCH)/encode.json $(if $(PEER),--peer-python $(PEER))
 	@test -d $(BENCH)/index || $(BIN)/python scripts/bench_index.py make --work $(BENCH)/index
-	@$(BIN)/python scripts/bench_index.py run --work $(BENCH)/index --json $(BENCH)/index.json
+	@$(BIN)/python scripts/bench_index.py run --work $(BENCH)/index --json $(BENCH)/index_100k.json
+	@test -d $(BENCH)/million || $(BIN)/python scripts/bench_index.py make --rows 1000000 --work $(BENCH)/million
+	@$(BIN)/python scripts/bench_index.py run --work $(BENCH)/million --candidates ours,faiss --json $(BENCH)/index_1m.json
 	@test -d $(BENCH)/serve || $(BIN)/python scripts/bench_serve.py make --work $(BENCH)/serve
 	@$(BIN)/python scripts/bench_serve.py run --work $(BENCH)/serve --json $(BENCH)/serve.json $(if $(PEER),--peer-python $(PEER))
+	@$(BIN)/python scripts/write_tables.py --take $(BENCH)
 
 release: $(STAMP)  ## wheel and sdist in dist/, checked in a fresh environment
 	@$(BIN)/python scripts/check_release.py dist

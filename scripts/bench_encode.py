@@ -29,7 +29,8 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+from figures import save_figures  # noqa: E402
 
 OURS = {"ours": "fp32", "ours-auto": "auto", "ours-bf16": "bf16", "ours-fp16": "fp16", "ours-int8": "int8"}
 """Our engines and their precisions; int8 is for pictures only. `ours` is what the others are compared with."""
@@ -64,7 +65,7 @@ def main() -> int:
         results = measure_all(work, options)
     summary = summarise(results)
     if options.json:
-        Path(options.json).write_text(json.dumps({"summary": summary, "runs": results}, indent=1) + "\n")
+        save_figures(options.json, {"summary": summary, "runs": results})
     show(summary)
     exact = [row["least_cosine"] for row in summary if row["engine"] == "ours" and row["least_cosine"] is not None]
     return int(any(cosine < LEAST_COSINE for cosine in exact))

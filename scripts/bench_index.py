@@ -23,7 +23,10 @@ from typing import Any
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "tests")]
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "scripts")]
+from figures import save_figures  # noqa: E402
+
 QUERIES, AT = 500, 10
 CANDIDATES = ("ours", "faiss", "autofaiss local", "autofaiss pyspark")
 
@@ -363,7 +366,7 @@ def main() -> None:
         results = run(options.work, options.candidates.split(","), options.limit, options.max_build_memory)
         show(results)
         if options.json:
-            options.json.write_text(json.dumps(results, indent=1))
+            save_figures(options.json, {"candidates": results})
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from bench_ngrams_peers import PEERS
+from figures import save_figures
 
 POLL_SECONDS = 0.2
 
@@ -57,7 +58,7 @@ def main() -> int:
         results += [measure(peer, options, round_) for peer in options.peers.split(",") if peer not in lost]
     summary = summarise(results)
     if options.json:
-        Path(options.json).write_text(json.dumps({"summary": summary, "runs": results}, indent=1) + "\n")
+        save_figures(options.json, {"summary": summary, "runs": results})
     show(summary)
     return 0
 

@@ -34,6 +34,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "scripts")]
+from figures import save_figures  # noqa: E402
 from http_load import Client, Outcome, Request, Watch, post, run_load  # noqa: E402
 
 KEY, HITS, CLIENTS, MANY = "IVF1024,Flat", 40, (1, 4, 16), 64
@@ -370,7 +371,7 @@ def run(work: Path, options: argparse.Namespace) -> int:
     result |= {"summary": summarise(runs), "load": under_load(work, 4 * options.seconds)}
     result |= {"switch": hot_switch(work, options.rebuilds), "runs": runs}
     if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1) + "\n")
+        save_figures(options.json, result)
     for row in result["summary"]:
         print(
             *(
