@@ -70,7 +70,7 @@ def make(work: Path, vectors: np.ndarray, cross: np.ndarray) -> None:
     """Write vectors, queries of the other kind, and the exact answers to these and to some of the vectors."""
     from helpers_embeddings import numbered, write_embeddings
 
-    from clip_spark.index.build.tune import exact_hits
+    from clip_spark.index.build.exact import exact_hits
 
     rows = len(vectors)
     write_embeddings(work / "embeddings", vectors, numbered(rows), shard_rows=50_000)
@@ -240,7 +240,7 @@ def quality(search: Any, work: Path) -> dict[str, float]:
     """Recall@10 on both kinds of queries, and times."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from clip_spark.index.build.tune import recalls
+    from clip_spark.index.build.questions import recalls
 
     truth = np.load(work / "truth.npz")
     own, cross = truth["own_queries"], truth["cross"]

@@ -13,7 +13,8 @@ from clip_spark.analysis.search_index import search_index
 from clip_spark.analysis.specs import SearchIndexSpec
 from clip_spark.datasets import schema
 from clip_spark.index.build.build import build_index
-from clip_spark.index.build.tune import exact_hits, recalls
+from clip_spark.index.build.exact import exact_hits
+from clip_spark.index.build.questions import recalls
 from clip_spark.index.files.layout import read_index
 from clip_spark.index.specs import IndexSpec
 from tests.helpers_embeddings import numbered, write_embeddings

@@ -18,7 +18,8 @@ from clip_spark.analysis.specs import TagSpec
 from clip_spark.analysis.tag_images import tag_images
 from clip_spark.datasets import schema
 from clip_spark.index.build.build import build_index
-from clip_spark.index.build.tune import exact_hits, recalls
+from clip_spark.index.build.exact import exact_hits
+from clip_spark.index.build.questions import recalls
 from clip_spark.index.files.layout import read_index
 from clip_spark.index.specs import IndexSpec
 from clip_spark.search.hits import Wanted

@@ -11,8 +11,9 @@ import faiss
 import numpy as np
 import pytest
 
+from clip_spark.index.build.exact import Wish, exact_answers, exact_hits
 from clip_spark.index.build.measure import Goal, measure
-from clip_spark.index.build.tune import Wish, exact_answers, exact_hits, make_questions, recalls
+from clip_spark.index.build.questions import make_questions, recalls
 from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.open.effort import ALL_LISTS, choose_effort
 from clip_spark.index.open.parts import MISSING, PartSet

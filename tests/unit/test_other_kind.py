@@ -15,9 +15,10 @@ import pytest
 from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.errors import ModelError
 from clip_spark.index.build import other_kind as module
+from clip_spark.index.build.exact import Wish, exact_answers
 from clip_spark.index.build.measure import Goal, measure
 from clip_spark.index.build.other_kind import EXACT, UNMEASURED, captions, other_kind
-from clip_spark.index.build.tune import Wish, exact_answers, make_questions, recalls
+from clip_spark.index.build.questions import make_questions, recalls
 from clip_spark.index.files.layout import IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.open.parts import PartSet
 

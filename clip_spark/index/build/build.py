@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from clip_spark.errors import InputError
 from clip_spark.index.build import choose_key as keys
 from clip_spark.index.build.calibrate import Calibrator, calibration_tables, teaches
 from clip_spark.index.build.embedding_sets import as_source, check_no_record_twice, check_sets, sets_files
+from clip_spark.index.build.exact import Wish, exact_answers
 from clip_spark.index.build.measure import Goal, measure, spot_check
 from clip_spark.index.build.on_spark import (
     STEP,
@@ -34,10 +35,10 @@ from clip_spark.index.build.on_spark import (
     train_distributed,
 )
 from clip_spark.index.build.other_kind import other_kind
+from clip_spark.index.build.questions import TEST_QUERIES, make_questions
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
 from clip_spark.index.build.train import TrainRecipe, draw_positions, new_index, train_rows
-from clip_spark.index.build.tune import TEST_QUERIES, Wish, exact_answers, make_questions
 from clip_spark.index.change.append import add_sets, append_embeddings
 from clip_spark.index.change.generation import index_before, new_generation, served, switch
 from clip_spark.index.change.grow import can_grow, is_current, is_of
@@ -271,9 +272,11 @@ def _calibrated(calibrator: Calibrator, plan: IndexPlan, info: IndexInfo, before
     return info if plan.queries is not None else calibrator.learn_again(info, before)
 
 
-def _file_hits(reader: VectorReader, wanted: Sequence[Wish], file: VectorFile) -> list[tuple[np.ndarray, np.ndarray]]:
-    """*Worker.* The true best of one embedding shard."""
-    return exact_answers(reader.blocks(file.start, file.end), wanted)
+def _file_hits(
+    reader: VectorReader, wanted: Sequence[Wish], files: Iterable[VectorFile]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """*Worker.* The true best of some embedding shards."""
+    return exact_answers(chain.from_iterable(reader.blocks(file.start, file.end) for file in files), wanted)
 
 
 def _rows_of_lists(info: IndexInfo) -> list[tuple[str, int]]:

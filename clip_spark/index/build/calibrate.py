@@ -16,6 +16,7 @@ from clip_spark.index.build.choose_key import is_exact
 from clip_spark.index.build.hub_audit import AT, Hub, audit
 from clip_spark.index.build.null_tables import NullTables, null_tables
 from clip_spark.index.build.penalties import PenaltyWriter, pieces, write_penalties
+from clip_spark.index.build.questions import recalls
 from clip_spark.index.build.references import (
     draw_references,
     numbers_path,
@@ -24,7 +25,6 @@ from clip_spark.index.build.references import (
     write_numbers,
 )
 from clip_spark.index.build.round_trip import LEAST_REFERENCES, NO_CHOICE, choose
-from clip_spark.index.build.tune import recalls
 from clip_spark.index.files.calibration import Calibration
 from clip_spark.index.files.layout import IndexInfo, check_same_encoder
 from clip_spark.index.open.effort import everything

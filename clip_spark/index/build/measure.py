@@ -12,13 +12,8 @@ import numpy as np
 
 from clip_spark.errors import DatasetError
 from clip_spark.index.build.choose_key import widest
-from clip_spark.index.build.tune import (
-    RECALL_AT,
-    RERANKS,
-    Questions,
-    milliseconds_per_query,
-    tune,
-)
+from clip_spark.index.build.questions import RECALL_AT, Questions
+from clip_spark.index.build.tune import RERANKS, milliseconds_per_query, tune
 from clip_spark.index.files.layout import Effort, SearchSettings
 from clip_spark.index.open.effort import everything
 from clip_spark.index.open.parts import PartSet

@@ -116,32 +116,32 @@ def train_distributed(
 def exact_distributed(
     spark: SparkSession,
     items: Sequence[Any],
-    search: Callable[[Any], list[tuple[np.ndarray, np.ndarray]]],
+    search: Callable[[Iterable[Any]], list[tuple[np.ndarray, np.ndarray]]],
     depths: Sequence[int],
     step: str = STEP,
 ) -> list[np.ndarray]:
-    """*Driver.* The true k nearest of sets of queries, int64 (n, k) each: every vector is compared, item by item.
+    """*Driver.* The true k nearest of sets of queries, int64 (n, k) each: every vector is compared.
 
     Args:
         spark: the session.
         items: files, or parts, that together hold all vectors.
-        search: picklable; an item -> scores float32 (n, m), positions int64 (n, m) of its best, for each set.
+        search: picklable; some items -> scores float32 (n, m), positions int64 (n, m) of their best, for each set.
         depths: hits per query, of each set.
         step: whose stages these are.
     """
     tasks = min(len(items), 3 * spark.sparkContext.defaultParallelism)
 
     def best(mine: Iterable[Any]) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
-        yield _merged([search(item) for item in mine], depths)
+        yield search(mine)
 
     rdd = spark.sparkContext.parallelize(items, tasks).mapPartitions(best)
-    return [positions for _, positions in _merged(collect(spark, step, rdd, tasks, SERVED_STILL), depths)]
+    return [positions for _, positions in best_of(collect(spark, step, rdd, tasks, SERVED_STILL), depths)]
 
 
-def _merged(
+def best_of(
     found: Sequence[list[tuple[np.ndarray, np.ndarray]]], depths: Sequence[int]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """*Pure.* Of several items the best of each set of queries."""
+    """*Pure.* Of the hits in several items the best of each set of queries."""
     return [merge(of_set, k) for of_set, k in zip(zip(*found, strict=True), depths, strict=True)]
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clip_spark.index.build.choose_key import is_graph
-from clip_spark.index.build.on_spark import STEP, exact_distributed
-from clip_spark.index.build.tune import Wish, exact_answers
+from clip_spark.index.build.exact import Wish, exact_answers
+from clip_spark.index.build.on_spark import STEP, best_of, exact_distributed
 from clip_spark.index.files.layout import IndexFile, IndexInfo
 from clip_spark.index.open.effort import everything
 from clip_spark.index.open.parts import PartSet, open_part
@@ -27,16 +28,19 @@ def true_hits(
     The embeddings of the old parts may be gone; compressed parts have their vectors beside them.
     """
 
-    def of_vectors(file: IndexFile) -> list[tuple[np.ndarray, np.ndarray]]:
-        return exact_answers(VectorStore(index_uri, [file], info.dim).blocks(), wanted)
-
-    def of_part(part: IndexFile) -> list[tuple[np.ndarray, np.ndarray]]:
-        return hits_in(PartSet([open_part(index_uri, part)], info), info, wanted)
-
     depths = [k for _, k in wanted]
+
+    def of_vectors(files: Iterable[IndexFile]) -> list[tuple[np.ndarray, np.ndarray]]:
+        blocks = (VectorStore(index_uri, [file], info.dim).blocks() for file in files)
+        return exact_answers(chain.from_iterable(blocks), wanted)
+
+    def of_parts(parts: Iterable[IndexFile]) -> list[tuple[np.ndarray, np.ndarray]]:
+        opened = (PartSet([open_part(index_uri, part)], info) for part in parts)
+        return best_of([hits_in(each, info, wanted) for each in opened], depths)
+
     if info.vectors:
         return exact_distributed(spark, info.vectors, of_vectors, depths, step)
-    return exact_distributed(spark, info.parts, of_part, depths, step)
+    return exact_distributed(spark, info.parts, of_parts, depths, step)
 
 
 def hits_in(parts: PartSet, info: IndexInfo, wanted: Sequence[Wish]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -18,14 +18,16 @@ from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.calibrate import Calibrator, teaches
 from clip_spark.index.build.choose_key import choose_parts, is_exact, lists_of
 from clip_spark.index.build.embedding_sets import check_fits
+from clip_spark.index.build.exact import Wish
 from clip_spark.index.build.measure import Goal, measure, settings_for_ten, spot_check
 from clip_spark.index.build.on_spark import STEP, add_distributed, map_shards
 from clip_spark.index.build.other_kind import other_kind
+from clip_spark.index.build.questions import TEST_QUERIES, make_questions
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
 from clip_spark.index.build.train import draw_positions, new_index
 from clip_spark.index.build.truth import true_hits
-from clip_spark.index.build.tune import TEST_QUERIES, Wish, harder, make_questions
+from clip_spark.index.build.tune import harder
 from clip_spark.index.change.generation import begin_change, new_generation, switch
 from clip_spark.index.change.new_rows import (
     NewRows,

@@ -28,11 +28,13 @@ from clip_spark.embed.imported.step import as_input
 from clip_spark.encoders import check_model, load_encoder
 from clip_spark.errors import InputError, ModelError
 from clip_spark.index.build.calibrate import Calibrator
+from clip_spark.index.build.exact import Wish
 from clip_spark.index.build.measure import Goal, measure, spot_check
 from clip_spark.index.build.other_kind import other_kind
+from clip_spark.index.build.questions import TEST_QUERIES, make_questions
 from clip_spark.index.build.train import draw_positions
 from clip_spark.index.build.truth import hits_in
-from clip_spark.index.build.tune import TEST_QUERIES, Wish, make_questions, settings_for
+from clip_spark.index.build.tune import settings_for
 from clip_spark.index.change.generation import index_before, new_generation, served, switch
 from clip_spark.index.change.new_rows import ADOPTED
 from clip_spark.index.files.layout import (
