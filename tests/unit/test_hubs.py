@@ -13,12 +13,13 @@ import pytest
 from clip_spark.datasets.manifest import read_manifest
 from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.build import build_index, preview
+from clip_spark.index.build.penalties import PenaltyWriter, Piece
 from clip_spark.index.build.references import read_references
 from clip_spark.index.build.round_trip import RAW, weakest_of_good
 from clip_spark.index.change.calibrate import calibrate_index
 from clip_spark.index.change.remove import remove_records
 from clip_spark.index.files.calibration import Calibration
-from clip_spark.index.files.layout import read_index
+from clip_spark.index.files.layout import IndexFile, IndexInfo, SearchSettings, read_index
 from clip_spark.index.files.local_copy import verify_files
 from clip_spark.index.open.meaning import ground, relevant
 from clip_spark.index.open.parts import MISSING
@@ -264,3 +265,10 @@ def test_the_weakest_setting_with_most_of_the_gain_is_taken_and_none_where_there
     assert weakest_of_good({RAW: raw, (0.5, 4): raw + noise}) == RAW
     assert weakest_of_good({RAW: raw, (0.5, 4): raw - 0.1}) == RAW
     assert weakest_of_good({RAW: raw, (0.5, 4): raw + 0.01}) == RAW
+
+
+def test_where_nothing_is_corrected_no_vector_is_read(tmp_path: Path) -> None:
+    missing = IndexFile("nowhere.index", 0, 5, 1, "x")
+    info = IndexInfo({}, "text", DIM, "ip", "Flat", SearchSettings(), (missing,), references=(missing,))
+    file, least = PenaltyWriter(str(tmp_path), "g", info, nearest=4, strength=0.0)((0, Piece(missing, 0, 5)))
+    assert least == 0 and not np.fromfile(tmp_path / file.path, np.float16).any() and file.rows == 5

@@ -11,7 +11,8 @@ from clip_spark.analysis import search_index, tag_images
 from clip_spark.analysis.specs import SearchIndexSpec, TagSpec
 from clip_spark.embed import texts
 from clip_spark.embed.specs import EmbedTextSpec
-from clip_spark.index.build.build import build_index, plan_index
+from clip_spark.index.build.build import build_index
+from clip_spark.index.build.index_plan import plan_index
 from clip_spark.index.specs import IndexSpec
 from clip_spark.texts.corpus import as_input, list_corpus
 from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings

@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain, pairwise
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from clip_spark.datasets.commit import read_open_head
-from clip_spark.datasets.manifest import Manifest, as_inputs, read_manifest
-from clip_spark.datasets.plan import Plan
-from clip_spark.datasets.record_schema import to_text, unify
-from clip_spark.datasets.sizes import size_bytes
+from clip_spark.datasets.manifest import Manifest
+from clip_spark.datasets.record_schema import to_text
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.datasets.tables import Table
 from clip_spark.datasets.unfinished import claimable
 from clip_spark.errors import InputError
 from clip_spark.index.build import choose_key as keys
 from clip_spark.index.build.calibrate import Calibrator, calibration_tables, teaches
-from clip_spark.index.build.embedding_sets import as_source, check_no_record_twice, check_sets, sets_files
 from clip_spark.index.build.exact import Wish, exact_answers
+from clip_spark.index.build.index_plan import IndexPlan, plan_index
 from clip_spark.index.build.measure import Goal, measure, spot_check
 from clip_spark.index.build.on_spark import (
     STEP,
+    Sample,
     add_distributed,
+    draw_distributed,
     exact_distributed,
     load_autofaiss,
     map_shards,
     train_distributed,
 )
 from clip_spark.index.build.other_kind import other_kind
-from clip_spark.index.build.questions import TEST_QUERIES, make_questions
+from clip_spark.index.build.questions import make_questions
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
-from clip_spark.index.build.records_and_vectors import ShardFileWriter, read_schemas
-from clip_spark.index.build.train import TrainRecipe, draw_positions, new_index, train_rows
+from clip_spark.index.build.records_and_vectors import ShardFileWriter
+from clip_spark.index.build.train import TrainRecipe, new_index
 from clip_spark.index.change.append import add_sets, append_embeddings
 from clip_spark.index.change.generation import index_before, new_generation, served, switch
 from clip_spark.index.change.grow import can_grow, is_current, is_of
@@ -48,58 +46,15 @@ from clip_spark.index.files.layout import (
     IndexInfo,
     SearchSettings,
     check_files,
-    check_same_encoder,
     read_index,
 )
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.parts import open_parts
 from clip_spark.index.open.removals import live_rows, read_removed
-from clip_spark.index.specs import IndexSpec, task_bytes
+from clip_spark.index.specs import IndexSpec
 from clip_spark.runtime.session import SessionSource
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class IndexPlan:
-    """What is decided before anything is read.
-
-    Attributes:
-        key: Faiss factory key.
-        parts: how many files.
-        reader: the vectors.
-        records: their files, side by side with those of the vectors.
-        columns: of the records.
-    """
-
-    spec: IndexSpec
-    sets: tuple[Manifest, ...]
-    queries: Manifest | None
-    reader: VectorReader
-    records: tuple[VectorFile, ...]
-    key: str
-    parts: int
-    columns: pa.Schema
-
-    def drawn(self) -> tuple[np.ndarray, np.ndarray]:
-        """*Pure.* Positions to train on, and positions to test with."""
-        train = train_rows(self.key, self.reader.count, self.reader.dimension, task_bytes(self.spec.max_build_memory))
-        return draw_positions(self.reader.count, train, TEST_QUERIES, self.spec.seed)
-
-    @property
-    def encoder(self) -> Mapping[str, Any]:
-        """*Pure.* That made the embeddings."""
-        return dict(self.sets[0].extra["encoder"])
-
-    @property
-    def as_plan(self) -> Plan:
-        """*Pure.* As manifests and folders know it."""
-        inputs = as_inputs("embeddings", self.sets)
-        for name, one in zip(list(inputs), self.sets, strict=True):
-            inputs[name] = as_source(one)
-        if self.queries is not None:
-            inputs["queries"] = self.queries.as_input()
-        return Plan.of("index", self.spec, inputs, self.parts)
 
 
 def build_index(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
@@ -149,28 +104,16 @@ def write_index(
         watch: seconds by stage.
     """
     plan = _without_removed(get_spark, plan, new, writer)
-    info = _build(get_spark, plan, writer, watch)
-    return _measure(get_spark, plan, info, watch, writer.output)
-
-
-def plan_index(spec: IndexSpec) -> IndexPlan:
-    """*Driver.* Check the inputs and choose key and parts."""
-    sets = tuple(read_manifest(uri, "embeddings") for uri in spec.embeddings)
-    check_sets(sets)
-    queries = read_manifest(spec.queries, "embeddings") if spec.queries else None
-    if queries is not None:
-        check_same_encoder(sets[0].extra["encoder"], queries.extra["encoder"], "the --queries")
-    dim = int(sets[0].extra["dim"])
-    reader = VectorReader(sets_files(sets, "embeddings"), dim)
-    memory = size_bytes("max-index-memory", spec.max_index_memory)
-    key = spec.index_key or keys.choose_key(reader.count, dim, memory, spec.max_query_ms)
-    keys.check_key(key, reader.count)
-    new_index(key, dim, spec.metric)  # Faiss refuses what it cannot build before anything is read
-    parts = spec.parts or keys.choose_parts(key, reader.count, dim, task_bytes(spec.max_build_memory))
-    records = sets_files(sets, "records")
-    columns = unify(read_schemas(records))
-    check_no_record_twice(sets)
-    return IndexPlan(spec, sets, queries, reader, records, key, min(parts, reader.count), columns)
+    train, test = plan.drawn()
+    with watch("draw"):
+        sample = (
+            Sample((), plan.reader.take(test))
+            if keys.is_exact(plan.key)
+            else draw_distributed(get_spark(), plan.reader, train, test, writer)
+        )
+    info = replace(_build(get_spark, plan, sample, writer, watch), train_rows=len(train))
+    with watch("measure"):
+        return _measure(get_spark, plan, info, (sample.test, test), writer.output)
 
 
 def _without_removed(get_spark: SessionSource, plan: IndexPlan, new: NewRows, writer: PartWriter) -> IndexPlan:
@@ -185,15 +128,16 @@ def _without_removed(get_spark: SessionSource, plan: IndexPlan, new: NewRows, wr
     return replace(plan, reader=reader, records=records, parts=min(plan.parts, new.rows))
 
 
-def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch: Stopwatch) -> IndexInfo:
+def _build(
+    get_spark: SessionSource, plan: IndexPlan, sample: Sample, writer: PartWriter, watch: Stopwatch
+) -> IndexInfo:
     """*Driver.* Train, add and write; no search settings yet."""
     log.info("%d vectors of %d -> %s in %d parts", plan.reader.count, plan.reader.dimension, plan.key, plan.parts)
     exact = keys.is_exact(plan.key)
-    train, _ = plan.drawn()
     if not exact:
         with watch("train"):
             recipe = TrainRecipe(plan.key, plan.spec.metric, plan.spec.seed)
-            trained = train_distributed(get_spark(), plan.reader, train, writer, recipe)
+            trained = train_distributed(get_spark(), sample, writer, recipe)
     with watch("add"):
         parts = (
             _add_exact(plan, writer)
@@ -214,7 +158,6 @@ def _build(get_spark: SessionSource, plan: IndexPlan, writer: PartWriter, watch:
         records=check_files([records for records, _ in files], 0, plan.reader.count),
         vectors=tuple(vectors for _, vectors in files if vectors is not None),
         generation=writer.generation,
-        train_rows=len(train),
         columns=to_text(plan.columns),
         lost={one.uri: one.rejects for one in plan.sets},
     )
@@ -243,24 +186,31 @@ def _shard_files(plan: IndexPlan, writer: PartWriter) -> ShardFileWriter:
     )
 
 
-def _measure(get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, watch: Stopwatch, output: str) -> IndexInfo:
-    """*Driver.* Choose search settings by measured recall, and check that vectors find themselves."""
+def _measure(
+    get_spark: SessionSource, plan: IndexPlan, info: IndexInfo, test: tuple[np.ndarray, np.ndarray], output: str
+) -> IndexInfo:
+    """*Driver.* Choose search settings by measured recall, and check that vectors find themselves.
+
+    Args:
+        get_spark: starts Spark, unless the index is exact.
+        plan: what was built.
+        info: of it.
+        test: stored vectors, float32 (n, d), and their positions, int64 (n,).
+        output: of the index.
+    """
     parts = open_parts(output, info)
-    with watch("measure"):
-        _, positions = plan.drawn()
 
-        def exact(wanted: Sequence[Wish]) -> list[np.ndarray]:
-            if keys.is_exact(plan.key):  # its own search is the exact one
-                return [parts.search(queries, k)[1] for queries, k in wanted]
-            search = partial(_file_hits, plan.reader, wanted)
-            return exact_distributed(get_spark(), plan.reader.files, search, [k for _, k in wanted])
+    def exact(wanted: Sequence[Wish]) -> list[np.ndarray]:
+        if keys.is_exact(plan.key):  # its own search is the exact one
+            return [parts.search(queries, k)[1] for queries, k in wanted]
+        search = partial(_file_hits, plan.reader, wanted)
+        return exact_distributed(get_spark(), plan.reader.files, search, [k for _, k in wanted])
 
-        other = other_kind(info, plan.queries, plan.spec.seed)
-        sets = (plan.reader.take(positions), positions), (other.vectors, None)
-        own, cross = make_questions(sets, plan.reader.count, exact)
-        spot_check(parts, positions, own[0].queries)
-        goal = Goal(plan.spec.recall, plan.spec.max_query_ms)
-        found = measure(parts, plan.key, goal, own, cross, other.how)
+    other = other_kind(info, plan.queries, plan.spec.seed)
+    own, cross = make_questions((test, (other.vectors, None)), plan.reader.count, exact)
+    vectors, positions = test
+    spot_check(parts, positions, vectors)
+    found = measure(parts, plan.key, Goal(plan.spec.recall, plan.spec.max_query_ms), own, cross, other.how)
     figures = {**found.figures, "queries": len(positions)}
     return replace(info, settings=found.settings, efforts=found.efforts, measured=figures)
 

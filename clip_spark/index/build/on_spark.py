@@ -8,6 +8,7 @@ called once per merged index and returns a dict with `index_path`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from clip_spark import storage
 from clip_spark.errors import UserError
-from clip_spark.index.build.read_vectors import VectorReader
+from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter
 from clip_spark.index.build.train import TrainRecipe, train_index
 from clip_spark.index.files.faiss_library import load_faiss
@@ -79,36 +80,61 @@ def map_shards(spark: SparkSession, writer: ShardFileWriter) -> list[tuple[Index
     return map_items(spark, STEP, range(len(writer.records)), writer, SERVED_STILL)
 
 
-def train_distributed(
-    spark: SparkSession, reader: VectorReader, positions: np.ndarray, writer: PartWriter, recipe: TrainRecipe
-) -> Any:
-    """*Driver.* An empty index whose quantizers were trained on the vectors at some sorted positions.
+@dataclass(frozen=True)
+class Sample:
+    """Vectors that were drawn of a dataset.
 
-    Tasks read the shards and leave what was asked for in `building/`; one more task trains on that, with all cores of
-    its executor. So the driver never holds the sample, and may be small.
+    Attributes:
+        files: those to train on, float32, in the order of their positions; and how many each file holds.
+        test: those to test with, float32 (m, d).
+    """
+
+    files: tuple[tuple[str, int], ...]
+    test: np.ndarray
+
+
+def draw_distributed(
+    spark: SparkSession, reader: VectorReader, train: np.ndarray, test: np.ndarray, writer: PartWriter
+) -> Sample:
+    """*Driver.* The vectors at some sorted positions, read on the executors in one pass.
+
+    Those to train on are left in `building/`, so that the driver never holds them and may be small.
     """
     folder = storage.join(writer.output, BUILDING, writer.generation, "sample")
-    mine = [positions[slice(*np.searchsorted(positions, (file.start, file.end)))] for file in reader.files]
-    items = [(f"{number:06d}.f32", rows) for number, rows in enumerate(mine) if len(rows)]
 
-    def write(item: tuple[str, np.ndarray]) -> None:
-        storage.write_bytes(storage.join(folder, item[0]), reader.take(item[1]).tobytes())
+    def of_file(positions: np.ndarray, file: VectorFile) -> np.ndarray:
+        return positions[slice(*np.searchsorted(positions, (file.start, file.end)))]
 
-    map_items(spark, STEP, items, write, SERVED_STILL)
-    threads = threads_per_task(spark, 1)
-    dimension, total, names = reader.dimension, len(positions), [name for name, _ in items]
+    def draw(item: tuple[str, np.ndarray, np.ndarray]) -> tuple[tuple[str, int], np.ndarray]:
+        uri, mine, others = item
+        order = np.argsort(both := np.concatenate([mine, others]))
+        vectors = np.empty((len(both), reader.dimension), np.float32)
+        vectors[order] = reader.take(both[order])
+        storage.write_bytes(uri, vectors[: len(mine)].tobytes())
+        return (uri, len(mine)), vectors[len(mine) :]
+
+    items = [
+        (storage.join(folder, f"{number:06d}.f32"), of_file(train, file), of_file(test, file))
+        for number, file in enumerate(reader.files)
+    ]
+    drawn = map_items(spark, STEP, items, draw, SERVED_STILL)
+    return Sample(tuple(file for file, _ in drawn), np.concatenate([vectors for _, vectors in drawn]))
+
+
+def train_distributed(spark: SparkSession, sample: Sample, writer: PartWriter, recipe: TrainRecipe) -> Any:
+    """*Driver.* An empty index with trained quantizers, by one task with all cores of its executor."""
+    threads, files, dimension = threads_per_task(spark, 1), sample.files, sample.test.shape[1]
 
     def train(target: str) -> None:
         load_faiss().omp_set_num_threads(threads)  # PySpark gives each task one
-        sample, at = np.empty((total, dimension), np.float32), 0
-        for name in names:
-            part = np.frombuffer(storage.read_bytes(storage.join(folder, name)), np.float32).reshape(-1, dimension)
-            sample[at : at + len(part)] = part
-            at += len(part)
+        vectors, at = np.empty((sum(rows for _, rows in files), dimension), np.float32), 0
+        for uri, rows in files:
+            vectors[at : at + rows] = np.frombuffer(storage.read_bytes(uri), np.float32).reshape(rows, dimension)
+            at += rows
         with storage.open_write(target) as stream:
-            write_faiss(train_index(recipe.key, recipe.metric, sample, recipe.seed), HashingStream(stream))
+            write_faiss(train_index(recipe.key, recipe.metric, vectors, recipe.seed), HashingStream(stream))
 
-    trained = storage.join(folder, "trained.index")
+    trained = storage.join(writer.output, BUILDING, writer.generation, "trained.index")
     map_items(spark, STEP, [trained], train, SERVED_STILL)
     return read_faiss(trained)
 

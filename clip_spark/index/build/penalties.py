@@ -51,15 +51,20 @@ class PenaltyWriter:
     def __call__(self, item: tuple[int, Piece]) -> tuple[IndexFile, float]:
         """The file, and its least penalty."""
         number, piece = item
-        references = read_references(self.uri, self.info.references, self.info.dim)
         values = np.zeros(piece.end - piece.start, np.float16)
+        least = self._fill(values, piece) if self.strength else 0.0
+        path = numbers_path(self.generation, "penalties", number)
+        return write_numbers(self.uri, path, piece.start, values), least
+
+    def _fill(self, values: np.ndarray, piece: Piece) -> float:
+        """Write the penalties of a piece into float16 (rows,), zeros so far; gives the least of them."""
+        references = read_references(self.uri, self.info.references, self.info.dim)
         least = np.inf
         for ids, vectors in self._vectors(piece):
             rows = ids - piece.start
             values[rows] = self.strength * mean_of_nearest(vectors, references, self.nearest)
             least = min(least, float(values[rows].min(initial=np.inf)))
-        path = numbers_path(self.generation, "penalties", number)
-        return write_numbers(self.uri, path, piece.start, values), least
+        return least
 
     def _vectors(self, piece: Piece) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Positions int64 (m,) and vectors float32 (m, d) with m <= BLOCK_ROWS."""

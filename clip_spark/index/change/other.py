@@ -17,8 +17,9 @@ from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.run import plan_of
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.errors import InputError
-from clip_spark.index.build.build import IndexPlan, plan_index, write_index
+from clip_spark.index.build.build import write_index
 from clip_spark.index.build.calibrate import Calibrator, teaches
+from clip_spark.index.build.index_plan import IndexPlan, plan_index
 from clip_spark.index.build.on_spark import STEP
 from clip_spark.index.change.generation import begin_change, new_generation, switch
 from clip_spark.index.change.new_rows import find_new_rows
