@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,12 +16,11 @@ from clip_spark.texts.corpus.account import DAMAGED, Reject
 from clip_spark.texts.lines import decode, is_utf8
 from clip_spark.texts.ngrams.counting import totals
 from clip_spark.texts.ngrams.counting.coded_split import LINE_END, Coded
-from clip_spark.texts.ngrams.counting.tokenizer import Tokenizer, make_tokenizer
+from clip_spark.texts.ngrams.counting.token_codes import TokenCodes
+from clip_spark.texts.ngrams.counting.tokenizer import Tokenizer, Tokens, make_tokenizer
 from clip_spark.texts.specs import CountSpec
 
 COUNT_CODES = 1 << 20
-GROUP_TOKENS = 1 << 23
-"""Tokens that are coded at once: more than a usual split has."""
 
 
 class Reading(NamedTuple):
@@ -40,26 +39,34 @@ class Reading(NamedTuple):
 
 def code_split(split: Split, spec: CountSpec) -> Reading:
     """*Worker.* Read and tokenise a split; a file that is cut short or garbled is rejected as a whole."""
-    tokenizer = make_tokenizer(spec)
+    tokenizer, codes = make_tokenizer(spec), TokenCodes()
     sums: Counter[str] = Counter()
-    groups: list[pa.ChunkedArray] = []
     rejects: list[Reject] = []
     for piece in split:
-        account = Account()
+        account, before = Account(), len(codes)
         try:
-            found = list(_in_groups(_tokens(piece, spec, tokenizer, account)))
+            for tokens in _tokens(piece, spec, tokenizer, account):
+                codes.add(tokens)
         except Exception as error:
             if not corpus.is_damage(error):
                 raise
+            codes.forget(before)
             account = Account()
             account.reject(piece.uri, DAMAGED, f"{type(error).__name__}: {error}")
-            found = []
-        groups += found
         sums += account.counters
         rejects += account.rejects
-    words, codes = _one_dictionary(groups)
-    coded = Coded(words, _occurrences(codes, len(words)), codes)
+    coded = _counted(*codes.finish())
     return Reading(coded, {**sums, **_sums(coded, spec.orders)}, rejects)
+
+
+def _counted(words: pa.Array, codes: np.ndarray) -> Coded:
+    """*Worker.* The split without words that only rejected files have."""
+    counts = _occurrences(codes, len(words))
+    if counts.all():
+        return Coded(words, counts, codes)
+    kept = counts > 0
+    number = np.cumsum(kept, dtype=np.int32) - 1
+    return Coded(words.filter(pa.array(kept)), counts[kept], number[codes])
 
 
 def _occurrences(codes: np.ndarray, words: int) -> np.ndarray:
@@ -70,7 +77,7 @@ def _occurrences(codes: np.ndarray, words: int) -> np.ndarray:
     return counts
 
 
-def _tokens(piece: Piece, spec: CountSpec, tokenizer: Tokenizer, account: Account) -> Iterator[pa.Array]:
+def _tokens(piece: Piece, spec: CountSpec, tokenizer: Tokenizer, account: Account) -> Iterator[Tokens]:
     inside_line, sums = False, account.counters
     for block in corpus.read_text(piece, spec.text_field, account, spec.encoding):
         sums["bytes"] += len(block)
@@ -79,11 +86,11 @@ def _tokens(piece: Piece, spec: CountSpec, tokenizer: Tokenizer, account: Accoun
         count_rows(lines)
         if not is_utf8(block):
             block = _mended(block, piece.uri, spec.invalid_utf8, account)
-        yield from tokenizer(block, inside_line=inside_line)
+        yield tokenizer(block)
         inside_line = not block.endswith(LINE_END)
     if inside_line:  # the last line of a file may lack its end
         sums["lines"] += 1
-        yield pa.array([LINE_END], pa.binary())
+        yield tokenizer(LINE_END)
 
 
 def _mended(block: bytes, source: str, policy: str, account: Account) -> bytes:
@@ -99,39 +106,6 @@ def _mended(block: bytes, source: str, policy: str, account: Account) -> bytes:
             account.counters["lines_with_replaced_bytes"] += 1
             lines[number] = decode(line).encode()
     return LINE_END.join(lines)
-
-
-def _in_groups(tokens: Iterable[pa.Array]) -> Iterator[pa.ChunkedArray]:
-    """*Worker.* The tokens coded, GROUP_TOKENS with one dictionary: of a piece of any size four bytes a token stay."""
-    group: list[pa.Array] = []
-    size = 0
-    for some in tokens:
-        group.append(some)
-        size += len(some)
-        if size >= GROUP_TOKENS:
-            yield pa.chunked_array(group).dictionary_encode()
-            group, size = [], 0
-    if group:
-        yield pa.chunked_array(group).dictionary_encode()
-
-
-def _one_dictionary(groups: list[pa.ChunkedArray]) -> tuple[pa.Array, np.ndarray]:
-    """*Worker.* Distinct tokens of all groups, and the whole text as positions among them (int32)."""
-    if not groups:
-        return pa.array([], pa.binary()), np.zeros(0, np.int32)
-    codes = np.empty(sum(map(len, groups)), np.int32)
-    blocks = (block.indices.to_numpy() for group in groups for block in group.chunks)
-    np.concatenate(list(blocks), out=codes)
-    if len(groups) == 1:
-        return groups[0].chunk(0).dictionary, codes
-    words = pa.concat_arrays([group.chunk(0).dictionary for group in groups]).dictionary_encode()
-    places = words.indices.to_numpy()
-    start = first = 0
-    for group in groups:
-        own = codes[start : start + len(group)]
-        np.take(places[first:], own.astype(np.intp), out=own, mode="clip")
-        start, first = start + len(group), first + len(group.chunk(0).dictionary)
-    return words.dictionary, codes
 
 
 def _sums(coded: Coded, orders: tuple[int, ...]) -> dict[str, int]:
