@@ -1,8 +1,8 @@
-# clip-spark: `make help` lists the targets. Needs Python 3.11 or 3.12 and Java 17 or 21; installs the rest into .venv.
+# clip-spark: `make help` lists the targets. Needs Python 3.11, 3.12 or 3.13 and Java 17 or 21; installs the rest into .venv.
 
 VENV   ?= .venv
 # The first that runs and is of a supported version: a version manager's shim may be on the path and start nothing.
-PYTHON ?= $(shell for python in python3.12 python3.11 python3; do sh scripts/check_machine.sh python $$python && echo $$python && break; done)
+PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3; do sh scripts/check_machine.sh python $$python && echo $$python && break; done)
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 WORK   ?= demo-out

@@ -14,7 +14,7 @@ VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "clip_spark/__init__.py").
 SPARK = ["pyspark>=3.5.6,<5"]
 ENCODE = ["torch", "torchvision", "open_clip_torch>=3.3,<4", "pillow>=10"]
 PICTURES = ["pillow-heif", "pillow-jxl-plugin"]  # HEIC and JPEG XL; the rest comes with pillow
-INDEX = ["faiss-cpu>=1.10", "duckdb>=1.1", "fire<0.7"]  # autofaiss imports fire
+INDEX = ["faiss-cpu>=1.10", "duckdb>=1.1", "fire"]  # autofaiss imports fire; before 0.7 it fails on Python 3.13
 # autofaiss 2.18.0 asks for numpy 1 and pandas 2, and works with the next of both. So it is installed by a line of its
 # own, without dependencies (README); who lets pip alone decide takes this extra, and gets the older generation: with
 # faiss from 1.14.2 on autofaiss itself makes no OPQ indices (ours are made here), and pyarrow 26 needs numpy 2 unsaid.
@@ -46,7 +46,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.11,<3.13",
+    python_requires=">=3.11,<3.14",
     package_dir={"clip_spark.jobs": "jobs", "clip_spark.conf": "conf"},
     packages=[
         *find_packages(include=["clip_spark", "clip_spark.*"]),

@@ -6,7 +6,7 @@ set -u
 what=$1
 python=${2:-}
 
-supported() { "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
+supported() { "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
 
 if [ "$what" = python ]; then
     supported
@@ -15,7 +15,7 @@ fi
 
 if ! supported; then
     found=$("${python:-python3}" --version 2>/dev/null || echo none)
-    echo "clip-spark needs Python 3.11 or 3.12 (found: $found); install one, for example: apt-get install python3.11 python3.11-venv" >&2
+    echo "clip-spark needs Python 3.11, 3.12 or 3.13 (found: $found); install one, for example: apt-get install python3.11 python3.11-venv" >&2
     exit 2
 fi
 

@@ -62,7 +62,7 @@ TAGS = FaultStep(
 MAP = FaultStep(
     "make-map",
     "map",
-    {"embeddings": "{base}/image-embeddings", "texts": "{base}/text-embeddings", "fit-rows": "30"},
+    {"embeddings": "{base}/image-embeddings", "index": "{base}/text-index", "fit-rows": "30"},
 )
 DUPLICATES = FaultStep(
     "find-duplicates", "duplicates", {"embeddings": "{base}/image-embeddings", "threshold": "0.85", "keep": "largest"}
