@@ -181,7 +181,7 @@ def test_a_cut_nprobe_is_told_within_200_queries(app: Any, monkeypatch: pytest.M
     well = index.watch.figures
     assert not well.low and well.recall == pytest.approx(well.expected, abs=0.05) and abs(well.drift) < 0.05
     assert client.get("/card").json()["watched"]["warning"] == "" and client.get("/ready").json() == {"status": "ready"}
-    index.searcher.parts.efforts = (replace(index.searcher.parts.efforts[0], settings=FEW),)
+    index.searcher.parts = PartSet([trained(0, 1)], replace(index.searcher.info, efforts=(Effort(100, FEW, 0.9),)))
     ask(app, QUERIES)
     cut = index.watch.figures
     assert cut.low and cut.recall < 0.6 < cut.expected and cut.drift < -0.2 and cut.checked < 800 * 2 * SHARE

@@ -44,7 +44,6 @@ class PartSet:
         removals: Removals | None = None,
     ) -> None:
         self.indexes, self.metric, self.store = list(indexes), info.metric, store
-        self.settings, self.efforts = info.settings, info.efforts
         self.rows = info.rows
         self.vectors = store or PartVectors(self.indexes, self.rows)
         self._removals = removals
@@ -54,6 +53,9 @@ class PartSet:
         # a Spark worker freezes what it holds.
         self._without = lru_cache(8)(partial(_subtract, self.rows))
         self._unfiltered = lru_cache(8)(partial(_parameters, self.indexes))
+        self._unfiltered_lists = lru_cache(8)(partial(_list_parameters, self._inverted))
+        self._efforts = lru_cache(64)(partial(choose_effort, info.efforts, info.settings))
+        self._reach = reach(self.indexes[0]) if self.indexes else 0
 
     @property
     def live_rows(self) -> int:
@@ -84,6 +86,7 @@ class PartSet:
         self.indexes.clear()
         self._inverted.clear()
         self._unfiltered.cache_clear()
+        self._unfiltered_lists.cache_clear()
 
     def search(
         self,
@@ -137,15 +140,14 @@ class PartSet:
         return self._effort(k, self.allowed(selection))
 
     def _effort(self, k: int, allowed: Selection | None) -> Effort:
-        return choose_effort(self.efforts, self.settings, k, self.rows, None if allowed is None else allowed.count)
+        return self._efforts(k, self.rows, None if allowed is None else allowed.count)
 
     def _filled(
         self, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
     ) -> tuple[np.ndarray, np.ndarray]:
         """k hits for each query, for there are so many: queries that found fewer look into more lists."""
         scores, positions = self._rescored(queries, k, settings, selector)
-        most = reach(self.indexes[0]) if self.indexes else 0
-        while settings.nprobe < most and (short := positions[:, -1] == MISSING).any():
+        while settings.nprobe < self._reach and (short := positions[:, -1] == MISSING).any():
             settings = deeper(settings, MORE_LISTS)
             scores[short], positions[short] = self._rescored(queries[short], k, settings, selector)
         return scores, positions
@@ -174,7 +176,11 @@ class PartSet:
 
         Not for a batch: Faiss divides one among threads where each part does all of its search, but not here.
         """
-        chosen = [inverted_parameters(lists, settings, selector) for lists in self._inverted]
+        chosen = (
+            self._unfiltered_lists(settings)
+            if selector is None
+            else _list_parameters(self._inverted, settings, selector)
+        )
         queries = transformed(self.indexes[0], queries)
         coarse, lists = self._inverted[0].quantizer.search(queries, chosen[0].nprobe, params=chosen[0].quantizer_params)
         return [
@@ -200,6 +206,11 @@ def _subtract(rows: int, selection: Selection | None, removed: Removed) -> Selec
 def _parameters(indexes: Sequence[Any], settings: SearchSettings, selector: Any = None) -> list[Any]:
     """*Worker.* One for each part; searches only read them, so threads may share them."""
     return [parameters(index, settings, selector) for index in indexes]
+
+
+def _list_parameters(inverted: Sequence[Any], settings: SearchSettings, selector: Any = None) -> list[Any]:
+    """*Worker.* The same for the lists inside of each part."""
+    return [inverted_parameters(lists, settings, selector) for lists in inverted]
 
 
 def merge(found: Sequence[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
