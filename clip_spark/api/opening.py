@@ -28,12 +28,14 @@ def open_dataset(uri: str | os.PathLike[str]) -> Dataset:
     return Dataset(read_manifest(os.fspath(uri)))
 
 
-def open_index(uri: str | os.PathLike[str], *, verify: bool = False) -> Index:
+def open_index(uri: str | os.PathLike[str], *, verify: bool = False, fetch: bool = False) -> Index:
     """*Driver.* An index, opened for searching; its encoder is loaded at the first text or picture.
 
     Args:
         uri: its folder, or the dataset that `build_index` has returned.
         verify: read all of it first and compare the hashes.
+        fetch: of an index in an object store fetch all files first, to keep on this machine: for many searches. Else
+            each search reads what it needs.
 
     Raises:
         InputError: there is no index.
@@ -41,7 +43,7 @@ def open_index(uri: str | os.PathLike[str], *, verify: bool = False) -> Index:
     """
     from clip_spark.search.searcher import Searcher
 
-    return Index(Searcher.open(os.fspath(uri), verify=verify))
+    return Index(Searcher.open(os.fspath(uri), verify=verify, fetch=fetch))
 
 
 def open_map(uri: str | os.PathLike[str]) -> Map:
@@ -58,13 +60,16 @@ def open_map(uri: str | os.PathLike[str]) -> Map:
     return Map(read_manifest(os.fspath(uri), "map"))
 
 
-def open_pair(uri: str | os.PathLike[str], other: str | os.PathLike[str], *, verify: bool = False) -> Pair:
+def open_pair(
+    uri: str | os.PathLike[str], other: str | os.PathLike[str], *, verify: bool = False, fetch: bool = False
+) -> Pair:
     """*Driver.* Two indices of the same records, such as pictures and the prompts that they came from, for searching.
 
     Args:
         uri: the folder of one.
         other: that of the other.
         verify: read all of both first and compare the hashes.
+        fetch: as of `open_index`.
 
     Raises:
         InputError: there is no index.
@@ -73,7 +78,7 @@ def open_pair(uri: str | os.PathLike[str], other: str | os.PathLike[str], *, ver
     from clip_spark.api.pair import Pair
     from clip_spark.search.pair import Pair as OpenPair
 
-    return Pair(OpenPair.open(os.fspath(uri), os.fspath(other), verify=verify))
+    return Pair(OpenPair.open(os.fspath(uri), os.fspath(other), verify=verify, fetch=fetch))
 
 
 def load_encoder(model: str = "demo", *, precision: str = "auto", device: str | None = None) -> Encoder:

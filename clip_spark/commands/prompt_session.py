@@ -61,8 +61,8 @@ class Session:
     @staticmethod
     def open(spec: SearchSpec, protocol: str, folder: str) -> Session:
         """With the indices of a command, whose options are checked."""
-        searcher = Searcher.open(spec.index, verify=spec.verify)
-        other = Searcher.open(spec.pair, verify=spec.verify) if spec.pair else None
+        searcher = Searcher.open(spec.index, verify=spec.verify, fetch=spec.fetch)
+        other = Searcher.open(spec.pair, verify=spec.verify, fetch=spec.fetch) if spec.pair else None
         found = Session(spec, searcher, protocol, folder, other)
         found.check(spec)
         return found
@@ -182,7 +182,7 @@ class Session:
             raise SpecError("Give an index: its place, or the name of a folder beside this one.")
         beside = storage.join(self.searcher.manifest.uri.rpartition("/")[0], place)
         is_name = "/" not in place and not storage.exists(storage.join(place, MANIFEST))
-        found = Searcher.open(beside if is_name else place)
+        found = Searcher.open(beside if is_name else place, fetch=self.spec.fetch)
         found.share_encoder(self.searcher)
         return found
 

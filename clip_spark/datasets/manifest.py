@@ -133,9 +133,10 @@ def read_manifest(uri: str, *kinds: str) -> Manifest:
     """
     uri = storage.absolute(uri)
     place = storage.join(uri, MANIFEST)
-    if not storage.exists(place):
-        raise InputError(_why_no_dataset(uri, kinds))
-    value = storage.read_json(place)
+    try:
+        value = storage.read_json(place)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(_why_no_dataset(uri, kinds)) from None
     if EMPTIED in value:
         raise InputError(_why_no_dataset(uri, kinds))
     manifest = parse_manifest(uri, value)

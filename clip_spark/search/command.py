@@ -35,7 +35,7 @@ def run_query(spec: SearchSpec) -> list[Hits]:
         from clip_spark.search.pair import run_paired
 
         return run_paired(spec)
-    searcher = Searcher.open(spec.index, verify=spec.verify)
+    searcher = Searcher.open(spec.index, verify=spec.verify, fetch=spec.fetch)
     if spec.where:  # a mistake in it is found here, before a model is loaded
         check_where(searcher.records, spec.where)
     return answer(searcher, spec, columns_of(searcher, spec))

@@ -34,9 +34,9 @@ class Pair:
     other: Searcher
 
     @staticmethod
-    def open(uri: str, other: str, *, verify: bool = False) -> Pair:
+    def open(uri: str, other: str, *, verify: bool = False, fetch: bool = False) -> Pair:
         """Open both; raises what `Searcher.open` raises."""
-        return Pair(Searcher.open(uri, verify=verify), Searcher.open(other, verify=verify))
+        return Pair(*(Searcher.open(one, verify=verify, fetch=fetch) for one in (uri, other)))
 
     @property
     def has_one_space(self) -> bool:
@@ -122,7 +122,7 @@ def run_paired(spec: SearchSpec) -> list[Hits]:
     Raises:
         InputError, SpecError: an index is missing, or an option fits neither side.
     """
-    pair = Pair.open(spec.index, spec.pair, verify=spec.verify)
+    pair = Pair.open(spec.index, spec.pair, verify=spec.verify, fetch=spec.fetch)
     pair.check(spec.wanted())
     return pair.answer(spec)
 

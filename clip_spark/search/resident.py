@@ -33,7 +33,7 @@ LONGEST_PATH = 100
 """Bytes of a socket's path; the systems allow 104 to 108."""
 MOST_REQUEST, MOST_ANSWER = 1 << 20, 1 << 30
 """Bytes of a line."""
-HERE_ALONE = ("verify", "save", "show", "batch", "query", "server", "index", "pair", "both_weight")
+HERE_ALONE = ("verify", "fetch", "save", "show", "batch", "query", "server", "index", "pair", "both_weight")
 """Options that are not sent: files are this command's business, and an expression may name pictures beside it."""
 
 Shown = tuple[Table, str]

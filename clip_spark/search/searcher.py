@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
@@ -20,14 +21,18 @@ from clip_spark.errors import ClipSparkError, InputError, SpecError
 from clip_spark.index.files.calibration import Calibration
 from clip_spark.index.files.layout import Effort, IndexInfo, check_same_encoder, read_index
 from clip_spark.index.files.local_copy import verify_files
+from clip_spark.index.files.pieces import Pieces
+from clip_spark.index.files.whole import open_pieces
+from clip_spark.index.open.listed_parts import ListedParts
 from clip_spark.index.open.meaning import BEST, chances, ground, own_best, relative, relevant
 from clip_spark.index.open.parts import MISSING, PartSet, open_parts
+from clip_spark.index.open.piece_records import open_records
+from clip_spark.index.open.piece_vectors import open_vectors
 from clip_spark.index.open.ranking import RankedParts, open_ranking
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import Removals
 from clip_spark.index.open.selection import Selection, select_where
 from clip_spark.index.open.unique import search_unique
-from clip_spark.index.open.vectors import VectorStore
 from clip_spark.search.hits import Hits, Wanted
 from clip_spark.search.negatives import Ask, Exclusion, search_less
 from clip_spark.search.ranked import OfQueries, Ranked, check_queries, hits_of, leave_out, padded, with_chances
@@ -40,14 +45,17 @@ LATEST_CONDITIONS = 16
 class Searcher:
     """An open index with its records and, once a text or a picture is asked for, its encoder. Thread-safe."""
 
-    def __init__(self, manifest: Manifest, info: IndexInfo) -> None:
-        self.manifest, self.info = manifest, info
-        self.records = RecordReader(manifest.uri, info.records, info.columns)
-        self.parts: PartSet = open_parts(manifest.uri, info, Removals(manifest.uri, self.records))
+    def __init__(self, manifest: Manifest, info: IndexInfo, pieces: Pieces | None = None) -> None:
+        self.manifest, self.info, self.pieces = manifest, info, pieces
+        self.records = open_records(manifest.uri, info.records, info.columns, pieces)
+        with ThreadPoolExecutor(1) as pool:  # both wait for the store
+            listed = pool.submit(lambda: None if pieces is None else ListedParts.open(pieces, info))
+            removals = Removals(manifest.uri, self.records)
+        self.parts: PartSet = open_parts(manifest.uri, info, removals, listed.result())
         self.where_seconds = SECONDS
         self.search_with: Callable[..., tuple[np.ndarray, np.ndarray]] = _search_with
-        self._ranked = open_ranking(manifest.uri, info, self.parts)
-        self._references = VectorStore(manifest.uri, info.references, info.dim)
+        self._ranked = open_ranking(manifest.uri, info, self.parts, pieces)
+        self._references = open_vectors(manifest.uri, info.references, info.dim, pieces)
         self._encoder: Any = None
         self._query_texts: Any = None
         self._lock = threading.Lock()
@@ -55,12 +63,13 @@ class Searcher:
         self._selected = lru_cache(LATEST_CONDITIONS)(select)  # no circle: see PartSet
 
     @staticmethod
-    def open(uri: str, *, verify: bool = False) -> Searcher:
+    def open(uri: str, *, verify: bool = False, fetch: bool = True) -> Searcher:
         """Open an index.
 
         Args:
             uri: folder of the index.
             verify: read all of it first and compare the hashes.
+            fetch: of an index in an object store, all parts first; else what searches need, where its kind allows it.
 
         Raises:
             InputError: there is no index.
@@ -70,12 +79,17 @@ class Searcher:
         if verify:
             verify_files(manifest.uri, info)
         _warn_if_stale(manifest)
-        return Searcher(manifest, info)
+        return Searcher(manifest, info, None if fetch else open_pieces(manifest.uri, info))
 
     @property
     def rows(self) -> int:
         """Records that can be found: those that are removed are not counted."""
         return self.parts.live_rows
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether only what searches need is fetched from an object store."""
+        return self.parts.in_pieces
 
     @property
     def encoder(self) -> Any:
@@ -283,7 +297,10 @@ class Searcher:
         return self._selected(wanted.where, hubs, self.where_seconds) if wanted.where or hubs else None
 
     def hold(self) -> Searcher:
-        """Map all files now, so that they can be read even after a rebuild has deleted them; returns itself."""
+        """Map all files now, so that they can be read even after a rebuild has deleted them; returns itself.
+
+        What is read in pieces is not held: its generation stays for hours after another one has replaced it.
+        """
         self.records.hold()
         penalties = self._ranked.penalties if self._ranked is not None else None
         for store in (self.parts.store, penalties, self._references):

@@ -44,6 +44,9 @@ class SearchSpec(Wanted):
     server: bool = option(
         "a running `clip-spark serve` of yours over this index answers, in a fraction of the time", True
     )
+    fetch: bool = option(
+        "of an index in an object store fetch all files first, to keep; else only what the query needs is read", False
+    )
     verify: bool = option("read the whole index first and compare its hashes", False)
 
     def __post_init__(self) -> None:

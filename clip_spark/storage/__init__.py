@@ -35,11 +35,13 @@ from clip_spark.storage.files import (
     write_json,
 )
 from clip_spark.storage.listing import BROKEN_LINK
+from clip_spark.storage.ranges import ByteRange, read_ranges
 from clip_spark.storage.small_texts import decode_text, read_text
 from clip_spark.storage.stores import is_web
 
 __all__ = [
     "BROKEN_LINK",
+    "ByteRange",
     "DELETED_AT_ONCE",
     "FileInfo",
     "TEMPORARY",
@@ -63,6 +65,7 @@ __all__ = [
     "open_write",
     "read_bytes",
     "read_json",
+    "read_ranges",
     "sha256_of",
     "read_text",
     "read_versioned",

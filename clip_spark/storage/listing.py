@@ -101,7 +101,17 @@ def _walk_s3(fs: Any, path: str) -> Iterator[Listed]:
             break
         request["ContinuationToken"] = page["NextContinuationToken"]
     if not found and key:
-        yield from _described({path: fs.info(path)})
+        yield _object_s3(fs, path)
+
+
+def _object_s3(fs: Any, path: str) -> Listed:
+    """One object in one request, where `fs.info` takes two and lists once more if there is none."""
+    bucket, _, key = path.partition("/")
+    page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1, **fs.req_kw)
+    for item in page.get("Contents", ()):  # of all names that begin like this the shortest comes first
+        if item["Key"] == key:
+            return path, int(item["Size"]), item["ETag"].strip('"'), seconds_of(item)
+    raise FileNotFoundError(path)
 
 
 def seconds_of(info: dict[str, Any]) -> float:

@@ -10,6 +10,7 @@ from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.reload import Reloader
 from clip_spark.web.spec import named_uris
+from clip_spark.web.whole_files import WholeFiles
 
 MOST_HITS = 1_050
 """Of one request: an agent's last page, and the hits whose values are counted."""
@@ -25,4 +26,5 @@ def run(spec: AgentSpec) -> None:
     app = create_app(Catalog.open(indices, maps), max_k=MOST_HITS)
     threadpool_limits(1, user_api="blas")
     Reloader(app.state, indices, maps).start()
+    WholeFiles(app.state).start()
     agent_server(app).run()

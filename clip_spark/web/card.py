@@ -42,6 +42,7 @@ def card_of(index: ServedIndex) -> dict[str, Any]:
         **{"name": index.name, "kind": index.kind, "rows": live, "removed": index.rows - live},
         **{"model": info.encoder["model"], "weights_sha256": info.encoder.get("weights_sha256"), "dim": info.dim},
         **{"key": info.key, "generation": info.generation, "built": manifest.created},
+        "in_pieces": index.searcher.in_pieces,
         **{"calibrated": info.calibration is not None, "recall": _recall(info), "recall_cross": _cross(info)},
         "watched": _watched(index.watch.figures),
         **{"rejects": manifest.rejects, "lost": lost_of(manifest.inputs, info), "columns": columns},
@@ -67,7 +68,7 @@ def licences(index: ServedIndex, column: str) -> list[dict[str, Any]]:
         TooSlow: the index has too many records to count them for one request.
     """
     allowed, counts = index.allowed(""), Counter[Any]()
-    for first, batch in index.searcher.records.batches():
+    for first, batch in index.searcher.records.batches([column]):
         check_budget()
         if column not in batch.schema.names:
             counts[None] += batch.num_rows

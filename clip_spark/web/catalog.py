@@ -36,20 +36,24 @@ class Catalog:
         self.maps: Mapping[str, ServedMap] = {}
 
     @staticmethod
-    def open(uris: Mapping[str, str], maps: Mapping[str, str] | None = None, *, fetches: bool = False) -> Catalog:
+    def open(
+        uris: Mapping[str, str], maps: Mapping[str, str] | None = None, *, fetches: bool = False, whole: bool = False
+    ) -> Catalog:
         """Open indices and load their encoders, so that what is wrong is said at the start and not to a visitor.
 
         Args:
             uris: name -> URI of each index.
             maps: name -> URI of each map.
             fetches: pictures are opened at web addresses too.
+            whole: fetch all parts of an index in an object store first, where most can be read in pieces.
 
         Raises:
             UserError, DatasetError: as `Searcher.open`, `Searcher.encoder` and `ServedMap.open` do.
         """
         from clip_spark.search.searcher import Searcher
 
-        catalog = Catalog({name: Searcher.open(uri).hold() for name, uri in uris.items()}, fetches=fetches)
+        opened = {name: Searcher.open(uri, fetch=whole).hold() for name, uri in uris.items()}
+        catalog = Catalog(opened, fetches=fetches)
         for index in catalog.indices.values():
             index.embed_text("a")
         catalog.maps = {name: ServedMap.open(name, uri, catalog.indices) for name, uri in (maps or {}).items()}

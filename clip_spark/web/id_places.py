@@ -32,7 +32,7 @@ class IdPlaces:
     def read(records: RecordReader) -> IdPlaces:
         """Of all records of an index; one batch of ids at a time is in memory beside what is kept."""
         parts = [np.empty(0, np.uint64)]
-        parts += [hashes(batch.column(schema.RECORD_ID)) for _, batch in records.batches()]
+        parts += [hashes(batch.column(schema.RECORD_ID)) for _, batch in records.batches([schema.RECORD_ID])]
         keys = np.concatenate(parts)
         order = np.argsort(keys, kind="stable")
         return IdPlaces(keys[order], order)

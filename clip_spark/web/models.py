@@ -93,6 +93,9 @@ class CardAnswer(Strict):
     key: str = Field(description="kind of the index, as Faiss writes it")
     generation: str
     built: str = Field(description="when this generation was made, UTC")
+    in_pieces: bool = Field(
+        description="whether what searches need is read from an object store, and not yet everything"
+    )
     calibrated: bool = Field(description="whether hits of queries of the other kind say their chance")
     recall: list[RecallAtK] = Field(description="as the build measured it")
     recall_cross: float | None = Field(description="of the first ten, for queries of the other kind, where measured")

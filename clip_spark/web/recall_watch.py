@@ -63,10 +63,16 @@ class Figures(NamedTuple):
 
 
 class RecallWatch:
-    """Chooses queries of one index for checks, and sums up what these find; safe to use from many threads."""
+    """Chooses queries of one index for checks, and sums up what these find; safe to use from many threads.
 
-    def __init__(self, info: IndexInfo, chance: random.Random | None = None) -> None:
-        comparable = bool(info.vectors) or keeps_vectors(info.key)
+    Args:
+        info: of the index.
+        chance: decides which queries.
+        is_here: whether all vectors are on this machine; else none is checked.
+    """
+
+    def __init__(self, info: IndexInfo, chance: random.Random | None = None, *, is_here: bool = True) -> None:
+        comparable = is_here and (bool(info.vectors) or keeps_vectors(info.key))
         self._watches = info.settings.nprobe > 0 and comparable and fits_memory(info)
         self._chance, self._lock = chance or random.Random(), threading.Lock()
         self._waiting: list[Checked] = []

@@ -1,9 +1,9 @@
 """*Server.* Takes up new generations of the indices that are served, without a request noticing.
 
-A thread looks at each manifest. Where one has changed, the new generation is opened beside the old one and checked,
-then a catalog with it takes the place of the catalog before. A request works with the catalog that it found: one
-generation from its query to its records. The old generation's files stay mapped until its last request is done, and a
-generation that cannot be opened changes nothing but the log.
+So it does with files that were fetched meanwhile. A thread looks at each manifest. Where one has changed, the new
+generation is opened beside the old one and checked, then a catalog with it takes the place of the catalog before. A
+request works with the catalog that it found: one generation from its query to its records. The old generation's files
+stay mapped until its last request is done, and a generation that cannot be opened changes nothing but the log.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from clip_spark import storage
 from clip_spark.datasets.manifest import MANIFEST, read_manifest
 from clip_spark.errors import ClipSparkError
+from clip_spark.index.files.whole import all_here
 from clip_spark.search.resident import generation_of
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.maps.served_map import ServedMap, version_of
@@ -35,8 +36,10 @@ NOT_SERVED = (ClipSparkError, OSError, RuntimeError, ValueError, LookupError, Ty
 class Reloader:
     """Keeps `state.catalog` at the latest generations of indices and maps; `state` is the app's."""
 
-    def __init__(self, state: Any, uris: Mapping[str, str], maps: Mapping[str, str] | None = None) -> None:
-        self._state, self._uris, self._maps = state, dict(uris), dict(maps or {})
+    def __init__(
+        self, state: Any, uris: Mapping[str, str], maps: Mapping[str, str] | None = None, *, whole: bool = False
+    ) -> None:
+        self._state, self._uris, self._maps, self._whole = state, dict(uris), dict(maps or {}), whole
         self._refused: dict[str, str] = {}
         self._closed = threading.Event()
 
@@ -78,12 +81,16 @@ class Reloader:
         catalog: Catalog = self._state.catalog
         before = catalog.indices[name].searcher
         found = storage.read_json(storage.join(before.manifest.uri, MANIFEST))
-        if generation_of(found) == generation_of(vars(before.manifest)):
+        same = generation_of(found) == generation_of(vars(before.manifest))
+        if same and not (before.in_pieces and all_here(before.manifest.uri, before.info)):
             return
-        fresh = _opened(uri, before)
+        fresh = _opened(uri, before, self._whole)
         catalog = catalog.replaced(name, fresh)
         catalog.indices[name].check()
         self._state.catalog = catalog
+        if same:
+            log.info("index '%s': all of it was fetched, and is read from this machine now", name)
+            return
         log.info(
             "index '%s': generation %s is served in place of %s", name, fresh.info.generation, before.info.generation
         )
@@ -98,9 +105,9 @@ class Reloader:
         log.info("map '%s': generation %s is served now", name, served.version)
 
 
-def _opened(uri: str, before: Searcher) -> Searcher:
+def _opened(uri: str, before: Searcher, whole: bool) -> Searcher:
     from clip_spark.search.searcher import Searcher
 
-    fresh = Searcher.open(uri).hold()
+    fresh = Searcher.open(uri, fetch=whole).hold()
     fresh.share_encoder(before)
     return fresh

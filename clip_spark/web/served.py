@@ -76,7 +76,7 @@ class ServedIndex:
         self.name, self.searcher, self.timings, self.fetches = name, searcher, timings, fetches
         searcher.where_seconds = WHERE_SECONDS
         searcher.search_with = search_shared
-        self.watch = RecallWatch(searcher.info)
+        self.watch = RecallWatch(searcher.info, is_here=not searcher.in_pieces)
         self.pairs: dict[str, bool] = {}
         self._known: OrderedDict[str, int] = OrderedDict()
         self._lock, self._reading = threading.Lock(), threading.Lock()
@@ -96,7 +96,8 @@ class ServedIndex:
     @property
     def summary(self) -> str:
         """One line for a person."""
-        return f"{self.name}: {self.searcher.rows:,} {self.kind}s, model {self.searcher.info.encoder['model']}"
+        line = f"{self.name}: {self.searcher.rows:,} {self.kind}s, model {self.searcher.info.encoder['model']}"
+        return f"{line}, read in pieces from {self.searcher.manifest.uri}" if self.searcher.in_pieces else line
 
     def embed_text(self, text: str) -> np.ndarray:
         """The embedding of a text, float32 (d,), not to be written to: every page of a scroll gets the same one."""
@@ -206,8 +207,14 @@ class ServedIndex:
         return effort.recall
 
     def check(self) -> None:
-        """Search, and read a record and a vector in the middle; raises what a request would meet."""
-        self.nearest(self.embed_text("ready"), Wanted(k=1))
+        """Search, and read a record and a vector in the middle; raises what a request would meet.
+
+        Of an index that is read in pieces that vector would take all of them; then it is that of the hit.
+        """
+        hits = self.nearest(self.embed_text("ready"), Wanted(k=1))
+        if self.searcher.in_pieces:
+            self.vectors(hits)
+            return
         allowed = self.searcher.parts.allowed(None)
         live = np.arange(self.rows) if allowed is None else np.flatnonzero(allowed.mask)
         middle = live[len(live) // 2 : len(live) // 2 + 1]

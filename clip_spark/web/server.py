@@ -24,7 +24,8 @@ from clip_spark.web.headers import log_requests
 from clip_spark.web.origins import names_on
 from clip_spark.web.recall_checks import RecallChecks
 from clip_spark.web.reload import Reloader
-from clip_spark.web.spec import ServeSpec, named_uris
+from clip_spark.web.spec import FIRST, LATER, ServeSpec, named_uris
+from clip_spark.web.whole_files import WholeFiles
 
 SHUTDOWN_SECONDS = 5
 """How long requests that run may go on after Ctrl-C."""
@@ -48,7 +49,8 @@ def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None
         names, token = names_on(spec.host), spec.read_token()
         rules = Rules(names, spec.cors, token, spec.rate, spec.max_upload_bytes, spec.takedowns)
         examples = [read_manifest(uri, "examples") for uri in spec.examples]
-        catalog = Catalog.open(named_uris(spec.index), named_uris(spec.map, "map"), fetches=spec.fetch_urls)
+        indices, maps, whole = named_uris(spec.index), named_uris(spec.map, "map"), spec.fetch == FIRST
+        catalog = Catalog.open(indices, maps, fetches=spec.fetch_urls, whole=whole)
         app = create_app(catalog, rules, max_k=spec.max_k, examples=examples)
         # Requests have threads of their own; with those of BLAS beside them, eight did a twentieth of the work.
         threadpool_limits(1, user_api="blas")
@@ -60,7 +62,9 @@ def run(spec: ServeSpec, announce: Callable[[str, Sequence[str]], None]) -> None
         pa.array([""])  # this imports pandas, for half a second, which the first look-up of a record would wait for
         tidy()  # a look through all that torch and FastAPI keep holds Python's lock for a fifth of a second
         with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it again
-            Reloader(app.state, named_uris(spec.index), named_uris(spec.map, "map")).start()
+            Reloader(app.state, indices, maps, whole=whole).start()
+            if spec.fetch == LATER:
+                WholeFiles(app.state).start()
             RecallChecks(app.state).start()
             resident = answering(lambda: [index.searcher for index in app.state.catalog.indices.values()])
             server = _Server(configured(app, spec.proxy), resident, lambda: announce(address(listener), lines))

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from clip_spark import storage
 from clip_spark.datasets.sizes import size_bytes
-from clip_spark.datasets.spec import SIZE, URI, check_at_least, check_not_empty, option
+from clip_spark.datasets.spec import SIZE, URI, check_at_least, check_choice, check_not_empty, option
 from clip_spark.errors import InputError, SpecError
 
 MOST_PORT = 65_535
+LATER, FIRST, NEVER = "later", "first", "never"
 PLURAL = {"index": "indices", "map": "maps"}
 NAME = r"[A-Za-z0-9_.-]+"
 TOKEN = r"[A-Za-z0-9_.~+/=-]{16,}"
@@ -34,6 +35,10 @@ class ServeSpec:
     token: str = option("token that callers must know, or @FILE that holds it; empty lets everybody in", "")
     rate: float = option("requests a second of one client, on average; 0 is no limit", 0.0)
     proxy: tuple[str, ...] = option("addresses or networks of proxies that are believed when they say who asks", ())
+    fetch: str = option(
+        "files of indices in an object store: later (pieces of them answer, all are fetched beside), first or never",
+        LATER,
+    )
     fetch_urls: bool = option("open pictures at public web addresses: of records, and those that requests name", False)
     takedowns: bool = option("let those who know the token take records down, as remove-records does", False)
     log_requests: bool = option("write a line of JSON on stderr for each request", False)
@@ -46,6 +51,7 @@ class ServeSpec:
             raise SpecError(f"--port is {self.port}; at most {MOST_PORT} is possible.")
         check_at_least("max-k", self.max_k, 1)
         check_at_least("rate", self.rate, 0)
+        check_choice("fetch", self.fetch, (LATER, FIRST, NEVER))
         size_bytes("max-upload", self.max_upload)
         for place in self.proxy:
             _check_network(place)

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tests.services.processes import LOOPBACK
 
@@ -33,6 +34,14 @@ ANSWERS = {
 FAULTS = ("503", "500", "cut-request", "cut-body", "slow-body")
 
 
+class Passed(NamedTuple):
+    """A request that was passed on: when it came, when its answer was through (time.monotonic), bytes of the answer."""
+
+    begin: float
+    end: float
+    bytes: int
+
+
 @dataclass
 class FaultProxy:
     """A running proxy.
@@ -41,12 +50,25 @@ class FaultProxy:
         target: port of the server.
         choose: method and path of a request -> one of FAULTS or ANSWERS, or "" to pass it on.
         seen: method or fault -> how often.
+        wait: seconds that each request takes longer, as over a far network.
+        passed: requests that were passed on.
     """
 
     target: int
     choose: Callable[[str, str], str]
     port: int = 0
     seen: Counter[str] = field(default_factory=Counter)
+    wait: float = 0.0
+    passed: list[Passed] = field(default_factory=list)
+
+    @property
+    def longest_chain(self) -> int:
+        """The most requests that were passed on one after the other: how many may have waited for each other."""
+        count, last = 0, float("-inf")
+        for one in sorted(self.passed, key=lambda one: one.end):
+            if one.begin >= last:
+                count, last = count + 1, one.end
+        return count
 
     @property
     def endpoint(self) -> str:
@@ -63,6 +85,8 @@ class FaultProxy:
         head, rest = _read_head(client)
         if not head:
             return False
+        begin = time.monotonic()
+        time.sleep(self.wait)
         method, path = head.split(b" ", 2)[:2]
         fault = self.choose(method.decode(), path.decode())
         self.seen[fault or method.decode()] += 1
@@ -77,17 +101,20 @@ class FaultProxy:
             client.sendall(_answer(fault, method == b"HEAD"))
             return False
         server.sendall(head + body)
-        return self._pass_answer(server, client, method.decode(), fault)
+        size, goes_on = self._pass_answer(server, client, method.decode(), fault)
+        self.passed.append(Passed(begin, time.monotonic(), size))
+        return goes_on
 
-    def _pass_answer(self, server: socket.socket, client: socket.socket, method: str, fault: str) -> bool:
+    def _pass_answer(self, server: socket.socket, client: socket.socket, method: str, fault: str) -> tuple[int, bool]:
+        """Bytes of the body, and whether the connection goes on."""
         head, rest = _read_head(server)
         while head.startswith(b"HTTP/1.1 100"):
             head, rest = _read_head(server, rest)
         if not head:
-            return False
+            return 0, False
         client.sendall(head)
         if method == "HEAD" or b" 204 " in head[:20] or b" 304 " in head[:20]:
-            return True
+            return 0, True
         chunked = b"transfer-encoding: chunked" in head.lower()
         left = None if chunked else _content_length(head)
         cut_at = None if fault != "cut-body" or left is None else left // 2
@@ -95,16 +122,16 @@ class FaultProxy:
         while True:
             if cut_at is not None and sent + len(data) >= cut_at:
                 client.sendall(data[: max(0, cut_at - sent)])
-                return False
+                return sent, False
             if fault == "slow-body":
                 time.sleep(0.2)
             client.sendall(data)
             sent += len(data)
             if (left is not None and sent >= left) or (chunked and data.endswith(b"0\r\n\r\n")):
-                return True
+                return sent, True
             data = server.recv(1 << 16)
             if not data:
-                return False
+                return sent, False
 
 
 def _read_head(source: socket.socket, got: bytes = b"") -> tuple[bytes, bytes]:
@@ -153,10 +180,15 @@ def every(fault: str, one_in: int, seed: int = 0) -> Callable[[str, str], str]:
     return choose
 
 
+def no_fault(_method: str, _path: str) -> str:
+    """Pass everything on."""
+    return ""
+
+
 @contextlib.contextmanager
-def fault_proxy(target: int, choose: Callable[[str, str], str]) -> Iterator[FaultProxy]:
+def fault_proxy(target: int, choose: Callable[[str, str], str] = no_fault, wait: float = 0.0) -> Iterator[FaultProxy]:
     """Run a proxy in front of `target` while the block runs."""
-    proxy = FaultProxy(target, choose)
+    proxy = FaultProxy(target, choose, wait=wait)
     with socket.create_server((LOOPBACK, 0), backlog=256) as listener:
         proxy.port = listener.getsockname()[1]
 

@@ -55,10 +55,25 @@ def _checked(path: str, file: IndexFile) -> str:
     return path
 
 
+def fetch(index_uri: str, file: IndexFile) -> None:
+    """*Worker.* Bring a file to this machine, if the index is not here; raises what `open_local` raises."""
+    if not storage.is_local(index_uri):
+        _fetched(storage.join(index_uri, file.path), file)
+
+
+def is_here(index_uri: str, file: IndexFile) -> bool:
+    """*Worker.* Whether a file is on this machine: the index is, or it was fetched."""
+    return storage.is_local(index_uri) or _is_whole(os.path.join(str(cache_folder()), file.sha256), file)
+
+
+def _is_whole(path: str, file: IndexFile) -> bool:
+    return os.path.exists(path) and os.path.getsize(path) == file.bytes
+
+
 def _fetched(uri: str, file: IndexFile) -> str:
     folder = str(cache_folder())
     path = os.path.join(folder, file.sha256)
-    if os.path.exists(path) and os.path.getsize(path) == file.bytes:
+    if _is_whole(path, file):
         return path
     with _one_at_a_time(folder):
         if not os.path.exists(path):  # a neighbour may have fetched it meanwhile

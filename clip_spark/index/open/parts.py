@@ -21,6 +21,8 @@ from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, SearchSe
 from clip_spark.index.files.local_copy import ADVICE, open_local
 from clip_spark.index.files.shapes import is_graph, reach
 from clip_spark.index.open.effort import choose_effort, deeper
+from clip_spark.index.open.listed_parts import ListedParts, ListedVectors
+from clip_spark.index.open.piece_vectors import open_vectors
 from clip_spark.index.open.removals import NOTHING, Removals, Removed
 from clip_spark.index.open.selection import Selection
 from clip_spark.index.open.vectors import PartVectors, VectorStore
@@ -42,10 +44,13 @@ class PartSet:
         info: IndexInfo,
         store: VectorStore | None = None,
         removals: Removals | None = None,
+        listed: ListedParts | None = None,
     ) -> None:
         self.indexes, self.metric, self.store = list(indexes), info.metric, store
         self.rows = info.rows
-        self.vectors = store or PartVectors(self.indexes, self.rows)
+        self._listed = listed
+        from_parts = ListedVectors(self.indexes, listed) if listed else PartVectors(self.indexes, self.rows)
+        self.vectors = store or from_parts
         self._removals = removals
         # downcast, for Python's wrapper of the base class cannot search
         self._inverted = [inverted_of(index) for index in self.indexes]
@@ -56,6 +61,11 @@ class PartSet:
         self._unfiltered_lists = lru_cache(8)(partial(_list_parameters, self._inverted))
         self._efforts = lru_cache(64)(partial(choose_effort, info.efforts, info.settings))
         self._reach = reach(self.indexes[0]) if self.indexes else 0
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether only the lists that searches look into are fetched."""
+        return self._listed is not None
 
     @property
     def live_rows(self) -> int:
@@ -164,6 +174,9 @@ class PartSet:
     def _search_parts(
         self, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
     ) -> tuple[np.ndarray, np.ndarray]:
+        if self._listed is not None:
+            with self._listed.pieces.reading():
+                return merge(self._search_lists(queries, k, settings, selector), k)
         if len(self.indexes) > 1 and len(queries) <= FEW_QUERIES and self._inverted[0] is not None:
             return merge(self._search_lists(queries, k, settings, selector), k)
         chosen = self._unfiltered(settings) if selector is None else _parameters(self.indexes, settings, selector)
@@ -174,7 +187,8 @@ class PartSet:
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """The lists to look into are found once, for all parts share one coarse quantizer.
 
-        Not for a batch: Faiss divides one among threads where each part does all of its search, but not here.
+        Not for a batch of parts that are here: Faiss divides one among threads where each part does all of its search,
+        but not here. Of parts that are not, those lists are fetched first.
         """
         chosen = (
             self._unfiltered_lists(settings)
@@ -183,6 +197,8 @@ class PartSet:
         )
         queries = transformed(self.indexes[0], queries)
         coarse, lists = self._inverted[0].quantizer.search(queries, chosen[0].nprobe, params=chosen[0].quantizer_params)
+        if self._listed is not None:
+            self._listed.fill(lists)
         return [
             self._as_cosines(*search_preassigned(index, queries, k, lists, coarse, each))
             for index, each in zip(self._inverted, chosen, strict=True)
@@ -250,19 +266,25 @@ def inverted_parameters(lists: Any, settings: SearchSettings, selector: Any) -> 
     return faiss.SearchParametersIVF(nprobe=min(settings.nprobe, lists.nlist), **chosen)
 
 
-def open_parts(uri: str, info: IndexInfo, removals: Removals | None = None) -> PartSet:
+def open_parts(
+    uri: str, info: IndexInfo, removals: Removals | None = None, listed: ListedParts | None = None
+) -> PartSet:
     """*Worker.* Open all parts of an index, memory-mapped.
 
     Args:
         uri: folder of the index.
         info: of its manifest.
         removals: records never to be returned.
+        listed: where only what searches need is fetched; None fetches each part before it is opened.
 
     Raises:
         DatasetError: a part is missing, cut short, or not one of this index.
     """
-    store = VectorStore(uri, info.vectors, info.dim) if info.vectors else None
-    return PartSet([open_part(uri, part) for part in info.parts], info, store, removals)
+    store = open_vectors(uri, info.vectors, info.dim, listed.pieces if listed else None) if info.vectors else None
+    if listed is None:
+        return PartSet([open_part(uri, part) for part in info.parts], info, store, removals)
+    opened = [_open_part(part.rows, file.path) for file, part in zip(listed.files, info.parts, strict=True)]
+    return PartSet(opened, info, store, removals, listed)
 
 
 def open_part(index_uri: str, part: IndexFile) -> Any:

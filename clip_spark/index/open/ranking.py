@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from clip_spark.index.files.layout import IndexInfo
+from clip_spark.index.files.pieces import Pieces
 from clip_spark.index.open.parts import MISSING, PartSet, merge
+from clip_spark.index.open.piece_vectors import open_vectors
 from clip_spark.index.open.selection import Selection
 from clip_spark.index.open.vectors import VectorStore
 
@@ -91,8 +93,8 @@ class RankedParts:
         return out
 
 
-def open_ranking(uri: str, info: IndexInfo, parts: PartSet) -> RankedParts | None:
+def open_ranking(uri: str, info: IndexInfo, parts: PartSet, pieces: Pieces | None = None) -> RankedParts | None:
     """*Worker.* The ranking of a calibrated index; None where there is none, or where cosines alone did best."""
     if info.calibration is None or not info.calibration.strength:
         return None
-    return RankedParts(parts, VectorStore(uri, info.penalties, 1), info.calibration.least)
+    return RankedParts(parts, open_vectors(uri, info.penalties, 1, pieces), info.calibration.least)

@@ -6,7 +6,7 @@ so a record costs the pages that it lies on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -73,21 +73,27 @@ class RecordReader:
         """Records at positions (int64, any order, doubles allowed) as a table in that order; no columns means all."""
         order = np.argsort(positions, kind="stable")
         as_wanted = pa.schema([self.schema.field(name) for name in columns]) if columns else self.schema
-        pieces = [shaped(batch, as_wanted) for batch in self._pieces(positions[order], columns)]
+        pieces = [shaped(batch, as_wanted) for batch in self._rows(positions[order], columns)]
         joined = pa.Table.from_batches(pieces, as_wanted).combine_chunks()
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
         return joined.take(row_numbers(back))
 
-    def _pieces(self, positions: np.ndarray, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        owner = np.searchsorted(self._starts, positions, side="right") - 1
-        for at, rows in split(owner, positions):
-            found = self._batch(*self._places[at])
-            here = [name for name in columns if name in found.schema.names]
-            yield (found.select(here) if columns else found).take(row_numbers(rows - self._starts[at]))
+    def _rows(self, positions: np.ndarray, columns: Sequence[str]) -> Iterable[pa.RecordBatch]:
+        """Records at sorted positions, those of each batch together."""
+        return (rows_of(self._batch(*self._places[at]), rows, columns) for at, rows in self._split(positions))
 
-    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """All records: (position of the first, batch with the columns of its file), memory-mapped."""
+    def _split(self, positions: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """Sorted positions by their batch: (its number among all, rows of it)."""
+        owner = np.searchsorted(self._starts, positions, side="right") - 1
+        return [(at, rows - self._starts[at]) for at, rows in split(owner, positions)]
+
+    def batches(self, columns: Sequence[str] = ()) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """All records: (position of the first, batch with the columns of its file), memory-mapped.
+
+        Args:
+            columns: that are looked at; of an index that is read in pieces the others are not there. None means all.
+        """
         for number, file in enumerate(self.files):
             reader = self._open(number)
             for batch in range(reader.num_record_batches):
@@ -99,7 +105,7 @@ class RecordReader:
         Raises:
             InputError: no such record.
         """
-        for start, batch in self.batches():
+        for start, batch in self.batches([schema.RECORD_ID]):
             row = pc.index(batch.column(schema.RECORD_ID), record_id).as_py()
             if row >= 0:
                 return start + row
@@ -109,7 +115,7 @@ class RecordReader:
         """Sorted positions (int64) of all records with one of these ids; unknown ids have none."""
         found = [np.empty(0, np.int64)]
         wanted = pa.array(list(record_ids), pa.string()) if record_ids else None
-        for start, batch in self.batches() if record_ids else ():
+        for start, batch in self.batches([schema.RECORD_ID]) if record_ids else ():
             hits = pc.is_in(batch.column(schema.RECORD_ID), value_set=wanted).to_numpy(zero_copy_only=False)
             found.append(start + np.flatnonzero(hits).astype(np.int64))
         return np.concatenate(found)
@@ -121,6 +127,12 @@ def _open_file(index_uri: str, files: Sequence[IndexFile], number: int) -> Any:
 
 def _open_batch(opened: Callable[[int], Any], number: int, batch: int) -> pa.RecordBatch:
     return opened(number).get_batch(batch)
+
+
+def rows_of(batch: pa.RecordBatch, rows: np.ndarray, columns: Sequence[str]) -> pa.RecordBatch:
+    """*Pure.* Some rows (int64) of a batch, with those of some columns that it has; none means all."""
+    here = [name for name in columns if name in batch.schema.names]
+    return (batch.select(here) if columns else batch).take(row_numbers(rows))
 
 
 def batches_of(file: IndexFile) -> int:

@@ -14,7 +14,9 @@ import threading
 import uuid
 import weakref
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 
 import numpy as np
 
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 REMOVED, TAKEDOWNS = "removed.json", "removed"
 TAKEDOWN = re.compile(r"/(removed\.json|removed/[0-9a-f]{32}\.json)\Z")
 """Other files that lie there are somebody else's."""
+READ_THREADS = 16
+"""The files are small: reading them is bound by the round trip to the store."""
 LOCAL_SECONDS, REMOTE_SECONDS = 0.5, 15.0
 """How often an open searcher looks for changes."""
 
@@ -66,10 +70,9 @@ class Removals:
         """Look for changes; a store that does not answer leaves what was known."""
         with self._lock:
             try:
-                stamp = str(takedowns(self._uri))
+                stamp, ids = _read(self._uri, self._stamp)
                 if stamp != self._stamp:
-                    self._now = Removed(self._records.find_all(read_removed(self._uri)))
-                    self._stamp = stamp
+                    self._now, self._stamp = Removed(self._records.find_all(ids)), stamp
             except (OSError, ClipSparkError) as error:
                 if not self.outdated:
                     log.warning("takedowns of '%s' cannot be read since now (%s); the last known ones count",
@@ -94,16 +97,25 @@ def _watch(removals: weakref.ref[Removals], closed: threading.Event, every: floa
 
 def takedowns(index_uri: str) -> list[storage.FileInfo]:
     """*Worker.* The files that name removed records."""
-    found = [file for name in (REMOVED, TAKEDOWNS) for file in storage.list_files(storage.join(index_uri, name))]
-    return [file for file in found if TAKEDOWN.search(file.uri)]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(storage.list_files, [storage.join(index_uri, name) for name in (REMOVED, TAKEDOWNS)]))
+    return [file for files in found for file in files if TAKEDOWN.search(file.uri)]
 
 
 def read_removed(index_uri: str) -> list[str]:
     """*Worker.* The ids of all that is removed from an index, sorted."""
+    return _read(index_uri)[1]
+
+
+def _read(index_uri: str, known: str = "") -> tuple[str, list[str]]:
+    """*Worker.* A stamp of all takedowns and the sorted ids; none where the stamp is the known one."""
     while True:
         files = takedowns(index_uri)
+        if known and str(files) == known:
+            return known, []
         try:
-            return sorted({record_id for file in files for record_id in _ids(file.uri)})
+            with ThreadPoolExecutor(READ_THREADS) as pool:
+                return str(files), sorted({*chain.from_iterable(pool.map(_ids, [file.uri for file in files]))})
         except FileNotFoundError:
             continue  # merged since the listing, into a file that was there before these were deleted
 

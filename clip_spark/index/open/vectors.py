@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -42,10 +42,14 @@ class VectorStore:
         out = np.empty((len(wanted), self.dim), np.float32)
         owner: np.ndarray = np.asarray(np.searchsorted(self._starts, wanted, side="right")) - 1
         at = 0
-        for number, rows in split(owner, wanted):
-            out[at : at + len(rows)] = self._open(number)[rows - self._starts[number]]
+        for rows in self._read([(number, rows - self._starts[number]) for number, rows in split(owner, wanted)]):
+            out[at : at + len(rows)] = rows
             at += len(rows)
         return out[inverse.reshape(-1)]
+
+    def _read(self, wanted: Sequence[tuple[int, np.ndarray]]) -> Iterable[np.ndarray]:
+        """Rows of files, (number of the file, int64 (m,)), as float16 (m, d)."""
+        return (self._open(number)[rows] for number, rows in wanted)
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """All vectors: (position of the first, float32 (m, d)) with m <= BLOCK_ROWS."""
@@ -90,13 +94,17 @@ class PartVectors:
 
     def take(self, positions: np.ndarray) -> np.ndarray:
         """Vectors at positions (int64, any order), float32 (m, d)."""
-        part, number, offset = (array[positions] for array in self._places())
+        part, number, offset = (array[positions] for array in self._where())
         where = part.astype(np.int64) << 32 | number
         order = np.argsort(where, kind="stable")
         out = np.empty((len(positions), self._indexes[0].d), np.float32)
         for one, rows in split(where[order], order):
             out[rows] = stored_rows(self._indexes[one >> 32], one & 0xFFFFFFFF, offset[rows])
         return out
+
+    def _where(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Part, list and offset of each position."""
+        return self._places()
 
     def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """All vectors: positions int64 (m,) and float32 (m, d) as they lie in the file, m <= BLOCK_ROWS."""

@@ -40,7 +40,7 @@ const checkedOf = ({ checked, recall, expected, warning }) =>
   `find ${percent(recall)} of their true best${expected === null ? "" : ` (${percent(expected)} is expected)`}; ${number(checked)} checked` +
   (warning ? `. Too few: ${warning}` : "");
 
-function factsOf({ kind, rows, removed, model, weights_sha256: weights, dim, key, generation, built, recall, recall_cross: cross, watched, calibrated, rejects, lost, licences, columns }) {
+function factsOf({ kind, rows, removed, model, weights_sha256: weights, dim, key, generation, built, in_pieces: inPieces, recall, recall_cross: cross, watched, calibrated, rejects, lost, licences, columns }) {
   const dropped = counted([...Object.entries(rejects), ...Object.entries(lost ?? {})]);
   const terms = Object.entries(licences).map(([column, values]) => `${column}: ${counted(values.map(({ value, count }) => [value ?? "not said", count]))}`).join("; ");
   const found = recall.map(({ k, recall: share }) => `${percent(share)} of the true nearest ${number(k)}`).join(", ");
@@ -49,6 +49,7 @@ function factsOf({ kind, rows, removed, model, weights_sha256: weights, dim, key
     ["Model", `${model}, ${number(dim)} numbers${weights ? `, weights ${weights.slice(0, 12)}` : ""}`],
     ["Built", `${built.slice(0, 16).replace("T", " ")} UTC, generation ${generation || "first"}`],
     ["Faiss key", key],
+    ...(inPieces ? [["Files", "in an object store: pieces of them answer until all are fetched"]] : []),
     ["Finds", found ? found + (cross === null ? "" : `; ${percent(cross)} of ten for ${kind === "image" ? "words" : "pictures"}`) : "not measured"],
     ...(watched ? [["Real queries", checkedOf(watched)]] : []),
     ["Says how sure", calibrated ? `yes, for ${kind === "image" ? "words" : "pictures"}` : "no (calibrate-index teaches it)"],
