@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clip_spark.datasets.manifest import read_manifest
 from clip_spark.index.build.build import build_index
+from clip_spark.index.build.on_spark import draw_distributed
+from clip_spark.index.build.read_vectors import VectorReader, dataset_files
+from clip_spark.index.build.train import draw_positions
 from clip_spark.index.files.layout import read_index
-from clip_spark.index.files.part_writer import stored_ids
+from clip_spark.index.files.part_writer import PartWriter, stored_ids
 from clip_spark.index.open.parts import FEW_QUERIES, open_parts
 from clip_spark.index.specs import IndexSpec
 from clip_spark.search.searcher import Searcher
@@ -85,3 +89,15 @@ def near(vectors: np.ndarray) -> np.ndarray:
     """Unit vectors a little off the given ones."""
     moved = vectors + np.random.default_rng(1).normal(size=vectors.shape).astype(np.float32) * 0.05
     return moved / np.linalg.norm(moved, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("shard_rows", [700, 4_000])
+def test_the_sample_is_the_same_however_the_vectors_are_cut(spark, tmp_path: Path, shard_rows: int) -> None:
+    vectors = unit_vectors(4_000)
+    write_embeddings(tmp_path / "emb", vectors, numbered(len(vectors)), shard_rows=shard_rows)
+    reader = VectorReader(dataset_files(read_manifest(str(tmp_path / "emb"), "embeddings"), "embeddings"), 32)
+    train, test = draw_positions(len(vectors), 900, 50, seed=4)
+    sample = draw_distributed(spark, reader, train, test, PartWriter(str(tmp_path), "g"))
+    np.testing.assert_array_equal(sample.test, vectors[test])
+    held = [np.fromfile(uri, np.float32).reshape(rows, 32) for uri, rows in sample.files]
+    np.testing.assert_array_equal(np.concatenate(held), vectors[train])

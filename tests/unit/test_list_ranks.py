@@ -50,8 +50,9 @@ def test_recall_by_lists_is_that_of_searches(metric: str, parts: int, own: bool)
     assert known.is_all and known.recalls(LISTS, K).min() == 1
 
 
-def test_compressed_vectors_find_no_more_than_their_lists_hold() -> None:
-    index, asked = parts_of(f"OPQ4_{DIM},IVF{LISTS},PQ4x8"), questions(own=False)
+@pytest.mark.parametrize("key", [f"OPQ4_{DIM},IVF{LISTS},PQ4x8", f"IVF{LISTS},SQ8"])
+def test_compressed_vectors_find_no_more_than_their_lists_hold(key: str) -> None:
+    index, asked = parts_of(key), questions(own=False)
     known = Reachable.of(index, asked)
     for nprobe in (1, 4, LISTS):
         assert (asked.recalls(index, SearchSettings(nprobe), K) <= known.recalls(nprobe, K)).all()
@@ -65,6 +66,15 @@ def test_the_lists_that_are_taken_are_the_fewest_that_reach_the_goal() -> None:
     first = next(n for n, share in enumerate(shares, 1) if share.mean() >= GOAL and share.min() >= 0.6)
     assert effort.settings.nprobe == first == least_lists([Reachable.of(index, asked)], K, GOAL, LISTS)
     assert effort.recall == round(float(shares[first - 1].mean()), 4)
+
+
+@pytest.mark.parametrize("coarse", [f"IVF{LISTS}_HNSW8", f"IVF{LISTS}(IVF4,Flat)"])
+def test_where_lists_are_not_found_exactly_searches_decide(coarse: str) -> None:
+    index, asked = parts_of(f"{coarse},Flat"), questions(own=False)
+    (effort,) = tune(index, f"{coarse},Flat", GOAL, [asked], depths=(K,))
+    found = asked.recalls(index, effort.settings, K)
+    assert found.mean() >= GOAL or effort.settings.nprobe == LISTS
+    assert not Reachable.of(index, asked).is_all and effort.recall == round(float(found.mean()), 4)
 
 
 def test_what_was_erased_lies_in_no_list() -> None:

@@ -127,13 +127,13 @@ class Reachable:
 
     @classmethod
     def of(cls, parts: PartSet, questions: Questions) -> Reachable:
-        """*Worker.* By the lists of an index; nothing is known of a graph."""
-        lists = inverted_of(parts.indexes[0])
-        if lists is None:
+        """*Worker.* By the lists of an index; nothing is known of a graph, nor where centroids cannot be looked at."""
+        faiss, lists = load_faiss(), inverted_of(parts.indexes[0])
+        centroids = None if lists is None else faiss.downcast_index(lists.quantizer)
+        if not isinstance(centroids, (faiss.IndexFlat, faiss.IndexHNSW)):
             return cls(questions, np.zeros(questions.true.shape, np.int32), is_all=False)
         ranks = ranks_of_true(parts.indexes, parts.rows, questions.queries, questions.true)
-        nearest = isinstance(load_faiss().downcast_index(lists.quantizer), load_faiss().IndexFlat)
-        return cls(questions, ranks, is_all=nearest and keeps_vectors(parts.indexes[0]))
+        return cls(questions, ranks, isinstance(centroids, faiss.IndexFlat) and keeps_vectors(parts.indexes[0]))
 
     def recalls(self, nprobe: int, at: int) -> np.ndarray:
         """*Pure.* The most that a search of so many lists finds for each query that has any answers, float64."""
