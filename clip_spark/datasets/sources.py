@@ -44,8 +44,22 @@ class Changes:
 
 def sources_table(names: Sequence[str], stamps: Sequence[str], shards: Sequence[int] | np.ndarray) -> pa.Table:
     """*Pure.* SCHEMA; names in the order of the plan."""
-    return pa.table([pa.array(names, pa.large_string()), pa.array(stamps, pa.string()), pa.array(shards, pa.int32())],
-                    schema=SCHEMA)  # fmt: skip
+    columns = [_texts(names), _texts(stamps).cast(pa.string()), _numbers(shards)]
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _texts(texts: Sequence[str]) -> pa.Array:
+    """*Pure.* large_string (n,), without pa.array, which imports pandas to see whether it is given a Series."""
+    encoded = [text.encode() for text in texts]
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.large_string(), len(encoded), buffers)
+
+
+def _numbers(numbers: Sequence[int] | np.ndarray) -> pa.Array:
+    """*Pure.* int32 (n,), without pa.array."""
+    values = np.ascontiguousarray(numbers, np.int32)
+    return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(values)])
 
 
 def write_sources(place: str, sources: pa.Table) -> None:

@@ -12,6 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib.abc import MetaPathFinder
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -124,10 +125,31 @@ class _Child:
 
 def serve(descriptor: int) -> None:
     """*Worker.* In the process: do tasks until the driver closes the pipe or is gone."""
+    _let_arrow_find_no_pandas()
     with Connection(descriptor) as asked, suppress(EOFError, ConnectionError):
         while True:
             work, item = asked.recv()
             asked.send(_answer(work, item))
+
+
+class _NoPandas(MetaPathFinder):
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Nothing but pandas is not found."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname)
+
+
+def _let_arrow_find_no_pandas() -> None:
+    """*Worker.* Arrow looks once, at the first array that it makes, since that could come from a Series; where it finds
+    pandas it imports it, which takes half a second and 40 MB."""
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        import pyarrow as pa
+
+        pa.array([])
+    finally:
+        sys.meta_path.remove(finder)
 
 
 def _answer(work: Callable[[Any], Any], item: Any) -> tuple[bool, Any]:

@@ -144,3 +144,16 @@ def test_counts_without_spark_equal_counter(tmp_path: Path, orders: tuple[int, .
     assert len(found) == len({(row["n"], row["text"]) for row in found})
     assert {(row["n"], row["text"]): row["count"] for row in found} == oracle(lines, orders, least)
     assert not (tmp_path / "out" / "_work").exists()
+
+
+def makes_arrays(_: int) -> None:
+    """Fails where Arrow has looked for pandas and found it."""
+    pa.array(np.zeros(1))
+    pa.array(["text"])
+    if "pandas" in sys.modules:
+        raise UserError("pandas is here")
+
+
+def test_processes_do_not_wait_for_pandas() -> None:
+    with Here("test", 1) as exchange:
+        exchange.each([1], makes_arrays)

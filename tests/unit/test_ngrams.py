@@ -173,3 +173,17 @@ def test_counts_beyond_a_byte_survive_the_wire() -> None:
     run = runs.Run((np.array([3, 9, 2**63], np.uint64),), np.array([1, 255, 10**12]))
     again = runs.decode(runs.encode(run))
     assert np.array_equal(again.columns[0], run.columns[0]) and np.array_equal(again.counts, run.counts)
+
+
+@pytest.mark.parametrize("bits", [3, 57, 63, 64])
+def test_merged_counts_are_sums_however_few_bits_keys_leave_free(bits: int) -> None:
+    rng = np.random.default_rng(bits)
+    layout, expected, parts = Layout(8, 2), Counter[int](), []
+    for _ in range(4):
+        keys = np.unique(rng.integers((1 << bits) - 8, 1 << bits, 6, np.uint64))
+        counts = rng.choice([1, 2, 64, 65, 127, 128, 129, 10**12], len(keys))
+        parts.append(runs.Run((keys,), counts))
+        expected.update(dict(zip(keys.tolist(), counts.tolist(), strict=True)))
+    merged = runs.merge_all(parts, layout)
+    assert dict(zip(merged.columns[0].tolist(), merged.counts.tolist(), strict=True)) == expected
+    assert merged.columns[0].tolist() == sorted(expected)

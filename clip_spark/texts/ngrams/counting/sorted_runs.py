@@ -104,13 +104,18 @@ def merge(runs: Sequence[Run]) -> Run:
 
 
 def _merge_single(keys: np.ndarray, runs: Sequence[Run]) -> Run:
-    """*Worker.* Sort the keys alone, then add what repeated keys count above one: most n-grams are seen once."""
-    ordered = sort_integers(keys)
-    starts = boundaries((ordered,))
-    counts = np.diff(starts, append=len(ordered))
-    unique = ordered[starts]
+    """*Worker.* Sort the keys, each with what it counts above one in the bits that keys leave free, if that has room;
+    what has none is added afterwards."""
+    free = 64 - int(max(run.columns[0][-1] for run in runs)).bit_length()
+    room = np.uint64((1 << free) - 1)
+    above = np.concatenate([run.counts for run in runs]).view(np.uint64) - np.uint64(1)
+    ordered = sort_integers((keys << np.uint64(free)) | above * (above <= room))
+    keys = ordered >> np.uint64(free)
+    starts = boundaries((keys,))
+    unique = keys[starts]
+    counts = np.add.reduceat(ordered & room, starts).view(np.int64) + np.diff(starts, append=len(keys))
     for run in runs:
-        more = np.flatnonzero(run.counts > 1)
+        more = np.flatnonzero(run.counts - 1 > int(room))
         counts[np.searchsorted(unique, run.columns[0][more])] += run.counts[more] - 1  # keys differ within a run
     return Run((unique,), counts)
 
@@ -134,11 +139,10 @@ def empty(layout: Layout) -> Run:
 
 def prefixes(run: Run, layout: Layout, words: int) -> Run:
     """*Worker.* The n-grams of a shorter order: counts of equal beginnings summed; `columns` stay whole keys."""
-    starts = boundaries(layout.prefix(run.columns, words))
-    if not len(starts):
-        return run
-    summed = Run(tuple(column[starts] for column in run.columns), np.add.reduceat(run.counts, starts))
-    return filtered(summed, layout.word(summed.columns, words - 1) != 0)
+    if len(run) and words < layout.order:
+        starts = boundaries(layout.prefix(run.columns, words))
+        run = Run(tuple(column[starts] for column in run.columns), np.add.reduceat(run.counts, starts))
+    return filtered(run, layout.word(run.columns, words - 1) != 0)
 
 
 def filtered(run: Run, keep: np.ndarray) -> Run:

@@ -112,7 +112,7 @@ def most_frequent(summed: pa.Table, least: int, most_words: int, growth: Growth)
 
 def make_vocabulary(parts: Sequence[FrequentWords], least: int) -> Vocabulary:
     """*Driver.* Put the frequent words of all parts together."""
-    table = pa.concat_tables([WORDS.empty_table(), *(part.words for part in parts)])
+    table = pa.concat_tables([part.words for part in parts])
     table = table.sort_by([("count", "descending"), ("word", "ascending")]).combine_chunks()
     words, counts = table["word"].combine_chunks(), table["count"].to_numpy()
     complete = all(part.complete for part in parts)

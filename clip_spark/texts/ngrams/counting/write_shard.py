@@ -117,13 +117,13 @@ def _known_words(vocabulary: Vocabulary, at_least: int, writer: ShardWriter, sha
         writer.counters[totals.key("distinct", 1)] += vocabulary.distinct
     frequent = int(np.count_nonzero(vocabulary.counts >= at_least))  # they come first
     rows = np.arange(writer.number, frequent, shards)
-    return _table(1, vocabulary.words.take(pa.array(rows)).cast(pa.string()), vocabulary.counts[rows])
+    return _table(1, vocabulary.words.view(pa.string()).take(pa.array(rows)), vocabulary.counts[rows])
 
 
 def _join(run: Run, layout: Layout, vocabulary: Vocabulary, n: int) -> pa.Array:
     """*Worker.* The texts of n-grams, words joined by a space."""
     numbers = [layout.word(run.columns, place).astype(np.int64) - 1 for place in range(n)]
-    words = vocabulary.words.cast(pa.string())
+    words = vocabulary.words.view(pa.string())
     return pc.binary_join_element_wise(*(words.take(pa.array(number)) for number in numbers), " ")
 
 
