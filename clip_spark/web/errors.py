@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from clip_spark.datasets.condition.evaluate import TooSlowCondition
-from clip_spark.errors import ClipSparkError, Rejected, UserError
+from clip_spark.errors import ClipSparkError, Rejected, StorageError, UserError
 from clip_spark.web.budget import TooSlow
 
 log = logging.getLogger(__name__)
@@ -39,10 +39,10 @@ class NotFound(UserError):
 
 
 def status_of(error: ClipSparkError) -> int:
-    """*Pure.* 404 what is not there, 400 the caller's mistake, 503 what takes too long, 500 ours."""
+    """*Pure.* 404 what is not there, 400 the caller's mistake, 503 too slow or a store that is down, else 500."""
     if isinstance(error, NotFound):
         return 404
-    if isinstance(error, (TooSlow, TooSlowCondition)):
+    if isinstance(error, (TooSlow, TooSlowCondition, StorageError)):
         return 503
     return 400 if isinstance(error, (UserError, Rejected)) else 500
 

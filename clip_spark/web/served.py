@@ -18,6 +18,7 @@ from clip_spark.index.open.parts import MISSING
 from clip_spark.search.hits import Hit, Wanted
 from clip_spark.search.negatives import NOTHING
 from clip_spark.search.ranked import hits_of, with_chances
+from clip_spark.web.budget import check_budget
 from clip_spark.web.errors import NotFound
 from clip_spark.web.id_places import IdPlaces
 from clip_spark.web.latest import Latest
@@ -76,6 +77,8 @@ class ServedIndex:
         self.name, self.searcher, self.timings, self.fetches = name, searcher, timings, fetches
         searcher.where_seconds = WHERE_SECONDS
         searcher.search_with = search_shared
+        if searcher.pieces is not None:
+            searcher.pieces.check = check_budget
         self.watch = RecallWatch(searcher.info, is_here=not searcher.in_pieces)
         self.pairs: dict[str, bool] = {}
         self._known: OrderedDict[str, int] = OrderedDict()

@@ -10,6 +10,8 @@ import fsspec
 import pytest
 from fastapi.testclient import TestClient
 
+from clip_spark import storage
+from clip_spark.errors import StorageError
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.reload import Reloader
@@ -55,6 +57,17 @@ def test_pieces_answer_first_and_whole_files_later(uri: str) -> None:
     assert not client.get("/card").json()["in_pieces"]
     fsspec.filesystem("memory").rm(f"/{NAME}/parts", recursive=True)
     assert found(client) == before
+
+
+def test_a_store_that_is_down_is_unavailable(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, client = served(uri)
+
+    def down(_: object) -> None:
+        raise StorageError("The store does not answer.")
+
+    monkeypatch.setattr(storage, "read_ranges", down)
+    answer = client.get("/search", params={"q": "text 7", "k": 2000})
+    assert answer.status_code == 503 and answer.json()["code"] == "unavailable"
 
 
 def test_an_index_larger_than_the_cache_stays_in_pieces(

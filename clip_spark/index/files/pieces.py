@@ -14,14 +14,16 @@ import os
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from clip_spark import storage
-from clip_spark.index.files.cache_room import limit
+from clip_spark.errors import SpecError
+from clip_spark.index.files.cache_room import SIZE_VARIABLE, limit
 from clip_spark.index.files.layout import IndexFile
 from clip_spark.storage.local_cache import cache_folder
 from clip_spark.storage.stores import clear_disk_errors
@@ -109,6 +111,9 @@ class PieceFile:
         self._here[:] = False
 
 
+Piece = tuple[PieceFile, storage.ByteRange]
+
+
 class Pieces:
     """The files of one index of which pieces are here; safe to use from several threads, one of which reads at a time.
 
@@ -117,11 +122,14 @@ class Pieces:
         fetched: bytes so far.
         requests: so far.
         held: bytes that are here.
+        check: called between fetches; may raise what ends a search that takes too long.
     """
 
-    def __init__(self, index_uri: str, most: int | None = None) -> None:
+    def __init__(self, index_uri: str) -> None:
         self.uri, self.fetched, self.requests = index_uri, 0, 0
-        self._most = limit(str(cache_folder())) // SHARE if most is None else most
+        self.check: Callable[[], None] = lambda: None
+        self._room = limit(str(cache_folder()))
+        self._most = self._room // SHARE
         self._lock, self._depth, self.held = threading.RLock(), 0, 0
         self._forget: list[weakref.WeakMethod[Callable[[], None]]] = []
 
@@ -152,27 +160,37 @@ class Pieces:
         self.held = 0
 
     def fill(self, wanted: Iterable[Wanted]) -> None:
-        """Fetch what is missing of some ranges, all at once; inside `reading`.
+        """Fetch what is missing of some ranges, side by side; inside `reading`.
 
         Raises:
             DatasetError: a file is missing or cut short.
             StorageError: the store does not answer.
+            SpecError: it is more than the cache may hold.
         """
-        some: list[tuple[PieceFile, storage.ByteRange]] = []
-        size = 0
-        for one in wanted:
-            for piece in one.file.missing(one.starts, one.ends):
-                some.append((one.file, piece))
-                size += piece.end - piece.start
-                if size >= HELD_BYTES:
-                    self._fetch(some)
-                    some, size = [], 0
-        self._fetch(some)
+        some = [(one.file, piece) for one in wanted for piece in one.file.missing(one.starts, one.ends)]
+        needed = sum(piece.end - piece.start for _, piece in some)
+        if needed > self._room:
+            raise SpecError(
+                f"This needs {needed >> 20:,} MB of '{self.uri}' at once, and {SIZE_VARIABLE} allows "
+                f"{self._room >> 20:,} MB; raise it, or ask for less: a condition that leaves more records."
+            )
+        for group in _groups(some):
+            self.check()
+            self._fetch(group)
 
-    def _fetch(self, some: list[tuple[PieceFile, storage.ByteRange]]) -> None:
+    def _fetch(self, some: Sequence[Piece]) -> None:
         found = storage.read_ranges([piece for _, piece in some])
         for (file, piece), data in zip(some, found, strict=True):
             file.put(piece.start, data)
             self.fetched += len(data)
             self.held += len(data)
         self.requests += len(some)
+
+
+def _groups(some: Sequence[Piece]) -> Iterator[Sequence[Piece]]:
+    """*Pure.* The same in turns of about HELD_BYTES."""
+    ends = np.cumsum([piece.end - piece.start for _, piece in some])
+    cuts = np.flatnonzero(np.diff(ends // HELD_BYTES)) + 1
+    for first, last in pairwise([0, *cuts.tolist(), len(some)]):
+        if last > first:
+            yield some[first:last]

@@ -55,6 +55,8 @@ class ListedParts:
         new = new[~self._here[new]]
         if not len(new):
             return
+        if 2 * len(new) > len(self._here):
+            log.info("a search needs %d of the %d lists of '%s'", len(new), len(self._here), self.pieces.uri)
         self.pieces.fill(
             Wanted(file, head.starts[new], head.starts[new + 1])
             for file, head in zip(self.files, self._heads, strict=True)
@@ -67,9 +69,7 @@ class ListedParts:
 
     def fill_all(self) -> None:
         """Fetch all lists; inside `reading`."""
-        if not self._here.all():
-            log.info("this needs all vectors of '%s': its parts are fetched", self.pieces.uri)
-            self.fill(np.arange(len(self._here)))
+        self.fill(np.arange(len(self._here)))
         self.number[self.number == NOWHERE] = 0  # erased: as PartVectors has them
 
     def forget(self) -> None:
