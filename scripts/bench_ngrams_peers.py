@@ -94,6 +94,15 @@ def timed(work: Any) -> float:
 
 def polars(corpus: str, output: str, orders: Orders, least: int) -> dict[str, Any]:
     """One process, tokens exploded, n-grams as shifted columns of the same line."""
+    return _by_polars(corpus, output, orders, least, "in-memory")
+
+
+def polars_streaming(corpus: str, output: str, orders: Orders, least: int) -> dict[str, Any]:
+    """The same by its engine that works in batches."""
+    return _by_polars(corpus, output, orders, least, "streaming")
+
+
+def _by_polars(corpus: str, output: str, orders: Orders, least: int, engine: Any) -> dict[str, Any]:
     import polars as pl
 
     started = time.perf_counter()
@@ -104,7 +113,7 @@ def polars(corpus: str, output: str, orders: Orders, least: int) -> dict[str, An
         .select("row", "word")
         .filter(pl.col("word").list.len() > 0)
         .explode("word")
-        .collect()
+        .collect(engine=engine)
     )
     for n in orders:
         words = [pl.col("word").shift(-i) for i in range(n)]
@@ -117,7 +126,7 @@ def polars(corpus: str, output: str, orders: Orders, least: int) -> dict[str, An
             .len("count")
             .filter(pl.col("count") >= least)
             .select(pl.lit(n, pl.Int32).alias("n"), "text", pl.col("count").cast(pl.Int64))
-            .collect()
+            .collect(engine=engine)
             .write_parquet(f"{output}/{n}.parquet")
         )
     return {"seconds": time.perf_counter() - started}
@@ -232,4 +241,6 @@ def save(counts: Counter[str], output: str) -> None:
     pq.write_table(pa.table({"n": orders, "text": texts, "count": list(counts.values())}), f"{output}/all.parquet")
 
 
-PEERS = {f.__name__: f for f in (ours, ours_on_spark, polars, duckdb, expressions, mllib, sklearn, nltk)}
+PEERS = {
+    f.__name__: f for f in (ours, ours_on_spark, polars, polars_streaming, duckdb, expressions, mllib, sklearn, nltk)
+}

@@ -111,7 +111,7 @@ def _mended(block: bytes, source: str, policy: str, account: Account) -> bytes:
 def _sums(coded: Coded, orders: tuple[int, ...]) -> dict[str, int]:
     """*Worker.* Tokens, and n-grams with repeats by order."""
     is_word = coded.is_word
-    ends = np.flatnonzero(~is_word[coded.codes])
+    ends = np.flatnonzero(~is_word.take(coded.codes, mode="clip"))
     lengths = np.diff(ends, prepend=-1) - 1
     positions = {totals.key("positions", n): int(np.maximum(lengths - n + 1, 0).sum()) for n in orders}
     return {"tokens": int(coded.counts[is_word].sum()), **positions}

@@ -149,7 +149,7 @@ def pack_text(numbers: np.ndarray, codes: np.ndarray, layout: Layout, start: int
     keys = [np.empty(end - start, np.uint64) for _ in layout.widths]
     filled = 0
     for first in range(0, end - start, CHUNK_POSITIONS):
-        chunk = layout.pack(numbers[part[first : first + CHUNK_POSITIONS + beyond]])
+        chunk = layout.pack(numbers.take(part[first : first + CHUNK_POSITIONS + beyond], mode="clip"))
         for column, values in zip(keys, chunk, strict=True):
             column[filled : filled + len(values)] = values
         filled += len(chunk[0])
