@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from clip_spark import storage
+from clip_spark.datasets.manifest import MANIFEST
 from clip_spark.errors import DatasetError, SpecError
 from clip_spark.index.files import part_head, pieces
 from clip_spark.index.files.whole import fetch_all
@@ -114,6 +116,16 @@ def test_the_quantizers_are_fetched_once_for_all_parts(tmp_path: Path, away: str
         with Searcher.open(uri, fetch=False) as remote:
             fetched.append(remote.pieces.fetched)
     assert fetched[1] - fetched[0] < 256 * DIM * 4
+
+
+def test_columns_that_the_manifest_does_not_name_are_read_from_the_files(tmp_path: Path, away: str) -> None:
+    folder = write_listed(tmp_path, unit_vectors(ROWS, DIM), "IVF32,Flat")
+    place, query = Path(folder, MANIFEST), unit_vectors(1, DIM, seed=9)
+    head = json.loads(place.read_text())
+    place.write_text(json.dumps({**head, "extra": {**head["extra"], "columns": ""}}))
+    with Searcher.open(folder) as local, Searcher.open(put_away(folder, away), fetch=False) as remote:
+        assert remote.records.schema == local.records.schema
+        assert found(remote, query, Wanted(), "text") == found(local, query, Wanted(), "text")
 
 
 def test_a_record_that_no_search_has_found_is_like_others(tmp_path: Path, away: str) -> None:

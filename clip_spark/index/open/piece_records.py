@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,14 @@ class PieceRecords(RecordReader):
         self._file = lru_cache(OPEN_FILES)(lambda number: ArrowFile(pieces.open(files[number])))
         self._open = lru_cache(OPEN_FILES)(partial(_opened, pieces, self._file))
         pieces.on_full(self.close)
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns of all files; where the manifest does not say, their ends are read at once."""
+        if not self._columns:
+            with self._pieces.reading():
+                fetch_ends(self._pieces, [self._file(number) for number in range(min(len(self.files), OPEN_FILES))])
+        return self.known_schema()
 
     def hold(self) -> None:
         """Nothing: what is not here cannot be held."""

@@ -50,6 +50,10 @@ class RecordReader:
     @cached_property
     def schema(self) -> pa.Schema:
         """Names and types of the columns of all files: what was appended may have others (see record_schema.py)."""
+        return self.known_schema()
+
+    def known_schema(self) -> pa.Schema:
+        """The same, from the manifest or else from the files."""
         if self._columns:
             return from_text(self._columns)
         # The manifest of an older version does not say: its files do.
