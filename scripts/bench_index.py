@@ -5,8 +5,10 @@
         --queries demo-out/image-embeddings                               # or those of a real encoder
     python scripts/bench_index.py run --work bench/ --json bench.json     # every candidate in a process of its own
     python scripts/bench_index.py tags --work bench/                      # tagging with the index of `run`
+    python scripts/bench_index.py run --work bench/ --candidates small --max-index-memory 120M
 
-Candidates: ours; autofaiss with its own choices, local and on Spark; bare Faiss with our key. A candidate that fails or
+Candidates: ours; autofaiss with its own choices, local and on Spark; bare Faiss with our key; small: ours in the memory
+that is given, with what it takes there, and in turn with the index that `ours` has left. A candidate that fails or
 runs out of time is a result and is printed as such. Times on a busy machine mean little: CPU seconds are given too.
 """
 
@@ -18,6 +20,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,15 @@ from figures import save_figures  # noqa: E402
 
 QUERIES, AT = 500, 10
 CANDIDATES = ("ours", "faiss", "autofaiss local", "autofaiss pyspark")
+BESIDE = "ours"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a build may take, and what an index may take that is searched; as options."""
+
+    build: str
+    index: str
 
 
 def make_vectors(rows: int, dim: int, queries: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +94,7 @@ def make(work: Path, vectors: np.ndarray, cross: np.ndarray) -> None:
     )
 
 
-def build_ours(work: Path, memory: str) -> Any:
+def build_ours(work: Path, name: str, memory: Memory) -> Any:
     """build-index with its defaults, tuned with the other kind too; returns a search function and the bytes."""
     from clip_spark.index.build.build import build_index
     from clip_spark.index.specs import IndexSpec
@@ -92,9 +104,10 @@ def build_ours(work: Path, memory: str) -> Any:
     spec = IndexSpec(
         embeddings=str(work / "embeddings"),
         queries=str(work / "queries"),
-        output=str(work / "ours"),
+        output=str(work / name),
         overwrite=True,
-        max_build_memory=memory,
+        max_build_memory=memory.build,
+        max_index_memory=memory.index,
     )
     manifest = build_index(session_source("bench"), spec)
     start = time.perf_counter()
@@ -109,8 +122,69 @@ def build_ours(work: Path, memory: str) -> Any:
         "open_ms": opened * 1e3,
         "key": info.key,
         "nprobe": info.settings.nprobe,
+        "rerank": info.settings.rerank,
         "stages": json.loads(Path(manifest.locate("report.json")).read_text())["seconds_by_stage"],
     }
+
+
+def build_small(work: Path, memory: Memory) -> Any:
+    """The same in little memory: what it takes in a process that only searches, and the index of BESIDE to compare."""
+    from clip_spark.search.searcher import Searcher
+
+    built = build_ours(work, "small", memory)
+    command = [sys.executable, __file__, "resident", "--work", str(work), "--name", "small"]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    peer = Searcher.open(str(work / BESIDE)).parts
+    return {**built, **found, "bare": lambda q, k: peer.search(q, k)[1]}
+
+
+def resident(work: Path, name: str) -> dict[str, float]:
+    """What an index takes in a process that only searches: memory of its own, and pages of its files that were read.
+
+    All lists are read, as a server does sooner or later. Pages of the float16 vectors are the page cache's: the system
+    takes them back whenever anything else needs memory, at the price of reading them again.
+    """
+    from clip_spark.datasets.manifest import read_manifest
+    from clip_spark.index.files.faiss_library import load_faiss
+    from clip_spark.index.files.layout import IndexInfo
+    from clip_spark.index.open.effort import everything
+    from clip_spark.index.open.parts import open_parts
+
+    load_faiss()
+    manifest, queries = read_manifest(str(work / name), "index"), np.load(work / "truth.npz")["cross"]
+    before = own_bytes()
+    parts = open_parts(manifest.uri, IndexInfo.from_json(manifest.extra))
+    opened = own_bytes() - before
+    parts.search(queries[:32], AT, everything(parts.settings))
+    for row in range(100):
+        parts.search(queries[row : row + 1], AT)
+    parts.search(queries, AT)
+    searched, codes = own_bytes() - before, mapped_bytes(".index")
+    return {
+        "resident_bytes": opened + codes,
+        "own_bytes_opened": opened,
+        "own_bytes_after_searches": searched,
+        "mapped_part_bytes": codes,
+        "mapped_vector_bytes": mapped_bytes(".f16"),
+    }
+
+
+def own_bytes() -> int:
+    """RssAnon of this process: what is in memory and in no file."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon"))
+
+
+def mapped_bytes(ending: str) -> int:
+    """Pages in memory of mapped files whose names end so."""
+    total, mine = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            mine = words[-1].endswith(ending)
+        elif mine and words[0] == "Rss:":
+            total += int(words[1]) << 10
+    return total
 
 
 def bare_search(searcher: Any) -> Any:
@@ -196,12 +270,14 @@ def build_autofaiss(work: Path, distributed: str | None) -> Any:
     return {"search": lambda q, k: opened.search(q, k)[1], "note": note, "index_bytes": size, "open_ms": seconds * 1e3}
 
 
-def one(name: str, work: Path, memory: str) -> dict[str, Any]:
+def one(name: str, work: Path, memory: Memory) -> dict[str, Any]:
     """Build and measure one candidate in this process."""
     rows = json.loads((work / "embeddings" / "manifest.json").read_text())["totals"]["rows"]
     start = time.perf_counter()
     if name == "ours":
-        built = build_ours(work, memory)
+        built = build_ours(work, name, Memory(memory.build, "16G"))
+    elif name == "small":
+        built = build_small(work, memory)
     elif name == "faiss":
         built = build_faiss(work, rows)
     else:
@@ -265,7 +341,7 @@ def quality(search: Any, work: Path) -> dict[str, float]:
     return {**found, "ms_single": min(singles), "ms_batched": min(batches), "qps_2_threads": rate}
 
 
-def run(work: Path, names: list[str], limit: int, memory: str) -> list[dict[str, Any]]:
+def run(work: Path, names: list[str], limit: int, memory: Memory) -> list[dict[str, Any]]:
     """Every candidate in a process of its own; a failure is a row too."""
     results = []
     for name in names:
@@ -278,11 +354,12 @@ def run(work: Path, names: list[str], limit: int, memory: str) -> list[dict[str,
     return results
 
 
-def run_one(work: Path, name: str, limit: int, memory: str) -> dict[str, Any]:
+def run_one(work: Path, name: str, limit: int, memory: Memory) -> dict[str, Any]:
     """One candidate in a process of its own, with the peak memory of all its processes, a JVM's too."""
     from scripts.bench_ngrams import Usage, end_tree
 
-    command = [sys.executable, __file__, "one", "--work", str(work), "--name", name, "--max-build-memory", memory]
+    command = [sys.executable, __file__, "one", "--work", str(work), "--name", name, "--max-build-memory", memory.build,
+               "--max-index-memory", memory.index]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     usage = Usage(process.pid)
     try:
@@ -340,7 +417,7 @@ def show(results: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Parse and dispatch."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["make", "run", "one", "tags"])
+    parser.add_argument("action", choices=["make", "run", "one", "resident", "tags"])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=512)
@@ -350,9 +427,10 @@ def main() -> None:
     parser.add_argument("--candidates", default=",".join(CANDIDATES))
     parser.add_argument("--limit", type=int, default=1800, help="seconds per candidate")
     parser.add_argument("--max-build-memory", default="4G", help="of ours")
+    parser.add_argument("--max-index-memory", default="120M", help="of the candidate small")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    options.work = options.work.resolve()
+    options.work, memory = options.work.resolve(), Memory(options.max_build_memory, options.max_index_memory)
     if options.action == "make":
         if options.embeddings:
             make(options.work, read_vectors(options.embeddings), read_vectors(options.queries)[:QUERIES])
@@ -360,10 +438,12 @@ def main() -> None:
             make(options.work, *make_vectors(options.rows, options.dim, QUERIES))
     elif options.action == "tags":
         print(json.dumps(tags(options.work)))
+    elif options.action == "resident":
+        print(json.dumps(resident(options.work, options.name)))
     elif options.action == "one":
-        print(json.dumps(one(options.name, options.work, options.max_build_memory)))
+        print(json.dumps(one(options.name, options.work, memory)))
     else:
-        results = run(options.work, options.candidates.split(","), options.limit, options.max_build_memory)
+        results = run(options.work, options.candidates.split(","), options.limit, memory)
         show(results)
         if options.json:
             save_figures(options.json, {"candidates": results})

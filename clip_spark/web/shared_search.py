@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clip_spark.index.files.faiss_library import load_faiss
-from clip_spark.index.open.parts import FEW_QUERIES
+from clip_spark.index.files.faiss_library import FEW_QUERIES, load_faiss
 from clip_spark.web.together import Together
 
 if TYPE_CHECKING:

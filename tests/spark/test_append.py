@@ -11,6 +11,7 @@ from clip_spark.commands.clean import delete_each, find_leftovers
 from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.index.build.build import build_index
 from clip_spark.index.change.remove import remove_records
+from clip_spark.index.files.faiss_library import has_rabitq
 from clip_spark.index.files.layout import read_index
 from clip_spark.index.files.part_writer import stored_ids
 from clip_spark.index.open.parts import open_parts
@@ -21,10 +22,11 @@ from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 pytestmark = pytest.mark.spark
 
 
+CODES = ["OPQ8_32,IVF16,PQ8x8", *(["RR32,IVF16,RaBitQ"] if has_rabitq() else [])]
 LONG = [pytest.param(key, marks=pytest.mark.long) for key in ("IVF16,Flat", "IVF16,SQ8", "IVF16_HNSW8,Flat")]
 
 
-@pytest.mark.parametrize("key", ["OPQ8_32,IVF16,PQ8x8", *LONG])
+@pytest.mark.parametrize("key", [*CODES, *LONG])
 def test_appended_vectors_are_found(spark, tmp_path: Path, key: str) -> None:
     vectors = unit_vectors(3000)
     texts = numbered(3000)

@@ -12,15 +12,17 @@ from clip_spark.index.build.build import build_index
 from clip_spark.index.build.on_spark import draw_distributed
 from clip_spark.index.build.read_vectors import VectorReader, dataset_files
 from clip_spark.index.build.train import draw_positions
+from clip_spark.index.files.faiss_library import FEW_QUERIES, has_rabitq
 from clip_spark.index.files.layout import read_index
 from clip_spark.index.files.part_writer import PartWriter, stored_ids
-from clip_spark.index.open.parts import FEW_QUERIES, open_parts
+from clip_spark.index.open.parts import open_parts
 from clip_spark.index.specs import IndexSpec
 from clip_spark.search.searcher import Searcher
 from tests.helpers_embeddings import numbered, unit_vectors, write_embeddings
 
 pytestmark = pytest.mark.spark
 ROWS = 10_000
+CODES = ["OPQ8_32,IVF16,PQ8x8", *(["RR32,IVF16,RaBitQ"] if has_rabitq() else [])]
 LONG = [pytest.param(key, marks=pytest.mark.long) for key in ("IVF64,SQ8", "IVF64_HNSW8,Flat")]
 
 
@@ -69,7 +71,7 @@ def test_any_number_of_parts_gives_the_same_hits(indices: dict[int, Path], embed
     assert one == three
 
 
-@pytest.mark.parametrize("key", ["OPQ8_32,IVF16,PQ8x8", *LONG])
+@pytest.mark.parametrize("key", [*CODES, *LONG])
 def test_compressed_keys_reach_the_recall_by_reranking(spark, tmp_path: Path, embeddings, key: str) -> None:
     folder, vectors = embeddings
     manifest = build(spark, folder, tmp_path / "index", parts=2, recall=0.95, index_key=key)

@@ -16,6 +16,7 @@ from clip_spark import storage
 from clip_spark.datasets.manifest import MANIFEST
 from clip_spark.errors import DatasetError, SpecError
 from clip_spark.index.files import part_head, pieces
+from clip_spark.index.files.faiss_library import has_rabitq
 from clip_spark.index.files.whole import fetch_all
 from clip_spark.index.open import arrow_pieces
 from clip_spark.index.open.removals import take_down
@@ -26,6 +27,7 @@ from tests.helpers_pieces import put_away, write_listed
 
 ROWS, DIM = 6000, 32
 KINDS = {"IVF32,Flat": 0, "IVF32,SQ8": 3, "OPQ8_32,IVF32,PQ8x4": 8, "IVF64_HNSW16,Flat": 0}
+KINDS |= {"RR32,IVF32,RaBitQ": 16} if has_rabitq() else {}
 """Faiss key -> candidates per hit that are compared again."""
 WANTED = (
     Wanted(k=10),

@@ -32,7 +32,7 @@ def list_count(rows: int) -> int:
     return max(1, min(wanted, most))
 
 
-def choose_key(rows: int, dim: int, memory: int, query_ms: float = 10.0) -> str:
+def choose_key(rows: int, dim: int, memory: int, query_ms: float = 10.0, rabitq: bool = True) -> str:
     """*Pure.* The most exact kind of index that fits.
 
     Args:
@@ -40,6 +40,7 @@ def choose_key(rows: int, dim: int, memory: int, query_ms: float = 10.0) -> str:
         dim: d.
         memory: bytes that the index may take.
         query_ms: milliseconds that a query may take; limits what is searched completely.
+        rabitq: Faiss here has RaBitQ codes (`faiss_library.has_rabitq`).
 
     Raises:
         SpecError: even 16 bytes per vector are too much.
@@ -54,31 +55,37 @@ def choose_key(rows: int, dim: int, memory: int, query_ms: float = 10.0) -> str:
         return f"{coarse},Flat"
     if room >= dim:
         return f"{coarse},SQ8"
-    for code in _codes(dim):
-        if code <= room and _is_code(code, dim):
-            return f"OPQ{code}_{dim},{coarse},PQ{code}x8"
+    for size, before, code in _codes(dim, rabitq):
+        if size <= room:
+            return f"{before},{coarse},{code}"
     raise SpecError(
         f"{rows:,} vectors do not fit into {memory / (1 << 20):,.0f} MB even when compressed; "
-        f"raise --max-index-memory to {math.ceil(_least_memory(rows, dim, query_ms) / (1 << 20))}M or more."
+        f"raise --max-index-memory to {math.ceil(_least_memory(rows, dim, query_ms, rabitq) / (1 << 20))}M or more."
     )
 
 
-def _least_memory(rows: int, dim: int, query_ms: float) -> int:
+def _least_memory(rows: int, dim: int, query_ms: float, rabitq: bool) -> int:
     """*Pure.* The fewest bytes with which `choose_key` finds a kind."""
-    least = min([dim, *(code for code in _codes(dim) if _is_code(code, dim))])
+    least = min([dim, *(size for size, _, _ in _codes(dim, rabitq))])
     compressed = list_count(rows) * dim * 4 + rows * (least + ID_BYTES)
     whole = rows * (4 * dim + ID_BYTES)
     quick = rows <= EXACT_TO and whole <= EXACT_FACTOR * query_ms * SCAN_BYTES_PER_MS
     return min(compressed, whole) if quick else compressed
 
 
-def _codes(dim: int) -> tuple[int, ...]:
-    """*Pure.* Bytes that a compressed vector may take, the most first."""
-    return (dim // 2, dim // 4, dim // 8, dim // 16, 16)
+def _codes(dim: int, rabitq: bool) -> list[tuple[int, str, str]]:
+    """*Pure.* How vectors may be compressed to less than SQ8: bytes, the rotation before the lists and the code, the
+    most bytes first."""
+    sizes = {dim // 2, dim // 4, dim // 8, dim // 16, 16}
+    found = [(size, f"OPQ{size}_{dim}", f"PQ{size}x8") for size in sizes if size >= 16 and dim % size == 0]
+    if rabitq:
+        found.append((rabitq_bytes(dim), f"RR{dim}", "RaBitQ"))
+    return sorted((one for one in found if one[0] < dim), reverse=True)
 
 
-def _is_code(code: int, dim: int) -> bool:
-    return code >= 16 and dim % code == 0
+def rabitq_bytes(dim: int) -> int:
+    """*Pure.* Bytes of one RaBitQ code: a sign for each number, and two factors."""
+    return math.ceil(dim / 8) + 8
 
 
 def is_exact(key: str) -> bool:
@@ -122,7 +129,10 @@ def check_key(key: str, rows: int) -> None:
 def bytes_per_vector(key: str, dim: int) -> int:
     """*Pure.* Bytes of one vector in a part, its id included."""
     product = re.search(r"PQ(\d+)(?:x\d+)?$", key)
-    code = int(product[1]) if product else dim if key.endswith("SQ8") else 4 * dim
+    if key.endswith("RaBitQ"):
+        code = rabitq_bytes(dim)
+    else:
+        code = int(product[1]) if product else dim if key.endswith("SQ8") else 4 * dim
     return code + ID_BYTES
 
 

@@ -19,6 +19,7 @@ from clip_spark.index.build.questions import TEST_QUERIES
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import read_schemas
 from clip_spark.index.build.train import draw_positions, new_index, train_rows
+from clip_spark.index.files.faiss_library import has_rabitq
 from clip_spark.index.files.layout import check_same_encoder
 from clip_spark.index.specs import IndexSpec, task_bytes
 
@@ -75,7 +76,7 @@ def plan_index(spec: IndexSpec) -> IndexPlan:
     dim = int(sets[0].extra["dim"])
     reader = VectorReader(sets_files(sets, "embeddings"), dim)
     memory = size_bytes("max-index-memory", spec.max_index_memory)
-    key = spec.index_key or keys.choose_key(reader.count, dim, memory, spec.max_query_ms)
+    key = spec.index_key or keys.choose_key(reader.count, dim, memory, spec.max_query_ms, has_rabitq())
     keys.check_key(key, reader.count)
     new_index(key, dim, spec.metric)  # Faiss refuses what it cannot build before anything is read
     parts = spec.parts or keys.choose_parts(key, reader.count, dim, task_bytes(spec.max_build_memory))

@@ -18,7 +18,7 @@ from clip_spark import storage
 from clip_spark.errors import UserError
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import ShardFileWriter
-from clip_spark.index.build.train import TrainRecipe, train_index
+from clip_spark.index.build.train import LEAST_TRAIN_ROWS, TrainRecipe, train_index
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.files.layout import BUILDING, IndexFile
 from clip_spark.index.files.part_writer import HashingStream, PartWriter, read_faiss, write_faiss
@@ -122,8 +122,13 @@ def draw_distributed(
 
 
 def train_distributed(spark: SparkSession, sample: Sample, writer: PartWriter, recipe: TrainRecipe) -> Any:
-    """*Driver.* An empty index with trained quantizers, by one task with all cores of its executor."""
-    threads, files, dimension = threads_per_task(spark, 1), sample.files, sample.test.shape[1]
+    """*Driver.* An empty index with trained quantizers, by one task with all cores of its executor.
+
+    By one thread if there is little to do: threads that wait for each other after small products take three times the
+    CPU time, and minutes beside other work.
+    """
+    files, dimension = sample.files, sample.test.shape[1]
+    threads = threads_per_task(spark, 1) if sum(rows for _, rows in files) >= LEAST_TRAIN_ROWS else 1
 
     def train(target: str) -> None:
         load_faiss().omp_set_num_threads(threads)  # PySpark gives each task one

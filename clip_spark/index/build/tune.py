@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -18,6 +19,9 @@ WORST = 0.6
 """Least recall@10 that the worst of the test queries may have."""
 RERANKS = (4, 16, 64)
 """Candidates per hit that are tried in turn for compressed parts."""
+WIDER = 4
+"""So many times the lists that hold enough of the true hits are tried before more candidates are: what these do not
+reach is not for want of lists."""
 
 
 def choose_nprobe(
@@ -65,8 +69,15 @@ def tune(
             enough = [one for one in deep if one.ranks.shape[1] == narrow]
             start = settings_for(key, max(least.nprobe, least_lists(enough, depth, goal, lists)), least.rerank)
             efforts.append(_least_effort(parts, key, goal, enough, depth, start))
-            least = efforts[-1].settings
+            least = _least_deeper(efforts[-1], depths)
     return tuple(efforts)
+
+
+def _least_deeper(effort: Effort, depths: Sequence[int]) -> SearchSettings:
+    """*Pure.* What the next depth begins with: as many lists, and in all as many candidates: fewer per hit."""
+    deeper = next((depth for depth in depths if depth > effort.k), effort.k)
+    enough = effort.k * effort.settings.rerank / deeper
+    return replace(effort.settings, rerank=next((each for each in RERANKS if each >= enough), 0) if enough else 0)
 
 
 def least_lists(known: Sequence[Reachable], depth: int, goal: float, lists: int) -> int:
@@ -95,10 +106,12 @@ def _least_effort(
                 break
         return worst
 
-    for rerank in [rerank for rerank in RERANKS if rerank >= least.rerank] if parts.store is not None else [0]:
+    reranks = [rerank for rerank in RERANKS if rerank >= least.rerank] if parts.store is not None else [0]
+    for rerank in reranks:
+        most = lists if rerank == reranks[-1] else min(lists, WIDER * least.nprobe)
         # One evaluation for thousands of hits takes as long as a hundred for ten: those are cut less finely.
         steps = 16 if depth <= SHALLOW else 4
-        nprobe, value = choose_nprobe(partial(reached, rerank=rerank), lists, goal, min(least.nprobe, lists), steps)
+        nprobe, value = choose_nprobe(partial(reached, rerank=rerank), most, goal, min(least.nprobe, lists), steps)
         if value >= goal:
             break
     settings = settings_for(key, nprobe, rerank)

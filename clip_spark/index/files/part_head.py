@@ -47,8 +47,9 @@ class PartHead:
 def likely_bytes(key: str, dim: int) -> int:
     """*Pure.* So many bytes of a part hold its head, for all kinds that build-index makes."""
     centroid = 4 * dim + ID_BYTES + (GRAPH_BYTES if "HNSW" in key else 0)
-    compression = 4 * dim * (dim + 256) if "PQ" in key else 0
-    return lists_of(key) * centroid + compression + OTHER_BYTES
+    rotation = 4 * dim * dim if "PQ" in key or "RaBitQ" in key else 0
+    codebook = 4 * dim * 256 if "PQ" in key else 0
+    return lists_of(key) * centroid + rotation + codebook + OTHER_BYTES
 
 
 def find_head(data: bytes, first: int, lists: int, file: IndexFile) -> PartHead | None:

@@ -73,7 +73,9 @@ def _core_key(core: Any) -> list[str]:
 
 
 def _code(core: Any) -> str:
-    """How vectors are kept: Flat, SQ8, SQfp16, PQ16x8."""
+    """How vectors are kept: Flat, SQ8, SQfp16, PQ16x8, RaBitQ."""
+    if hasattr(core, "rabitq"):
+        return "RaBitQ"
     if hasattr(core, "pq"):
         return f"PQ{core.pq.M}x{core.pq.nbits}"
     if hasattr(core, "sq"):

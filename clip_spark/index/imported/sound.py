@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from clip_spark.index.build.choose_key import rabitq_bytes
 from clip_spark.index.files.faiss_library import inverted_of, load_faiss
 from clip_spark.index.files.shapes import core_of, transforms_of
 
 KINDS = (
     "IndexFlat", "IndexFlatIP", "IndexFlatL2", "IndexScalarQuantizer", "IndexHNSWFlat", "IndexHNSWSQ", "IndexIVFFlat",
-    "IndexIVFScalarQuantizer", "IndexIVFPQ",
+    "IndexIVFScalarQuantizer", "IndexIVFPQ", "IndexIVFRaBitQ",
 )  # fmt: skip
 """What can be served as it is: it can leave out what was taken down, and its vectors can be read again."""
-SAID = "Flat, SQ, HNSW and IVF with Flat, SQ or PQ can, also behind OPQ or PCA"
+SAID = "Flat, SQ, HNSW and IVF with Flat, SQ, PQ or RaBitQ can, also behind OPQ or PCA"
 EDGES_AT_ONCE = 1 << 24
 ID_BYTES = 8
 
@@ -96,6 +97,10 @@ def _check_code(core: Any) -> None:
         numbers |= {sq.QT_8bit_uniform: 2, sq.QT_4bit_uniform: 2}
         fits = sq.d == core.d and core.code_size == sq.code_size == (sq.bits * sq.d + 7) // 8
         _require(fits and numbers.get(sq.qtype) == sq.trained.size(), "its scalar quantizer is damaged")
+    elif hasattr(core, "rabitq"):
+        fits = core.rabitq.d == core.d and core.rabitq.metric_type == core.metric_type and core.by_residual
+        fits = fits and core.code_size == core.rabitq.code_size and 0 <= core.qb <= 8
+        _require(fits and core.code_size == rabitq_bytes(core.d), "its RaBitQ codes are damaged, or not of one bit")
     else:
         _require(core.code_size == 4 * core.d, "its vectors are of another length than it says")
 

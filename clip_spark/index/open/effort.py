@@ -54,7 +54,17 @@ def choose_effort(
         return Effort(k, deeper(settings, max(1.0 / share, math.sqrt(depth / UNMEASURED_AT))), math.nan)
     measured = next((effort for effort in efforts if effort.k >= depth), None)
     if measured is None:
-        return Effort(k, everything(settings), 1.0)
+        return Effort(k, everything(efforts[-1].settings), 1.0)
     plain = next(effort for effort in efforts if effort.k >= k)
     wider = deeper(plain.settings, 1.0 / share)  # a selection that has to do with the query lies elsewhere
-    return Effort(k, max(measured.settings, wider, key=lambda s: s.nprobe), measured.recall)
+    settings = max(measured.settings, wider, key=lambda s: s.nprobe)
+    return Effort(k, dataclasses.replace(settings, rerank=_candidates_per_hit(efforts, k)), measured.recall)
+
+
+def _candidates_per_hit(efforts: Sequence[Effort], k: int) -> int:
+    """*Pure.* As many as the measured number of hits below k needs, but in all no more than the one above needs, which
+    are fewer per hit."""
+    after = next(effort for effort in efforts if effort.k >= k)
+    before = next((effort for effort in reversed(efforts) if effort.k < k), after)
+    most = math.ceil(after.k * after.settings.rerank / k)
+    return max(after.settings.rerank, min(before.settings.rerank, most))

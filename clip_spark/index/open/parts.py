@@ -11,6 +11,7 @@ import numpy as np
 from clip_spark.errors import DatasetError
 from clip_spark.index.build.choose_key import SCANNED_WHOLE
 from clip_spark.index.files.faiss_library import (
+    FEW_QUERIES,
     inverted_of,
     load_faiss,
     search_preassigned,
@@ -19,7 +20,7 @@ from clip_spark.index.files.faiss_library import (
 )
 from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.files.local_copy import ADVICE, open_local
-from clip_spark.index.files.shapes import is_graph, reach
+from clip_spark.index.files.shapes import is_graph, reach, transforms_of
 from clip_spark.index.open.effort import choose_effort, deeper
 from clip_spark.index.open.listed_parts import ListedParts, ListedVectors
 from clip_spark.index.open.piece_vectors import open_vectors
@@ -29,8 +30,6 @@ from clip_spark.index.open.vectors import PartVectors, VectorStore
 
 MISSING = -1
 """What Faiss returns in place of a hit when it finds fewer than k."""
-FEW_QUERIES = 16
-"""Below Faiss's threshold for matrix products (20)."""
 MORE_LISTS = 4
 """So many times the lists are looked into where too few hits were found, again and again until there are enough."""
 
@@ -54,6 +53,7 @@ class PartSet:
         self._removals = removals
         # downcast, for Python's wrapper of the base class cannot search
         self._inverted = [inverted_of(index) for index in self.indexes]
+        self._several_steps = len(self.indexes) > 1 or any(transforms_of(index) for index in self.indexes[:1])
         # Not of methods: a cache in a circle with its owner would keep all files open until a garbage collection, and
         # a Spark worker freezes what it holds.
         self._without = lru_cache(8)(partial(_subtract, self.rows))
@@ -177,7 +177,8 @@ class PartSet:
         if self._listed is not None:
             with self._listed.pieces.reading():
                 return merge(self._search_lists(queries, k, settings, selector), k)
-        if len(self.indexes) > 1 and len(queries) <= FEW_QUERIES and self._inverted[0] is not None:
+        once = self._several_steps and len(queries) <= FEW_QUERIES
+        if once and self._inverted[0] is not None:
             return merge(self._search_lists(queries, k, settings, selector), k)
         chosen = self._unfiltered(settings) if selector is None else _parameters(self.indexes, settings, selector)
         return merge([self._search_part(*each, queries, k) for each in zip(self.indexes, chosen, strict=True)], k)
@@ -185,7 +186,7 @@ class PartSet:
     def _search_lists(
         self, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The lists to look into are found once, for all parts share one coarse quantizer.
+        """Queries are rotated and the lists to look into are found once, for all parts share one coarse quantizer.
 
         Not for a batch of parts that are here: Faiss divides one among threads where each part does all of its search,
         but not here. Of parts that are not, those lists are fetched first.

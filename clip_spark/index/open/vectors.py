@@ -15,8 +15,9 @@ from clip_spark.index.files.shapes import core_of, transforms_of
 from clip_spark.index.open.records import OPEN_FILES, split
 
 BLOCK_ROWS = 16_384
-RERANK_BYTES = 64 << 20
-"""Candidate vectors held at once."""
+RERANK_ROWS = 8192
+"""Candidate vectors held at once, of one query or of several."""
+CACHED_ROWS = 256
 
 
 class VectorStore:
@@ -68,12 +69,34 @@ class VectorStore:
             float32 (n, m), -inf where there is no candidate.
         """
         scores = np.full(positions.shape, -np.inf, np.float32)
-        step = max(1, RERANK_BYTES // (4 * self.dim * max(1, positions.shape[1])))
-        for first in range(0, len(queries), step):
-            row, column = np.nonzero(positions[first : first + step] >= 0)
-            vectors = self.take(positions[first + row, column])
-            scores[first + row, column] = np.einsum("ij,ij->i", queries[first + row], vectors)
+        rows, columns = np.nonzero(positions >= 0)
+        for first in range(0, len(rows), RERANK_ROWS):
+            row, column = rows[first : first + RERANK_ROWS], columns[first : first + RERANK_ROWS]
+            vectors = self._halves(positions[row, column])
+            for one, at in split(row, np.arange(len(row))):
+                scores[one, column[at]] = _products(vectors[at[0] : at[-1] + 1], queries[one])
         return scores
+
+    def _halves(self, positions: np.ndarray) -> np.ndarray:
+        """Vectors at positions (int64, any order) as they are kept, float16 (m, d)."""
+        order = np.argsort(positions)
+        wanted = positions[order]
+        owner: np.ndarray = np.asarray(np.searchsorted(self._starts, wanted, side="right")) - 1
+        out = np.empty((len(positions), self.dim), np.float16)
+        mine = split(owner, np.arange(len(wanted)))
+        found = self._read([(number, wanted[at] - self._starts[number]) for number, at in mine])
+        for (_, at), rows in zip(mine, found, strict=True):
+            out[order[at]] = rows
+        return out
+
+
+def _products(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """*Pure.* Inner products with float16 vectors (m, d), float32 (m,), by one thread; what is converted stays in the
+    caches."""
+    starts = range(0, len(vectors), CACHED_ROWS)
+    return np.concatenate(
+        [np.einsum("md,d->m", vectors[at : at + CACHED_ROWS].astype(np.float32), query) for at in starts]
+    )
 
 
 def _open_file(index_uri: str, files: Sequence[IndexFile], dim: int, number: int) -> np.ndarray:
