@@ -153,9 +153,10 @@ def resident(work: Path, name: str) -> dict[str, float]:
     load_faiss()
     manifest, queries = read_manifest(str(work / name), "index"), np.load(work / "truth.npz")["cross"]
     before = own_bytes()
-    parts = open_parts(manifest.uri, IndexInfo.from_json(manifest.extra))
+    info = IndexInfo.from_json(manifest.extra)
+    parts = open_parts(manifest.uri, info)
     opened = own_bytes() - before
-    parts.search(queries[:32], AT, everything(parts.settings))
+    parts.search(queries[:32], AT, everything(info.settings))
     for row in range(100):
         parts.search(queries[row : row + 1], AT)
     parts.search(queries, AT)
