@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ class Tables:
     def schema(self) -> pa.Schema:
         return pa.unify_schemas([table.schema for table in self.tables], promote_options="default")
 
-    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def batches(self, columns: Sequence[str] = ()) -> Iterator[tuple[int, pa.RecordBatch]]:
         start = 0
         for table in self.tables:
             for batch in table.to_batches():

@@ -184,7 +184,7 @@ def test_what_was_taken_down_is_neither_found_nor_counted_nor_computed() -> None
 
 def test_a_condition_has_a_time_limit() -> None:
     class Endless(Tables):
-        def batches(self):
+        def batches(self, columns=()):
             start = 0
             while True:
                 for _, batch in super().batches():

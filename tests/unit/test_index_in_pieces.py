@@ -10,6 +10,7 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from clip_spark import storage
@@ -17,9 +18,13 @@ from clip_spark.datasets.manifest import MANIFEST
 from clip_spark.errors import DatasetError, SpecError
 from clip_spark.index.files import part_head, pieces
 from clip_spark.index.files.faiss_library import has_rabitq
+from clip_spark.index.files.layout import IndexFile
 from clip_spark.index.files.whole import fetch_all
 from clip_spark.index.open import arrow_pieces
+from clip_spark.index.open.piece_records import open_records
+from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import take_down
+from clip_spark.index.open.selection import select_where
 from clip_spark.search.hits import Hits, Wanted
 from clip_spark.search.searcher import Searcher
 from tests.helpers_embeddings import unit_vectors
@@ -67,6 +72,22 @@ def found(searcher: Searcher, queries: np.ndarray, wanted: Wanted, kind: str) ->
 
 def _plain(hits: Hits) -> list[tuple[object, ...]]:
     return [(hit.rank, hit.score, hit.position, hit.record) for hit in hits]
+
+
+@pytest.mark.parametrize("condition", ["doc.size = 7", "doc.lang = 'de'", "doc.lang = 'en' and doc.size < 40"])
+def test_conditions_read_all_columns_that_may_hold_what_they_name(tmp_path: Path, away: str, condition: str) -> None:
+    sizes = np.arange(ROWS) % 100
+    langs = pa.array([{"lang": ("en", "de", "fr")[row % 3]} for row in range(ROWS)])
+    table = pa.table({"record_id": [str(row) for row in range(ROWS)], "doc": langs, "doc.size": sizes})
+    path = tmp_path / "index/records/0.arrow"
+    path.parent.mkdir(parents=True)
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+    file = IndexFile("records/0.arrow", 0, ROWS, path.stat().st_size, "")
+    local = RecordReader(str(tmp_path / "index"), [file], "")
+    remote = open_records("", [file], "", pieces.Pieces(put_away(str(tmp_path / "index"), away)))
+    here, there = (select_where(records, ROWS, condition).mask for records in (local, remote))
+    assert here.any() and here.tolist() == there.tolist()
 
 
 @pytest.mark.parametrize("key", KINDS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import pyarrow as pa
 
@@ -71,6 +72,10 @@ class Bound:
     sql: str
     columns: tuple[str, ...]
     patterns: tuple[tuple[int, str], ...]
+
+    def may_lie_in(self) -> list[str]:
+        """*Pure.* Columns of records that may hold what is named: `a.b` is a column of that name, or a field of `a`."""
+        return [found for name in self.columns for found in accumulate(name.split("."), "{}.{}".format)]
 
 
 def bind(condition: str, schema: pa.Schema) -> Bound:

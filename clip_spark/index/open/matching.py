@@ -38,7 +38,7 @@ def matching_positions(
 
 def _batches(bound: Bound, records: RecordReader, live: np.ndarray | None, end: float) -> Iterator[pa.RecordBatch]:
     schema = records.schema
-    for start, batch in records.batches([name.split(".")[0] for name in bound.columns]):
+    for start, batch in records.batches(bound.may_lie_in()):
         if time.monotonic() >= end:
             raise TimeoutError
         table = numbered(bound, schema, batch, start)
