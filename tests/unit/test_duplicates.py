@@ -172,7 +172,17 @@ def write_columns(folder: Path, vectors: np.ndarray, **columns: list[Any]) -> No
 
 @pytest.mark.parametrize(
     ("keep", "kept"),
-    [("first", 0), ("largest", 1), ("oldest", 2), ("oldest:taken", 2), ("-width", 3), ("good", 3), ("length(text)", 0)],
+    [
+        ("first", 0),
+        ("largest", 1),
+        ("oldest", 2),
+        ("oldest:taken", 2),
+        ("-width", 3),
+        ("good", 3),
+        ("length(text)", 0),
+        ("made.of", 2),
+        ("made.by", 3),
+    ],
 )
 def test_which_of_a_group_is_kept(spark: Any, tmp_path: Path, keep: str, kept: int) -> None:
     vectors = np.repeat(unit_vectors(1, DIM), 4, axis=0)
@@ -182,6 +192,8 @@ def test_which_of_a_group_is_kept(spark: Any, tmp_path: Path, keep: str, kept: i
         "height": [10, 10, 5, 9],
         "taken": times,
         "good": [None, 1.0, float("nan"), 2.0],
+        "made": [{"by": row} for row in range(4)],
+        "made.of": [1, 2, 9, 3],
     }
     write_columns(tmp_path, vectors, **columns)
     assert list(grouped(run(spark, tmp_path, keep=keep))) == [names(vectors)[kept]]

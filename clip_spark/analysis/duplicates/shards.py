@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clip_spark import storage
+from clip_spark.datasets.condition.columns import path_to
 from clip_spark.datasets.manifest import Manifest, file_of
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 
@@ -37,14 +38,15 @@ class Shard:
         return VectorReader([VectorFile(self.embeddings, self.start, self.rows)] if self.rows else [], dim)
 
     def columns(self, names: Sequence[str]) -> pa.Table:
-        """*Worker.* Some columns of the records; null where the file has none of a name."""
+        """*Worker.* The columns that hold what is named (`path_to`); a null one where the file has nothing of it."""
         with storage.open_read(self.records) as stream:
             file = pq.ParquetFile(stream)
-            table = file.read(columns=[name for name in names if name in file.schema_arrow.names])
-        for name in names:
-            if name not in table.column_names:
+            holds = {name: path_to(file.schema_arrow, name)[:1] for name in names}
+            table = file.read(columns=list({found for column in holds.values() for found in column}))
+        for name, column in holds.items():
+            if not column:
                 table = table.append_column(name, pa.nulls(self.rows))
-        return table.select(list(names))
+        return table
 
 
 @dataclass(frozen=True)
