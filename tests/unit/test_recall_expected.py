@@ -19,7 +19,11 @@ def served(recall: float, cross: Any, rerank: int = 0) -> ServedIndex:
     effort = Effort(10, SearchSettings(4, 0, rerank), recall)
     size = {"settings": effort.settings, "vectors": (), "dim": 1, "rows": 1}
     info = SimpleNamespace(key="IVF4,Flat", modality="image", measured={"recall_at_10_cross": cross}, **size)
-    return ServedIndex("i", SimpleNamespace(info=info, effort=lambda wanted: effort, parts=None), Timings())  # type: ignore[arg-type]
+    return ServedIndex(
+        "i",
+        SimpleNamespace(info=info, effort=lambda wanted: effort, parts=None, pieces=None, in_pieces=False),
+        Timings(),
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

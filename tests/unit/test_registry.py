@@ -49,15 +49,21 @@ def test_a_step_names_code_that_exists(step: Command) -> None:
     assert callable(load(step.step)) and callable(load(step.preview))
 
 
+def source_of(step: Command) -> str:
+    """Of its module, and of the one beside it that plans it, if that is another."""
+    own = importlib.import_module(step.step.split(":")[0])
+    planning = re.findall(r"from (\S+_plan) import", text := Path(str(own.__file__)).read_text())
+    return "".join([text, *(Path(str(importlib.import_module(name).__file__)).read_text() for name in planning)])
+
+
 @every_step
 def test_the_kind_of_a_step_is_the_one_that_its_plan_says(step: Command) -> None:
-    module = importlib.import_module(step.step.split(":")[0])
-    assert re.findall(r"Plan\.of\(\"(.+?)\"", Path(str(module.__file__)).read_text()) == [step.kind]
+    assert re.findall(r"Plan\.of\(\"(.+?)\"", source_of(step)) == [step.kind]
 
 
 @every_step
 def test_the_kinds_of_an_option_are_those_that_the_step_reads(step: Command) -> None:
-    source = Path(str(importlib.import_module(step.step.split(":")[0]).__file__)).read_text()
+    source = source_of(step)
     said = {field.name: field.metadata["kinds"] for field in dataclasses.fields(step.spec_class)}
     read = {name: tuple(re.findall(r'"(.+?)"', kinds)) for name, kinds in re.findall(READ, source)}
     read |= {name: tuple(re.findall(r'"(.+?)"', kinds)) for kinds, name in re.findall(READ_ALL, source)}

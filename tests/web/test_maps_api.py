@@ -246,7 +246,9 @@ def test_a_map_of_other_pictures_or_of_another_encoder_is_refused(
         Catalog.open(indices, {"emoji": indices["images"]})
     catalog = Catalog.open(indices)
     catalog.get("images").searcher.info.encoder["weights_sha256"] = "other"
-    monkeypatch.setattr("clip_spark.search.searcher.Searcher.open", lambda _uri: catalog.get("images").searcher)
+    monkeypatch.setattr(
+        "clip_spark.search.searcher.Searcher.open", lambda _uri, **_given: catalog.get("images").searcher
+    )
     with pytest.raises(ModelError, match="use the same model"):
         Catalog.open({"images": "any"}, {"emoji": map_uri})
 
