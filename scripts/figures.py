@@ -45,6 +45,7 @@ def version(package: str) -> str:
 
 
 def save_figures(path: str | Path, found: dict[str, Any]) -> None:
-    """Write what a benchmark found, how it was called, and the machine."""
-    written = {"machine": machine(), "called": sys.argv[1:], **found}
+    """Write what a benchmark found, how it was called (of files and folders their names alone), and the machine."""
+    called = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+    written = {"machine": machine(), "called": called, **found}
     Path(path).write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n")
