@@ -41,12 +41,17 @@ class VectorStore:
         """Vectors at positions (int64, any order), float32 (m, d)."""
         wanted, inverse = np.unique(positions, return_inverse=True)
         out = np.empty((len(wanted), self.dim), np.float32)
-        owner: np.ndarray = np.asarray(np.searchsorted(self._starts, wanted, side="right")) - 1
-        at = 0
-        for rows in self._read([(number, rows - self._starts[number]) for number, rows in split(owner, wanted)]):
-            out[at : at + len(rows)] = rows
-            at += len(rows)
+        for mine, rows in self._found(wanted):
+            out[mine] = rows
         return out[inverse.reshape(-1)]
+
+    def _found(self, positions: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Vectors at sorted positions, file by file: which of the positions, and their vectors as `_read` has them."""
+        owner: np.ndarray = np.asarray(np.searchsorted(self._starts, positions, side="right")) - 1
+        at = 0
+        for rows in self._read([(number, rows - self._starts[number]) for number, rows in split(owner, positions)]):
+            yield slice(at, at + len(rows)), rows
+            at += len(rows)
 
     def _read(self, wanted: Sequence[tuple[int, np.ndarray]]) -> Iterable[np.ndarray]:
         """Rows of files, (number of the file, int64 (m,)), as float16 (m, d)."""
@@ -80,13 +85,9 @@ class VectorStore:
     def _halves(self, positions: np.ndarray) -> np.ndarray:
         """Vectors at positions (int64, any order) as they are kept, float16 (m, d)."""
         order = np.argsort(positions)
-        wanted = positions[order]
-        owner: np.ndarray = np.asarray(np.searchsorted(self._starts, wanted, side="right")) - 1
         out = np.empty((len(positions), self.dim), np.float16)
-        mine = split(owner, np.arange(len(wanted)))
-        found = self._read([(number, wanted[at] - self._starts[number]) for number, at in mine])
-        for (_, at), rows in zip(mine, found, strict=True):
-            out[order[at]] = rows
+        for mine, rows in self._found(positions[order]):
+            out[order[mine]] = rows
         return out
 
 
