@@ -13,12 +13,12 @@ from typing import Any
 
 from clip_spark.datasets.manifest import read_manifest
 from clip_spark.datasets.tables import Table
-from clip_spark.index.build.choose_key import is_exact
 from clip_spark.index.build.questions import DEPTHS, SHALLOW, Questions, make_questions
 from clip_spark.index.build.read_vectors import VectorReader, dataset_files
 from clip_spark.index.build.train import draw_positions
 from clip_spark.index.build.truth import true_hits
 from clip_spark.index.build.tune import harder, tune
+from clip_spark.index.files.keys import is_exact
 from clip_spark.index.files.layout import Effort, IndexInfo, read_index
 from clip_spark.index.open.parts import open_parts
 from clip_spark.runtime.session import SessionSource

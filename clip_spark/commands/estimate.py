@@ -15,7 +15,8 @@ from clip_spark.datasets.manifest import read_manifest
 from clip_spark.datasets.sizes import human, size_bytes
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, SpecError, nearest
-from clip_spark.index.build.choose_key import bytes_per_vector, choose_key, choose_parts
+from clip_spark.index.build.choose_key import choose_key, choose_parts
+from clip_spark.index.files.keys import bytes_per_vector
 from clip_spark.index.specs import task_bytes
 from clip_spark.texts.ngrams.count import choose_shards
 

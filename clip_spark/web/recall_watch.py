@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clip_spark.index.build.choose_key import keeps_vectors
+from clip_spark.index.files import keys
 from clip_spark.index.files.layout import IndexInfo
 from clip_spark.index.open.missed import Checked
 from clip_spark.search.hits import Wanted
@@ -72,7 +72,7 @@ class RecallWatch:
     """
 
     def __init__(self, info: IndexInfo, chance: random.Random | None = None, *, is_here: bool = True) -> None:
-        comparable = is_here and (bool(info.vectors) or keeps_vectors(info.key))
+        comparable = is_here and (bool(info.vectors) or keys.keeps_vectors(info.key))
         self._watches = info.settings.nprobe > 0 and comparable and fits_memory(info)
         self._chance, self._lock = chance or random.Random(), threading.Lock()
         self._waiting: list[Checked] = []

@@ -12,8 +12,8 @@ import pytest
 
 from clip_spark import storage
 from clip_spark.errors import DatasetError, InputError, ModelError, OutputError, SpecError
-from clip_spark.index.build import choose_key as keys
 from clip_spark.index.build.build import build_index, preview
+from clip_spark.index.build.choose_key import choose_key
 from clip_spark.index.build.read_vectors import VectorReader
 from clip_spark.index.build.train import new_index
 from clip_spark.index.files import local_copy as cache
@@ -198,16 +198,16 @@ def test_an_exact_index_gets_no_advice_about_recall(tmp_path: Path, caplog: pyte
 
 def test_the_key_follows_size_memory_and_time() -> None:
     room = 1 << 34
-    assert keys.choose_key(200_000, 512, room) == "Flat"
-    assert keys.choose_key(200_001, 512, room) == "IVF2048,Flat"
-    assert keys.choose_key(200_000, 1024, room) == "IVF2048,Flat"
-    assert keys.choose_key(9_999, 512, room, query_ms=0.4) == "IVF256,Flat"
-    assert keys.choose_key(1_000_000, 512, room) == "IVF4096,Flat"
-    assert keys.choose_key(1_000_000, 512, 1 << 30) == "IVF4096,SQ8"
-    assert keys.choose_key(1_000_000, 512, 1 << 28) == "OPQ128_512,IVF4096,PQ128x8"
-    assert keys.choose_key(100_000_000, 512, room) == "OPQ128_512,IVF32768_HNSW32,PQ128x8"
+    assert choose_key(200_000, 512, room) == "Flat"
+    assert choose_key(200_001, 512, room) == "IVF2048,Flat"
+    assert choose_key(200_000, 1024, room) == "IVF2048,Flat"
+    assert choose_key(9_999, 512, room, query_ms=0.4) == "IVF256,Flat"
+    assert choose_key(1_000_000, 512, room) == "IVF4096,Flat"
+    assert choose_key(1_000_000, 512, 1 << 30) == "IVF4096,SQ8"
+    assert choose_key(1_000_000, 512, 1 << 28) == "OPQ128_512,IVF4096,PQ128x8"
+    assert choose_key(100_000_000, 512, room) == "OPQ128_512,IVF32768_HNSW32,PQ128x8"
     with pytest.raises(SpecError, match="raise --max-index-memory to"):
-        keys.choose_key(1_000_000, 512, 1 << 24)
+        choose_key(1_000_000, 512, 1 << 24)
     with pytest.raises(SpecError, match="is not one that Faiss builds"):
         new_index("IVF16,Nonsense", 32, "ip")
 
@@ -216,12 +216,12 @@ def test_the_key_follows_size_memory_and_time() -> None:
 @pytest.mark.parametrize("dim", [24, 32, 100, 512])
 def test_the_memory_that_is_advised_is_the_least_that_works(rows: int, dim: int) -> None:
     with pytest.raises(SpecError, match="do not fit") as refused:
-        keys.choose_key(rows, dim, 1)
+        choose_key(rows, dim, 1)
     (advised,) = re.findall(r"to (\d+)M or more", str(refused.value))
-    keys.choose_key(rows, dim, int(advised) << 20)
+    choose_key(rows, dim, int(advised) << 20)
     if int(advised) > 1:
         with pytest.raises(SpecError):
-            keys.choose_key(rows, dim, (int(advised) - 1) << 20)
+            choose_key(rows, dim, (int(advised) - 1) << 20)
 
 
 def test_what_an_exact_index_shows_has_no_lists(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from clip_spark.errors import SpecError
-from clip_spark.index.build import choose_key as keys
+from clip_spark.index.build.choose_key import choose_key
 from clip_spark.index.build.exact import exact_hits
 from clip_spark.index.build.questions import make_questions, recalls
 from clip_spark.index.build.train import QUERY_BITS, train_index
 from clip_spark.index.build.tune import RERANKS, WIDER, tune
+from clip_spark.index.files import keys
 from clip_spark.index.files.faiss_library import has_rabitq, inverted_of
 from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.files.shapes import key_of
@@ -52,7 +53,7 @@ def test_more_memory_never_buys_less_and_what_is_chosen_fits(rows: int, dim: int
     taken = []
     for room in np.geomspace(rows * 16, rows * (4 * dim + 64), 60).astype(int).tolist():
         try:
-            key = keys.choose_key(rows, dim, room, 1e-3, rabitq)
+            key = choose_key(rows, dim, room, 1e-3, rabitq)
         except SpecError:
             assert not taken
             continue
@@ -63,8 +64,8 @@ def test_more_memory_never_buys_less_and_what_is_chosen_fits(rows: int, dim: int
 
 def test_a_million_in_a_tenth_of_the_memory_is_a_bit_per_number() -> None:
     tenth = 120 << 20
-    assert keys.choose_key(1_000_000, 512, tenth) == "RR512,IVF4096,RaBitQ"
-    assert keys.choose_key(1_000_000, 512, tenth, rabitq=False) == "OPQ64_512,IVF4096,PQ64x8"
+    assert choose_key(1_000_000, 512, tenth) == "RR512,IVF4096,RaBitQ"
+    assert choose_key(1_000_000, 512, tenth, rabitq=False) == "OPQ64_512,IVF4096,PQ64x8"
 
 
 @needs_rabitq

@@ -17,8 +17,8 @@ from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.datasets.tables import Table
 from clip_spark.datasets.unfinished import claimable
 from clip_spark.errors import InputError
-from clip_spark.index.build import choose_key as keys
 from clip_spark.index.build.calibrate import Calibrator, calibration_tables, teaches
+from clip_spark.index.build.choose_key import check_key
 from clip_spark.index.build.exact import Wish, exact_answers
 from clip_spark.index.build.index_plan import IndexPlan, plan_index
 from clip_spark.index.build.measure import Goal, measure, spot_check
@@ -41,6 +41,7 @@ from clip_spark.index.change.append import add_sets, append_embeddings
 from clip_spark.index.change.generation import index_before, new_generation, served, switch
 from clip_spark.index.change.grow import can_grow, is_current, is_of
 from clip_spark.index.change.new_rows import NewRows, files_of_new, find_new_rows
+from clip_spark.index.files import keys
 from clip_spark.index.files.layout import (
     IndexFile,
     IndexInfo,
@@ -122,7 +123,7 @@ def _without_removed(get_spark: SessionSource, plan: IndexPlan, new: NewRows, wr
         return plan
     if not new.rows:
         raise InputError(f"All {new.removed:,} records of --embeddings were taken down from '{writer.output}'.")
-    keys.check_key(plan.key, new.rows)
+    check_key(plan.key, new.rows)
     embeddings, records = files_of_new(get_spark, plan.key, new, writer, 0)
     reader = VectorReader(embeddings, plan.reader.dimension)
     return replace(plan, reader=reader, records=records, parts=min(plan.parts, new.rows))

@@ -12,7 +12,6 @@ import numpy as np
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
-from clip_spark.index.build.choose_key import is_exact
 from clip_spark.index.build.hub_audit import AT, Hub, audit
 from clip_spark.index.build.null_tables import NullTables, null_tables
 from clip_spark.index.build.penalties import PenaltyWriter, pieces, write_penalties
@@ -26,6 +25,7 @@ from clip_spark.index.build.references import (
 )
 from clip_spark.index.build.round_trip import LEAST_REFERENCES, NO_CHOICE, choose
 from clip_spark.index.files.calibration import Calibration
+from clip_spark.index.files.keys import is_exact
 from clip_spark.index.files.layout import IndexInfo, check_same_encoder
 from clip_spark.index.open.effort import everything
 from clip_spark.index.open.parts import PartSet, open_parts

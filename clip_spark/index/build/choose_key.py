@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 
 from clip_spark.errors import SpecError
+from clip_spark.index.files.keys import ID_BYTES, bytes_per_vector, is_exact, lists_of, rabitq_bytes
 from clip_spark.index.specs import MOST_PARTS
 
 SCANNED_WHOLE = 10_000
@@ -20,7 +20,6 @@ LEAST_ROWS_PER_LIST = 39
 """Faiss warns below this many training vectors per list."""
 HNSW_FROM_LISTS = 16_384
 """Comparing a query with so many centroids one by one takes longer than looking into the lists."""
-ID_BYTES = 8
 SCAN_BYTES_PER_MS = 10 << 20
 """What one thread compares in a millisecond; 12 MB were measured on a server's core."""
 
@@ -83,37 +82,6 @@ def _codes(dim: int, rabitq: bool) -> list[tuple[int, str, str]]:
     return sorted((one for one in found if one[0] < dim), reverse=True)
 
 
-def rabitq_bytes(dim: int) -> int:
-    """*Pure.* Bytes of one RaBitQ code: a sign for each number, and two factors."""
-    return math.ceil(dim / 8) + 8
-
-
-def is_exact(key: str) -> bool:
-    """*Pure.* True for an index that compares every query with every vector."""
-    return key == "Flat"
-
-
-def lists_of(key: str) -> int:
-    """*Pure.* Inverted lists of a key, 0 if it has none."""
-    found = re.search(r"IVF(\d+)", key)
-    return int(found[1]) if found else 0
-
-
-def is_graph(key: str) -> bool:
-    """*Pure.* True for a graph that another tool has made; build-index makes none."""
-    return bool(re.search(r"(^|,)HNSW\d", key))
-
-
-def keeps_vectors(key: str) -> bool:
-    """*Pure.* True for an index whose parts hold their vectors bit by bit."""
-    return bool(re.fullmatch(r"(IVF\d+(_HNSW\d+)?,)?Flat|HNSW\d+", key))
-
-
-def widest(key: str, rows: int) -> int:
-    """*Pure.* The greatest `nprobe`: all lists, or a graph's rows as candidates; 0 where every search is complete."""
-    return lists_of(key) or (rows if is_graph(key) else 0)
-
-
 def check_key(key: str, rows: int) -> None:
     """*Pure.* Refuse a key that cannot be built.
 
@@ -124,16 +92,6 @@ def check_key(key: str, rows: int) -> None:
         raise SpecError(f"--index-key is '{key}'; it must be Flat or hold IVF<lists>, such as IVF1024,Flat.")
     if lists_of(key) > rows:
         raise SpecError(f"--index-key '{key}' needs at least {lists_of(key)} vectors; there are {rows}.")
-
-
-def bytes_per_vector(key: str, dim: int) -> int:
-    """*Pure.* Bytes of one vector in a part, its id included."""
-    product = re.search(r"PQ(\d+)(?:x\d+)?$", key)
-    if key.endswith("RaBitQ"):
-        code = rabitq_bytes(dim)
-    else:
-        code = int(product[1]) if product else dim if key.endswith("SQ8") else 4 * dim
-    return code + ID_BYTES
 
 
 def choose_parts(key: str, rows: int, dim: int, part_bytes: int) -> int:

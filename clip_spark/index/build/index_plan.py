@@ -13,7 +13,7 @@ from clip_spark.datasets.manifest import Manifest, as_inputs, read_manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.record_schema import unify
 from clip_spark.datasets.sizes import size_bytes
-from clip_spark.index.build import choose_key as keys
+from clip_spark.index.build.choose_key import check_key, choose_key, choose_parts
 from clip_spark.index.build.embedding_sets import as_source, check_no_record_twice, check_sets, sets_files
 from clip_spark.index.build.questions import TEST_QUERIES
 from clip_spark.index.build.read_vectors import VectorFile, VectorReader
@@ -76,10 +76,10 @@ def plan_index(spec: IndexSpec) -> IndexPlan:
     dim = int(sets[0].extra["dim"])
     reader = VectorReader(sets_files(sets, "embeddings"), dim)
     memory = size_bytes("max-index-memory", spec.max_index_memory)
-    key = spec.index_key or keys.choose_key(reader.count, dim, memory, spec.max_query_ms, has_rabitq())
-    keys.check_key(key, reader.count)
+    key = spec.index_key or choose_key(reader.count, dim, memory, spec.max_query_ms, has_rabitq())
+    check_key(key, reader.count)
     new_index(key, dim, spec.metric)  # Faiss refuses what it cannot build before anything is read
-    parts = spec.parts or keys.choose_parts(key, reader.count, dim, task_bytes(spec.max_build_memory))
+    parts = spec.parts or choose_parts(key, reader.count, dim, task_bytes(spec.max_build_memory))
     records = sets_files(sets, "records")
     columns = unify(read_schemas(records))
     check_no_record_twice(sets)

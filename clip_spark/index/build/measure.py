@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from clip_spark.errors import DatasetError
-from clip_spark.index.build.choose_key import widest
 from clip_spark.index.build.questions import RECALL_AT, Questions
 from clip_spark.index.build.tune import RERANKS, milliseconds_per_query, tune
+from clip_spark.index.files.keys import widest
 from clip_spark.index.files.layout import Effort, SearchSettings
+from clip_spark.index.files.shapes import keeps_vectors
 from clip_spark.index.open.effort import everything
 from clip_spark.index.open.parts import PartSet
 from clip_spark.index.open.selection import Selection
-from clip_spark.index.open.vectors import keeps_vectors
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clip_spark.index.build.choose_key import is_exact
 from clip_spark.index.build.references import numbers_path, read_references, write_numbers
 from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.files.keys import is_exact
 from clip_spark.index.files.layout import IndexFile, IndexInfo
 from clip_spark.index.open.parts import open_part
 from clip_spark.index.open.vectors import BLOCK_ROWS, VectorStore, ids_by_list, stored_rows

@@ -11,8 +11,8 @@ from clip_spark.index.build.exact import Wish
 from clip_spark.index.build.list_ranks import ranks_of_true
 from clip_spark.index.files.faiss_library import inverted_of, load_faiss
 from clip_spark.index.files.layout import SearchSettings
+from clip_spark.index.files.shapes import keeps_vectors
 from clip_spark.index.open.parts import MISSING, PartSet
-from clip_spark.index.open.vectors import keeps_vectors
 
 RECALL_AT = 10
 TEST_QUERIES = 512

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from clip_spark.errors import SpecError
-from clip_spark.index.build.choose_key import is_exact, lists_of
 from clip_spark.index.files.faiss_library import inverted_of, load_faiss
+from clip_spark.index.files.keys import is_exact, lists_of
 from clip_spark.index.files.shapes import transforms_of
 
 ROWS_PER_LIST = 64

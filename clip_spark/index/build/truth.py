@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clip_spark.index.build.choose_key import is_graph
 from clip_spark.index.build.exact import Wish, exact_answers
 from clip_spark.index.build.on_spark import STEP, best_of, exact_distributed
+from clip_spark.index.files import keys
 from clip_spark.index.files.layout import IndexFile, IndexInfo
 from clip_spark.index.open.effort import everything
 from clip_spark.index.open.parts import PartSet, open_part
@@ -45,6 +45,6 @@ def true_hits(
 
 def hits_in(parts: PartSet, info: IndexInfo, wanted: Sequence[Wish]) -> list[tuple[np.ndarray, np.ndarray]]:
     """*Worker.* The true nearest of each set of queries in some parts of an index: scores, positions int64 (n, k)."""
-    if is_graph(info.key):  # to look at all of its nodes takes longer, and may miss some
+    if keys.is_graph(info.key):  # to look at all of its nodes takes longer, and may miss some
         return exact_answers(PartVectors(parts.indexes, info.rows).blocks(), wanted)
     return [parts.search(queries, k, everything(info.settings)) for queries, k in wanted]

@@ -10,8 +10,8 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from clip_spark.index.build.choose_key import widest
 from clip_spark.index.build.questions import DEPTHS, RECALL_AT, SHALLOW, Questions, Reachable
+from clip_spark.index.files.keys import widest
 from clip_spark.index.files.layout import Effort, SearchSettings
 from clip_spark.index.open.parts import PartSet
 

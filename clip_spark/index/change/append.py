@@ -16,7 +16,7 @@ from clip_spark.datasets.record_schema import to_text, unify
 from clip_spark.datasets.stopwatch import Stopwatch
 from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.calibrate import Calibrator, teaches
-from clip_spark.index.build.choose_key import choose_parts, is_exact, lists_of
+from clip_spark.index.build.choose_key import choose_parts
 from clip_spark.index.build.embedding_sets import check_fits
 from clip_spark.index.build.exact import Wish
 from clip_spark.index.build.measure import Goal, measure, settings_for_ten, spot_check
@@ -38,6 +38,7 @@ from clip_spark.index.change.new_rows import (
     without_held,
 )
 from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.files.keys import is_exact, lists_of
 from clip_spark.index.files.layout import IndexInfo, check_files, check_same_encoder
 from clip_spark.index.files.local_copy import open_local
 from clip_spark.index.files.part_writer import PartWriter

@@ -15,9 +15,9 @@ from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.datasets.receipt import shard_name
 from clip_spark.errors import InputError
-from clip_spark.index.build.choose_key import is_exact, is_graph
 from clip_spark.index.build.on_spark import SERVED_STILL
 from clip_spark.index.change.generation import new_generation, switch
+from clip_spark.index.files import keys
 from clip_spark.index.files.calibration import Calibration
 from clip_spark.index.files.faiss_library import inverted_of, load_faiss
 from clip_spark.index.files.layout import IndexFile, IndexInfo, part_path
@@ -35,7 +35,7 @@ OTHER = "other"
 
 def check_erasable(uri: str, info: IndexInfo) -> None:
     """*Pure.* Before anything is taken down; raises InputError where nothing can be erased, out of a graph."""
-    if is_graph(info.key):
+    if keys.is_graph(info.key):
         raise InputError(
             f"'{uri}' was made by another tool as {info.key}, a graph out of which nothing can be erased; nothing was "
             "removed. Without --compact records are taken down and stay hidden; `clip-spark import-index` takes the "
@@ -66,7 +66,7 @@ def _erased(get_spark: SessionSource, uri: str, generation: str, info: IndexInfo
     positions = RecordReader(uri, info.records, info.columns).find_all(removed)
     rewrite = _Rewrite(uri, generation, positions)
     items = [(what, number, file) for what in FILES for number, file in enumerate(getattr(info, what))]
-    exact = is_exact(info.key)
+    exact = keys.is_exact(info.key)
     written = [rewrite(item) for item in items] if exact else map_items(get_spark(), STEP, items, rewrite, SERVED_STILL)
     files: dict[str, Any] = {
         what: tuple(file for file, item in zip(written, items, strict=True) if item[0] == what) for what in FILES

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from clip_spark.datasets.manifest import INDEX, Manifest
 from clip_spark.datasets.plan import Plan
 from clip_spark.errors import OutputError
-from clip_spark.index.build.choose_key import is_exact, lists_of
 from clip_spark.index.build.embedding_sets import SHARDS
 from clip_spark.index.change.new_rows import held_sources
+from clip_spark.index.files.keys import is_exact, lists_of
 from clip_spark.index.files.layout import index_info
 from clip_spark.index.specs import MOST_PARTS
 

@@ -22,10 +22,10 @@ from clip_spark.datasets import schema
 from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.receipt import shard_name
 from clip_spark.datasets.shards import RECORD_ROW_GROUP_ROWS
-from clip_spark.index.build.choose_key import is_exact
 from clip_spark.index.build.embedding_sets import SHARDS, as_source, sets_files
 from clip_spark.index.build.on_spark import SERVED_STILL, STEP
 from clip_spark.index.build.read_vectors import VectorFile
+from clip_spark.index.files.keys import is_exact
 from clip_spark.index.files.layout import BUILDING
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.records import RecordReader

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clip_spark.index.build.choose_key import lists_of
+from clip_spark.index.files.keys import ID_BYTES, lists_of
 from clip_spark.index.files.layout import IndexFile
 
-ID_BYTES = 8
 START_BYTES, SPARSE_BYTES = 20, 16
 """Of what comes before the sizes; of a size in a file that names only the lists that are not empty."""
 GRAPH_BYTES = 400

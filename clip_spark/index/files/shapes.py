@@ -1,6 +1,7 @@
 """*Worker.* What a Faiss index is made of: a map of ids, rotations, inverted lists, a graph, codes.
 
-build-index makes `IDMap,Flat` and `IVF...`; adopted files may also be plain, behind rotations, or graphs (HNSW).
+build-index makes `IDMap,Flat` and `IVF...`; adopted files may also be plain, behind rotations, or graphs (HNSW). These
+functions look at an opened part, of which nothing else need be known; `keys` says the same of a manifest's key.
 """
 
 from __future__ import annotations
@@ -41,6 +42,15 @@ def transforms_of(index: Any) -> list[Any]:
 def is_graph(index: Any) -> bool:
     """*Worker.* Whether a part is an HNSW graph."""
     return isinstance(core_of(index), load_faiss().IndexHNSW)
+
+
+def keeps_vectors(index: Any) -> bool:
+    """*Worker.* Whether a part has its vectors bit by bit."""
+    faiss = load_faiss()
+    core = core_of(index)
+    if isinstance(core, faiss.IndexHNSW):
+        core = faiss.downcast_index(core.storage)
+    return isinstance(core, (faiss.IndexFlat, faiss.IndexIVFFlat)) and not transforms_of(index)
 
 
 def reach(index: Any) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from clip_spark.index.build.choose_key import lists_of
 from clip_spark.index.files.cache_room import limit
+from clip_spark.index.files.keys import lists_of
 from clip_spark.index.files.layout import IndexFile, IndexInfo
 from clip_spark.index.files.local_copy import fetch, is_here
 from clip_spark.index.files.pieces import Pieces

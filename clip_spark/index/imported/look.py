@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clip_spark.index.files.faiss_library import load_faiss
-
-EXACT = ("IndexFlat", "IndexFlatIP", "IndexFlatL2", "IndexHNSWFlat", "IndexIVFFlat")
-"""What keeps vectors as they were."""
+from clip_spark.index.files.shapes import keeps_vectors
 
 
 @dataclass(frozen=True)
@@ -33,12 +31,11 @@ class Look:
 def look_at(index: Any) -> Look:
     """*Worker.* What an index says of itself; raises ValueError where its metric is none of ours."""
     faiss = load_faiss()
-    inner, names = index, [type(index).__name__]
+    names = [type(index).__name__]
     if isinstance(index, (faiss.IndexIDMap, faiss.IndexPreTransform)):
-        inner = faiss.downcast_index(index.index)
-        names.append(type(inner).__name__)
+        names.append(type(faiss.downcast_index(index.index)).__name__)
     metrics = {faiss.METRIC_INNER_PRODUCT: "ip", faiss.METRIC_L2: "l2"}
     if index.metric_type not in metrics:
         raise ValueError(f"its metric has the number {index.metric_type}; ip and l2 are known")
-    exact = type(inner).__name__ in EXACT and not isinstance(index, faiss.IndexPreTransform)
-    return Look(" over ".join(names), int(index.ntotal), int(index.d), metrics[index.metric_type], exact)
+    kind, metric = " over ".join(names), metrics[index.metric_type]
+    return Look(kind, int(index.ntotal), int(index.d), metric, keeps_vectors(index))

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from clip_spark.index.build.choose_key import rabitq_bytes
 from clip_spark.index.files.faiss_library import inverted_of, load_faiss
+from clip_spark.index.files.keys import ID_BYTES, rabitq_bytes
 from clip_spark.index.files.shapes import core_of, transforms_of
 
 KINDS = (
@@ -22,7 +22,6 @@ KINDS = (
 """What can be served as it is: it can leave out what was taken down, and its vectors can be read again."""
 SAID = "Flat, SQ, HNSW and IVF with Flat, SQ, PQ or RaBitQ can, also behind OPQ or PCA"
 EDGES_AT_ONCE = 1 << 24
-ID_BYTES = 8
 
 
 def check_sound(index: Any, path: str) -> None:

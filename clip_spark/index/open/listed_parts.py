@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clip_spark.index.build.choose_key import lists_of
+from clip_spark.index.files.keys import lists_of
 from clip_spark.index.files.layout import IndexFile, IndexInfo
 from clip_spark.index.files.part_head import PartHead, described_bytes, find_head, likely_bytes, with_rows
 from clip_spark.index.files.pieces import PieceFile, Pieces, Wanted

@@ -11,7 +11,7 @@ import numpy as np
 from clip_spark.index.files.faiss_library import inverted_of, load_faiss
 from clip_spark.index.files.layout import IndexFile
 from clip_spark.index.files.local_copy import open_local
-from clip_spark.index.files.shapes import core_of, transforms_of
+from clip_spark.index.files.shapes import keeps_vectors, transforms_of
 from clip_spark.index.open.records import OPEN_FILES, split
 
 BLOCK_ROWS = 16_384
@@ -173,15 +173,6 @@ def as_compared(index: Any, number: int, offsets: np.ndarray) -> np.ndarray:
     for one in reversed(transforms_of(index)):
         found = one.reverse_transform(found)
     return found
-
-
-def keeps_vectors(index: Any) -> bool:
-    """*Worker.* Whether a part has its vectors bit by bit."""
-    faiss = load_faiss()
-    core = core_of(index)
-    if isinstance(core, faiss.IndexHNSW):
-        core = faiss.downcast_index(core.storage)
-    return isinstance(core, (faiss.IndexFlat, faiss.IndexIVFFlat)) and not transforms_of(index)
 
 
 def _whole(lists: Any, number: int, offsets: np.ndarray) -> np.ndarray:
