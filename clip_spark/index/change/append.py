@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -37,7 +36,7 @@ from clip_spark.index.change.new_rows import (
     sources_with,
     without_held,
 )
-from clip_spark.index.files.faiss_library import load_faiss
+from clip_spark.index.change.opened_parts import emptied
 from clip_spark.index.files.keys import is_exact, lists_of
 from clip_spark.index.files.layout import IndexInfo, check_files, check_same_encoder
 from clip_spark.index.files.local_copy import open_local
@@ -158,19 +157,6 @@ def _add(
         records=(*info.records, *check_files([records for records, _ in files], reader.first, end)),
         vectors=(*info.vectors, *(vectors for _, vectors in files if vectors is not None)),
     )
-
-
-def emptied(path: str) -> Any:
-    """*Worker.* The quantizers of a part without its vectors, which are mapped and never touched."""
-    faiss = load_faiss()
-    index = faiss.read_index(path, faiss.IO_FLAG_MMAP)
-    inner = faiss.extract_index_ivf(index)
-    inner.set_direct_map_type(faiss.DirectMap.NoMap)  # another tool may have left one
-    lists = faiss.ArrayInvertedLists(inner.nlist, inner.code_size)
-    inner.replace_invlists(lists, True)
-    lists.this.disown()  # the index owns them now
-    inner.ntotal = index.ntotal = 0
-    return index
 
 
 def _tuned(

@@ -17,9 +17,9 @@ from clip_spark.datasets.receipt import shard_name
 from clip_spark.errors import InputError
 from clip_spark.index.build.on_spark import SERVED_STILL
 from clip_spark.index.change.generation import new_generation, switch
+from clip_spark.index.change.opened_parts import erasable
 from clip_spark.index.files import keys
 from clip_spark.index.files.calibration import Calibration
-from clip_spark.index.files.faiss_library import inverted_of, load_faiss
 from clip_spark.index.files.layout import IndexFile, IndexInfo, part_path
 from clip_spark.index.files.local_copy import open_local
 from clip_spark.index.files.part_writer import HashingStream, write_faiss
@@ -83,18 +83,6 @@ def _without(learnt: Calibration | None, removed: np.ndarray) -> Calibration | N
     return dataclasses.replace(learnt, hubs=hubs, quarantined=kept)
 
 
-def with_ids(index: Any) -> Any:
-    """*Worker.* An index whose vectors keep their ids when others go; without a map of ids they would move up."""
-    faiss = load_faiss()
-    if isinstance(index, faiss.IndexIDMap) or inverted_of(index) is not None:
-        return index
-    rows, index.ntotal = index.ntotal, 0  # what is mapped must be empty at first
-    mapped = faiss.IndexIDMap(index)
-    mapped.ntotal = index.ntotal = rows
-    faiss.copy_array_to_vector(np.arange(rows, dtype=np.int64), mapped.id_map)
-    return mapped
-
-
 @dataclasses.dataclass(frozen=True)
 class _Rewrite:
     """*Worker.* Writes a file of an index again, without some positions; picklable."""
@@ -111,10 +99,7 @@ class _Rewrite:
         return self.records(file, number) if what == RECORDS else self.numbers(file, number, what)
 
     def part(self, part: IndexFile, number: int) -> IndexFile:
-        faiss = load_faiss()
-        index = with_ids(open_local(self.uri, part, faiss.read_index))
-        if (lists := faiss.try_extract_index_ivf(index)) is not None:
-            lists.set_direct_map_type(faiss.DirectMap.NoMap)  # another tool may have left one
+        index = open_local(self.uri, part, erasable)
         index.remove_ids(self.removed)
         path = part_path(self.generation, number)
         with storage.open_write(storage.join(self.uri, path)) as stream:
