@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
-import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
 from clip_spark.errors import ClipSparkError, Rejected
+from clip_spark.runtime.fresh_process import FreshProcess
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -28,7 +28,6 @@ TRIES = 2
 MOST_DEADLY = 100
 """Records of one shard; with more it is the machine that is ill, and no record should be blamed."""
 TOO_LONG = "takes too long"
-CLOSE_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Apart(Generic[In, Out]):
             try:
                 good, answer = child.ask(item)
             except TimeoutError as error:
-                child.kill()
+                child.close(now=True)
                 raise Rejected(TOO_LONG, f"more than {self._limits.seconds:g} s") from error
             except (EOFError, ConnectionError):
                 ended = child.close()
@@ -97,61 +96,38 @@ class Apart(Generic[In, Out]):
         return Rejected(DEADLY, f"{TRIES} processes that worked on this record ended ({ended})")
 
 
-class _Child:
-    """*Worker.* One process; spawned, since a fork of a process with torch's threads can hang."""
+class _Child(FreshProcess):
+    """*Worker.* One process that has the function; it says when it is ready."""
 
     def __init__(self, function: Callable[[Any], Any], limits: Limits) -> None:
+        super().__init__(_serve)
         self._seconds = limits.seconds
-        context = multiprocessing.get_context("spawn")
-        self._ours, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, function, limits.memory_bytes), daemon=True)
-        self._process.start()
-        theirs.close()
         try:
-            self._ours.recv()
-        except EOFError as error:
+            self.connection.send((function, limits.memory_bytes))
+            self.connection.recv()
+        except (EOFError, ConnectionError) as error:
             raise ClipSparkError(f"A child process for careful work does not start ({self.close()}).") from error
 
     def ask(self, item: Any) -> tuple[bool, Any]:
-        self._ours.send(item)
-        if self._seconds and not self._ours.poll(self._seconds):
+        self.connection.send(item)
+        if self._seconds and not self.connection.poll(self._seconds):
             raise TimeoutError
-        return self._ours.recv()
-
-    def kill(self) -> None:
-        """End it in the middle of its work."""
-        self._process.kill()
-        self.close()
-
-    def close(self) -> str:
-        """End it; says how it ended."""
-        self._ours.close()
-        self._process.join(CLOSE_SECONDS)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
-        return how_ended(self._process.exitcode or 0)
+        return self.connection.recv()
 
 
-def how_ended(exitcode: int) -> str:
-    """*Pure.* `SIGSEGV`, or `exit status 3`."""
-    with suppress(ValueError):
-        return signal.Signals(-exitcode).name if exitcode < 0 else f"exit status {exitcode}"
-    return f"signal {-exitcode}"
-
-
-def _serve(asked: Connection, function: Callable[[Any], Any], memory_bytes: int) -> None:
-    """In the child: say that it is there, then answer until the parent closes the pipe or is gone."""
+def _serve(asked: Connection) -> None:
+    """In the child: say that it is there, then answer."""
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")  # when memory runs out, this process is the one to go
+    multiprocessing.current_process().daemon = True  # it begins no processes of its own
+    function, memory_bytes = asked.recv()
     if memory_bytes:
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     asked.send(None)
-    with suppress(EOFError, ConnectionError):
-        while True:
-            item = asked.recv()
-            try:
-                answer = True, function(item)
-            except Exception as error:  # noqa: BLE001 - handed to the caller, whatever it is
-                answer = False, error
-            asked.send(answer)
+    while True:
+        item = asked.recv()
+        try:
+            answer = True, function(item)
+        except Exception as error:  # noqa: BLE001 - handed to the caller, whatever it is
+            answer = False, error
+        asked.send(answer)

@@ -1,26 +1,20 @@
-"""*Driver.* Python processes of this machine that do tasks, without Spark and without a JVM.
+"""*Driver.* Python processes of this machine that do the tasks of a job, without Spark and without a JVM.
 
-They are fresh interpreters, and not started by `multiprocessing`: that would run the user's script again in each of
-them, and a fork of a process with Arrow's threads can hang. A process ends when its pipe does: none outlives us.
+A task that kills its process, or that another try may mend, fails the whole job here: Spark then does it. What is done
+record by record, and must know the deadly one, is `child_process.Apart`'s.
 """
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from clip_spark.errors import UserError
-from clip_spark.runtime.child_process import how_ended
-
-START = "import sys; sys.path[:] = {path!r}; from clip_spark.runtime.processes import serve; serve({descriptor})"
-CLOSE_SECONDS = 10
+from clip_spark.runtime.fresh_process import FreshProcess
 
 
 class ProcessFailed(Exception):
@@ -74,62 +68,36 @@ class Processes:
         return results
 
 
-class _Child:
-    """*Driver.* One process, and the pipe to it."""
+class _Child(FreshProcess):
+    """*Driver.* One process; what goes wrong with it is ProcessFailed."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            code = START.format(path=sys.path, descriptor=theirs.fileno())
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is the driver's, which ends them
-            )
-        self.connection = Connection(ours.detach())
+        super().__init__(_serve)
 
     def send(self, task: tuple[Callable[[Any], Any], Any]) -> None:
         """Let it begin a task."""
         try:
             self.connection.send(task)
         except ConnectionError as error:
-            raise ProcessFailed(self._end()) from error
+            raise ProcessFailed(f"a process ended ({self.close()})") from error
 
     def answer(self) -> Any:
         """What its task has made."""
         try:
             good, answer = self.connection.recv()
         except (EOFError, ConnectionError) as error:
-            raise ProcessFailed(self._end()) from error
+            raise ProcessFailed(f"a process ended ({self.close()})") from error
         if not good:
             raise answer
         return answer
 
-    def _end(self) -> str:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(CLOSE_SECONDS)
-        return f"a process ended ({how_ended(self._process.returncode or 0)})"
 
-    def close(self, now: bool) -> None:
-        """End it; waits for that."""
-        self.connection.close()
-        if now:
-            self._process.kill()
-        try:
-            self._process.wait(CLOSE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-def serve(descriptor: int) -> None:
-    """*Worker.* In the process: do tasks until the driver closes the pipe or is gone."""
+def _serve(asked: Connection) -> None:
+    """*Worker.* In the process: do tasks."""
     _let_arrow_find_no_pandas()
-    with Connection(descriptor) as asked, suppress(EOFError, ConnectionError):
-        while True:
-            work, item = asked.recv()
-            asked.send(_answer(work, item))
+    while True:
+        work, item = asked.recv()
+        asked.send(_answer(work, item))
 
 
 class _NoPandas(MetaPathFinder):

@@ -6,6 +6,8 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from clip_spark.errors import ClipSparkError, Rejected
-from clip_spark.runtime.child_process import Apart, Limits, how_ended
+from clip_spark.runtime.child_process import Apart, Limits
+from clip_spark.runtime.fresh_process import how_ended
 
 
 def length(text: str) -> int:
@@ -28,8 +31,13 @@ def length(text: str) -> int:
     return len(text)
 
 
+def children() -> set[str]:
+    """Processes of this one."""
+    return set(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split())
+
+
 def test_a_deadly_record_is_rejected_and_the_others_are_done() -> None:
-    others = multiprocessing.active_children()  # a reader of pictures keeps its own for the next picture
+    others = children()  # a reader of pictures keeps its own for the next picture
     with Apart(length) as work:
         assert work("abc") == 3
         with pytest.raises(Rejected, match="kills the process.*SIGSEGV"):
@@ -37,7 +45,7 @@ def test_a_deadly_record_is_rejected_and_the_others_are_done() -> None:
         with pytest.raises(Rejected, match="as such"):
             work("bad")
         assert work("abcd") == 4
-    assert set(multiprocessing.active_children()) <= set(others)
+    assert children() <= others
 
 
 def test_a_record_is_not_blamed_for_one_dead_process(tmp_path: Path) -> None:
@@ -84,6 +92,16 @@ def test_children_end_with_a_parent_that_is_killed() -> None:
 def _begin_and_die(pipe: tuple[int, int]) -> None:
     os.write(pipe[1], str(Apart(pid)("")).encode())
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_script_runs_once_however_it_is_written(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import operator\nfrom clip_spark.runtime.child_process import Apart\n"
+        "print('runs')\nwith Apart(operator.neg) as work:\n    print(work(3))\n"
+    )
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "runs\n-3\n", "")
 
 
 def test_ends_are_named() -> None:
