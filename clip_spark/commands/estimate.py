@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import Any
@@ -17,6 +17,7 @@ from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, SpecError, nearest
 from clip_spark.index.build.choose_key import choose_key, choose_parts
 from clip_spark.index.files.keys import bytes_per_vector
+from clip_spark.index.files.needed_faiss import lacking
 from clip_spark.index.specs import task_bytes
 from clip_spark.texts.ngrams.count import choose_shards
 
@@ -51,20 +52,38 @@ class Estimate:
     cost: float
 
 
-def plan(spec: PlanSpec) -> list[Table]:
-    """*Driver.* The tables that `clip-spark plan` shows.
+@dataclass(frozen=True)
+class Planned:
+    """What `clip-spark plan` shows: tables, and a sentence on what an index needs that is not here, if any."""
+
+    tables: list[Table]
+    needed: str
+
+
+def plan(spec: PlanSpec) -> Planned:
+    """*Driver.* What a run will take.
 
     Raises:
         InputError: an input is missing.
         SpecError: the model is not in the rates file, or a rate is missing.
     """
-    rates = read_rates(spec.rates)
-    steps = estimate(measure(spec), rates, spec)
+    rates, sizes = read_rates(spec.rates), measure(spec)
+    steps = estimate(sizes, rates, spec)
     rows = [(s.step, short(s.rows), s.shards, human(s.bytes), s.machine_hours, s.clock_hours, s.cost) for s in steps]
     sums = [sum(getattr(step, name) for step in steps) for name in ("bytes", "machine_hours", "clock_hours", "cost")]
     total = ("all", "", sum(step.shards for step in steps), human(sums[0]), *sums[1:])
     columns = ("step", "rows", "shards", "written", "unit hours", "hours", "USD")
-    return [Table("plan", columns, [*rows, total]), index_table(measure(spec), rates, spec)]
+    indices = index_table(sizes, rates, spec)
+    tables = [table for table in (Table("plan", columns, [*rows, total]), indices) if table.rows]
+    return Planned(tables, needed_for([key for _, key, *_ in indices.rows]))
+
+
+def needed_for(keys: Sequence[str]) -> str:
+    """*Driver.* A sentence on the first of some indices that the Faiss here cannot make; empty if there is none."""
+    for key in keys:
+        if lacks := lacking(key):
+            return f"{key} {lacks}: install that where the index is built and searched, or its codes will be others."
+    return ""
 
 
 def read_rates(uri: str) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from clip_spark.errors import SpecError
 from clip_spark.index.build.choose_key import choose_key
 from clip_spark.index.build.exact import exact_hits
 from clip_spark.index.build.questions import make_questions, recalls
-from clip_spark.index.build.train import QUERY_BITS, train_index
+from clip_spark.index.build.train import QUERY_BITS, new_index, train_index
 from clip_spark.index.build.tune import RERANKS, WIDER, tune
-from clip_spark.index.files import keys
+from clip_spark.index.files import keys, needed_faiss
 from clip_spark.index.files.faiss_library import has_rabitq, inverted_of
 from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.files.shapes import key_of
@@ -28,7 +28,7 @@ from clip_spark.index.open.vectors import VectorStore, stored_rows
 from tests.helpers_embeddings import unit_vectors
 
 ROWS, DIM, LISTS = 3000, 64, 16
-needs_rabitq = pytest.mark.skipif(not has_rabitq(), reason="Faiss has RaBitQ from 1.11 on")
+needs_rabitq = pytest.mark.skipif(not has_rabitq(), reason=f"RaBitQ needs {needed_faiss.WITH_RABITQ}")
 KEY = f"RR{DIM},IVF{LISTS},RaBitQ"
 
 
@@ -60,6 +60,12 @@ def test_more_memory_never_buys_less_and_what_is_chosen_fits(rows: int, dim: int
         taken.append(keys.bytes_per_vector(key, dim))
         assert rows * taken[-1] + keys.lists_of(key) * dim * 4 <= room
     assert taken == sorted(taken) and len(set(taken)) >= 3
+
+
+def test_a_key_that_needs_a_later_faiss_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(needed_faiss, "has_rabitq", lambda: False)
+    with pytest.raises(SpecError, match=r"'RR32,IVF4,RaBitQ' needs faiss-cpu>=1\.11, and the Faiss here is \d"):
+        new_index("RR32,IVF4,RaBitQ", 32, "ip")
 
 
 def test_a_million_in_a_tenth_of_the_memory_is_a_bit_per_number() -> None:

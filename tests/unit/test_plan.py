@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from clip_spark.commands.estimate import Sizes, estimate, measure, read_rates, s
 from clip_spark.commands.estimate_spec import PlanSpec
 from clip_spark.datasets.sizes import human
 from clip_spark.errors import SpecError
+from clip_spark.index.files import needed_faiss
 from clip_spark.jobs import plan as command
 
 RATES = {
@@ -53,6 +55,35 @@ def test_the_command_shows_tables_and_the_bundled_rates_are_complete(capsys: pyt
     shown = capsys.readouterr().out
     assert "embed-images" in shown and "OPQ" in shown
     assert all(rates["dimension"] for rates in read_rates("")["models"].values())
+
+
+SMALL = ["--pictures", "1M", "--model", "ViT-B-32", "--max-index-memory", "120M"]
+
+
+@pytest.mark.parametrize(("here", "said"), [("1.10.0", "the Faiss here is 1.10.0"), ("", "there is no Faiss here")])
+def test_a_plan_says_that_its_index_needs_a_later_faiss_than_there_is_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], here: str, said: str
+) -> None:
+    def no_rabitq() -> bool:
+        if not here:
+            raise ImportError("no module named faiss")
+        return False
+
+    monkeypatch.setattr(needed_faiss, "has_rabitq", no_rabitq)
+    monkeypatch.setattr(needed_faiss, "load_faiss", lambda: SimpleNamespace(__version__=here))
+    assert command.main(SMALL) == 0
+    shown = capsys.readouterr().out
+    assert f"RR512,IVF4096,RaBitQ needs faiss-cpu>=1.11, and {said}: install that where" in shown.replace("\n", " ")
+
+
+def test_a_plan_says_nothing_of_faiss_where_the_one_here_will_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(needed_faiss, "has_rabitq", lambda: True)
+    assert command.main(SMALL) == 0
+    monkeypatch.setattr(needed_faiss, "has_rabitq", lambda: False)
+    assert command.main(["--pictures", "1M", "--model", "ViT-B-32"]) == 0
+    assert "faiss-cpu" not in capsys.readouterr().out
 
 
 def test_sizes_for_people() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from clip_spark.errors import SpecError
 from clip_spark.index.files.faiss_library import inverted_of, load_faiss
 from clip_spark.index.files.keys import is_exact, lists_of
+from clip_spark.index.files.needed_faiss import lacking
 from clip_spark.index.files.shapes import transforms_of
 
 ROWS_PER_LIST = 64
@@ -56,8 +57,10 @@ def new_index(key: str, dim: int, metric: str) -> Any:
     """*Worker.* An empty, untrained Faiss index that takes ids of its own.
 
     Raises:
-        SpecError: Faiss does not know the key.
+        SpecError: Faiss does not know the key, or the one here is too old for it.
     """
+    if lacks := lacking(key):
+        raise SpecError(f"--index-key '{key}' {lacks}; install that wherever it is built and opened.")
     faiss = load_faiss()
     kind = faiss.METRIC_INNER_PRODUCT if metric == "ip" else faiss.METRIC_L2
     try:

@@ -1,0 +1,18 @@
+"""*Worker.* Which indices need a later Faiss than the one here, by their key: it is known before a part is opened."""
+
+from __future__ import annotations
+
+from clip_spark.index.files.faiss_library import has_rabitq, load_faiss
+
+WITH_RABITQ = "faiss-cpu>=1.11"
+
+
+def lacking(key: str) -> str:
+    """*Worker.* `needs faiss-cpu>=1.11, and the Faiss here is 1.10.0`; empty where the one here will do."""
+    if "RaBitQ" not in key:
+        return ""
+    try:
+        here = "" if has_rabitq() else f"the Faiss here is {load_faiss().__version__}"
+    except ImportError:
+        here = "there is no Faiss here"
+    return here and f"needs {WITH_RABITQ}, and {here}"
