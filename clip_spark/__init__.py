@@ -17,8 +17,10 @@ from __future__ import annotations
 import importlib
 
 from clip_spark.blas import name_kernels
+from clip_spark.openmp import spin_shortly
 
 name_kernels()
+spin_shortly()
 
 __version__ = "0.1.0"
 

@@ -26,7 +26,7 @@ FLOORS = (
     ("datasets",),
     ("storage",),
     ("errors", "demo", ""),
-    ("blas",),
+    ("blas", "openmp"),
 )
 """From the roof to the ground; the rooms of one floor do not know each other. `` is clip_spark/__init__.py.
 
