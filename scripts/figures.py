@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -22,6 +21,8 @@ PACKAGES = (
 
 def machine() -> dict[str, Any]:
     """The processor with what it has for vectors, cores, load before, day, and versions of what takes part."""
+    from clip_spark.datasets.manifest import versions_of  # late: it names BLAS kernels, also for a peer that runs here
+
     lines = [line.partition(":")[::2] for line in Path("/proc/cpuinfo").read_text().splitlines()]
     said = {key.strip(): value.strip() for key, value in lines}
     flags = said.get("flags", "").split()
@@ -32,16 +33,8 @@ def machine() -> dict[str, Any]:
         "load_before": round(LOAD_BEFORE, 1),
         "day": time.strftime("%Y-%m-%d"),
         "python": platform.python_version(),
-        "versions": {name: found for name in PACKAGES if (found := version(name))},
+        "versions": versions_of(PACKAGES),
     }
-
-
-def version(package: str) -> str:
-    """Of an installed package; empty if it is not there."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def save_figures(path: str | Path, found: dict[str, Any]) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
@@ -243,10 +244,13 @@ def report(manifest: Manifest, driver_seconds: float, new_rows: int | None = Non
 
 def versions() -> dict[str, str]:
     """*Driver.* Versions of Python, clip-spark and the libraries that shape results, as far as installed."""
-    found = {"python": platform.python_version(), "clip_spark": __version__}
-    for package in VERSIONED:
-        try:
+    return {"python": platform.python_version(), "clip_spark": __version__, **versions_of(VERSIONED)}
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """*Anywhere.* The version of each of these packages that is installed."""
+    found = {}
+    for package in packages:
+        with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return found
