@@ -21,6 +21,7 @@ from clip_spark.index.files.faiss_library import has_rabitq
 from clip_spark.index.files.layout import IndexFile
 from clip_spark.index.files.whole import fetch_all
 from clip_spark.index.open import arrow_pieces
+from clip_spark.index.open import vectors as stored
 from clip_spark.index.open.piece_records import open_records
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import take_down
@@ -102,6 +103,19 @@ def test_answers_are_those_of_the_local_index(tmp_path: Path, away: str, key: st
             expected = found(local, queries[:count], wanted, kind)
             assert found(remote, queries[:count], wanted, kind) == expected, (wanted, kind, count)
             assert any(expected)
+
+
+def test_all_stored_vectors_come_in_blocks_as_of_the_local_index(
+    tmp_path: Path, away: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "BLOCK_ROWS", 700)
+    folder = write_listed(tmp_path, unit_vectors(ROWS, DIM), "IVF32,SQ8", rerank=KINDS["IVF32,SQ8"])
+    with Searcher.open(folder) as local, Searcher.open(put_away(folder, away), fetch=False) as remote:
+        here, there = (list(searcher.parts.vectors.blocks()) for searcher in (local, remote))
+    assert max(len(rows) for _, rows in here) == 700 and sum(len(rows) for _, rows in here) == ROWS
+    assert [first for first, _ in here] == [first for first, _ in there]
+    for (_, one), (_, other) in zip(here, there, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
 
 
 @pytest.mark.parametrize("key", ["IVF32,Flat", "IVF32,SQ8"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from clip_spark.index.files.layout import IndexFile
 from clip_spark.index.files.pieces import PieceFile, Pieces, Wanted
 from clip_spark.index.open.records import OPEN_FILES
-from clip_spark.index.open.vectors import BLOCK_ROWS, VectorStore
+from clip_spark.index.open.vectors import VectorStore
 
 
 class PieceVectors(VectorStore):
@@ -29,15 +29,11 @@ class PieceVectors(VectorStore):
         """Let go of all that is here."""
         self._file.cache_clear()
 
-    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """All vectors, as `VectorStore` gives them."""
-        for number, file in enumerate(self.files):
-            for first in range(0, file.rows, BLOCK_ROWS):
-                rows = np.arange(first, min(first + BLOCK_ROWS, file.rows))
-                for block in self._read([(number, rows)]):
-                    yield file.start + first, block.astype(np.float32)
+    def _block(self, number: int, first: int, last: int) -> np.ndarray:
+        (block,) = self._read([(number, np.arange(first, last))])
+        return block
 
-    def _read(self, wanted: Sequence[tuple[int, np.ndarray]]) -> Iterable[np.ndarray]:
+    def _read(self, wanted: Sequence[tuple[int, np.ndarray]]) -> list[np.ndarray]:
         size = np.dtype(np.float16).itemsize * self.dim
         with self._pieces.reading():
             found = [(self._file(number), rows) for number, rows in wanted]

@@ -61,7 +61,12 @@ class VectorStore:
         """All vectors: (position of the first, float32 (m, d)) with m <= BLOCK_ROWS."""
         for number, file in enumerate(self.files):
             for first in range(0, file.rows, BLOCK_ROWS):
-                yield file.start + first, self._open(number)[first : first + BLOCK_ROWS].astype(np.float32)
+                block = self._block(number, first, min(first + BLOCK_ROWS, file.rows))
+                yield file.start + first, block.astype(np.float32)
+
+    def _block(self, number: int, first: int, last: int) -> np.ndarray:
+        """Rows of one file that lie together, as float16 (m, d); a view where the file is here."""
+        return self._open(number)[first:last]
 
     def rescore(self, queries: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """Cosines of queries and their candidates.
