@@ -19,7 +19,8 @@ from clip_spark.datasets.receipt import Receipt
 from clip_spark.datasets.run import begin_run
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.tables import Table
-from clip_spark.index.files.layout import Effort, check_same_encoder, read_index
+from clip_spark.index.files.layout import Effort, read_index
+from clip_spark.index.files.one_encoder import check_same_encoder
 from clip_spark.index.open.parts import MISSING
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.selection import check_where

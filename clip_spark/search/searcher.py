@@ -19,8 +19,9 @@ from clip_spark.datasets.condition.evaluate import SECONDS
 from clip_spark.datasets.manifest import MANIFEST, Manifest, read_manifest
 from clip_spark.errors import ClipSparkError, InputError, SpecError
 from clip_spark.index.files.calibration import Calibration
-from clip_spark.index.files.layout import Effort, IndexInfo, check_same_encoder, read_index
+from clip_spark.index.files.layout import Effort, IndexInfo, read_index
 from clip_spark.index.files.local_copy import verify_files
+from clip_spark.index.files.one_encoder import check_same_encoder
 from clip_spark.index.files.pieces import Pieces
 from clip_spark.index.files.whole import open_pieces
 from clip_spark.index.open.listed_parts import ListedParts

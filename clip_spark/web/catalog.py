@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clip_spark.errors import InputError, nearest
-from clip_spark.index.files.layout import check_same_encoder
+from clip_spark.index.files.one_encoder import check_same_encoder
 from clip_spark.index.open.parts import MISSING
 from clip_spark.web.errors import NotFound
 from clip_spark.web.fetch import fetch

@@ -31,7 +31,8 @@ from clip_spark.datasets.run import begin_run, finished
 from clip_spark.datasets.shards import ShardWriter
 from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError, SpecError
-from clip_spark.index.files.layout import Effort, IndexFile, check_same_encoder, read_index
+from clip_spark.index.files.layout import Effort, IndexFile, read_index
+from clip_spark.index.files.one_encoder import check_same_encoder
 from clip_spark.index.open.parts import MISSING
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.selection import check_where

@@ -20,7 +20,8 @@ from clip_spark.datasets.spec import fingerprint
 from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.embedding_sets import SHARDS
 from clip_spark.index.change.new_rows import find_new_rows, held_sources, was_adopted
-from clip_spark.index.files.layout import check_same_encoder, index_info
+from clip_spark.index.files.layout import index_info
+from clip_spark.index.files.one_encoder import check_same_encoder
 from clip_spark.index.open.removals import read_removed
 
 OPTIONS = dict(zip(KINDS, ("embeddings", "texts"), strict=True))

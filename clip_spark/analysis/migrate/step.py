@@ -23,7 +23,8 @@ from clip_spark.errors import InputError, OutputError
 from clip_spark.index.change.generation import begin_change
 from clip_spark.index.change.new_rows import held_sources
 from clip_spark.index.change.other import build_other, forget_other, switch_to_other
-from clip_spark.index.files.layout import IndexInfo, same_encoder
+from clip_spark.index.files.layout import IndexInfo
+from clip_spark.index.files.one_encoder import same_encoder
 from clip_spark.index.specs import IndexSpec
 from clip_spark.runtime.session import SessionSource
 from clip_spark.search.searcher import Searcher

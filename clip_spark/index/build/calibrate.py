@@ -26,7 +26,8 @@ from clip_spark.index.build.references import (
 from clip_spark.index.build.round_trip import LEAST_REFERENCES, NO_CHOICE, choose
 from clip_spark.index.files.calibration import Calibration
 from clip_spark.index.files.keys import is_exact
-from clip_spark.index.files.layout import IndexInfo, check_same_encoder
+from clip_spark.index.files.layout import IndexInfo
+from clip_spark.index.files.one_encoder import check_same_encoder
 from clip_spark.index.open.effort import everything
 from clip_spark.index.open.parts import PartSet, open_parts
 from clip_spark.index.open.ranking import RankedParts, open_ranking

@@ -13,7 +13,7 @@ from clip_spark.datasets.manifest import Manifest
 from clip_spark.datasets.schema import RECORD_ID
 from clip_spark.errors import InputError
 from clip_spark.index.build.read_vectors import VectorFile, dataset_files
-from clip_spark.index.files.layout import THE_INDEX, check_same_encoder, check_same_look
+from clip_spark.index.files.one_encoder import THE_INDEX, check_same_encoder, check_same_look
 
 SHARDS = "shards"
 """Key of an index's input: identities of the shards of that set (Receipt.identity)."""

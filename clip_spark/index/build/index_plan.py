@@ -20,7 +20,7 @@ from clip_spark.index.build.read_vectors import VectorFile, VectorReader
 from clip_spark.index.build.records_and_vectors import read_schemas
 from clip_spark.index.build.train import draw_positions, new_index, train_rows
 from clip_spark.index.files.faiss_library import has_rabitq
-from clip_spark.index.files.layout import check_same_encoder
+from clip_spark.index.files.one_encoder import check_same_encoder
 from clip_spark.index.specs import IndexSpec, task_bytes
 
 

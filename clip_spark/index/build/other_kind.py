@@ -22,7 +22,8 @@ from clip_spark.index.build.questions import TEST_QUERIES
 from clip_spark.index.build.read_vectors import VectorReader, dataset_files
 from clip_spark.index.build.train import draw_positions
 from clip_spark.index.files.keys import is_exact
-from clip_spark.index.files.layout import IndexInfo, check_same_encoder
+from clip_spark.index.files.layout import IndexInfo
+from clip_spark.index.files.one_encoder import check_same_encoder
 from clip_spark.runtime.devices import CPU
 from clip_spark.storage.local_cache import remember, remembered_name
 

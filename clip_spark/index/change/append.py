@@ -38,8 +38,9 @@ from clip_spark.index.change.new_rows import (
 )
 from clip_spark.index.change.opened_parts import emptied
 from clip_spark.index.files.keys import is_exact, lists_of
-from clip_spark.index.files.layout import IndexInfo, check_files, check_same_encoder
+from clip_spark.index.files.layout import IndexInfo, check_files
 from clip_spark.index.files.local_copy import open_local
+from clip_spark.index.files.one_encoder import check_same_encoder
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.parts import open_parts
 from clip_spark.index.open.records import RecordReader

@@ -23,7 +23,8 @@ from clip_spark.index.build.index_plan import IndexPlan, plan_index
 from clip_spark.index.build.on_spark import STEP
 from clip_spark.index.change.generation import begin_change, new_generation, switch
 from clip_spark.index.change.new_rows import find_new_rows
-from clip_spark.index.files.layout import IndexInfo, Other, same_encoder
+from clip_spark.index.files.layout import IndexInfo, Other
+from clip_spark.index.files.one_encoder import same_encoder
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.removals import read_removed
 from clip_spark.index.specs import IndexSpec

@@ -37,13 +37,8 @@ from clip_spark.index.build.truth import hits_in
 from clip_spark.index.build.tune import settings_for
 from clip_spark.index.change.generation import index_before, new_generation, served, switch
 from clip_spark.index.change.new_rows import ADOPTED
-from clip_spark.index.files.layout import (
-    IndexFile,
-    IndexInfo,
-    check_files,
-    check_same_encoder,
-    part_path,
-)
+from clip_spark.index.files.layout import IndexFile, IndexInfo, check_files, part_path
+from clip_spark.index.files.one_encoder import check_same_encoder
 from clip_spark.index.files.part_writer import HashingStream
 from clip_spark.index.imported.as_it_is import Served
 from clip_spark.index.imported.beside import Beside, find_beside

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request
 
-from clip_spark.index.files.layout import check_same_encoder
+from clip_spark.index.files.one_encoder import check_same_encoder
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import NotFound
 from clip_spark.web.maps.served_map import ServedMap

@@ -18,7 +18,7 @@ from clip_spark.datasets import schema
 from clip_spark.datasets.manifest import Manifest, read_manifest
 from clip_spark.datasets.spec import fingerprint
 from clip_spark.errors import InputError, ModelError, SpecError
-from clip_spark.index.files.layout import check_same_encoder
+from clip_spark.index.files.one_encoder import check_same_encoder
 from clip_spark.search.resident import generation_of
 from clip_spark.web.bodies import shown
 from clip_spark.web.errors import NotFound
