@@ -19,7 +19,7 @@ from pydantic import Field
 from starlette.types import ASGIApp
 
 from clip_spark import __version__
-from clip_spark.web.models import MOST_TEXT
+from clip_spark.web.asked import MOST_TEXT
 
 INSTRUCTIONS = (
     "Searches sets of pictures and texts by meaning, with CLIP. Call list_indices first: it says which indices there"

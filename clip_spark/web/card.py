@@ -14,8 +14,8 @@ from fastapi.responses import JSONResponse
 from clip_spark.datasets.receipt import sum_up
 from clip_spark.index.files.layout import IndexInfo
 from clip_spark.search.plain_values import plain
+from clip_spark.web.answers import ERRORS, CardAnswer
 from clip_spark.web.budget import check_budget
-from clip_spark.web.models import ERRORS, CardAnswer
 from clip_spark.web.parameters import Index, known_parameters
 from clip_spark.web.recall_watch import Figures
 from clip_spark.web.served import CROSS_RECALL, ServedIndex

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-from clip_spark.web.models import ERRORS, FrontConfig
+from clip_spark.web.answers import ERRORS, FrontConfig
 
 router = APIRouter(responses=ERRORS)
 

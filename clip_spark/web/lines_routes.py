@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
 from clip_spark.texts.ngrams.examples.where import as_counted, lines_of_ngram
+from clip_spark.web.answers import ERRORS, LinesAnswer
 from clip_spark.web.bodies import MOST_TEXT
-from clip_spark.web.models import ERRORS, LinesAnswer
 from clip_spark.web.parameters import known_parameters
 
 router = APIRouter(responses=ERRORS)

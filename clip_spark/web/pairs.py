@@ -10,9 +10,9 @@ from clip_spark.datasets import schema
 from clip_spark.errors import SpecError
 from clip_spark.search.mixed import best_of_both
 from clip_spark.search.sides import Side
+from clip_spark.web.asked import QueryTerms
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.finding import Asked, Found, Page, find, shown_columns
-from clip_spark.web.models import QueryTerms
 from clip_spark.web.picture_of import inline_thumbnails
 from clip_spark.web.pictures import PictureCache
 from clip_spark.web.results import record_json

@@ -10,12 +10,13 @@ from starlette.concurrency import run_in_threadpool
 
 from clip_spark.errors import SpecError
 from clip_spark.search.hits import Wanted
+from clip_spark.web.answers import ERRORS, QueryAnswer
+from clip_spark.web.asked import QueryRequest, QueryTerms, body_of
 from clip_spark.web.bodies import parsed_as
 from clip_spark.web.budget import check_budget
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.finding import Asked, Found, Page, check_page
 from clip_spark.web.formats import answer, wanted_format
-from clip_spark.web.models import ERRORS, QueryAnswer, QueryRequest, QueryTerms, body_of
 from clip_spark.web.pairs import Beside, beside, find_paired, on_side, shown
 from clip_spark.web.parameters import check_count, known_parameters, seconds_since
 from clip_spark.web.served import ServedIndex

@@ -10,11 +10,12 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from clip_spark.errors import SpecError
+from clip_spark.web.answers import ERRORS, IndexAnswer, SampleAnswer, SearchAnswer
+from clip_spark.web.asked import PICTURE_BODY, QueryTerms
 from clip_spark.web.bodies import MOST_TEXT
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.finding import Asked, Page, check_page
 from clip_spark.web.formats import answer, wanted_format
-from clip_spark.web.models import ERRORS, PICTURE_BODY, IndexAnswer, QueryTerms, SampleAnswer, SearchAnswer
 from clip_spark.web.pairs import beside, find_paired, on_side, pairs_of, shown
 from clip_spark.web.parameters import (
     DEFAULT_K,

@@ -13,9 +13,10 @@ from starlette.concurrency import run_in_threadpool
 
 from clip_spark.errors import InputError
 from clip_spark.index.open.removals import take_down as records_down
+from clip_spark.web.answers import ERRORS, TakedownAnswer
+from clip_spark.web.asked import TakedownRequest, body_of
 from clip_spark.web.bodies import json_response, parsed_as
 from clip_spark.web.errors import NotFound
-from clip_spark.web.models import ERRORS, TakedownAnswer, TakedownRequest, body_of
 from clip_spark.web.parameters import known_parameters
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ import numpy as np
 from clip_spark.errors import SpecError
 from clip_spark.search.negatives import sought
 from clip_spark.search.plain_words import terms_of
+from clip_spark.web.asked import QueryTerms, Term
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.finding import Asked
-from clip_spark.web.models import QueryTerms, Term
 from clip_spark.web.served import ServedIndex
 
 MIXED = "mixed"

@@ -19,12 +19,13 @@ from clip_spark.errors import Rejected, SpecError
 from clip_spark.pictures.stored import is_web_address
 from clip_spark.search.hits import Hit, Wanted
 from clip_spark.search.plain_values import plain
+from clip_spark.web.answers import ERRORS, MetadataAnswer
+from clip_spark.web.asked import KnnRequest, MetadataRequest, body_of
 from clip_spark.web.bodies import json_object, rows_response, shown
 from clip_spark.web.budget import check_budget
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import NotFound
 from clip_spark.web.finding import MOST_EMBEDDINGS
-from clip_spark.web.models import ERRORS, KnnRequest, MetadataAnswer, MetadataRequest, body_of
 from clip_spark.web.pictures import jpeg, read_picture
 from clip_spark.web.served import ServedIndex
 from clip_spark.web.terms import from_base64, unit

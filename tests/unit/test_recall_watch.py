@@ -25,9 +25,9 @@ from clip_spark.index.specs import IndexSpec
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
 from clip_spark.web import recall_watch
+from clip_spark.web.answers import CardAnswer
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
-from clip_spark.web.models import CardAnswer
 from clip_spark.web.recall_checks import RecallChecks
 from clip_spark.web.recall_watch import SHARE, WAITING, RecallWatch, is_watched
 from clip_spark.web.served import ServedIndex

@@ -30,7 +30,7 @@ IMAGE_FILES = {
     "images": ("commands/estimate_spec.py", "embed/specs.py", "jobs/demo.py", "encoders/", "analysis/compare/"),
 }
 """Where the two short ones may be defined."""
-WIRE = ("web/models.py",)
+WIRE = ("web/asked.py", "web/answers.py")
 """Files whose fields are clip-retrieval's wire names."""
 OTHER_WORDS = {
     "picture": ("photo", "photos", "img", "imgs", "pic", "pics"),

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from clip_spark.web.answers import ErrorAnswer, MetadataAnswer, QueryAnswer, SearchAnswer
 from clip_spark.web.maps.models import InsideAnswer, LandingAnswer
-from clip_spark.web.models import ErrorAnswer, MetadataAnswer, QueryAnswer, SearchAnswer
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

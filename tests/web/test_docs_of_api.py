@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
 
-from clip_spark.web.models import QueryAnswer, SearchAnswer
+from clip_spark.web.answers import QueryAnswer, SearchAnswer
 
 SECTION = (
     (Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text().split("## The API")[1].split("\n## ")[0]

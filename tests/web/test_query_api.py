@@ -15,8 +15,8 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
 
+from clip_spark.web.answers import FrontConfig, QueryAnswer, SearchAnswer
 from clip_spark.web.catalog import Catalog
-from clip_spark.web.models import FrontConfig, QueryAnswer, SearchAnswer
 
 
 def ask(client: TestClient, **body: Any) -> list[dict[str, Any]]:

@@ -21,11 +21,11 @@ from pydantic import TypeAdapter
 from clip_spark.index.open.removals import add_removed
 from clip_spark.web import card as cards
 from clip_spark.web import picture_of
+from clip_spark.web.answers import CardAnswer, ErrorAnswer, IndexAnswer, MetadataAnswer, SampleAnswer, SearchAnswer
 from clip_spark.web.app import create_app
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.errors import NotFound
 from clip_spark.web.guard import Rules
-from clip_spark.web.models import CardAnswer, ErrorAnswer, IndexAnswer, MetadataAnswer, SampleAnswer, SearchAnswer
 from clip_spark.web.origins import names_on
 
 

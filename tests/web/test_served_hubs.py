@@ -13,9 +13,9 @@ from clip_spark.index.build.build import build_index
 from clip_spark.index.specs import IndexSpec
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
+from clip_spark.web.answers import SearchAnswer
 from clip_spark.web.finding import Asked, Page, find
 from clip_spark.web.metrics import Timings
-from clip_spark.web.models import SearchAnswer
 from clip_spark.web.served import ServedIndex
 from tests.helpers_embeddings import numbered, write_embeddings
 

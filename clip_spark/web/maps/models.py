@@ -1,4 +1,4 @@
-"""*Pure.* The shapes of what maps are asked and answer; see `web/models.py`."""
+"""*Pure.* The shapes of what maps are asked and answer; see `web/asked.py` and `web/answers.py`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from clip_spark.web.models import MOST_TEXT, Asking, HitAnswer, QueryTerms, RecordAnswer, Strict
+from clip_spark.web.answers import HitAnswer, RecordAnswer, Strict
+from clip_spark.web.asked import MOST_TEXT, Asking, QueryTerms
 
 MOST_CORNERS, MOST_INSIDE, MOST_LIT = 512, 100_000, 10_000
 

@@ -17,6 +17,8 @@ from clip_spark.datasets import schema
 from clip_spark.errors import SpecError
 from clip_spark.search.hits import Wanted
 from clip_spark.search.plain_values import csv_bytes
+from clip_spark.web.answers import ERRORS
+from clip_spark.web.asked import body_of
 from clip_spark.web.bodies import json_response, parsed_as
 from clip_spark.web.catalog import Catalog
 from clip_spark.web.finding import Asked
@@ -35,7 +37,6 @@ from clip_spark.web.maps.models import (
 from clip_spark.web.maps.outline import points_inside
 from clip_spark.web.maps.served_map import ServedMap, parse_points
 from clip_spark.web.maps.sprites import sprite_sheet
-from clip_spark.web.models import ERRORS, body_of
 from clip_spark.web.parameters import check_count, has_tag, seconds_since
 from clip_spark.web.results import hit_json, record_json, title
 from clip_spark.web.search_routes import PICTURE_HEADERS

@@ -10,6 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from clip_spark.analysis.map.tiles import arrow_file
 from clip_spark.datasets import schema
 from clip_spark.index.open.parts import MISSING
+from clip_spark.web.answers import ERRORS
+from clip_spark.web.asked import body_of
 from clip_spark.web.bodies import parsed_as
 from clip_spark.web.budget import check_budget
 from clip_spark.web.catalog import Catalog
@@ -17,7 +19,6 @@ from clip_spark.web.finding import Asked
 from clip_spark.web.maps.about import ARROW, KNOWN, Version, catalog_of, map_of, target_of
 from clip_spark.web.maps.models import ScoreQuery
 from clip_spark.web.maps.served_map import ServedMap, kind_of
-from clip_spark.web.models import ERRORS, body_of
 from clip_spark.web.served import ServedIndex
 from clip_spark.web.terms import asked_for
 
