@@ -16,7 +16,7 @@ from tests.helpers_embeddings import FakeSpec
 SHARD_PICTURES = 2
 
 
-def write_tags(output: Path, uris: Sequence[str], words: Sequence[str]) -> str:
+def write_tags(output: Path | str, uris: Sequence[str], words: Sequence[str]) -> str:
     """The same words for each picture, with scores 0.4, 0.3, ...; two pictures in a shard."""
     shards = [uris[start : start + SHARD_PICTURES] for start in range(0, len(uris), SHARD_PICTURES)]
     run = begin_run(str(output), Plan.of("tags", FakeSpec(output=str(output)), {}, len(shards)), overwrite=False)

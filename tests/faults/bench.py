@@ -14,7 +14,7 @@ from typing import Any
 
 from clip_spark import storage
 from clip_spark.datasets.sources import SOURCES
-from clip_spark.runtime.session import session_source
+from clip_spark.runtime.session import SessionSource, session_source
 from scripts.package import make_zip
 from scripts.standalone import Cluster, standalone_cluster
 from tests.faults.steps import FaultStep
@@ -28,7 +28,7 @@ from tests.services.seaweed import BUCKET, S3Server, s3_server
 BASE = f"s3://{BUCKET}/base"
 DECOMMISSIONING = {"SPARK_WORKER_OPTS": "-Dspark.decommission.enabled=true"}
 TRIGGERS = ("first shard", "middle", "commit")
-ONE_OF_EACH_SHARD = ("counts/", "records/", "tags/", "points/", "duplicates/", "examples/")
+ONE_OF_EACH_SHARD = ("counts/", "records/", "tags/", "points/", "duplicates/", "examples/", "journal/")
 """Of these folders each shard puts one file, whatever else it writes."""
 
 
@@ -55,14 +55,17 @@ class Bench:
 
     def run(self, step: FaultStep, output: str) -> float:
         """Run a step with this process as the driver; returns the seconds."""
+        source, started = self.source(), time.monotonic()
+        step.job.run(source, step.spec(BASE, output))
+        return time.monotonic() - started
+
+    def source(self) -> SessionSource:
+        """Gives the session of this process as a driver on the cluster."""
         settings = {**SETTINGS, **self.submitter.executor_environment()}
         settings["spark.cores.max"] = "2"  # one executor on each worker; the other cores are for other drivers
         settings["spark.submit.pyFiles"] = str(self.folder / "clip_spark.zip")
         settings |= self.extra
-        source = session_source("clip-spark faults", self.cluster.master, settings)
-        started = time.monotonic()
-        step.job.run(source, step.spec(BASE, output))
-        return time.monotonic() - started
+        return session_source("clip-spark faults", self.cluster.master, settings)
 
     @contextlib.contextmanager
     def application(self, extra: dict[str, str]) -> Iterator[None]:
@@ -77,8 +80,11 @@ class Bench:
 
     def submit(self, step: FaultStep, output: str) -> subprocess.Popen[str]:
         """Start a step with a driver of its own, on one core."""
-        mine = replace(self.submitter, settings=(("spark.cores.max", "1"),))
-        return mine.start(step.command, *step.arguments(BASE, output))
+        return self.start(step.command, *step.arguments(BASE, output))
+
+    def start(self, command: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start any command with a driver of its own, on one core."""
+        return replace(self.submitter, settings=(("spark.cores.max", "1"),)).start(command, *arguments)
 
     @contextlib.contextmanager
     def when(self, moment: str, output: str, action: Callable[[], Any]) -> Iterator[list[str]]:

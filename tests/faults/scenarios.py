@@ -16,6 +16,14 @@ from clip_spark.datasets.manifest import read_manifest
 from clip_spark.errors import ClipSparkError
 from tests.faults.bench import BASE, TRIGGERS, Bench
 from tests.faults.compare import difference
+from tests.faults.exports import (
+    export_and_kill,
+    export_and_kill_driver,
+    export_and_undo,
+    export_in_a_storm,
+    export_twice,
+    pictures_differ,
+)
 from tests.faults.machines import decommission, full_disk, late_worker, nothing_outlives, straggler
 from tests.faults.migrations import migrate_and_kill, migrate_beside_a_server
 from tests.faults.pairs import clean_beside, overwrite_beside, rebuild_beside_a_server
@@ -119,11 +127,10 @@ def kill_driver(running: Bench, scenario: Scenario, output: str) -> str:
 def storm(running: Bench, scenario: Scenario, output: str) -> str:
     """Faults of all kinds in a tenth of all requests, all the time."""
     running.proxy.choose = every("mixed", one_in=10)
-    before = sum(running.proxy.seen[fault] for fault in ("503", "500", "cut-request", "cut-body", "slow-body"))
+    before = running.proxy.faults
     running.run(scenario.step, output)
-    after = sum(running.proxy.seen[fault] for fault in ("503", "500", "cut-request", "cut-body", "slow-body"))
-    assert after > before, "no fault happened"
-    return f", {after - before} faults"
+    assert running.proxy.faults > before, "no fault happened"
+    return f", {running.proxy.faults - before} faults"
 
 
 def outage(running: Bench, scenario: Scenario, output: str) -> str:
@@ -186,6 +193,19 @@ def _finish(running: Bench, process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
+def exports() -> list[Scenario]:
+    """Of export-tags, which writes beside pictures, and no dataset."""
+    moments = TRIGGERS[:2]
+    kills = [(f"SIGKILL of a {victim}".replace("a e", "an e"), export_and_kill(victim)) for victim in KILLS]
+    kills.append(("SIGKILL of its driver", export_and_kill_driver))
+    found = [(fault, moment, disturb) for fault, disturb in kills for moment in moments]
+    found += [("a tenth of all requests fail", "-", export_in_a_storm), ("two drivers at once", "-", export_twice)]
+    found.append(("--undo beside it", "middle", export_and_undo))
+    return [
+        Scenario(TAGS, f"export-tags, {fault}", moment, disturb, pictures_differ) for fault, moment, disturb in found
+    ]
+
+
 def all_scenarios() -> list[Scenario]:
     """The whole list, cheap ones first within a step."""
     found = []
@@ -204,6 +224,7 @@ def all_scenarios() -> list[Scenario]:
         for moment in ("first shard", "commit")
     ]
     found.append(Scenario(INDEX, "migrate-index under a server, and back", "-", migrate_beside_a_server))
+    found += exports()
     found += [Scenario(step, "two drivers at once, the same options", "-", two_drivers) for step in ALL]
     found += [Scenario(step, "two drivers at once, --overwrite", "-", overwrite_beside) for step in ALL]
     found.append(Scenario(TEXT, "two drivers at once, other options", "-", two_plans))

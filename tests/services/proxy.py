@@ -71,6 +71,11 @@ class FaultProxy:
         return count
 
     @property
+    def faults(self) -> int:
+        """How many requests of a storm went wrong so far."""
+        return sum(self.seen[fault] for fault in ("503", "500", "cut-request", "cut-body", "slow-body"))
+
+    @property
     def endpoint(self) -> str:
         """The URL for clients."""
         return f"http://{LOOPBACK}:{self.port}"
