@@ -64,9 +64,9 @@ def _penalties(rows: int) -> np.ndarray:
 
 
 def _parts(writer: PartWriter, trained: Any, vectors: np.ndarray, parts: int) -> list[IndexFile]:
-    made = []
+    faiss, made = load_faiss(), []
     for number, rows in enumerate(np.array_split(np.arange(len(vectors)), parts)):
-        index = load_faiss().clone_index(trained)
+        index = faiss.deserialize_index(faiss.serialize_index(trained))  # older ones cannot clone all kinds
         index.add_with_ids(vectors[rows], rows)
         made.append(writer.write(index, number))
     return made

@@ -20,6 +20,7 @@ from clip_spark.index.build.truth import true_hits
 from clip_spark.index.build.tune import harder, tune
 from clip_spark.index.files.keys import is_exact
 from clip_spark.index.files.layout import Effort, IndexInfo, read_index
+from clip_spark.index.files.needed_faiss import check_faiss
 from clip_spark.index.open.parts import open_parts
 from clip_spark.runtime.session import SessionSource
 from clip_spark.runtime.tasks import map_items
@@ -53,6 +54,7 @@ def measure_own(get_spark: SessionSource, step: str, queries_uri: str, index_uri
     queries, (index, info) = read_manifest(queries_uri, "embeddings"), read_index(index_uri)
     if is_exact(info.key) or queries.rows == 0:
         return OwnRecall((), {"k": k, "recall": 1.0, "queries": 0, "lists": 0})
+    check_faiss(index_uri, info.key)
     spark = get_spark()
     deep = [depth for depth in DEPTHS if depth > k][:DEEPER]
     reader = VectorReader(dataset_files(queries, "embeddings"), info.dim)

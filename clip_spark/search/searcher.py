@@ -21,6 +21,7 @@ from clip_spark.errors import ClipSparkError, InputError, SpecError
 from clip_spark.index.files.calibration import Calibration
 from clip_spark.index.files.layout import Effort, IndexInfo, read_index
 from clip_spark.index.files.local_copy import verify_files
+from clip_spark.index.files.needed_faiss import check_faiss
 from clip_spark.index.files.one_encoder import check_same_encoder
 from clip_spark.index.files.pieces import Pieces
 from clip_spark.index.files.whole import open_pieces
@@ -47,6 +48,7 @@ class Searcher:
     """An open index with its records and, once a text or a picture is asked for, its encoder. Thread-safe."""
 
     def __init__(self, manifest: Manifest, info: IndexInfo, pieces: Pieces | None = None) -> None:
+        check_faiss(manifest.uri, info.key)
         self.manifest, self.info, self.pieces = manifest, info, pieces
         self.records = open_records(manifest.uri, info.records, info.columns, pieces)
         with ThreadPoolExecutor(1) as pool:  # both wait for the store
@@ -74,6 +76,7 @@ class Searcher:
 
         Raises:
             InputError: there is no index.
+            UserError: it needs a later Faiss.
             DatasetError: a file is missing or damaged.
         """
         manifest, info = read_index(uri)

@@ -17,6 +17,7 @@ from clip_spark.errors import InputError
 from clip_spark.index.files.faiss_library import inverted_of, load_faiss
 from clip_spark.index.files.layout import IndexInfo, read_index
 from clip_spark.index.files.local_copy import open_local
+from clip_spark.index.files.needed_faiss import check_faiss
 from clip_spark.index.open.parts import open_parts
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import read_removed
@@ -37,6 +38,7 @@ class Contents:
         self.manifest: Manifest
         self.info: IndexInfo
         self.manifest, self.info = read_index(uri)
+        check_faiss(uri, self.info.key)
         self.removed = frozenset(read_removed(self.manifest.uri))
         self._records = RecordReader(self.manifest.uri, self.info.records, self.info.columns)
         self._parts = open_parts(self.manifest.uri, self.info)

@@ -40,6 +40,7 @@ from clip_spark.index.change.opened_parts import emptied
 from clip_spark.index.files.keys import is_exact, lists_of
 from clip_spark.index.files.layout import IndexInfo, check_files
 from clip_spark.index.files.local_copy import open_local
+from clip_spark.index.files.needed_faiss import check_faiss
 from clip_spark.index.files.one_encoder import check_same_encoder
 from clip_spark.index.files.part_writer import PartWriter
 from clip_spark.index.open.parts import open_parts
@@ -74,6 +75,7 @@ def append_embeddings(get_spark: SessionSource, spec: IndexSpec) -> Manifest:
 def add_sets(get_spark: SessionSource, spec: IndexSpec, sets: Sequence[Manifest]) -> Manifest:
     """*Driver.* Add what is new of some sets; errors are those of `append_embeddings`."""
     head, manifest, info = begin_change(spec.output)
+    check_faiss(head.uri, info.key)
     if not is_exact(info.key) and not lists_of(info.key):
         raise InputError(
             f"'{spec.output}' was made by another tool as {info.key}, to which nothing can be appended. "

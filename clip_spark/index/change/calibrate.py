@@ -12,6 +12,7 @@ from clip_spark.datasets.tables import Table
 from clip_spark.index.build.calibrate import Calibrator, calibration_tables, check_queries
 from clip_spark.index.change.generation import begin_change, new_generation, switch
 from clip_spark.index.files.layout import read_index
+from clip_spark.index.files.needed_faiss import check_faiss
 from clip_spark.index.specs import CalibrateSpec
 from clip_spark.runtime.session import SessionSource
 
@@ -27,6 +28,7 @@ def calibrate_index(get_spark: SessionSource, spec: CalibrateSpec) -> list[Table
         OutputError: another writer was quicker.
     """
     head, manifest, info = begin_change(spec.index)
+    check_faiss(head.uri, info.key)
     queries = read_manifest(spec.queries, "embeddings")
     check_queries(info, queries)
     check_apart(head.uri, {"queries": queries.as_input()})

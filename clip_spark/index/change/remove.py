@@ -17,6 +17,7 @@ from clip_spark.index.change.compact import check_erasable, compact
 from clip_spark.index.change.generation import begin_change
 from clip_spark.index.change.verify import verify_erased
 from clip_spark.index.files.layout import IndexInfo, read_index
+from clip_spark.index.files.needed_faiss import check_faiss
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.removals import merge_removed, take_down
 from clip_spark.index.open.selection import select_where
@@ -37,6 +38,8 @@ def remove_records(get_spark: SessionSource, spec: RemoveSpec) -> Table:
     head, manifest, info = begin_change(spec.index)
     if spec.compact:
         check_erasable(head.uri, info)
+    if spec.compact or spec.verify:
+        check_faiss(head.uri, info.key)
     asked = {*spec.ids, *_read_ids(spec.ids_file)}
     ids = _meant(asked, spec.where, manifest.uri, info)
     if not ids and (asked or spec.where):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clip_spark.errors import UserError
 from clip_spark.index.files.faiss_library import has_rabitq, load_faiss
 
 WITH_RABITQ = "faiss-cpu>=1.11"
@@ -16,3 +17,9 @@ def lacking(key: str) -> str:
     except ImportError:
         here = "there is no Faiss here"
     return here and f"needs {WITH_RABITQ}, and {here}"
+
+
+def check_faiss(index_uri: str, key: str) -> None:
+    """*Worker.* Raise UserError where the Faiss here cannot read the parts of an index: they would seem damaged."""
+    if lacks := lacking(key):
+        raise UserError(f"The index '{index_uri}' ({key}) {lacks}; install that wherever the index is opened.")
