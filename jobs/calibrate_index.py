@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from clip_spark.commands.console import command_main, show_table, spark_source
+from clip_spark.commands.console import command_main, show_found, spark_source
 from clip_spark.commands.options import RunOptions
 from clip_spark.index.specs import CalibrateSpec
 
@@ -16,8 +16,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work(spec: CalibrateSpec, options: RunOptions) -> None:
         from clip_spark.index.change.calibrate import calibrate_index
 
-        for table in calibrate_index(spark_source("calibrate-index", options), spec):
-            show_table(table)
+        tables = calibrate_index(spark_source("calibrate-index", options), spec)
+        show_found("calibrate-index", options, tables)
 
     return command_main("calibrate-index", argv, work)
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from clip_spark.analysis.exported_tags.spec import ExportTagsSpec
-from clip_spark.commands.console import command_main, show_table, spark_source
+from clip_spark.commands.console import command_main, show_found, spark_source
 from clip_spark.commands.options import RunOptions
 
 
@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work(spec: ExportTagsSpec, options: RunOptions) -> None:
         from clip_spark.analysis.exported_tags.step import export_tags
 
-        show_table(export_tags(spark_source("export-tags", options), spec))
+        show_found("export-tags", options, [export_tags(spark_source("export-tags", options), spec)])
 
     return command_main("export-tags", argv, work)
 

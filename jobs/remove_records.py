@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from clip_spark.commands.console import command_main, show_table, spark_source
+from clip_spark.commands.console import command_main, show_found, spark_source
 from clip_spark.commands.options import RunOptions
 from clip_spark.index.specs import RemoveSpec
 
@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work(spec: RemoveSpec, options: RunOptions) -> None:
         from clip_spark.index.change.remove import remove_records
 
-        show_table(remove_records(spark_source("remove-records", options), spec))
+        show_found("remove-records", options, [remove_records(spark_source("remove-records", options), spec)])
 
     return command_main("remove-records", argv, work)
 

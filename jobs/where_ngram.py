@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from clip_spark.commands.console import command_main, show_table
+from clip_spark.commands.console import command_main, show_found
 from clip_spark.commands.options import RunOptions
 from clip_spark.texts.ngrams.examples.spec import WhereSpec
 
@@ -13,11 +13,10 @@ from clip_spark.texts.ngrams.examples.spec import WhereSpec
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, look up, show; returns the exit status."""
 
-    def work(spec: WhereSpec, _: RunOptions) -> None:
+    def work(spec: WhereSpec, options: RunOptions) -> None:
         from clip_spark.texts.ngrams.examples.where import where_ngram
 
-        for table in where_ngram(spec).tables():
-            show_table(table, cut=True)
+        show_found("where-ngram", options, where_ngram(spec).tables(), cut=True)
 
     return command_main("where-ngram", argv, work)
 

@@ -153,6 +153,33 @@ def show_result(job: Command, spec: Any, manifest: Manifest, options: RunOptions
         say(f"Next: {following}")
 
 
+def show_found(
+    command: str, options: RunOptions, tables: Sequence[Table] = (), said: str = "", *, cut: bool = False
+) -> None:
+    """*Driver.* What a command found that makes no dataset: tables, and a sentence; with --json one line of both.
+
+    Args:
+        command: its name.
+        options: whether it is for a program.
+        tables: what to draw.
+        said: the sentence, if there is one.
+        cut: as of `show_table`.
+    """
+    if options.json:
+        event = {"event": "report", "command": command, "tables": reports.as_plain(tables), "said": said}
+        say_json(json.dumps(event, ensure_ascii=False, default=_number))
+        return
+    for table in tables:
+        show_table(table, cut)
+    if said:
+        say(said)
+
+
+def _number(value: Any) -> Any:
+    """*Pure.* numpy's numbers as Python's."""
+    return value.item()
+
+
 def read_report(manifest: Manifest) -> dict[str, Any]:
     """*Driver.* The dataset's `report.json`."""
     return storage.read_json(manifest.locate(REPORT))

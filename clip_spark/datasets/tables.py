@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,14 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[Any, ...]]
+
+
+def as_plain(tables: Iterable[Table]) -> list[dict[str, Any]]:
+    """*Pure.* The same for JSON: of each table its title, and each row by its columns."""
+    return [
+        {"title": table.title, "rows": [dict(zip(table.columns, row, strict=True)) for row in table.rows]}
+        for table in tables
+    ]
 
 
 def overview(report: dict[str, Any]) -> Table:
