@@ -10,18 +10,12 @@ import numpy as np
 
 from clip_spark.errors import DatasetError
 from clip_spark.index.build.choose_key import SCANNED_WHOLE
-from clip_spark.index.files.faiss_library import (
-    FEW_QUERIES,
-    inverted_of,
-    load_faiss,
-    search_preassigned,
-    start_no_threads,
-    transformed,
-)
+from clip_spark.index.files.faiss_library import inverted_of, load_faiss, start_no_threads
 from clip_spark.index.files.layout import Effort, IndexFile, IndexInfo, SearchSettings
 from clip_spark.index.files.local_copy import ADVICE, open_local
-from clip_spark.index.files.shapes import is_graph, reach, transforms_of
+from clip_spark.index.files.shapes import is_graph, reach
 from clip_spark.index.open.effort import choose_effort, deeper
+from clip_spark.index.open.inverted_lists import InvertedLists, list_parameters
 from clip_spark.index.open.listed_parts import ListedParts, ListedVectors
 from clip_spark.index.open.piece_vectors import open_vectors
 from clip_spark.index.open.removals import NOTHING, Removals, Removed
@@ -51,14 +45,12 @@ class PartSet:
         from_parts = ListedVectors(self.indexes, listed) if listed else PartVectors(self.indexes, self.rows)
         self.vectors = store or from_parts
         self._removals = removals
-        # downcast, for Python's wrapper of the base class cannot search
-        self._inverted = [inverted_of(index) for index in self.indexes]
-        self._several_steps = len(self.indexes) > 1 or any(transforms_of(index) for index in self.indexes[:1])
+        in_lists = bool(self.indexes) and inverted_of(self.indexes[0]) is not None
+        self._lists = InvertedLists(self.indexes, listed) if in_lists else None
         # Not of methods: a cache in a circle with its owner would keep all files open until a garbage collection, and
         # a Spark worker freezes what it holds.
         self._without = lru_cache(8)(partial(_subtract, self.rows))
         self._unfiltered = lru_cache(8)(partial(_parameters, self.indexes))
-        self._unfiltered_lists = lru_cache(8)(partial(_list_parameters, self._inverted))
         self._efforts = lru_cache(64)(partial(choose_effort, info.efforts, info.settings))
         self._reach = reach(self.indexes[0]) if self.indexes else 0
 
@@ -94,9 +86,8 @@ class PartSet:
         if self.store is not None:
             self.store.close()
         self.indexes.clear()
-        self._inverted.clear()
+        self._lists = None
         self._unfiltered.cache_clear()
-        self._unfiltered_lists.cache_clear()
 
     def search(
         self,
@@ -174,39 +165,15 @@ class PartSet:
     def _search_parts(
         self, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
     ) -> tuple[np.ndarray, np.ndarray]:
-        if self._listed is not None:
+        if self._lists is None:
+            chosen = self._unfiltered(settings) if selector is None else _parameters(self.indexes, settings, selector)
+            found = [index.search(queries, k, params=one) for index, one in zip(self.indexes, chosen, strict=True)]
+        elif self._listed is None:
+            found = self._lists.search(queries, k, settings, selector)
+        else:
             with self._listed.pieces.reading():
-                return merge(self._search_lists(queries, k, settings, selector), k)
-        once = self._several_steps and len(queries) <= FEW_QUERIES
-        if once and self._inverted[0] is not None:
-            return merge(self._search_lists(queries, k, settings, selector), k)
-        chosen = self._unfiltered(settings) if selector is None else _parameters(self.indexes, settings, selector)
-        return merge([self._search_part(*each, queries, k) for each in zip(self.indexes, chosen, strict=True)], k)
-
-    def _search_lists(
-        self, queries: np.ndarray, k: int, settings: SearchSettings, selector: Any
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Queries are rotated and the lists to look into are found once, for all parts share one coarse quantizer.
-
-        Not for a batch of parts that are here: Faiss divides one among threads where each part does all of its search,
-        but not here. Of parts that are not, those lists are fetched first.
-        """
-        chosen = (
-            self._unfiltered_lists(settings)
-            if selector is None
-            else _list_parameters(self._inverted, settings, selector)
-        )
-        queries = transformed(self.indexes[0], queries)
-        coarse, lists = self._inverted[0].quantizer.search(queries, chosen[0].nprobe, params=chosen[0].quantizer_params)
-        if self._listed is not None:
-            self._listed.fill(lists)
-        return [
-            self._as_cosines(*search_preassigned(index, queries, k, lists, coarse, each))
-            for index, each in zip(self._inverted, chosen, strict=True)
-        ]
-
-    def _search_part(self, index: Any, chosen: Any, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        return self._as_cosines(*index.search(queries, k, params=chosen))
+                found = self._lists.search(queries, k, settings, selector)
+        return merge([self._as_cosines(*part) for part in found], k)
 
     def _as_cosines(self, scores: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.metric == "l2":  # of unit vectors: |a - b|^2 = 2 - 2 cos
@@ -223,11 +190,6 @@ def _subtract(rows: int, selection: Selection | None, removed: Removed) -> Selec
 def _parameters(indexes: Sequence[Any], settings: SearchSettings, selector: Any = None) -> list[Any]:
     """*Worker.* One for each part; searches only read them, so threads may share them."""
     return [parameters(index, settings, selector) for index in indexes]
-
-
-def _list_parameters(inverted: Sequence[Any], settings: SearchSettings, selector: Any = None) -> list[Any]:
-    """*Worker.* The same for the lists inside of each part."""
-    return [inverted_parameters(lists, settings, selector) for lists in inverted]
 
 
 def merge(found: Sequence[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -251,20 +213,11 @@ def parameters(index: Any, settings: SearchSettings, selector: Any) -> Any:
         inner = parameters(faiss.downcast_index(index.index), settings, selector)
         return faiss.SearchParametersPreTransform(index_params=inner)
     if isinstance(index, faiss.IndexIVF):
-        return inverted_parameters(index, settings, selector)
+        return list_parameters(index, settings, selector)
     chosen = {} if selector is None else {"sel": selector}
     if isinstance(index, faiss.IndexHNSW):
         return faiss.SearchParametersHNSW(efSearch=max(1, min(settings.nprobe, index.ntotal)), **chosen)
     return faiss.SearchParameters(**chosen) if chosen else None
-
-
-def inverted_parameters(lists: Any, settings: SearchSettings, selector: Any) -> Any:
-    """*Worker.* The same for the inverted lists inside a part."""
-    faiss = load_faiss()
-    chosen = {} if selector is None else {"sel": selector}
-    if settings.ef:
-        chosen["quantizer_params"] = faiss.SearchParametersHNSW(efSearch=min(settings.ef, lists.nlist))
-    return faiss.SearchParametersIVF(nprobe=min(settings.nprobe, lists.nlist), **chosen)
 
 
 def open_parts(
