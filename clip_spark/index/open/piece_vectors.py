@@ -38,7 +38,7 @@ class PieceVectors(VectorStore):
         with self._pieces.reading():
             found = [(self._file(number), rows) for number, rows in wanted]
             self._pieces.fill(Wanted(file, rows * size, (rows + 1) * size) for file, rows in found)
-            return [_rows_of(file, self.dim)[rows] for file, rows in found]
+            return [_rows_of(file, self.dim).take(rows, axis=0) for file, rows in found]
 
 
 def _rows_of(file: PieceFile, dim: int) -> np.ndarray:

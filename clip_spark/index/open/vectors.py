@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clip_spark.index.files.faiss_library import inverted_of, load_faiss
+from clip_spark.index.files.halves import as_float32
 from clip_spark.index.files.layout import IndexFile
 from clip_spark.index.files.local_copy import open_local
 from clip_spark.index.files.shapes import keeps_vectors, transforms_of
@@ -42,7 +43,7 @@ class VectorStore:
         wanted, inverse = np.unique(positions, return_inverse=True)
         out = np.empty((len(wanted), self.dim), np.float32)
         for mine, rows in self._found(wanted):
-            out[mine] = rows
+            out[mine] = as_float32(rows)
         return out[inverse.reshape(-1)]
 
     def _found(self, positions: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
@@ -55,14 +56,14 @@ class VectorStore:
 
     def _read(self, wanted: Sequence[tuple[int, np.ndarray]]) -> Iterable[np.ndarray]:
         """Rows of files, (number of the file, int64 (m,)), as float16 (m, d)."""
-        return (self._open(number)[rows] for number, rows in wanted)
+        return (self._open(number).take(rows, axis=0) for number, rows in wanted)
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """All vectors: (position of the first, float32 (m, d)) with m <= BLOCK_ROWS."""
         for number, file in enumerate(self.files):
             for first in range(0, file.rows, BLOCK_ROWS):
                 block = self._block(number, first, min(first + BLOCK_ROWS, file.rows))
-                yield file.start + first, block.astype(np.float32)
+                yield file.start + first, as_float32(block)
 
     def _block(self, number: int, first: int, last: int) -> np.ndarray:
         """Rows of one file that lie together, as float16 (m, d); a view where the file is here."""
@@ -82,34 +83,30 @@ class VectorStore:
         rows, columns = np.nonzero(positions >= 0)
         for first in range(0, len(rows), RERANK_ROWS):
             row, column = rows[first : first + RERANK_ROWS], columns[first : first + RERANK_ROWS]
-            vectors = self._halves(positions[row, column])
-            for one, at in split(row, np.arange(len(row))):
-                scores[one, column[at]] = _products(vectors[at[0] : at[-1] + 1], queries[one])
+            wanted = positions[row, column]
+            order = np.argsort(wanted)
+            row, column = row[order], column[order]
+            for mine, vectors in self._found(wanted[order]):
+                scores[row[mine], column[mine]] = _products(vectors, queries, row[mine])
         return scores
 
-    def _halves(self, positions: np.ndarray) -> np.ndarray:
-        """Vectors at positions (int64, any order) as they are kept, float16 (m, d)."""
-        order = np.argsort(positions)
-        out = np.empty((len(positions), self.dim), np.float16)
-        for mine, rows in self._found(positions[order]):
-            out[order[mine]] = rows
-        return out
 
-
-def _products(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """*Pure.* Inner products with float16 vectors (m, d), float32 (m,), by one thread; what is converted stays in the
-    caches."""
-    starts = range(0, len(vectors), CACHED_ROWS)
-    return np.concatenate(
-        [np.einsum("md,d->m", vectors[at : at + CACHED_ROWS].astype(np.float32), query) for at in starts]
-    )
+def _products(vectors: np.ndarray, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """*Pure.* Inner products of float16 vectors (m, d), each with the query in a row (int64 (m,)), float32 (m,), by one
+    thread; what is converted stays in the caches."""
+    found = np.empty(len(vectors), np.float32)
+    for first in range(0, len(vectors), CACHED_ROWS):
+        some = slice(first, first + CACHED_ROWS)
+        np.einsum("md,md->m", as_float32(vectors[some]), queries[rows[some]], out=found[some])
+    return found
 
 
 def _open_file(index_uri: str, files: Sequence[IndexFile], dim: int, number: int) -> np.ndarray:
     file = files[number]
 
     def map_file(path: str) -> np.ndarray:
-        return np.memmap(path, np.float16, "r", shape=(file.rows, dim))
+        mapped = np.memmap(path, np.float16, "r", shape=(file.rows, dim))
+        return np.asarray(mapped)  # rows of a memmap are memmaps, and making one takes longer than reading a row
 
     return open_local(index_uri, file, map_file)
 
