@@ -23,7 +23,6 @@ from clip_spark.storage.files import (
     list_files,
     name,
     open_read,
-    open_write,
     read_bytes,
     read_json,
     remove_empty_folders,
@@ -31,13 +30,12 @@ from clip_spark.storage.files import (
     remove_tree,
     sha256_of,
     unpack,
-    write_bytes,
-    write_json,
 )
 from clip_spark.storage.listing import BROKEN_LINK
 from clip_spark.storage.ranges import ByteRange, read_ranges
 from clip_spark.storage.small_texts import decode_text, read_text
 from clip_spark.storage.stores import is_web
+from clip_spark.storage.writes import open_write, write_bytes, write_json
 
 __all__ = [
     "BROKEN_LINK",

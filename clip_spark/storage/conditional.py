@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from clip_spark.errors import StorageError
-from clip_spark.storage.files import TEMPORARY, absolute, exists, filesystem, is_local, read_bytes, rename, write_bytes
+from clip_spark.storage.files import TEMPORARY, absolute, exists, filesystem, is_local, read_bytes
 from clip_spark.storage.stores import clear_disk_errors, clear_errors
+from clip_spark.storage.writes import rename, write_bytes
 
 LOCK_SECONDS = 60.0
 """A lock file as old as this belongs to a process that died: what is done under it takes milliseconds."""

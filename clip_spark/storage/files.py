@@ -1,7 +1,7 @@
 """*Anywhere.* The only module that knows fsspec: URIs in, bytes out.
 
 A URI is a local path, `file://`, `s3://`, `gs://` or anything else that fsspec opens, also chained
-(`tar://a.jpg::s3://bucket/0.tar`). Every write is atomic: a reader sees the whole file or none.
+(`tar://a.jpg::s3://bucket/0.tar`). What is written comes by `writes` and `conditional`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from fsspec.compression import compr
 from fsspec.core import OpenFile, url_to_fs
 from fsspec.registry import registry as loaded_clients
 
-from clip_spark.errors import DatasetError, InputError, StorageError, nearest
+from clip_spark.errors import DatasetError, InputError, nearest
 from clip_spark.storage.listing import walk
 from clip_spark.storage.stores import (
     clear_disk_errors,
@@ -224,83 +223,6 @@ def read_json(uri: str) -> Any:
         return json.loads(read_bytes(uri))
     except ValueError as error:
         raise DatasetError(f"'{uri}' is not valid JSON ({error}); delete it and run the job again.") from error
-
-
-@contextmanager
-def open_write(uri: str) -> Iterator[IO[bytes]]:
-    """*Anywhere.* A writable binary file that appears under its name when the block ends without an error.
-
-    Local: a temporary name in the same folder, synced, then renamed. Object stores: one put, or a multipart
-    upload that is completed at the end and aborted on an error.
-    """
-    if is_local(uri):
-        with _open_write_local(absolute(uri)) as stream:
-            yield stream
-        return
-    with clear_errors(uri, "written"):
-        yield from _open_write_object(uri)
-
-
-def _open_write_object(uri: str) -> Iterator[IO[bytes]]:
-    fs, path = filesystem(uri)
-    stream = fs.open(path, "wb")
-    try:
-        yield stream
-        stream.close()
-    except BaseException:
-        with suppress(Exception):  # the first error is the one to report
-            stream.discard()
-        stream.closed = True  # no completion at garbage collection
-        raise
-
-
-def _temporary_name(base: str) -> str:
-    """Cut where the whole would be longer than the 255 bytes that file systems take."""
-    short = os.fsdecode(os.fsencode(base)[:200])
-    return f".{short}.{uuid.uuid4().hex}{TEMPORARY}"
-
-
-@contextmanager
-def _open_write_local(path: str) -> Iterator[IO[bytes]]:
-    folder, base = os.path.split(path)
-    # A leading dot and a foreign suffix: embedding-reader globs **/*.parquet and must not see it.
-    temporary = os.path.join(folder, _temporary_name(base))
-    with clear_disk_errors(path, "written"):
-        try:
-            os.makedirs(folder, exist_ok=True)
-            with open(temporary, "wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            rename(temporary, path)
-        except BaseException:
-            with suppress(OSError):  # the first error is the one to report
-                os.remove(temporary)
-            raise
-
-
-def rename(temporary: str, path: str) -> None:
-    """*Anywhere.* Give a finished file its name; raises StorageError if it was deleted meanwhile."""
-    try:
-        os.replace(temporary, path)
-    except FileNotFoundError as error:  # `clean` takes what looks abandoned
-        raise StorageError(f"'{path}' was deleted while it was written; run the same command again.") from error
-
-
-def write_bytes(uri: str, data: bytes) -> None:
-    """*Anywhere.* Write a whole small file atomically; one request on an object store."""
-    if is_local(uri):
-        with _open_write_local(absolute(uri)) as stream:
-            stream.write(data)
-        return
-    fs, path = filesystem(uri)
-    with clear_errors(uri, "written"):
-        fs.pipe_file(path, data)
-
-
-def write_json(uri: str, value: Any) -> None:
-    """*Anywhere.* Write a JSON file atomically, keys in the order given."""
-    write_bytes(uri, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def remove_tree(uri: str) -> None:

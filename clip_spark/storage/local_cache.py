@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from clip_spark.errors import InputError
-from clip_spark.storage.files import TEMPORARY, FileInfo, name, open_read, write_json
+from clip_spark.storage.files import TEMPORARY, FileInfo, name, open_read
+from clip_spark.storage.writes import write_json
 
 CACHE_VARIABLE = "CLIP_SPARK_CACHE"
 CHUNK_BYTES = 8 << 20

@@ -16,7 +16,7 @@ from clip_spark.datasets import retire
 from clip_spark.datasets.manifest import read_manifest
 from clip_spark.datasets.run import begin_run
 from clip_spark.errors import StorageError
-from clip_spark.storage import files
+from clip_spark.storage import writes
 from tests.helpers_datasets import finished, plan_of, write_shard
 
 DAY = 24 * 3600.0
@@ -70,14 +70,14 @@ def test_a_disk_that_is_full_at_any_byte_keeps_what_was_there_and_the_same_comma
     place = finished(tmp_path / "d").output
     old, failures = read_manifest(place), 0
     for room in range(0, 20_000, 500):
-        monkeypatch.setattr(files, "open", SmallDisk(room), raising=False)
+        monkeypatch.setattr(writes, "open", SmallDisk(room), raising=False)
         try:
             replace_it(place)
         except StorageError as error:
             failures += 1
             assert "No space left on device. Make room, then run the same command again" in str(error)
         finally:
-            monkeypatch.delattr(files, "open")
+            monkeypatch.delattr(writes, "open")
         if read_manifest(place) != old:
             break
         assert all(map(os.path.exists, (storage.join(place, path) for path in old.owned())))
