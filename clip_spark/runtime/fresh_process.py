@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing import current_process
 from multiprocessing.connection import Connection
 
 BEGIN = """
@@ -47,6 +48,7 @@ class FreshProcess:
                 start_new_session=True,  # Ctrl-C is ours, who end it
             )
         self.connection = Connection(ours.detach())
+        self.connection.send_bytes(bytes(current_process().authkey))
 
     def close(self, now: bool = False) -> str:
         """End it, in the middle of its work if `now`; waits for that, and says how it ended."""
@@ -69,4 +71,5 @@ def how_ended(exitcode: int) -> str:
 def begin(serve: Callable[[Connection], None], descriptor: int) -> None:
     """*Worker.* In the process: serve until the pipe is closed, or who asks is gone."""
     with Connection(descriptor) as asked, suppress(EOFError, ConnectionError):
+        current_process().authkey = asked.recv_bytes()  # torch shares tensors, an encoder's weights, by files of ours
         serve(asked)

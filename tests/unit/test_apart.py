@@ -10,13 +10,16 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clip_spark.errors import ClipSparkError, Rejected
 from clip_spark.runtime.child_process import Apart, Limits
 from clip_spark.runtime.fresh_process import how_ended
+from clip_spark.runtime.processes import Processes
 
 
 def length(text: str) -> int:
@@ -102,6 +105,19 @@ def test_a_script_runs_once_however_it_is_written(tmp_path: Path) -> None:
     )
     ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "runs\n-3\n", "")
+
+
+def weighed(weights: Any, factor: float) -> float:
+    """A function that needs a tensor."""
+    return float(factor * weights.sum())
+
+
+def test_a_function_takes_the_weights_of_a_model_along() -> None:
+    torch = pytest.importorskip("torch")
+    with Apart(partial(weighed, torch.ones(1000))) as work:
+        assert work(2.0) == 2000
+    with Processes(1) as process:
+        assert process.map(partial(weighed, torch.ones(1000)), [3.0], lambda: None) == [3000]
 
 
 def test_ends_are_named() -> None:
