@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -103,6 +105,35 @@ def test_no_search_asks_the_store_for_takedowns(index: str, monkeypatch: pytest.
     while before[0] in texts(searcher):
         assert time.monotonic() < end
     assert searcher.parts.outdated == ""
+
+
+ENDS_WHILE_OTHERS_WORK = """
+import sys, threading, time
+from clip_spark.index.open import removals
+removals.LOCAL_SECONDS = 0.01
+from clip_spark.search.searcher import Searcher
+searcher = Searcher.open(sys.argv[1])
+threading.Thread(target=time.sleep, args=(0.5,)).start()
+"""
+
+
+def test_a_process_that_ends_with_an_open_index_says_nothing(index: str) -> None:
+    """Its main thread is over while others still work, and Python starts no thread any more."""
+    done = subprocess.run([sys.executable, "-c", ENDS_WHILE_OTHERS_WORK, index], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_takedowns_are_looked_for_again_after_a_thread_could_not_start(
+    index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(uri: str) -> None:
+        raise RuntimeError("can't start new thread")
+
+    searcher = Searcher.open(index)
+    monkeypatch.setattr(removals, "takedowns", no_thread)
+    wait_until(lambda: searcher.parts.outdated == "takedowns cannot be read: can't start new thread")
+    monkeypatch.undo()
+    wait_until(lambda: searcher.parts.outdated == "")
 
 
 def test_a_search_in_a_mapped_file_starts_no_threads(tmp_path: Path) -> None:

@@ -73,7 +73,9 @@ class Removals:
                 stamp, ids = _read(self._uri, self._stamp)
                 if stamp != self._stamp:
                     self._now, self._stamp = Removed(self._records.find_all(ids)), stamp
-            except (OSError, ClipSparkError) as error:
+            except (OSError, ClipSparkError, RuntimeError) as error:  # RuntimeError: no thread can be started
+                if not threading.main_thread().is_alive():
+                    return  # the process ends and starts none any more; nobody is told who cannot act on it
                 if not self.outdated:
                     log.warning("takedowns of '%s' cannot be read since now (%s); the last known ones count",
                                 self._uri, error)  # fmt: skip
