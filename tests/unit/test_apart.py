@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import multiprocessing
 import os
 import signal
@@ -14,8 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from clip_spark.encoders import EncoderSpec, load_encoder
 from clip_spark.errors import ClipSparkError, Rejected
 from clip_spark.runtime.child_process import Apart, Limits
 from clip_spark.runtime.fresh_process import how_ended
@@ -118,6 +122,13 @@ def test_a_function_takes_the_weights_of_a_model_along() -> None:
         assert work(2.0) == 2000
     with Processes(1) as process:
         assert process.map(partial(weighed, torch.ones(1000)), [3.0], lambda: None) == [3000]
+
+
+def test_an_encoder_prepares_pictures_in_a_child_as_it_does_here() -> None:
+    encoder, stream = load_encoder(EncoderSpec("demo", "fp32")), io.BytesIO()
+    Image.new("RGB", (50, 40), (200, 30, 90)).save(stream, "PNG")
+    with Apart(encoder.prepare) as work:
+        np.testing.assert_array_equal(work(stream.getvalue()).values, encoder.prepare(stream.getvalue()).values)
 
 
 def test_ends_are_named() -> None:
