@@ -27,6 +27,7 @@ NOTEBOOK = ["anywidget>=0.9"]
 MCP = ["mcp>=2.3,<3", "httpx2"]  # the official SDK; its second generation has other names than the first
 DOWNLOAD = ["aiohttp>=3.10", "protego>=0.3"]  # protego reads robots.txt as RFC 9309 has it
 HF = ["transformers"]  # tokens of SigLIP, CLIPA and multilingual models, and towers of the last
+ONNX = ["onnxruntime>=1.20", "onnx>=1.17", "onnxscript>=0.5", "torch>=2.7"]  # only for `embed-images --backend onnx`
 TSNE = ["openTSNE>=1.0"]
 UMAP = ["umap-learn>=0.5.7"]  # brings numba and llvmlite, 200 MB: only where --method umap is wanted
 LANCEDB = ["lancedb>=0.20"]  # only for `publish --layout lancedb`
@@ -83,6 +84,7 @@ setup(
         "spark": SPARK,
         "encode": ENCODE,
         "hf": HF,
+        "onnx": ONNX,
         "pictures": PICTURES,
         "index": INDEX,
         "autofaiss": AUTOFAISS,
@@ -98,7 +100,7 @@ setup(
         "lancedb": LANCEDB,
         "usearch": USEARCH,
         "all": SPARK + ENCODE + INDEX + WEB + PLOT + S3 + DELTA + DOWNLOAD + TSNE,
-        "test": TEST + TEST_WEB + PICTURES + NOTEBOOK + MCP + HF + LANCEDB + USEARCH,
+        "test": TEST + TEST_WEB + PICTURES + NOTEBOOK + MCP + HF + ONNX + LANCEDB + USEARCH,
         "check": CHECK,
         "bench": BENCH,
         "fuzz": ["schemathesis"],

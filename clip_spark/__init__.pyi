@@ -314,6 +314,7 @@ def embed_images(
     output: Text,
     model: Text = "demo",
     precision: Text = "auto",
+    backend: Text = "torch",
     orientation: Text = "apply",
     background: Text = "white",
     image_column: Text = "",
@@ -333,6 +334,7 @@ def embed_images(
         output: folder of the dataset to write.
         model: demo, ARCH:PRETRAINED, ARCH:/path/to/weights, or an OpenAI name like ViT-B/32.
         precision: auto, fp32, bf16, fp16 or tf32 (GPUs); auto is the fastest that the first task measures, with a cosine to fp32 of 0.999 and more, and all tasks follow it; int8 is faster on most CPUs, but not exact; fastest is int8 if it gains and keeps a cosine of 0.999 on some of these pictures, else auto.
+        backend: what computes pictures: torch, or onnx (ONNX Runtime, fp32 on CPUs; needs 'clip-spark[onnx]').
         orientation: apply (turn photographs as their EXIF tag says) or ignore (as open_clip does).
         background: under transparent pixels: white, black, RRGGBB, or open_clip, which shows what colours lie below them.
         image_column: column of parquet files that holds pictures or their paths; empty finds it.

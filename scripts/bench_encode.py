@@ -23,6 +23,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 from figures import save_figures  # noqa: E402
 
-OURS = {"ours": "fp32", "ours-auto": "auto", "ours-bf16": "bf16", "ours-fp16": "fp16", "ours-int8": "int8"}
-"""Our engines and their precisions; int8 is for pictures only. `ours` is what the others are compared with."""
+OURS = {
+    "ours": "fp32",
+    "ours-auto": "auto",
+    "ours-bf16": "bf16",
+    "ours-fp16": "fp16",
+    "ours-int8": "int8",
+    "ours-onnx": "fp32",
+}
+"""Our engines and their precisions. `ours` is what the others are compared with."""
+OF_PICTURES = ("ours-int8", "ours-onnx")
 BARE = {"bare": "fp32", "bare-bf16": "bf16"}
 """The model's own pass, in two precisions."""
 ENGINES = (*OURS, *BARE, "clip-retrieval")
@@ -119,7 +128,7 @@ def measure_all(work: Path, options: argparse.Namespace) -> list[dict[str, Any]]
     results = []
     for round_ in range(options.rounds):
         for modality in options.modalities.split(","):
-            chosen = [engine for engine in engines if modality == "image" or engine != "ours-int8"]
+            chosen = [engine for engine in engines if modality == "image" or engine not in OF_PICTURES]
             for engine in chosen:
                 figures = run_process(engine, modality, work, options)
                 samples = figures.pop("samples")
@@ -168,7 +177,8 @@ def run_here(engine: str, modality: str, work: Path, options: argparse.Namespace
     """Seconds and CPU seconds of our encoder, or of the bare model, in this process."""
     from clip_spark.encoders import EncoderSpec, load_encoder
 
-    encoder = load_encoder(EncoderSpec(f"ViT-B-32:{work / 'b32.pt'}", (OURS | BARE)[engine]), "cpu")
+    spec = EncoderSpec(f"ViT-B-32:{work / 'b32.pt'}", (OURS | BARE)[engine])
+    encoder = load_encoder(replace(spec, backend="onnx" if engine == "ours-onnx" else "torch"), "cpu")
     import torch
 
     torch.set_num_threads(options.threads)

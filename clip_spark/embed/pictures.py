@@ -26,7 +26,7 @@ from clip_spark.embed.picture_growth import grow_pictures, sources_of, typed_as_
 from clip_spark.embed.picture_stream import encode_pictures, prepared_pictures
 from clip_spark.embed.specs import FASTEST, EmbedImagesSpec
 from clip_spark.embed.task import ENCODER, EncodeTask, Usage, timed, write_rows
-from clip_spark.encoders import check_model
+from clip_spark.encoders import check_backend, check_model
 from clip_spark.pictures.columns import address_column, check_picture_column, metadata_columns
 from clip_spark.pictures.find import LEAST_FILES, FoundPictures, PictureShard, find_pictures, plan_shards
 from clip_spark.pictures.records import MetadataColumn, misfits, records_schema, records_table
@@ -86,6 +86,7 @@ def plan_tasks(spec: EmbedImagesSpec) -> Planned:
 
 def _plan(spec: EmbedImagesSpec) -> tuple[FoundPictures, Planned]:
     check_model(spec.model, spec.encoder.precision)
+    check_backend(spec.backend)
     found = find_pictures(spec.images, spec.image_column)
     shards = plan_shards(found, spec.shard_rows)
     check_picture_column(shards, spec.image_column)

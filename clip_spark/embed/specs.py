@@ -31,7 +31,7 @@ PICTURE_PRECISION_HELP = (
     f"{PRECISION_HELP}; int8 is faster on most CPUs, but not exact; fastest is int8 if it gains and keeps a cosine of "
     "0.999 on some of these pictures, else auto"
 )
-
+BACKEND_HELP = "what computes pictures: torch, or onnx (ONNX Runtime, fp32 on CPUs; needs 'clip-spark[onnx]')"
 PRICE_HELP = "what the cluster costs in an hour, in any currency; the result then says the cost of a million rows"
 
 
@@ -94,6 +94,7 @@ class EmbedImagesSpec(Spec):
     )
     model: str = option(MODEL_HELP, "demo")
     precision: str = option(PICTURE_PRECISION_HELP, "auto")
+    backend: str = option(BACKEND_HELP, "torch", later=True)
     orientation: str = option("apply (turn photographs as their EXIF tag says) or ignore (as open_clip does)", "apply")
     background: str = option(
         "under transparent pixels: white, black, RRGGBB, or open_clip, which shows what colours lie below them", "white"
@@ -117,6 +118,8 @@ class EmbedImagesSpec(Spec):
         check_not_empty("images", self.images)
         check_at_least("max-rejects", self.max_rejects, 0)
         check_choice("precision", self.precision, (*PRECISIONS, FASTEST))
+        if self.precision == FASTEST and self.backend == "onnx":
+            raise SpecError("--backend onnx computes in fp32; leave out --precision fastest, or --backend.")
         self.encoder  # noqa: B018 - a model or background that does not exist is refused here
         check_at_least("batch-size", self.batch_size, 0)
         check_at_least("shard-rows", self.shard_rows, 0)
@@ -126,4 +129,4 @@ class EmbedImagesSpec(Spec):
     def encoder(self) -> EncoderSpec:
         """The encoder's part; `fastest` begins as `auto`."""
         precision = "auto" if self.precision == FASTEST else self.precision
-        return EncoderSpec(self.model, precision, Look(self.orientation, self.background))
+        return EncoderSpec(self.model, precision, Look(self.orientation, self.background), self.backend)

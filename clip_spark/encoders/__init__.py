@@ -17,7 +17,7 @@ from clip_spark.encoders.spec import EncoderSpec
 if TYPE_CHECKING:
     from clip_spark.encoders.protocol import Encoder
 
-__all__ = ["EncoderSpec", "check_model", "load_encoder", "load_encoder_like", "load_query_texts"]
+__all__ = ["EncoderSpec", "check_backend", "check_model", "load_encoder", "load_encoder_like", "load_query_texts"]
 
 _loaded: dict[tuple[EncoderSpec, str], Encoder] = {}
 
@@ -30,6 +30,14 @@ def check_model(model: str, precision: str = "auto") -> None:
             that has no such precision.
     """
     kind_of(model).check(model, precision)
+
+
+def check_backend(backend: str) -> None:
+    """*Driver.* Raises ModelError where the packages of what shall compute pictures are not installed."""
+    if backend == "onnx":
+        from clip_spark.encoders.onnx_export import check_packages
+
+        check_packages()
 
 
 def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:

@@ -32,6 +32,10 @@ class Kind:
 
 
 def _open_clip(spec: EncoderSpec, device: str) -> Encoder:
+    if spec.backend == "onnx":
+        from clip_spark.encoders.onnx_encoder import OnnxEncoder
+
+        return OnnxEncoder(spec, device)
     from clip_spark.encoders.open_clip import OpenClipEncoder
 
     return OpenClipEncoder(spec, device)

@@ -51,7 +51,7 @@ def load_model(model: str) -> LoadedModel:
     try:
         return _create(name, path)
     except Exception as error:
-        raise ModelError(f"The weights of '{model}' ({path}) cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(f"The weights of '{model}' ({path}) cannot be loaded: {first_line(error)}") from error
     finally:
         logging.getLogger("root").disabled = was_disabled
 
@@ -80,7 +80,7 @@ def _hub_weights(model: str, name: ModelName) -> str:
     except Exception as error:
         raise ModelError(
             f"The weights of '{model}' are not in the local cache and the model hub cannot be reached "
-            f"({_first_line(error)}). Fetch them once with network, or give a file: "
+            f"({first_line(error)}). Fetch them once with network, or give a file: "
             f"{name.architecture}:/path/to/weights."
         ) from error
 
@@ -140,6 +140,7 @@ def _plain(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """*Pure.* What an error of another library says, short enough for a sentence of ours."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:2])[:300] or type(error).__name__

@@ -113,9 +113,12 @@ class OpenClipEncoder(Encoder):
 
     def sample(self) -> np.ndarray:
         """Vectors of a few texts and pictures of noise, float32 (n, d)."""
+        return np.concatenate([self.encode_texts(SAMPLE_TEXTS), self.encode_pixels(self.sample_pixels())])
+
+    def sample_pixels(self) -> np.ndarray:
+        """A few prepared pictures of noise, uint8 (n, height, width, 3)."""
         shape = self.prepare(Image.new("RGB", (64, 64))).values.shape
-        pixels = np.random.default_rng(0).integers(0, 256, (SAMPLE_PICTURES, *shape), dtype=np.uint8)
-        return np.concatenate([self.encode_texts(SAMPLE_TEXTS), self.encode_pixels(pixels)])
+        return np.random.default_rng(0).integers(0, 256, (SAMPLE_PICTURES, *shape), dtype=np.uint8)
 
     def info(self) -> dict[str, Any]:
         """What an index remembers, ready for JSON."""

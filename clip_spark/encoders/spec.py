@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clip_spark.datasets.spec import check_choice, check_not_empty
+from clip_spark.errors import SpecError
 from clip_spark.pictures.look import Look
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "tf32", "int8")
+BACKENDS = ("torch", "onnx")
+"""What computes pictures."""
 LEAST_COSINE = 0.999
 """What a vector may differ by between two precisions that count as the same embedding."""
 LEAST_GAIN = 1.05
@@ -23,12 +26,17 @@ class EncoderSpec:
         precision: one of PRECISIONS; `auto` is what was measured to be the fastest that keeps the vectors;
             `tf32` is for GPUs, `int8` for pictures on CPUs.
         look: how pictures are turned and what is laid under them.
+        backend: one of BACKENDS; `onnx` computes pictures in fp32, on CPUs.
     """
 
     model: str = "demo"
     precision: str = "auto"
     look: Look = Look()
+    backend: str = "torch"
 
     def __post_init__(self) -> None:
         check_not_empty("model", self.model)
         check_choice("precision", self.precision, PRECISIONS)
+        check_choice("backend", self.backend, BACKENDS)
+        if self.backend == "onnx" and self.precision not in ("auto", "fp32"):
+            raise SpecError(f"--backend onnx computes in fp32; leave out --precision {self.precision}, or --backend.")
