@@ -10,7 +10,7 @@ import pytest
 
 from clip_spark.index.files.faiss_library import has_rabitq
 from clip_spark.index.files.layout import IndexFile, IndexInfo, SearchSettings
-from clip_spark.index.open import inverted_lists
+from clip_spark.index.open import side_by_side
 from clip_spark.index.open.parts import PartSet
 from clip_spark.index.open.selection import Selection
 from tests.helpers_embeddings import unit_vectors
@@ -80,7 +80,7 @@ def test_the_caller_keeps_its_number_of_threads() -> None:
 
 def test_a_few_queries_start_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     index = parts_of("IVF16,Flat", 2)
-    monkeypatch.setattr(inverted_lists, "ThreadPoolExecutor", None)
+    monkeypatch.setattr(side_by_side, "ThreadPoolExecutor", None)
     assert index.search(QUERIES[:15], K)[1].shape == (15, K)
     with pytest.raises(TypeError):
         index.search(QUERIES[:16], K)

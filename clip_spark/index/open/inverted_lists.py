@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from clip_spark.index.files.faiss_library import inverted_of, load_faiss, search_preassigned, transformed
 from clip_spark.index.files.layout import SearchSettings
 from clip_spark.index.open.listed_parts import ListedParts
+from clip_spark.index.open.side_by_side import side_by_side, thread_count
 
 QUERIES_PER_THREAD = 8
 """Fewer are searched sooner than a thread for them starts."""
@@ -47,7 +47,7 @@ class InvertedLists:
         if self._listed is not None:
             self._listed.fill(lists)
         look = partial(_look, self._parts, chosen, k)
-        threads = min(load_faiss().omp_get_max_threads(), len(queries) // QUERIES_PER_THREAD)
+        threads = min(thread_count(), len(queries) // QUERIES_PER_THREAD)
         return look(queries, nearness, lists) if threads < 2 else _divided(look, threads, queries, nearness, lists)
 
 
@@ -78,9 +78,7 @@ def _divided(look: Any, threads: int, queries: np.ndarray, nearness: np.ndarray,
     """*Worker.* The same by several threads, each with queries that lie near each other."""
     order = np.argsort(lists[:, 0], kind="stable")
     shares = np.array_split(order, threads)
-    alone = partial(load_faiss().omp_set_num_threads, 1)  # a thread's own number
-    with ThreadPoolExecutor(threads, initializer=alone) as pool:
-        found = list(pool.map(lambda mine: look(queries[mine], nearness[mine], lists[mine]), shares))
+    found = side_by_side(lambda mine: look(queries[mine], nearness[mine], lists[mine]), shares)
     back = np.argsort(order)
     return [
         (np.concatenate([scores for scores, _ in part])[back], np.concatenate([rows for _, rows in part])[back])

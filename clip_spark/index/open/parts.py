@@ -195,13 +195,14 @@ def _parameters(indexes: Sequence[Any], settings: SearchSettings, selector: Any 
 def merge(found: Sequence[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
     """*Pure.* The best k of several results per query; equal scores in the order of positions, so that the number of
     parts changes nothing."""
-    if len(found) == 1 and (found[0][0][:, 1:] < found[0][0][:, :-1]).all():  # sorted, and no two are equal
-        return found[0][0][:, :k], found[0][1][:, :k]
     scores = np.concatenate([part[0] for part in found], axis=1)
     positions = np.concatenate([part[1] for part in found], axis=1)
-    order = np.lexsort((positions, -scores), axis=1)[:, :k]
-    rows = np.arange(len(scores))[:, None]
-    return scores[rows, order], positions[rows, order]
+    best, where = scores[:, :k].copy(), positions[:, :k].copy()
+    unordered = np.flatnonzero((scores[:, 1:] >= scores[:, :-1]).any(axis=1))  # few of one part: Faiss has sorted them
+    order = np.lexsort((positions[unordered], -scores[unordered]), axis=1)[:, :k]
+    best[unordered] = np.take_along_axis(scores[unordered], order, axis=1)
+    where[unordered] = np.take_along_axis(positions[unordered], order, axis=1)
+    return best, where
 
 
 def parameters(index: Any, settings: SearchSettings, selector: Any) -> Any:

@@ -14,10 +14,11 @@ from clip_spark.index.files.layout import IndexFile
 from clip_spark.index.files.local_copy import open_local
 from clip_spark.index.files.shapes import keeps_vectors, transforms_of
 from clip_spark.index.open.records import OPEN_FILES, split
+from clip_spark.index.open.side_by_side import side_by_side
 
 BLOCK_ROWS = 16_384
 RERANK_ROWS = 8192
-"""Candidate vectors held at once, of one query or of several."""
+"""Candidate vectors that a thread holds at once, of one query or of several."""
 CACHED_ROWS = 256
 
 
@@ -81,13 +82,16 @@ class VectorStore:
         """
         scores = np.full(positions.shape, -np.inf, np.float32)
         rows, columns = np.nonzero(positions >= 0)
-        for first in range(0, len(rows), RERANK_ROWS):
+
+        def compare(first: int) -> None:
             row, column = rows[first : first + RERANK_ROWS], columns[first : first + RERANK_ROWS]
             wanted = positions[row, column]
             order = np.argsort(wanted)
             row, column = row[order], column[order]
             for mine, vectors in self._found(wanted[order]):
                 scores[row[mine], column[mine]] = _products(vectors, queries, row[mine])
+
+        side_by_side(compare, range(0, len(rows), RERANK_ROWS))
         return scores
 
 
