@@ -442,7 +442,7 @@ def main() -> None:
     elif options.action == "resident":
         print(json.dumps(resident(options.work, options.name)))
     elif options.action == "one":
-        print(json.dumps(one(options.name, options.work, memory)))
+        print(json.dumps(one(options.name, options.work, memory), default=float))
     else:
         results = run(options.work, options.candidates.split(","), options.limit, memory)
         show(results)
