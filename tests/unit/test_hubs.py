@@ -13,6 +13,7 @@ import pytest
 from clip_spark.datasets.manifest import read_manifest
 from clip_spark.errors import InputError, SpecError
 from clip_spark.index.build.build import build_index, preview
+from clip_spark.index.build.null_tables import _best_scores, about_nothing
 from clip_spark.index.build.penalties import PenaltyWriter, Piece
 from clip_spark.index.build.references import read_references
 from clip_spark.index.build.round_trip import RAW, weakest_of_good
@@ -23,6 +24,7 @@ from clip_spark.index.files.layout import IndexFile, IndexInfo, SearchSettings, 
 from clip_spark.index.files.local_copy import verify_files
 from clip_spark.index.open.meaning import ground, relevant
 from clip_spark.index.open.parts import MISSING
+from clip_spark.index.open.ranking import open_ranking
 from clip_spark.index.specs import CalibrateSpec, IndexSpec, RemoveSpec
 from clip_spark.search.hits import Wanted
 from clip_spark.search.searcher import Searcher
@@ -272,3 +274,15 @@ def test_where_nothing_is_corrected_no_vector_is_read(tmp_path: Path) -> None:
     info = IndexInfo({}, "text", DIM, "ip", "Flat", SearchSettings(), (missing,), references=(missing,))
     file, least = PenaltyWriter(str(tmp_path), "g", info, nearest=4, strength=0.0)((0, Piece(missing, 0, 5)))
     assert least == 0 and not np.fromfile(tmp_path / file.path, np.float16).any() and file.rows == 5
+
+
+def test_tables_of_an_exact_index_are_those_of_its_ranking(folder: Path) -> None:
+    """One pass over all vectors finds what a ranking does that looks at more and more candidates."""
+    remove_records(no_spark, RemoveSpec(index=str(folder / "index"), where="text like '%7 1'"))
+    searcher = opened(folder)
+    parts, ranking = searcher.parts, open_ranking(searcher.manifest.uri, searcher.info, searcher.parts)
+    assert ranking is not None and parts.live_rows < parts.rows
+    for k in (1, 20, parts.rows):
+        drawn = about_nothing(pictures[:240], np.random.default_rng(k))
+        found = _best_scores(parts, ranking, drawn, k)
+        np.testing.assert_allclose(found, ranking.search(drawn, k)[0], atol=1e-6)

@@ -6,10 +6,13 @@ lie, and means no item.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from clip_spark.index.build.exact import exact_hits
+from clip_spark.index.files.shapes import keeps_vectors
 from clip_spark.index.open.meaning import BEST, LEVELS, PLACES, PROBABILITIES, ground, own_best, relative
 from clip_spark.index.open.parts import PartSet
 from clip_spark.index.open.ranking import RankedParts
@@ -41,10 +44,33 @@ def null_tables(parts: PartSet, ranking: RankedParts | None, references: np.ndar
     pairs = np.quantile(relative(scores, best), 1 - np.array(PROBABILITIES))
     centre = vectors.mean(axis=0).round(5)
     drawn = about_nothing(references, random)
-    found = search(drawn, PLACES[-1])[0] - ground(drawn, centre, references)[:, None]
+    found = _best_scores(parts, ranking, drawn, PLACES[-1]) - ground(drawn, centre, references)[:, None]
     places = [place for place in PLACES if place <= found.shape[1] and np.isfinite(found[:, place - 1]).all()]
     nothing = [tuple(np.quantile(found[:, place - 1], LEVELS).round(5).tolist()) for place in places]
     return NullTables(tuple(pairs.round(5).tolist()), tuple(nothing), tuple(centre.tolist()))
+
+
+def _best_scores(parts: PartSet, ranking: RankedParts | None, queries: np.ndarray, k: int) -> np.ndarray:
+    """*Worker.* The k best scores of each query, float32 (n, k), falling.
+
+    A query about nothing is near no item, so that any of thousands may have the smallest penalty: a ranking looks at
+    more and more candidates. Where a search compares all vectors anyway one pass over them is enough, for a cosine less
+    a penalty is a product too: of vectors with the penalty as one more number.
+    """
+    complete = not parts.effort(k).settings.nprobe and keeps_vectors(parts.indexes[0])
+    if ranking is None or not complete:
+        return (ranking or parts).search(queries, k)[0]
+    live = parts.allowed(None)
+
+    def with_penalties() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for first, vectors in parts.vectors.blocks():
+            positions = first if isinstance(first, np.ndarray) else first + np.arange(len(vectors))
+            kept = np.arange(len(positions)) if live is None else np.flatnonzero(live.mask[positions])
+            penalties = ranking.penalties.take(positions[kept])
+            yield positions[kept], np.hstack([vectors[kept], -penalties])
+
+    asked = np.hstack([queries, np.ones((len(queries), 1), np.float32)])
+    return exact_hits(with_penalties(), asked, min(k, parts.live_rows))[0]
 
 
 def about_nothing(references: np.ndarray, random: np.random.Generator) -> np.ndarray:
