@@ -16,7 +16,7 @@ from clip_spark.datasets.spec import (
     one_or_more,
     option,
 )
-from clip_spark.encoders.spec import PRECISIONS, EncoderSpec
+from clip_spark.encoders.spec import PRECISIONS, EncoderSpec, check_backend_computes
 from clip_spark.errors import SpecError
 from clip_spark.pictures.look import Look
 
@@ -118,8 +118,7 @@ class EmbedImagesSpec(Spec):
         check_not_empty("images", self.images)
         check_at_least("max-rejects", self.max_rejects, 0)
         check_choice("precision", self.precision, (*PRECISIONS, FASTEST))
-        if self.precision == FASTEST and self.backend == "onnx":
-            raise SpecError("--backend onnx computes in fp32; leave out --precision fastest, or --backend.")
+        check_backend_computes(self.backend, self.precision)
         self.encoder  # noqa: B018 - a model or background that does not exist is refused here
         check_at_least("batch-size", self.batch_size, 0)
         check_at_least("shard-rows", self.shard_rows, 0)

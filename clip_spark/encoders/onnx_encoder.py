@@ -36,26 +36,21 @@ class OnnxEncoder(OpenClipEncoder):
                 f"--backend onnx is for CPUs, and this task has {device}; leave it out, torch is faster there."
             )
         super().__init__(replace(spec, precision="fp32"), device)
-        by_torch, shape = super().encode_pixels(pixels := self.sample_pixels()), pixels.shape[1:]
-        place = exported(self._model, self._preparer.normalise, shape, self._weights_sha256)
+        pixels = self.sample_pixels()
+        place = exported(self._model, self._preparer.normalise, pixels.shape[1:], self._weights_sha256)
         self._session = _session(place)
-        _check_same(self.encode_pixels(pixels), by_torch, place)
+        _check_same(self._pass(pixels).numpy(), super()._pass(pixels).numpy(), place)
 
     def info(self) -> dict[str, Any]:
         """As of the model, and what computed its pictures."""
         return {**super().info(), "backend": "onnx"}
 
-    def encode_pixels(self, pixels: np.ndarray, per_pass: int = 0) -> np.ndarray:
-        """Embed n >= 1 prepared pictures, uint8 (n, height, width, 3), float32 (n, d)."""
+    def _pass(self, pixels: np.ndarray) -> torch.Tensor:
+        """As torch's."""
         import torch
 
-        def forward(start: int, stop: int) -> torch.Tensor:
-            (vectors,) = self._session.run([VECTORS], {PIXELS: np.ascontiguousarray(pixels[start:stop])})
-            return torch.from_numpy(vectors)
-
-        self._pictures.request(per_pass)
-        with self._watch("forward"):
-            return self._pictures.run(len(pixels), lambda start, size: start + size, forward)
+        (vectors,) = self._session.run([VECTORS], {PIXELS: np.ascontiguousarray(pixels)})
+        return torch.from_numpy(vectors)
 
 
 def _session(place: Path) -> Any:

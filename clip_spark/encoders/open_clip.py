@@ -150,13 +150,16 @@ class OpenClipEncoder(Encoder):
 
     def encode_pixels(self, pixels: np.ndarray, per_pass: int = 0) -> np.ndarray:
         """Embed n >= 1 prepared pictures, uint8 (n, height, width, 3), float32 (n, d)."""
-        import torch
-
-        def forward(start: int, stop: int) -> torch.Tensor:
-            batch = torch.from_numpy(pixels[start:stop])
-            normalise, device, weights = self._preparer.normalise, self._forward.device, self._forward.weights
-            return self._forward(lambda: self._model.encode_image(normalise(batch.to(device)).to(weights)))
-
         self._pictures.request(per_pass)
         with self._watch("forward"):
-            return self._pictures.run(len(pixels), lambda start, size: start + size, forward)
+            return self._pictures.run(
+                len(pixels), lambda start, size: start + size, lambda start, stop: self._pass(pixels[start:stop])
+            )
+
+    def _pass(self, pixels: np.ndarray) -> torch.Tensor:
+        """One forward pass of prepared pictures: float32 (n, d), rows of length 1, on the device."""
+        import torch
+
+        batch = torch.from_numpy(pixels)
+        normalise, device, weights = self._preparer.normalise, self._forward.device, self._forward.weights
+        return self._forward(lambda: self._model.encode_image(normalise(batch.to(device)).to(weights)))

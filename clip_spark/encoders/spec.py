@@ -38,5 +38,10 @@ class EncoderSpec:
         check_not_empty("model", self.model)
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("backend", self.backend, BACKENDS)
-        if self.backend == "onnx" and self.precision not in ("auto", "fp32"):
-            raise SpecError(f"--backend onnx computes in fp32; leave out --precision {self.precision}, or --backend.")
+        check_backend_computes(self.backend, self.precision)
+
+
+def check_backend_computes(backend: str, precision: str) -> None:
+    """*Pure.* Refuse a precision that a backend has not, also one that only a step knows."""
+    if backend == "onnx" and precision not in ("auto", "fp32"):
+        raise SpecError(f"--backend onnx computes in fp32; leave out --precision {precision}, or --backend.")
