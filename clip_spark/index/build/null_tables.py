@@ -14,6 +14,7 @@ import numpy as np
 from clip_spark.index.build.exact import exact_hits
 from clip_spark.index.files.shapes import keeps_vectors
 from clip_spark.index.open.meaning import BEST, LEVELS, PLACES, PROBABILITIES, ground, own_best, relative
+from clip_spark.index.open.missed import all_blocks
 from clip_spark.index.open.parts import PartSet
 from clip_spark.index.open.ranking import RankedParts
 
@@ -63,8 +64,7 @@ def _best_scores(parts: PartSet, ranking: RankedParts | None, queries: np.ndarra
     live = parts.allowed(None)
 
     def with_penalties() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for first, vectors in parts.vectors.blocks():
-            positions = first if isinstance(first, np.ndarray) else first + np.arange(len(vectors))
+        for positions, vectors in all_blocks(parts):
             kept = np.arange(len(positions)) if live is None else np.flatnonzero(live.mask[positions])
             penalties = ranking.penalties.take(positions[kept])
             yield positions[kept], np.hstack([vectors[kept], -penalties])

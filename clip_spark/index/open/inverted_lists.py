@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import lru_cache, partial
 from typing import Any
 
@@ -43,12 +44,13 @@ class InvertedLists:
         chosen = self._unfiltered(settings) if selector is None else _all_parameters(self._parts, settings, selector)
         queries = transformed(self._first, queries)
         coarse = self._parts[0].quantizer
-        nearness, lists = coarse.search(queries, chosen[0].nprobe, params=chosen[0].quantizer_params)
-        if self._listed is not None:
-            self._listed.fill(lists)
         look = partial(_look, self._parts, chosen, k)
         threads = min(thread_count(), len(queries) // QUERIES_PER_THREAD)
-        return look(queries, nearness, lists) if threads < 2 else _divided(look, threads, queries, nearness, lists)
+        with nullcontext() if self._listed is None else self._listed.pieces.reading():
+            nearness, lists = coarse.search(queries, chosen[0].nprobe, params=chosen[0].quantizer_params)
+            if self._listed is not None:
+                self._listed.fill(lists)
+            return look(queries, nearness, lists) if threads < 2 else _divided(look, threads, queries, nearness, lists)
 
 
 def list_parameters(lists: Any, settings: SearchSettings, selector: Any = None) -> Any:

@@ -58,7 +58,7 @@ class Comparison:
 
     def steps(self) -> Iterator[None]:
         """Compare one block of vectors after the other."""
-        for positions, vectors in _blocks(self._parts):
+        for positions, vectors in all_blocks(self._parts):
             scores = self._queries @ vectors.T
             scores[scores == 0] = -np.inf  # the vectors of erased records are zeros
             if self._mask is not None:
@@ -109,8 +109,8 @@ class _Missed:
         return 1.0 - lost / true if true else 1.0
 
 
-def _blocks(parts: PartSet) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All vectors of an index: positions int64 (m,) and float32 (m, d), which is gone at the next block."""
+def all_blocks(parts: PartSet) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """*Worker.* All vectors of an index: positions int64 (m,) and float32 (m, d), which is gone at the next block."""
     if isinstance(parts.vectors, PartVectors):
         yield from parts.vectors.blocks()
         return

@@ -168,11 +168,8 @@ class PartSet:
         if self._lists is None:
             chosen = self._unfiltered(settings) if selector is None else _parameters(self.indexes, settings, selector)
             found = [index.search(queries, k, params=one) for index, one in zip(self.indexes, chosen, strict=True)]
-        elif self._listed is None:
-            found = self._lists.search(queries, k, settings, selector)
         else:
-            with self._listed.pieces.reading():
-                found = self._lists.search(queries, k, settings, selector)
+            found = self._lists.search(queries, k, settings, selector)
         return merge([self._as_cosines(*part) for part in found], k)
 
     def _as_cosines(self, scores: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
