@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from clip_spark.index.files.faiss_library import has_rabitq
-from clip_spark.index.files.layout import IndexFile, IndexInfo, SearchSettings
+from clip_spark.index.files.layout import SearchSettings
 from clip_spark.index.open import side_by_side
 from clip_spark.index.open.parts import PartSet
 from clip_spark.index.open.selection import Selection
 from tests.helpers_embeddings import unit_vectors
+from tests.helpers_lists import parts_in_lists
 
 ROWS, DIM, K = 3_000, 32, 10
 VECTORS, QUERIES = unit_vectors(ROWS, DIM, seed=1), unit_vectors(101, DIM, seed=2)
@@ -30,16 +31,7 @@ def three_threads() -> Iterator[None]:
 
 
 def parts_of(key: str, parts: int = 1, metric: str = "ip") -> PartSet:
-    kind = faiss.METRIC_INNER_PRODUCT if metric == "ip" else faiss.METRIC_L2
-    empty = faiss.index_factory(DIM, key, kind)
-    empty.train(VECTORS)
-    indexes = []
-    for rows in np.array_split(np.arange(ROWS), parts):
-        indexes.append(faiss.clone_index(empty))
-        indexes[-1].add_with_ids(VECTORS[rows], rows)
-    return PartSet(
-        indexes, IndexInfo({}, "image", DIM, metric, key, settings_of(key), (IndexFile("p", 0, ROWS, 1, "x"),))
-    )
+    return parts_in_lists(VECTORS, key, metric, parts, settings_of(key))
 
 
 def settings_of(key: str) -> SearchSettings:

@@ -10,8 +10,9 @@ from clip_spark.index.build.exact import exact_answers
 from clip_spark.index.build.list_ranks import ranks_among, ranks_of_true
 from clip_spark.index.build.questions import Questions, Reachable
 from clip_spark.index.build.tune import least_lists, tune
-from clip_spark.index.files.layout import IndexFile, IndexInfo, SearchSettings
+from clip_spark.index.files.layout import SearchSettings
 from clip_spark.index.open.parts import PartSet
+from tests.helpers_lists import parts_in_lists
 
 ROWS, DIM, LISTS, K, GOAL = 4_000, 16, 32, 10, 0.9
 RNG = np.random.default_rng(3)
@@ -20,15 +21,7 @@ VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
 
 
 def parts_of(key: str, metric: str = "ip", parts: int = 1) -> PartSet:
-    kind = faiss.METRIC_INNER_PRODUCT if metric == "ip" else faiss.METRIC_L2
-    empty = faiss.index_factory(DIM, key, kind)
-    empty.train(VECTORS)
-    indexes = []
-    for rows in np.array_split(np.arange(ROWS), parts):
-        indexes.append(faiss.clone_index(empty))
-        indexes[-1].add_with_ids(VECTORS[rows], rows)
-    files = (IndexFile("part", 0, ROWS, 1, "x"),)
-    return PartSet(indexes, IndexInfo({}, "image", DIM, metric, key, SearchSettings(), files))
+    return parts_in_lists(VECTORS, key, metric, parts)
 
 
 def questions(own: bool) -> Questions:
