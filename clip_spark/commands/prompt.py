@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from clip_spark.commands.console import complain, say
 from clip_spark.commands.inline_pictures import find_protocol
@@ -20,16 +22,43 @@ def run_prompt(spec: SearchSpec) -> None:
     with tempfile.TemporaryDirectory() as folder:
         session = Session.open(spec, find_protocol(os.environ), folder)
         say(summary(session.searcher, session.other))
-        with _history():
-            while (line := _read_line()) is not None:
-                if line and not _done(session, line):
+        with _history(), _Interrupts() as interrupts:
+            while (line := _read_line(interrupts)) is not None:
+                if line and not _done(interrupts, session, line):
                     break
 
 
-def _read_line() -> str | None:
+class _Interrupts:
+    """Ctrl-C ends a line or an answer, never the prompt: one between these, such as a second one, does nothing."""
+
+    def __enter__(self) -> _Interrupts:
+        self._wanted = False
+        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _interrupt(self, *_: object) -> None:
+        if self._wanted:
+            self._wanted = False
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def wanted(self) -> Iterator[None]:
+        """Within this it raises KeyboardInterrupt, once."""
+        try:
+            self._wanted = True
+            yield
+        finally:
+            self._wanted = False
+
+
+def _read_line(interrupts: _Interrupts) -> str | None:
     """The next line, empty where Ctrl-C has cleared it; None at the end."""
     try:
-        return input("> ").strip()
+        with interrupts.wanted():
+            return input("> ").strip()
     except KeyboardInterrupt:
         say("")
         return ""
@@ -38,10 +67,11 @@ def _read_line() -> str | None:
         return None
 
 
-def _done(session: Session, line: str) -> bool:
+def _done(interrupts: _Interrupts, session: Session, line: str) -> bool:
     """Run a line; false if it asks to leave."""
     try:
-        return session.run(line)
+        with interrupts.wanted():
+            return session.run(line)
     except ClipSparkError as error:
         complain(str(error))
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from PIL import Image
 from clip_spark import storage
 from clip_spark.analysis.exported_tags import in_file, iptc
 from clip_spark.analysis.exported_tags.beside import add_booru
-from clip_spark.analysis.exported_tags.edits import edit_of
+from clip_spark.analysis.exported_tags.edits import MEANWHILE, THERE, edit_of, make
 from clip_spark.analysis.exported_tags.spec import ExportTagsSpec
 from clip_spark.analysis.exported_tags.step import export_tags
 from clip_spark.analysis.exported_tags.xmp import DC, RDF, add_words
@@ -356,3 +356,17 @@ def test_an_edit_holds_only_what_differs(tmp_path: Path) -> None:
     assert found is not None and (found.start, found.before, found.after) == (10**6, b"", b"--")
     same = edit_of(str(tmp_path / "x"), b"aba", b"ababa")
     assert same is not None and len(same.before) == 0 and len(same.after) == 2
+
+
+@pytest.mark.parametrize(
+    ("wrote", "fate"), [(b"red fox\n", THERE), (b"mine\n", MEANWHILE)], ids=["the same", "a person"]
+)
+def test_a_file_that_comes_just_before_is_judged_by_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrote: bytes, fate: str
+) -> None:
+    place, real = str(tmp_path / "a.txt"), conditional.create_bytes
+    edit = edit_of(place, None, b"red fox\n")
+    assert edit is not None
+    monkeypatch.setattr(storage, "create_bytes", lambda uri, data: (real(uri, wrote), real(uri, data))[1])
+    assert make(str(tmp_path / "out"), [edit]) == {fate: 1}
+    assert storage.read_bytes(place) == wrote

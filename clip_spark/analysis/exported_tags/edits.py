@@ -133,10 +133,15 @@ def _make(output: str, edit: Edit) -> str:
     old = found or b""
     new = old[: edit.start] + edit.after + old[edit.start + len(edit.before) :]
     if not edit.existed:
-        return MADE if storage.create_bytes(edit.path, new) else MEANWHILE
+        return MADE if storage.create_bytes(edit.path, new) else _made_by_another(edit)
     storage.write_bytes(edit.path, new)
     give_marks(edit.path, edit.mode, 0)
     return MADE
+
+
+def _made_by_another(edit: Edit) -> str:
+    """Of a file that has just come: the same task elsewhere writes the same, a person something else."""
+    return THERE if _sha(read_or_none(edit.path)) == edit.sha_after else MEANWHILE
 
 
 def undo(edits: Iterable[Edit]) -> Counter[str]:
