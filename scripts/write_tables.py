@@ -137,7 +137,9 @@ def serve(found: dict[str, Any]) -> str:
         return ""
     loads = list(dict.fromkeys(row["workload"] for row in found["summary"]))
     cells = {
-        (row["clients"], row["workload"]): f"{number(row['ours'])} : {number(row['clip-back'])} = {row['times']}"
+        (row["clients"], row["workload"]): " = ".join(
+            [" : ".join(number(row[server]["qps"]) for server in ("ours", "clip-back")), number(row["times"], 2)]
+        )
         for row in found["summary"]
     }
     clients = sorted({row["clients"] for row in found["summary"]})
