@@ -254,8 +254,7 @@ def build_autofaiss(work: Path, distributed: str | None) -> Any:
         embeddings=str(work / "embeddings" / "embeddings"),
         file_format="parquet",
         embedding_column_name="embedding",
-        index_path=str(out / "knn.index"),
-        index_infos_path=str(out / "infos.json"),
+        save_on_disk=False,  # beside the index it writes a JSON, in which it puts a float32 of numpy 2, and fails
         ids_path=None,
         distributed=distributed,
         temporary_indices_folder=str(out / "temporary"),
@@ -263,6 +262,7 @@ def build_autofaiss(work: Path, distributed: str | None) -> Any:
     )
     if index is None:
         raise RuntimeError(f"build_index returned {(index, found)}")
+    faiss.write_index(index, str(out / "knn.index"))
     start = time.perf_counter()
     opened = faiss.read_index(str(out / "knn.index"), faiss.IO_FLAG_MMAP)
     seconds = time.perf_counter() - start

@@ -116,7 +116,7 @@ def encode(found: dict[str, Any]) -> str:
 
 def index(found: dict[str, Any]) -> str:
     """Builds and searches."""
-    heads = ["", "index", "build s", "CPU s", "peak, all processes", "beside mapped files", "recall@10 self"]
+    heads = ["", "index", "build s", "CPU s, searches too", "peak, all processes", "beside mapped files", "recall@10 self"]
     heads += ["cross-modal", "ms one by one", "ms batched", "opens in ms"]
     rows = []
     for row in found["candidates"]:
