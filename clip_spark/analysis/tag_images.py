@@ -28,7 +28,8 @@ from clip_spark.datasets.tables import Table
 from clip_spark.errors import InputError
 from clip_spark.index.files.layout import Effort, IndexInfo, read_index
 from clip_spark.index.files.one_encoder import check_same_encoder
-from clip_spark.index.open.parts import MISSING, merge
+from clip_spark.index.open.merge import merge
+from clip_spark.index.open.parts import MISSING
 from clip_spark.index.open.records import RecordReader
 from clip_spark.index.open.selection import check_where
 from clip_spark.runtime.session import SessionSource

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from clip_spark.index.files.layout import IndexFile
 from clip_spark.index.open import vectors as vectors_module
-from clip_spark.index.open.parts import merge
+from clip_spark.index.open.merge import merge
 from clip_spark.index.open.vectors import VectorStore
 from tests.helpers_embeddings import unit_vectors
 
@@ -60,7 +60,10 @@ def test_parts_are_merged_as_one_sort_would(parts: int, each: int, queries: int,
     random = np.random.default_rng(seed)
     scores = -np.sort(-random.integers(0, 4, (parts, queries, each)).astype(np.float32), axis=2)
     positions = random.permuted(np.arange(parts * each)[None].repeat(queries, 0), axis=1).reshape(queries, parts, each)
-    found = [(scores[part], positions[:, part]) for part in range(parts)]
+    found = [(scores[part], positions[:, part].copy()) for part in range(parts)]
+    for part in found:  # no hits, which come last
+        part[1][part[0] == 0] = -1
+        part[0][part[0] == 0] = -np.inf
     best, where = merge(found, k)
     for row in range(queries):
         pairs = sorted((-score, at) for part in found for score, at in zip(part[0][row], part[1][row], strict=True))

@@ -22,7 +22,7 @@ from clip_spark.index.build.train import LEAST_TRAIN_ROWS, TrainRecipe, train_in
 from clip_spark.index.files.faiss_library import load_faiss
 from clip_spark.index.files.layout import BUILDING, IndexFile
 from clip_spark.index.files.part_writer import HashingStream, PartWriter, read_faiss, write_faiss
-from clip_spark.index.open.parts import merge
+from clip_spark.index.open.merge import merge
 from clip_spark.runtime.tasks import collect, job, map_items
 
 if TYPE_CHECKING:

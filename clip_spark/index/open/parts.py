@@ -17,6 +17,7 @@ from clip_spark.index.files.shapes import is_graph, reach
 from clip_spark.index.open.effort import choose_effort, deeper
 from clip_spark.index.open.inverted_lists import InvertedLists, list_parameters
 from clip_spark.index.open.listed_parts import ListedParts, ListedVectors
+from clip_spark.index.open.merge import merge
 from clip_spark.index.open.piece_vectors import open_vectors
 from clip_spark.index.open.removals import NOTHING, Removals, Removed
 from clip_spark.index.open.selection import Selection
@@ -187,19 +188,6 @@ def _subtract(rows: int, selection: Selection | None, removed: Removed) -> Selec
 def _parameters(indexes: Sequence[Any], settings: SearchSettings, selector: Any = None) -> list[Any]:
     """*Worker.* One for each part; searches only read them, so threads may share them."""
     return [parameters(index, settings, selector) for index in indexes]
-
-
-def merge(found: Sequence[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """*Pure.* The best k of several results per query; equal scores in the order of positions, so that the number of
-    parts changes nothing."""
-    scores = np.concatenate([part[0] for part in found], axis=1)
-    positions = np.concatenate([part[1] for part in found], axis=1)
-    best, where = scores[:, :k].copy(), positions[:, :k].copy()
-    unordered = np.flatnonzero((scores[:, 1:] >= scores[:, :-1]).any(axis=1))  # few of one part: Faiss has sorted them
-    order = np.lexsort((positions[unordered], -scores[unordered]), axis=1)[:, :k]
-    best[unordered] = np.take_along_axis(scores[unordered], order, axis=1)
-    where[unordered] = np.take_along_axis(positions[unordered], order, axis=1)
-    return best, where
 
 
 def parameters(index: Any, settings: SearchSettings, selector: Any) -> Any:

@@ -10,7 +10,8 @@ import numpy as np
 
 from clip_spark.index.files.layout import IndexInfo
 from clip_spark.index.files.pieces import Pieces
-from clip_spark.index.open.parts import MISSING, PartSet, merge
+from clip_spark.index.open.merge import merge
+from clip_spark.index.open.parts import MISSING, PartSet
 from clip_spark.index.open.piece_vectors import open_vectors
 from clip_spark.index.open.selection import Selection
 from clip_spark.index.open.vectors import VectorStore
