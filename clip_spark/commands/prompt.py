@@ -59,7 +59,7 @@ def _read_line(interrupts: _Interrupts) -> str | None:
     try:
         with interrupts.wanted():
             return input("> ").strip()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemError):  # CPython makes a SystemError of a second Ctrl-C while the first is raised
         say("")
         return ""
     except EOFError:
