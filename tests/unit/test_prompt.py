@@ -56,26 +56,16 @@ class Terminal:
 
     def interrupt(self) -> None:
         """Ctrl-C until a prompt comes, as a person does: CPython notices one between two keys only at the next."""
-        start, end = len(self.shown), time.monotonic() + SECONDS
-        while not re.search(PROMPT, self.shown[start:]):
-            assert time.monotonic() < end, self.shown.decode()
-            os.write(self.fd, b"\x03")
-            self._listen(2.0)
+        self.until(PROMPT, len(self.shown), b"\x03", every=2.0)
 
-    def type_until(self, line: str, pattern: bytes) -> None:
-        """Type a line, again every few seconds, since a Ctrl-C that was typed before may come late and clear it."""
-        start, end, again = len(self.shown), time.monotonic() + SECONDS, 0.0
+    def until(self, pattern: bytes, start: int = 0, typed: bytes = b"", every: float = 5.0) -> None:
+        """Read until it comes; what is typed is typed again, for an earlier Ctrl-C may come late and clear it."""
+        end, again = time.monotonic() + SECONDS, 0.0
         while not re.search(pattern, self.shown[start:]):
             assert time.monotonic() < end, self.shown.decode()
-            if time.monotonic() >= again:
-                os.write(self.fd, line.encode())
-                again = time.monotonic() + 5.0
-            self._listen(0.2)
-
-    def until(self, pattern: bytes, start: int = 0) -> None:
-        end = time.monotonic() + SECONDS
-        while not re.search(pattern, self.shown[start:]):
-            assert time.monotonic() < end, self.shown.decode()
+            if typed and time.monotonic() >= again:
+                os.write(self.fd, typed)
+                again = time.monotonic() + every
             self._listen(0.2)
 
     def _listen(self, seconds: float) -> None:
@@ -139,7 +129,7 @@ def test_ctrl_c_clears_the_line_and_never_ends_the_prompt(terminal: Terminal) ->
     terminal.until(b":zap")
     terminal.interrupt()
     os.write(terminal.fd, b"\x03" * 5)
-    terminal.type_until("face\n", "┘".encode())  # a table
+    terminal.until("┘".encode(), len(terminal.shown), b"face\n")  # a table
     assert "There is no ':zap" not in terminal.shown.decode()
 
 
